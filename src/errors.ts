@@ -1,0 +1,38 @@
+/** Every code a {@link VakError} can carry. Codes are stable: programs may branch on them. */
+export type VakErrorCode =
+  | "aborted" // the caller's AbortSignal fired before there was anything to return
+  | "closed" // the kernel, agent or log was closed
+  | "agent-lost" // the agent's worker was ended; spawn the agent again
+  | "invalid-argument" // an argument is of the wrong type or out of range
+  | "invalid-bundle" // an exported log does not verify, or is not a bundle
+  | "invalid-limit" // a limit is unknown, not finite, or out of its range
+  | "invalid-module" // the program is not WebAssembly that vak admits
+  | "invalid-policy" // a policy does not parse or validate
+  | "invalid-tool" // a tool's definition is incomplete or contradictory
+  | "log-corrupt" // what the log's storage holds contradicts itself
+  | "log-in-use" // another tab or kernel writes this log
+  | "log-unavailable" // the log cannot be written: no effect may happen
+  | "not-found" // no such file or entry
+  | "policy-unavailable" // the policy engine cannot be loaded
+  | "unsupported"; // this browser, or this version of vak, cannot do it
+
+/**
+ * What the SDK throws when it is misused or cannot go on. What a guest does wrong is never thrown: it is a result.
+ *
+ * @example
+ * try {
+ *   await kernel.spawn({ name: "a", program: bytes });
+ * } catch (error) {
+ *   if (error instanceof VakError && error.code === "invalid-module") show(error.message);
+ * }
+ */
+export class VakError extends Error {
+  override readonly name = "VakError";
+  readonly code: VakErrorCode;
+
+  /** @param message what went wrong and what to do about it, in one or two sentences */
+  constructor(code: VakErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

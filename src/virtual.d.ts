@@ -1,0 +1,10 @@
+declare module "virtual:vak-worker" {
+  /** The sandbox, bundled to one classic script. */
+  const source: string;
+  export default source;
+}
+
+declare module "virtual:cedar-glue" {
+  /** A fresh instance of Cedar over a compiled module. */
+  export function createCedar(module: WebAssembly.Module): typeof import("@cedar-policy/cedar-wasm/web");
+}
