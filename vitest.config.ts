@@ -1,36 +1,78 @@
 import { playwright } from "@vitest/browser-playwright";
-import { defineConfig } from "vitest/config";
+import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import type { BrowserInstanceOption } from "vitest/node";
 import { cedarGlue, workerSource } from "./build/plugins.ts";
+import { findBrowsers } from "./scripts/browsers.mjs";
+import { isolation } from "./test/serve.ts";
+import { webkit } from "./test/setup/webkit.ts";
 
-const chromium = playwright({
-  launchOptions: {
-    executablePath: process.env.VAK_CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  },
-});
-const firefox = playwright({
-  launchOptions: { channel: "moz-firefox", executablePath: process.env.VAK_FIREFOX ?? "/usr/bin/firefox-esr" },
-});
+const found = findBrowsers();
+const instances: Record<"chromium" | "firefox" | "webkit", BrowserInstanceOption[]> = {
+  chromium: found.chromium
+    ? [{ browser: "chromium", provider: playwright({ launchOptions: found.chromium.launch }) }]
+    : [],
+  firefox: found.firefox ? [{ browser: "firefox", provider: playwright({ launchOptions: found.firefox.launch }) }] : [],
+  webkit: found.webkit ? [{ browser: "webkit", provider: webkit(found.webkit) }] : [],
+};
+for (const [name, list] of Object.entries(instances)) {
+  if (!list.length) console.warn(`\n${name} NOT FOUND: its tests are LEFT OUT (node scripts/browsers.mjs gets it)\n`);
+}
+
+/** A project in browsers, or none where there are no such browsers. Projects run one after the other, by `order`. */
+function browserProject(
+  order: number,
+  name: string,
+  include: string,
+  instances: BrowserInstanceOption[],
+  headers: Record<string, string> = {},
+): TestProjectInlineConfiguration[] {
+  if (!instances.length) return [];
+  const named = instances.map((instance) => ({ ...instance, name: `${name} (${instance.browser})` }));
+  return [
+    {
+      extends: true,
+      server: { headers },
+      test: {
+        name,
+        include: [include],
+        sequence: { groupOrder: order },
+        testTimeout: 60_000,
+        hookTimeout: 120_000,
+        browser: { enabled: true, headless: true, screenshotFailures: false, instances: named },
+      },
+    },
+  ];
+}
+
+const { chromium, firefox, webkit: webkitgtk } = instances;
 
 export default defineConfig({
   plugins: [workerSource(), cedarGlue()],
   test: {
+    globalSetup: "test/setup/global.ts",
     projects: [
-      { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts"], environment: "node" } },
+      {
+        extends: true,
+        test: { name: "unit", include: ["test/unit/**/*.test.ts"], sequence: { groupOrder: 0 }, testTimeout: 60_000 },
+      },
+      ...browserProject(1, "browser", "test/browser/**/*.test.ts", [...chromium, ...firefox]),
+      ...browserProject(
+        2,
+        "isolated",
+        "test/isolated/**/*.test.ts",
+        [...chromium, ...firefox, ...webkitgtk],
+        isolation,
+      ),
+      // WebKitGTK has no JSPI: vak needs an isolated page there.
+      ...browserProject(3, "webkit", "test/browser/**/*.test.ts", webkitgtk, isolation),
       {
         extends: true,
         test: {
-          name: "browser",
-          include: ["test/browser/**/*.test.ts"],
-          browser: {
-            enabled: true,
-            headless: true,
-            screenshotFailures: false,
-            instances: [
-              { browser: "chromium", provider: chromium },
-              { browser: "firefox", provider: firefox },
-            ],
-          },
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          sequence: { groupOrder: 4 },
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
         },
       },
     ],

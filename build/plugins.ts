@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { build, type Plugin } from "vite";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -47,23 +46,39 @@ export async function bundleWorker(): Promise<string> {
 /**
  * `virtual:cedar-glue`: Cedar's wasm-bindgen glue as a factory. The package keeps its instance in a module-level
  * variable, so that a trapped instance could never be replaced; a factory makes as many as are needed.
+ *
+ * For the library (`beside`), Cedar's wasm goes beside the bundle as `cedar.wasm`, and the bundle says
+ * `new URL("./cedar.wasm", import.meta.url)` in just these words, which Vite, webpack and esbuild understand.
  */
-export function cedarGlue(): Plugin {
+export function cedarGlue({ beside = false } = {}): Plugin {
   const id = "virtual:cedar-glue";
+  // Not a string literal while Vite looks at it: in library mode it would inline the 4 MB.
+  const placeholder = "__VAK_CEDAR_WASM__";
+  // The package exports it to `import` alone, so that `require.resolve` does not find it.
+  const glue = `${root}node_modules/@cedar-policy/cedar-wasm/web/cedar_wasm.js`;
   return {
     name: "vak:cedar-glue",
     resolveId: (source) => (source === id ? `\0${id}` : null),
     async load(source) {
+      if (beside && source === `${root}src/policy/wasm-url.ts`) {
+        return `export const cedarWasmUrl = new URL(${placeholder}, import.meta.url);`;
+      }
       if (source !== `\0${id}`) return null;
-      const path = createRequire(import.meta.url).resolve("@cedar-policy/cedar-wasm/web");
-      const text = await readFile(path, "utf8");
+      const text = await readFile(glue, "utf8");
       const names = [...text.matchAll(/^export function (\w+)/gm)].map((match) => match[1]);
       const body = text
         .replace(/^export \{[^}]*\};?$/gm, "")
         .replace(/^export /gm, "")
         .replace(/new URL\([^)]*import\.meta\.url\)/g, "undefined");
       if (/import\.meta|^export|^import /m.test(body)) throw new Error("Cedar's glue has changed its shape");
-      return `export function createCedar(module) {\n${body}\ninitSync({ module });\nreturn { ${names.join(", ")} };\n}`;
+      const start = "await __wbg_init({ module_or_path: module });";
+      return `export async function createCedar(module) {\n${body}\n${start}\nreturn { ${names.join(", ")} };\n}`;
+    },
+    renderChunk: (code) => (code.includes(placeholder) ? code.replaceAll(placeholder, '"./cedar.wasm"') : null),
+    async generateBundle() {
+      if (!beside) return;
+      const source = await readFile(glue.replace(/\.js$/, "_bg.wasm"));
+      this.emitFile({ type: "asset", fileName: "cedar.wasm", source });
     },
   };
 }

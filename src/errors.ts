@@ -2,6 +2,7 @@
 export type VakErrorCode =
   | "aborted" // the caller's AbortSignal fired before there was anything to return
   | "closed" // the kernel, agent or log was closed
+  | "agent-busy" // the agent has a run already
   | "agent-lost" // the agent's worker was ended; spawn the agent again
   | "invalid-argument" // an argument is of the wrong type or out of range
   | "invalid-bundle" // an exported log does not verify, or is not a bundle

@@ -5,6 +5,8 @@ declare module "virtual:vak-worker" {
 }
 
 declare module "virtual:cedar-glue" {
-  /** A fresh instance of Cedar over a compiled module. */
-  export function createCedar(module: WebAssembly.Module): typeof import("@cedar-policy/cedar-wasm/web");
+  /** A fresh instance of Cedar over a compiled module, instantiated off the main thread's critical path. */
+  export function createCedar(
+    module: WebAssembly.Module,
+  ): Promise<Omit<typeof import("@cedar-policy/cedar-wasm/web"), "default" | "initSync">>;
 }

@@ -15,7 +15,7 @@ export interface PolicyRequest {
   vak: {
     /** SHA-256 of the canonical JSON of agent, tool, input and policy digest, hex. */
     callDigest: string;
-    /** Wall clock, ms since 1970. */
+    /** Wall clock, ms since 1970; a `datetime` in a policy. */
     now: number;
     /** Calls this run has made before this one. */
     calls: number;
@@ -47,11 +47,11 @@ export interface PolicyTool {
 /** What is in force after a successful load. */
 export interface LoadedPolicy {
   /** SHA-256 of `text`, hex. */
-  digest: string;
+  readonly digest: string;
   /** The policies as they were given. */
-  text: string;
-  /** Ids, in order. */
-  policies: string[];
+  readonly text: string;
+  /** Ids, in order: what `@id("…")` says, else `policyN` by position. */
+  readonly policies: readonly string[];
 }
 
 /**
@@ -64,9 +64,10 @@ export interface PolicyEngine {
   /**
    * Parses and validates, then replaces what is in force; on any error the old policy stays.
    *
+   * @param commit awaited once the policy is known to be good and before it is in force; if it rejects, the old stays
    * @throws VakError `invalid-policy` with the engine's message and position; `policy-unavailable`
    */
-  load(text: string): Promise<LoadedPolicy>;
+  load(text: string, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy>;
   decide(request: PolicyRequest): Promise<Decision>;
   close(): void;
 }

@@ -1,0 +1,70 @@
+/** RFC 8785 (JCS): the one spelling of a JSON value, so that equal values have equal bytes and equal digests. */
+import { utf8ToBytes } from "@noble/hashes/utils.js";
+import { VakError } from "../errors.ts";
+import type { Bytes } from "./merkle.ts";
+
+/** Arrays and objects within one another, at most. */
+export const MAX_DEPTH = 64;
+
+/**
+ * The canonical JSON of a value made of strings, finite numbers, booleans, null, arrays and plain objects.
+ *
+ * @throws VakError `invalid-argument` for anything else (`undefined`, NaN, a lone surrogate, a class instance, …) and
+ *   for more than `maxDepth` levels
+ * @example canonicalJson({ b: [1, "é"], a: null }); // '{"a":null,"b":[1,"é"]}'
+ */
+export function canonicalJson(value: unknown, maxDepth = MAX_DEPTH): string {
+  if (value === null || typeof value === "boolean") return String(value);
+  if (typeof value === "string") return quote(value);
+  // ECMAScript's own number format is the one that RFC 8785 prescribes.
+  if (typeof value === "number" && Number.isFinite(value)) return JSON.stringify(value);
+  if (typeof value !== "object") throw refuse(`it holds ${typeof value === "number" ? value : `a ${typeof value}`}`);
+  if (maxDepth === 0) throw refuse("it is nested too deeply");
+  if (Array.isArray(value)) return `[${Array.from(value, (item) => canonicalJson(item, maxDepth - 1)).join()}]`;
+  if (!isPlain(value)) throw refuse("it holds an object that is not plain");
+  // The default sort is by UTF-16 code units, as RFC 8785 §3.2.3 wants it.
+  const fields = Object.keys(value).sort();
+  return `{${fields.map((key) => `${quote(key)}:${canonicalJson((value as Record<string, unknown>)[key], maxDepth - 1)}`).join()}}`;
+}
+
+/** {@link canonicalJson} as UTF-8. */
+export function canonicalBytes(value: unknown, maxDepth?: number): Bytes {
+  return new Uint8Array(utf8ToBytes(canonicalJson(value, maxDepth)));
+}
+
+/**
+ * Parses bytes that must be canonical JSON.
+ *
+ * @throws VakError `invalid-bundle` when they are not JSON, or not in its canonical spelling
+ */
+export function parseCanonical(bytes: Uint8Array, maxDepth?: number): unknown {
+  let value: unknown;
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    value = JSON.parse(text);
+  } catch {
+    throw new VakError("invalid-bundle", "It is not UTF-8 JSON.");
+  }
+  let canonical: string | undefined;
+  try {
+    canonical = canonicalJson(value, maxDepth);
+  } catch {}
+  if (canonical !== text) throw new VakError("invalid-bundle", "It is not canonical JSON (RFC 8785).");
+  return value;
+}
+
+function quote(text: string): string {
+  if (!text.isWellFormed()) throw refuse("it holds a lone surrogate");
+  return JSON.stringify(text);
+}
+
+/** Plain in any realm: made by a literal, by `JSON.parse` or by `Object.create(null)`. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function refuse(why: string): VakError {
+  return new VakError("invalid-argument", `The value cannot be written as canonical JSON: ${why}.`);
+}

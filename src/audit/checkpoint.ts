@@ -1,0 +1,33 @@
+/** C2SP tlog-checkpoint: the text of a note that states how large a log is and what its root is. */
+import { VakError } from "../errors.ts";
+import { type Bytes, HASH_BYTES } from "./merkle.ts";
+import { fromBase64, toBase64 } from "./note.ts";
+
+export interface TreeHead {
+  origin: string;
+  /** Entries in the log. */
+  size: number;
+  root: Bytes;
+}
+
+export function formatCheckpoint({ origin, size, root }: TreeHead): string {
+  return `${origin}\n${size}\n${toBase64(root)}\n`;
+}
+
+/**
+ * Reads a checkpoint's text. Extension lines after the third are allowed, as the format says, and not read.
+ *
+ * @throws VakError `invalid-bundle` saying what is malformed
+ */
+export function parseCheckpoint(text: string): TreeHead {
+  const [origin, size, root, ...rest] = text.split("\n");
+  if (!origin || size === undefined || root === undefined || rest.pop() !== "" || rest.includes("")) {
+    throw new VakError("invalid-bundle", "The checkpoint is not an origin, a size and a root, each on its line.");
+  }
+  if (!/^(0|[1-9]\d*)$/.test(size) || !Number.isSafeInteger(Number(size))) {
+    throw new VakError("invalid-bundle", "The checkpoint's size is not a decimal number below 2^53.");
+  }
+  const hash = fromBase64(root);
+  if (hash.length !== HASH_BYTES) throw new VakError("invalid-bundle", "The checkpoint's root is not 32 bytes.");
+  return { origin, size: Number(size), root: hash };
+}

@@ -1,0 +1,353 @@
+/** What an entry of the log says. An entry is one leaf of the tree: an object in canonical JSON. */
+import { VakError } from "../errors.ts";
+import { canonicalBytes, parseCanonical } from "./canonical.ts";
+import type { Bytes } from "./merkle.ts";
+import { MAX_ENTRY_BYTES } from "./tiles.ts";
+
+/** SHA-256, 64 lower-case hex digits. */
+export type Digest = string;
+
+/** The principal that an entry speaks of. */
+export interface AgentRef {
+  name: string;
+  /** Unique to this spawn. */
+  id: string;
+  /** SHA-256 of the program's bytes. */
+  program: Digest;
+}
+
+interface Common {
+  /** Version of this vocabulary. */
+  v: 1;
+  /** The leaf's index, from 0. */
+  seq: number;
+  /** Wall clock when it was appended, ms since 1970. It informs; it proves nothing. */
+  time: number;
+}
+
+/** Always the first entry, and only that. */
+export interface LogOpen extends Common {
+  type: "log-open";
+  origin: string;
+  /** The key that signs the checkpoints. */
+  vkey: string;
+  signer: "webcrypto" | "noble";
+  /** Whether scripts of the page could read the secret key. */
+  extractable: boolean;
+}
+
+export interface PolicyLoad extends Common {
+  type: "policy-load";
+  /** SHA-256 of the policy's text, which the bundle holds as `policies/<digest>.cedar`. */
+  policyDigest: Digest;
+  /** The policy that this one replaces; null for the log's first. */
+  previous: Digest | null;
+  /** Ids of the policies in it. */
+  policies: string[];
+}
+
+/** A policy that did not parse or validate; the old one stayed. */
+export interface PolicyRefused extends Common {
+  type: "policy-refused";
+  /** SHA-256 of the refused text. */
+  textDigest: Digest;
+  message: string;
+}
+
+export interface AgentSpawn extends Common {
+  type: "agent-spawn";
+  agent: AgentRef;
+  /** In the units of `Limits`. */
+  limits: Record<string, number>;
+  seed: number;
+  isolation: string;
+}
+
+/** An agent that was not made. */
+export interface SpawnRefused extends Common {
+  type: "spawn-refused";
+  name: string;
+  /** Null when there was no program to take the digest of. */
+  program: Digest | null;
+  message: string;
+}
+
+export interface AgentClose extends Common {
+  type: "agent-close";
+  agent: AgentRef;
+}
+
+export interface RunStart extends Common {
+  type: "run-start";
+  agent: AgentRef;
+  /** Unique to this run. */
+  run: string;
+  args: string[];
+  /** SHA-256 of standard input; null when it was not known at the start. */
+  stdinDigest: Digest | null;
+  /** Names of the environment's variables; their values may be secrets. */
+  env: string[];
+}
+
+interface CallEntry extends Common {
+  agent: AgentRef;
+  run: string;
+  /** The call's number within its run. */
+  call: number;
+}
+
+/** An allowed call, written before its effect. */
+export interface Intent extends CallEntry {
+  type: "intent";
+  action: string;
+  resource: string;
+  /** Commitment to the input (see `value.ts`). */
+  inputDigest: Digest;
+  callDigest: Digest;
+  decision: "allow";
+  /** Ids of the policies that allowed it. */
+  policies: string[];
+  policyDigest: Digest;
+}
+
+/** A call that was denied and had no effect. */
+export interface Denial extends CallEntry {
+  type: "denial";
+  action: string;
+  resource: string;
+  /** Commitment to the input; null when the request held none that could be read. */
+  inputDigest: Digest | null;
+  callDigest: Digest | null;
+  decision: "deny";
+  reason: string;
+  policies: string[];
+  errors: string[];
+  /** Empty when no policy was loaded. */
+  policyDigest: Digest | "";
+}
+
+/** What became of an allowed call. */
+export interface Outcome extends CallEntry {
+  type: "outcome";
+  /** The `seq` of the intent that this closes. */
+  intentOf: number;
+  /** `unknown`: the effect may or may not have happened, for the page or the tool was gone before it could say. */
+  status: "ok" | "error" | "unknown";
+  /** Commitment to the answer; never null when the status is `ok`. */
+  outputDigest: Digest | null;
+  /** Code of the error; null unless the status is `error`. */
+  error: string | null;
+}
+
+export interface RunEnd extends Common {
+  type: "run-end";
+  agent: AgentRef;
+  run: string;
+  status: "exited" | "trapped" | "stopped" | "failed";
+  /** Set when `exited`, else null. */
+  exitCode: number | null;
+  /** Set when `trapped`, else null. */
+  trap: string | null;
+  /** Set when `stopped`: the limit that stopped it, or `aborted`; else null. */
+  limit: string | null;
+  message: string | null;
+  /** Whole numbers in the units of `usage`. */
+  usage: Record<string, number>;
+  /** The run's digest; null when the run was lost and there is none. */
+  digest: Digest | null;
+}
+
+/**
+ * The log was opened again after it had not been closed in order. The open intents have just been closed as `unknown`;
+ * this entry ends every run and closes every agent that is still open.
+ */
+export interface Recovery extends Common {
+  type: "recovery";
+  /** How many of each it found open. */
+  intents: number;
+  runs: number;
+  agents: number;
+}
+
+export type Entry =
+  | LogOpen
+  | PolicyLoad
+  | PolicyRefused
+  | AgentSpawn
+  | SpawnRefused
+  | AgentClose
+  | RunStart
+  | Intent
+  | Denial
+  | Outcome
+  | RunEnd
+  | Recovery;
+
+export type EntryType = Entry["type"];
+
+/** What the log knows better than whoever appends. */
+interface FilledByLog {
+  "policy-load": "policyDigest" | "previous";
+  intent: "inputDigest";
+  denial: "inputDigest";
+  outcome: "outputDigest";
+}
+
+type DraftOf<T extends EntryType> = Omit<
+  Extract<Entry, { type: T }>,
+  keyof Common | (T extends keyof FilledByLog ? FilledByLog[T] : never)
+>;
+
+/** An entry as it is given to the log, which fills in `v`, `seq`, `time` and the digests of what is attached. */
+export type Draft = { [T in Exclude<EntryType, "log-open" | "recovery">]: DraftOf<T> }[Exclude<
+  EntryType,
+  "log-open" | "recovery"
+>];
+
+type Check = (value: unknown) => boolean;
+
+const isText: Check = (value) => typeof value === "string";
+const isFlag: Check = (value) => typeof value === "boolean";
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isInteger: Check = Number.isSafeInteger;
+const isTexts: Check = (value) => Array.isArray(value) && value.every(isText);
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isCounts: Check = (value) => isObject(value) && Object.values(value).every(isCount);
+const isDigest: Check = (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
+const isAgent: Check = (value) =>
+  isObject(value) &&
+  Object.keys(value).length === 3 &&
+  isText(value.name) &&
+  isText(value.id) &&
+  isDigest(value.program);
+const oneOf =
+  (...values: unknown[]): Check =>
+  (value) =>
+    values.includes(value);
+const orNull =
+  (check: Check): Check =>
+  (value) =>
+    value === null || check(value);
+
+const CALL = { agent: isAgent, run: isText, call: isCount };
+
+/** Every field of every type, so that the compiler says when one is missing here. */
+const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T }>, keyof Common | "type">, Check> } = {
+  "log-open": { origin: isText, vkey: isText, signer: oneOf("webcrypto", "noble"), extractable: isFlag },
+  "policy-load": { policyDigest: isDigest, previous: orNull(isDigest), policies: isTexts },
+  "policy-refused": { textDigest: isDigest, message: isText },
+  "agent-spawn": { agent: isAgent, limits: isCounts, seed: isInteger, isolation: isText },
+  "spawn-refused": { name: isText, program: orNull(isDigest), message: isText },
+  "agent-close": { agent: isAgent },
+  "run-start": { agent: isAgent, run: isText, args: isTexts, stdinDigest: orNull(isDigest), env: isTexts },
+  intent: {
+    ...CALL,
+    action: isText,
+    resource: isText,
+    inputDigest: isDigest,
+    callDigest: isDigest,
+    decision: oneOf("allow"),
+    policies: isTexts,
+    policyDigest: isDigest,
+  },
+  denial: {
+    ...CALL,
+    action: isText,
+    resource: isText,
+    inputDigest: orNull(isDigest),
+    callDigest: orNull(isDigest),
+    decision: oneOf("deny"),
+    reason: isText,
+    policies: isTexts,
+    errors: isTexts,
+    policyDigest: (value) => value === "" || isDigest(value),
+  },
+  outcome: {
+    ...CALL,
+    intentOf: isCount,
+    status: oneOf("ok", "error", "unknown"),
+    outputDigest: orNull(isDigest),
+    error: orNull(isText),
+  },
+  "run-end": {
+    agent: isAgent,
+    run: isText,
+    status: oneOf("exited", "trapped", "stopped", "failed"),
+    exitCode: orNull(isInteger),
+    trap: orNull(isText),
+    limit: orNull(isText),
+    message: orNull(isText),
+    usage: isCounts,
+    digest: orNull(isDigest),
+  },
+  recovery: { intents: isCount, runs: isCount, agents: isCount },
+};
+
+const COMMON: Record<keyof Common, Check> = { v: oneOf(1), seq: isCount, time: isCount };
+
+/** What is wrong with a value that should be an entry, or undefined when nothing is. */
+function fault(value: unknown): string | undefined {
+  if (!isObject(value)) return "it is not an object";
+  const { type } = value;
+  if (typeof type !== "string" || !Object.hasOwn(FIELDS, type)) return `there is no type ${JSON.stringify(type)}`;
+  const fields: Record<string, Check> = { ...COMMON, ...FIELDS[type as EntryType] };
+  for (const [field, check] of Object.entries(fields)) {
+    if (!Object.hasOwn(value, field)) return `${type}.${field} is missing`;
+    if (!check(value[field])) return `${type}.${field} is not valid`;
+  }
+  for (const field of Object.keys(value)) {
+    if (field !== "type" && !Object.hasOwn(fields, field)) return `${type} has no field ${JSON.stringify(field)}`;
+  }
+  return contradiction(value as unknown as Entry);
+}
+
+function contradiction(entry: Entry): string | undefined {
+  if (entry.type === "outcome") {
+    if (entry.status === "ok" && entry.outputDigest === null) return "an outcome that is ok has an outputDigest";
+    if (entry.status === "unknown" && entry.outputDigest !== null) return "an unknown outcome has no outputDigest";
+    if ((entry.status === "error") !== (entry.error !== null)) return "error is set if and only if the status is error";
+  }
+  if (entry.type === "run-end") {
+    const set = { exited: entry.exitCode, trapped: entry.trap, stopped: entry.limit, failed: entry.message };
+    if (set[entry.status] === null) return `a run that ${entry.status} says how`;
+    if (
+      (entry.exitCode !== null && entry.status !== "exited") ||
+      (entry.trap !== null && entry.status !== "trapped") ||
+      (entry.limit !== null && entry.status !== "stopped")
+    ) {
+      return `a run that ${entry.status} did not also end otherwise`;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The entry's bytes, as they are hashed.
+ *
+ * @throws VakError `invalid-argument` when it is not an entry or longer than {@link MAX_ENTRY_BYTES}
+ */
+export function encodeEntry(entry: Entry): Bytes {
+  const wrong = fault(entry);
+  if (wrong) throw new VakError("invalid-argument", `This cannot be logged: ${wrong}.`);
+  const bytes = canonicalBytes(entry);
+  if (bytes.length > MAX_ENTRY_BYTES) {
+    throw new VakError(
+      "invalid-argument",
+      `The entry has ${bytes.length} bytes; at most ${MAX_ENTRY_BYTES} fit. Shorten its texts.`,
+    );
+  }
+  return bytes;
+}
+
+/**
+ * Reads what {@link encodeEntry} writes.
+ *
+ * @throws VakError `invalid-bundle` when the bytes are not canonical JSON or not an entry
+ */
+export function parseEntry(bytes: Uint8Array): Entry {
+  const value = parseCanonical(bytes);
+  const wrong = fault(value);
+  if (wrong) throw new VakError("invalid-bundle", `It is not an entry: ${wrong}.`);
+  return value as Entry;
+}

@@ -1,0 +1,154 @@
+/**
+ * C2SP signed-note: a text with Ed25519 signatures below it, and the short keys (`vkey`) that verify it. The text, with
+ * its last newline and without the blank line, is what is signed.
+ */
+import { verifyAsync } from "@noble/ed25519";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { VakError } from "../errors.ts";
+import { type Bytes, equalBytes } from "./merkle.ts";
+
+/** Bytes in the longest note that is read. */
+export const MAX_NOTE_BYTES = 1_000_000;
+const MAX_SIGNATURES = 100;
+const ED25519 = 1;
+const KEY_ID_BYTES = 4;
+
+/** What verifies the signatures of one key. */
+export interface Verifier {
+  /** The key's name; for a log's own key, the log's origin. */
+  name: string;
+  keyId: Bytes;
+  publicKey: Bytes;
+}
+
+export interface Signature {
+  name: string;
+  keyId: Bytes;
+  signature: Bytes;
+}
+
+export interface Note {
+  /** What is signed, with its final newline. */
+  text: string;
+  signatures: Signature[];
+}
+
+const bad = (message: string): VakError => new VakError("invalid-bundle", message);
+
+export function toBase64(bytes: Uint8Array): string {
+  let binary = "";
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
+
+/**
+ * RFC 4648 §4 with padding, in its one canonical spelling.
+ *
+ * @throws VakError `invalid-bundle`
+ */
+export function fromBase64(text: string): Bytes {
+  let bytes: Bytes | undefined;
+  try {
+    bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  } catch {}
+  if (!bytes || toBase64(bytes) !== text) throw bad("Not canonical base64.");
+  return bytes;
+}
+
+/** A key's name is not empty and holds neither Unicode space nor `+`, so that it stands in one field of a line. */
+export function isKeyName(name: string): boolean {
+  return /^[^\p{White_Space}+]+$/u.test(name) && name.isWellFormed();
+}
+
+function keyIdOf(name: string, key: Uint8Array): Bytes {
+  return sha256(concatBytes(utf8ToBytes(`${name}\n`), key)).slice(0, KEY_ID_BYTES);
+}
+
+/** @throws VakError `invalid-argument` when `name` cannot be a key's name */
+export function ed25519Verifier(name: string, publicKey: Bytes): Verifier {
+  if (!isKeyName(name)) throw new VakError("invalid-argument", `"${name}" has a space or a + and cannot name a key.`);
+  return { name, keyId: keyIdOf(name, concatBytes(Uint8Array.of(ED25519), publicKey)), publicKey };
+}
+
+/** `name+keyid+base64(0x01 ‖ public key)`. */
+export function formatVkey({ name, keyId, publicKey }: Verifier): string {
+  return `${name}+${bytesToHex(keyId)}+${toBase64(concatBytes(Uint8Array.of(ED25519), publicKey))}`;
+}
+
+/**
+ * Reads what {@link formatVkey} writes.
+ *
+ * @throws VakError `invalid-bundle` when it is malformed, `unsupported` when the key is not Ed25519
+ */
+export function parseVkey(vkey: string): Verifier {
+  const match = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/s.exec(vkey);
+  if (!match || !isKeyName(match[1]!)) throw bad("Not a verifier key: it should look like name+0123abcd+base64.");
+  const name = match[1]!;
+  const key = fromBase64(match[3]!);
+  if (bytesToHex(keyIdOf(name, key)) !== match[2]) throw bad(`The verifier key of ${name} does not match its key id.`);
+  if (key[0] !== ED25519 || key.length !== 33) throw new VakError("unsupported", `The key of ${name} is not Ed25519.`);
+  return ed25519Verifier(name, key.slice(1));
+}
+
+export function formatNote(note: Note): Bytes {
+  const lines = note.signatures.map(
+    ({ name, keyId, signature }) => `— ${name} ${toBase64(concatBytes(keyId, signature))}\n`,
+  );
+  return new Uint8Array(utf8ToBytes(`${note.text}\n${lines.join("")}`));
+}
+
+/**
+ * Reads a note without judging its signatures.
+ *
+ * @throws VakError `invalid-bundle` saying what is malformed
+ */
+export function parseNote(bytes: Uint8Array): Note {
+  if (bytes.length > MAX_NOTE_BYTES)
+    throw bad(`The note has ${bytes.length} bytes; at most ${MAX_NOTE_BYTES} are read.`);
+  let all: string;
+  try {
+    all = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw bad("The note is not UTF-8.");
+  }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the format forbids them
+  if (/[\0-\x09\x0b-\x1f]/.test(all)) throw bad("The note holds a control character.");
+  const blank = all.lastIndexOf("\n\n");
+  if (blank < 0 || !all.endsWith("\n")) throw bad("The note has no signatures.");
+  const lines = all.slice(blank + 2, -1).split("\n");
+  if (lines.length > MAX_SIGNATURES) throw bad(`The note has more than ${MAX_SIGNATURES} signatures.`);
+  const signatures = lines.map((line, i) => {
+    const [, name, base64] = /^— (\S+) (\S+)$/u.exec(line) ?? [];
+    if (name === undefined || base64 === undefined || !isKeyName(name)) throw bad(`Signature ${i + 1} is malformed.`);
+    const signed = fromBase64(base64);
+    if (signed.length <= KEY_ID_BYTES) throw bad(`Signature ${i + 1} is too short.`);
+    return { name, keyId: signed.slice(0, KEY_ID_BYTES), signature: signed.slice(KEY_ID_BYTES) };
+  });
+  return { text: all.slice(0, blank + 1), signatures };
+}
+
+/** RFC 8032 verification, in its strict form: non-canonical encodings are refused. */
+export async function verifyEd25519(signature: Bytes, message: Uint8Array, publicKey: Bytes): Promise<boolean> {
+  if (signature.length !== 64 || publicKey.length !== 32) return false;
+  return verifyAsync(signature, message, publicKey, { zip215: false });
+}
+
+/**
+ * The verifiers whose signature the note carries. Signatures by keys that are not given are ignored, as the format says.
+ *
+ * @throws VakError `invalid-bundle` when a given key's signature is wrong or there twice, or none of them signed
+ */
+export async function verifyNote(note: Note, verifiers: readonly Verifier[]): Promise<Verifier[]> {
+  const message = utf8ToBytes(note.text);
+  const signers: Verifier[] = [];
+  for (const { name, keyId, signature } of note.signatures) {
+    const verifier = verifiers.find((v) => v.name === name && equalBytes(v.keyId, keyId));
+    if (!verifier) continue;
+    if (signers.includes(verifier)) throw bad(`There are two signatures by ${name}.`);
+    if (!(await verifyEd25519(signature, message, verifier.publicKey))) throw bad(`The signature by ${name} is wrong.`);
+    signers.push(verifier);
+  }
+  if (signers.length === 0) throw bad("No signature is by a known key.");
+  return signers;
+}

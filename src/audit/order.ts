@@ -1,0 +1,161 @@
+/**
+ * The order in which entries may stand: a run within its agent's life, an outcome after its intent, a decision under a
+ * policy that was loaded. The writer and the verifier hold to the same rules, so that what the log takes, verifies.
+ */
+import { VakError } from "../errors.ts";
+import type { AgentRef, Digest, Entry, Intent } from "./entry.ts";
+
+interface Opened {
+  /** `seq` of the entry that opened it. */
+  seq: number;
+  agent: AgentRef;
+}
+
+/** What of an earlier session is needed to go on. */
+export interface Resumed {
+  size: number;
+  policy: Digest | null;
+  policies: Iterable<Digest>;
+  /** The entries that opened what is still open, in order. */
+  open: Iterable<Entry>;
+}
+
+export class Order {
+  #size = 0;
+  #policy: Digest | null = null;
+  readonly #policies = new Set<Digest>();
+  readonly #agents = new Map<string, Opened>();
+  readonly #runs = new Map<string, Opened & { intents: number }>();
+  readonly #intents = new Map<number, Intent>();
+  /** Outcomes of unknown status at the very end: those that a recovery speaks of. */
+  #unknown = 0;
+
+  static resume({ size, policy, policies, open }: Resumed): Order {
+    const order = new Order();
+    for (const entry of open) order.#apply(entry);
+    for (const digest of policies) order.#policies.add(digest);
+    order.#policy = policy;
+    order.#size = size;
+    return order;
+  }
+
+  /** The policy in force. */
+  get policy(): Digest | null {
+    return this.#policy;
+  }
+
+  knowsPolicy(digest: Digest): boolean {
+    return this.#policies.has(digest);
+  }
+
+  /** How many agents, runs and intents are open. */
+  get openCounts(): { agents: number; runs: number; intents: number } {
+    return { agents: this.#agents.size, runs: this.#runs.size, intents: this.#intents.size };
+  }
+
+  /** The `seq` of each entry that opened something which is still open, in order. */
+  open(): number[] {
+    return [...this.#agents.values(), ...this.#runs.values(), ...this.#intents.values()]
+      .map(({ seq }) => seq)
+      .sort((a, b) => a - b);
+  }
+
+  /**
+   * Takes the next entry.
+   *
+   * @throws VakError `invalid-argument` saying which rule it breaks; nothing has changed then
+   */
+  accept(entry: Entry): void {
+    const wrong = this.#fault(entry);
+    if (wrong) throw new VakError("invalid-argument", `This ${entry.type} is out of order: ${wrong}.`);
+    this.#apply(entry);
+    this.#size++;
+  }
+
+  #fault(entry: Entry): string | undefined {
+    if (entry.seq !== this.#size) return `its seq is ${entry.seq}, its place is ${this.#size}`;
+    if ((entry.type === "log-open") !== (this.#size === 0)) return "log-open is the first entry, and only that";
+    if ("agent" in entry && entry.type !== "agent-spawn") {
+      const spawned = this.#agents.get(entry.agent.id);
+      if (!spawned) return `there is no open agent "${entry.agent.id}"`;
+      if (spawned.agent.name !== entry.agent.name || spawned.agent.program !== entry.agent.program) {
+        return `agent "${entry.agent.id}" was spawned with another name or program`;
+      }
+    }
+    if ("run" in entry && entry.type !== "run-start") {
+      const run = this.#runs.get(entry.run);
+      if (!run) return `there is no open run "${entry.run}"`;
+      if (run.agent.id !== entry.agent.id) return `run "${entry.run}" belongs to another agent`;
+    }
+    switch (entry.type) {
+      case "policy-load":
+        return entry.previous === this.#policy ? undefined : "previous is not the policy that it replaces";
+      case "agent-spawn":
+        return this.#agents.has(entry.agent.id) ? `agent "${entry.agent.id}" is open already` : undefined;
+      case "agent-close": {
+        const open = [...this.#runs].find(([, run]) => run.agent.id === entry.agent.id);
+        return open ? `run "${open[0]}" of the agent has not ended` : undefined;
+      }
+      case "run-start":
+        return this.#runs.has(entry.run) ? `run "${entry.run}" has started already` : undefined;
+      case "intent":
+        return this.#unknownPolicy(entry.policyDigest);
+      case "denial":
+        return entry.policyDigest === "" ? undefined : this.#unknownPolicy(entry.policyDigest);
+      case "outcome": {
+        const intent = this.#intents.get(entry.intentOf);
+        if (!intent) return `entry ${entry.intentOf} is not an open intent: it never was one, or is closed already`;
+        return intent.run === entry.run && intent.call === entry.call
+          ? undefined
+          : `the intent, entry ${entry.intentOf}, is of another run or call`;
+      }
+      case "run-end":
+        return this.#runs.get(entry.run)!.intents > 0 ? "an intent of the run has no outcome" : undefined;
+      case "recovery":
+        if (this.#intents.size > 0) return "an intent has no outcome";
+        return entry.intents <= this.#unknown && entry.runs === this.#runs.size && entry.agents === this.#agents.size
+          ? undefined
+          : "its counts are not what was left open";
+      default:
+        return undefined;
+    }
+  }
+
+  #unknownPolicy(digest: Digest): string | undefined {
+    return this.knowsPolicy(digest) ? undefined : `no policy with the digest ${digest} was loaded before`;
+  }
+
+  #apply(entry: Entry): void {
+    this.#unknown = entry.type === "outcome" && entry.status === "unknown" ? this.#unknown + 1 : 0;
+    switch (entry.type) {
+      case "policy-load":
+        this.#policy = entry.policyDigest;
+        this.#policies.add(entry.policyDigest);
+        break;
+      case "agent-spawn":
+        this.#agents.set(entry.agent.id, { seq: entry.seq, agent: entry.agent });
+        break;
+      case "agent-close":
+        this.#agents.delete(entry.agent.id);
+        break;
+      case "run-start":
+        this.#runs.set(entry.run, { seq: entry.seq, agent: entry.agent, intents: 0 });
+        break;
+      case "intent":
+        this.#intents.set(entry.seq, entry);
+        this.#runs.get(entry.run)!.intents++;
+        break;
+      case "outcome":
+        this.#intents.delete(entry.intentOf);
+        this.#runs.get(entry.run)!.intents--;
+        break;
+      case "run-end":
+        this.#runs.delete(entry.run);
+        break;
+      case "recovery":
+        this.#runs.clear();
+        this.#agents.clear();
+        break;
+    }
+  }
+}

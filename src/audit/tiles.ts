@@ -1,0 +1,97 @@
+/** C2SP tlog-tiles: how a log's hashes and entries are cut into files, and what the files are called. */
+import { VakError } from "../errors.ts";
+import type { Bytes } from "./merkle.ts";
+
+/** Levels of the tree in one tile. */
+export const TILE_HEIGHT = 8;
+/** Hashes in a full tile, entries in a full entry bundle. */
+export const TILE_WIDTH = 256;
+/** Bytes in the longest entry: its length is written in 16 bits. */
+export const MAX_ENTRY_BYTES = 65_535;
+
+/** A file of the log: a hash tile of a level, or an entry bundle. */
+export interface Tile {
+  level: number | "entries";
+  index: number;
+  /** Hashes or entries in it, 1 to 256; fewer than 256 only at the right edge. */
+  width: number;
+}
+
+/** How many hashes level `level` of the tiles of a tree of `size` leaves has: the roots of its full tiles below. */
+export function hashesAt(level: number, size: number): number {
+  return Math.floor(size / TILE_WIDTH ** level);
+}
+
+/** Every file of the log of `size` entries: the entry bundles, then the hash tiles, level by level. */
+export function* tilesOf(size: number): Generator<Tile> {
+  if (size > 0) yield* row("entries", size);
+  for (let level = 0; hashesAt(level, size) > 0; level++) yield* row(level, hashesAt(level, size));
+}
+
+function* row(level: Tile["level"], count: number): Generator<Tile> {
+  for (let index = 0; index * TILE_WIDTH < count; index++) {
+    yield { level, index, width: Math.min(TILE_WIDTH, count - index * TILE_WIDTH) };
+  }
+}
+
+/** `tile/<level>/<index>[.p/<width>]`, the index in groups of three digits, all but the last prefixed with x. */
+export function tilePath({ level, index, width }: Tile): string {
+  const digits = String(index);
+  const groups = digits.padStart(Math.ceil(digits.length / 3) * 3, "0").match(/.../g)!;
+  const last = groups.pop();
+  return `tile/${level}/${groups.map((group) => `x${group}/`).join("")}${last}${width < TILE_WIDTH ? `.p/${width}` : ""}`;
+}
+
+/** The tile that a path names, or undefined when it names none; only the one spelling of {@link tilePath} is taken. */
+export function parseTilePath(path: string): Tile | undefined {
+  const match = /^tile\/(entries|\d{1,2})\/((?:x\d{3}\/){0,5}\d{3})(?:\.p\/(\d{1,3}))?$/.exec(path);
+  if (!match) return undefined;
+  const tile: Tile = {
+    level: match[1] === "entries" ? "entries" : Number(match[1]),
+    index: Number(match[2]!.replace(/[x/]/g, "")),
+    width: match[3] === undefined ? TILE_WIDTH : Number(match[3]),
+  };
+  const inRange = Number.isSafeInteger(tile.index) && tile.width >= 1 && tile.width <= TILE_WIDTH;
+  return inRange && tilePath(tile) === path ? tile : undefined;
+}
+
+/**
+ * An entry bundle: per entry its length in two bytes, big-endian, then its bytes.
+ *
+ * @throws VakError `invalid-argument` when an entry is longer than {@link MAX_ENTRY_BYTES}
+ */
+export function encodeEntries(entries: readonly Uint8Array[]): Bytes {
+  const bundle = new Uint8Array(entries.reduce((sum, entry) => sum + 2 + entry.length, 0));
+  let at = 0;
+  for (const entry of entries) {
+    if (entry.length > MAX_ENTRY_BYTES) {
+      throw new VakError("invalid-argument", `An entry has ${entry.length} bytes; at most ${MAX_ENTRY_BYTES} fit.`);
+    }
+    bundle[at] = entry.length >> 8;
+    bundle[at + 1] = entry.length & 0xff;
+    bundle.set(entry, at + 2);
+    at += 2 + entry.length;
+  }
+  return bundle;
+}
+
+/**
+ * The `count` entries of a bundle.
+ *
+ * @throws VakError `invalid-bundle` when the bundle is cut short or goes on after them
+ */
+export function decodeEntries(bundle: Uint8Array, count: number): Uint8Array[] {
+  const entries: Uint8Array[] = [];
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    if (at + 2 > bundle.length) throw new VakError("invalid-bundle", `It ends after ${i} of ${count} entries.`);
+    const end = at + 2 + ((bundle[at]! << 8) | bundle[at + 1]!);
+    if (end > bundle.length) throw new VakError("invalid-bundle", `It ends within the entry at place ${i}.`);
+    entries.push(bundle.subarray(at + 2, end));
+    at = end;
+  }
+  if (at !== bundle.length) {
+    throw new VakError("invalid-bundle", `It goes on for ${bundle.length - at} bytes after its ${count} entries.`);
+  }
+  return entries;
+}

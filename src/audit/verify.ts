@@ -1,0 +1,419 @@
+/**
+ * Verifies a bundle offline: that the entries are those which were signed, that they stand in an order in which they can
+ * have been written, and that every file in the bundle is one that belongs there and says what the log says.
+ */
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { VakError } from "../errors.ts";
+import { CHECKPOINT_PATH, KEYS_PATH, policyPath, valuePath } from "./bundle.ts";
+import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
+import {
+  type AgentRef,
+  type Denial,
+  type Entry,
+  type EntryType,
+  type Intent,
+  parseEntry,
+  type RunEnd,
+} from "./entry.ts";
+import { type Bytes, equalBytes, HASH_BYTES, leafHash, RightEdge } from "./merkle.ts";
+import { formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, toBase64, type Verifier, verifyNote } from "./note.ts";
+import { Order } from "./order.ts";
+import { decodeEntries, MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH, tilePath } from "./tiles.ts";
+import { committedValue, openValue } from "./value.ts";
+import { type Bundle, isBundlePath } from "./zip.ts";
+
+export interface VerifyOptions {
+  /** Verifier keys (vkey) that the log must be signed by. Without, the bundle's own `keys.txt` is believed. */
+  keys?: readonly string[];
+}
+
+export interface Problem {
+  /** The file or the entry at fault. */
+  where: string;
+  message: string;
+}
+
+/** Calls of a run that are alike. */
+export interface CallSummary {
+  decision: "allow" | "deny";
+  action: string;
+  resource: string;
+  policies: string[];
+  /** Why they were denied. */
+  reason?: string;
+  count: number;
+}
+
+export interface RunSummary {
+  run: string;
+  agent: AgentRef;
+  /** `seq` of its run-start. */
+  seq: number;
+  calls: CallSummary[];
+  outcomes: { ok: number; error: number; unknown: number };
+  /** How it ended; `interrupted` by a recovery, or `open`: it had not ended when the log was exported. */
+  end: RunEnd | "interrupted" | "open";
+}
+
+export interface Report {
+  /** Nothing is wrong. What could not be checked is in {@link notChecked}. */
+  ok: boolean;
+  origin: string;
+  size: number;
+  /** Root of the tree, base64. */
+  root: string;
+  /** The keys (vkey) that signed the checkpoint. */
+  keys: string[];
+  entries: Partial<Record<EntryType, number>>;
+  agents: AgentRef[];
+  runs: RunSummary[];
+  /** `seq` of the entries whose value is not in the bundle. */
+  erased: number[];
+  problems: Problem[];
+  notChecked: string[];
+}
+
+/** Problems after which verification stops: the bundle is refused, and more of them tell nobody more. */
+const MAX_PROBLEMS = 100;
+const MAX_KEYS_BYTES = 65_536;
+const MAX_POLICY_BYTES = 16 * 2 ** 20;
+/** A call's input or answer is at most 64 MiB of JSON. */
+const MAX_VALUE_BYTES = 65 * 2 ** 20;
+const MAX_BUNDLE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2);
+
+/** Thrown within this file when there is no use in going on; the problem is in the report already. */
+class Stop extends Error {}
+
+/**
+ * Verifies a bundle. What is wrong with it is in the report, never thrown.
+ *
+ * @example
+ * const report = await verify(await openBundle(bytes), { keys: [vkey] });
+ * if (!report.ok) console.error(report.problems);
+ */
+export async function verify(
+  bundle: Bundle | ReadonlyMap<string, Uint8Array>,
+  options: VerifyOptions = {},
+): Promise<Report> {
+  const check = new Verification(isMap(bundle) ? fromMap(bundle) : bundle);
+  try {
+    await check.run(options);
+  } catch (error) {
+    if (!(error instanceof Stop)) throw error;
+  }
+  check.report.ok = check.report.problems.length === 0;
+  return check.report;
+}
+
+function isMap(bundle: Bundle | ReadonlyMap<string, Uint8Array>): bundle is ReadonlyMap<string, Uint8Array> {
+  return bundle instanceof Map;
+}
+
+function fromMap(files: ReadonlyMap<string, Uint8Array>): Bundle {
+  return {
+    paths: async () => files.keys(),
+    async read(path, maxBytes) {
+      const bytes = files.get(path);
+      if (bytes && bytes.length > maxBytes) throw new VakError("invalid-bundle", `It has more than ${maxBytes} bytes.`);
+      return bytes;
+    },
+  };
+}
+
+class Verification {
+  readonly report: Report = {
+    ok: false,
+    origin: "",
+    size: 0,
+    root: "",
+    keys: [],
+    entries: {},
+    agents: [],
+    runs: [],
+    erased: [],
+    problems: [],
+    notChecked: [],
+  };
+  readonly #bundle: Bundle;
+  /** Files that nothing in the log has spoken of yet. */
+  readonly #unread = new Set<string>();
+  readonly #order = new Order();
+  readonly #tree = new RightEdge();
+  /** Per level, the hashes of the tile that is being filled, and its index. */
+  readonly #tiles: { index: number; hashes: Bytes[] }[] = [];
+  readonly #full: { level: number; index: number; hashes: Bytes[] }[] = [];
+  /** Policies whose files were checked. */
+  readonly #policies = new Set<string>();
+  /** Runs that have not ended, with their calls by what they have in common. */
+  readonly #runs = new Map<string, { summary: RunSummary; calls: Map<string, CallSummary> }>();
+  /** False once an entry did not stand where it may: of those behind it nothing certain can be said. */
+  #ordered = true;
+
+  constructor(bundle: Bundle) {
+    this.#bundle = bundle;
+  }
+
+  async run({ keys }: VerifyOptions): Promise<void> {
+    for (const path of await this.#bundle.paths()) {
+      if (isBundlePath(path)) this.#unread.add(path);
+      else this.#problem(JSON.stringify(path), "this is not a path that a bundle may hold");
+    }
+    const { head, signers } = await this.#checkpoint(keys);
+    for (let index = 0; index * TILE_WIDTH < head.size; index++) {
+      await this.#entryBundle(index, Math.min(TILE_WIDTH, head.size - index * TILE_WIDTH), signers, head);
+    }
+    for (const [level, { index, hashes }] of this.#tiles.entries()) {
+      if (hashes.length > 0) await this.#hashTile(level, index, hashes);
+    }
+    if (!equalBytes(this.#tree.root(), head.root)) {
+      this.#problem(CHECKPOINT_PATH, "its root is not the root of the entries");
+    }
+    for (const path of this.#unread) this.#problem(path, "nothing in the log speaks of this file");
+    if (this.report.erased.length > 0) {
+      this.report.notChecked.push(`${this.report.erased.length} values are not in the bundle: erased, or left out`);
+    }
+    const { runs, intents } = this.#order.openCounts;
+    if (runs > 0) this.report.notChecked.push(`${runs} runs had not ended when the log was signed`);
+    if (intents > 0) this.report.notChecked.push(`${intents} calls had no outcome yet when the log was signed`);
+  }
+
+  #problem(where: string, message: string): void {
+    this.report.problems.push({ where, message });
+    if (this.report.problems.length >= MAX_PROBLEMS)
+      this.#stop("verification", "stopped here: there may be more problems");
+  }
+
+  #stop(where: string, message: string): never {
+    this.report.problems.push({ where, message });
+    throw new Stop();
+  }
+
+  async #read(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
+    this.#unread.delete(path);
+    try {
+      return await this.#bundle.read(path, maxBytes);
+    } catch (error) {
+      this.#problem(path, reason(error));
+      return undefined;
+    }
+  }
+
+  /** As {@link #read}, for a file that must be there. */
+  async #require(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
+    const there = this.#unread.has(path);
+    const bytes = await this.#read(path, maxBytes);
+    if (!bytes && !there) this.#problem(path, "the file is missing");
+    return bytes;
+  }
+
+  async #checkpoint(pinned: readonly string[] | undefined): Promise<{ head: TreeHead; signers: Verifier[] }> {
+    const keysFile = await this.#require(KEYS_PATH, MAX_KEYS_BYTES);
+    const noteFile = await this.#require(CHECKPOINT_PATH, MAX_NOTE_BYTES);
+    if (!keysFile || !noteFile) throw new Stop();
+    let carried: Verifier[];
+    try {
+      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(keysFile);
+      if (!text.endsWith("\n")) throw new VakError("invalid-bundle", "it does not end with a newline");
+      carried = text.slice(0, -1).split("\n").map(parseVkey);
+      if (new Set(carried.map(formatVkey)).size !== carried.length) {
+        throw new VakError("invalid-bundle", "it holds a key twice");
+      }
+    } catch (error) {
+      this.#stop(KEYS_PATH, reason(error));
+    }
+    let head: TreeHead;
+    let signers: Verifier[];
+    try {
+      const note = parseNote(noteFile);
+      head = parseCheckpoint(note.text);
+      signers = await verifyNote(note, pinned ? pinned.map(parseVkey) : carried);
+      const ignored = note.signatures.length - signers.length;
+      if (ignored > 0)
+        this.report.notChecked.push(`${ignored} signatures of the checkpoint are by keys that were not given`);
+    } catch (error) {
+      this.#stop(CHECKPOINT_PATH, reason(error));
+    }
+    if (!pinned) {
+      this.report.notChecked.push(
+        "the key came with the bundle: it proves that the log is of one piece, not whose it is. Give the key that you know",
+      );
+    }
+    this.report.origin = head.origin;
+    this.report.size = head.size;
+    this.report.root = toBase64(head.root);
+    this.report.keys = signers.map(formatVkey);
+    for (const key of carried) {
+      if (!signers.some((signer) => formatVkey(signer) === formatVkey(key))) {
+        this.#problem(KEYS_PATH, `the checkpoint is not signed by ${formatVkey(key)}`);
+      }
+    }
+    return { head, signers };
+  }
+
+  async #entryBundle(index: number, width: number, signers: readonly Verifier[], head: TreeHead): Promise<void> {
+    const path = tilePath({ level: "entries", index, width });
+    const bytes = await this.#require(path, MAX_BUNDLE_BYTES);
+    if (!bytes) throw new Stop();
+    let entries: Uint8Array[];
+    try {
+      entries = decodeEntries(bytes, width);
+    } catch (error) {
+      this.#stop(path, reason(error));
+    }
+    for (const [i, entryBytes] of entries.entries()) {
+      const seq = index * TILE_WIDTH + i;
+      this.#tree.append(leafHash(entryBytes), (level, hash) => {
+        if (level % TILE_HEIGHT === 0) this.#addHash(level / TILE_HEIGHT, hash, seq);
+      });
+      for (const { level, index, hashes } of this.#full.splice(0)) await this.#hashTile(level, index, hashes);
+      await this.#entry(seq, entryBytes, path, signers, head);
+    }
+  }
+
+  #addHash(level: number, hash: Bytes, seq: number): void {
+    this.#tiles[level] ??= { index: 0, hashes: [] };
+    const tile = this.#tiles[level];
+    tile.index = Math.floor(seq / TILE_WIDTH ** (level + 1));
+    tile.hashes.push(hash);
+    if (tile.hashes.length === TILE_WIDTH) {
+      this.#full.push({ level, index: tile.index, hashes: tile.hashes });
+      tile.hashes = [];
+    }
+  }
+
+  /** Compares a tile of the bundle with the hashes that the entries have. */
+  async #hashTile(level: number, index: number, hashes: readonly Bytes[]): Promise<void> {
+    const path = tilePath({ level, index, width: hashes.length });
+    const bytes = await this.#require(path, TILE_WIDTH * HASH_BYTES);
+    if (!bytes) return;
+    if (bytes.length !== hashes.length * HASH_BYTES) {
+      this.#problem(path, `it has ${bytes.length} bytes, not ${hashes.length * HASH_BYTES}`);
+      return;
+    }
+    for (const [i, hash] of hashes.entries()) {
+      if (equalBytes(bytes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), hash)) continue;
+      const what =
+        level === 0 ? `entry ${index * TILE_WIDTH + i}` : `tile ${index * TILE_WIDTH + i} of level ${level - 1}`;
+      this.#problem(path, `its hash ${i} is not that of ${what}: one of the two was changed`);
+    }
+  }
+
+  async #entry(
+    seq: number,
+    bytes: Uint8Array,
+    path: string,
+    signers: readonly Verifier[],
+    head: TreeHead,
+  ): Promise<void> {
+    const where = `entry ${seq} (${path})`;
+    let entry: Entry;
+    try {
+      entry = parseEntry(bytes);
+    } catch (error) {
+      this.#ordered = false;
+      this.#problem(where, reason(error));
+      return;
+    }
+    if (this.#ordered) {
+      try {
+        this.#order.accept(entry);
+      } catch (error) {
+        this.#ordered = false;
+        this.#problem(where, reason(error));
+      }
+    }
+    this.report.entries[entry.type] = (this.report.entries[entry.type] ?? 0) + 1;
+    if (entry.type === "log-open") {
+      if (entry.origin !== head.origin) this.#problem(where, "its origin is not the checkpoint's");
+      if (!signers.some((signer) => formatVkey(signer) === entry.vkey)) {
+        this.#problem(where, "the checkpoint is not signed by the key that it names");
+      }
+    }
+    if (entry.type === "policy-load") await this.#policy(entry.policyDigest);
+    await this.#value(entry);
+    if (this.#ordered) this.#summarise(entry);
+  }
+
+  async #policy(digest: string): Promise<void> {
+    if (this.#policies.has(digest)) return;
+    this.#policies.add(digest);
+    const path = policyPath(digest);
+    const text = await this.#require(path, MAX_POLICY_BYTES);
+    if (text && bytesToHex(sha256(text)) !== digest) this.#problem(path, "its text is not the policy of that digest");
+  }
+
+  async #value(entry: Entry): Promise<void> {
+    const committed = committedValue(entry);
+    if (!committed) return;
+    const path = valuePath(entry.seq);
+    if (!this.#unread.has(path)) {
+      this.report.erased.push(entry.seq);
+      return;
+    }
+    const file = await this.#read(path, MAX_VALUE_BYTES);
+    if (!file) return;
+    try {
+      openValue(file, committed.kind, committed.digest);
+    } catch (error) {
+      this.#problem(path, reason(error));
+    }
+  }
+
+  #summarise(entry: Entry): void {
+    switch (entry.type) {
+      case "agent-spawn":
+        this.report.agents.push(entry.agent);
+        break;
+      case "run-start": {
+        const { run, agent, seq } = entry;
+        const summary: RunSummary = {
+          run,
+          agent,
+          seq,
+          calls: [],
+          outcomes: { ok: 0, error: 0, unknown: 0 },
+          end: "open",
+        };
+        this.#runs.set(run, { summary, calls: new Map() });
+        this.report.runs.push(summary);
+        break;
+      }
+      case "intent":
+      case "denial":
+        this.#countCall(entry);
+        break;
+      case "outcome":
+        this.#runs.get(entry.run)!.summary.outcomes[entry.status]++;
+        break;
+      case "run-end":
+        this.#runs.get(entry.run)!.summary.end = entry;
+        this.#runs.delete(entry.run);
+        break;
+      case "recovery":
+        for (const { summary } of this.#runs.values()) summary.end = "interrupted";
+        this.#runs.clear();
+        break;
+    }
+  }
+
+  #countCall(entry: Intent | Denial): void {
+    const { decision, action, resource, policies } = entry;
+    const call = { decision, action, resource, policies, ...(entry.type === "denial" && { reason: entry.reason }) };
+    const { summary, calls } = this.#runs.get(entry.run)!;
+    const key = JSON.stringify(call);
+    const alike = calls.get(key);
+    if (alike) {
+      alike.count++;
+      return;
+    }
+    const first = { ...call, count: 1 };
+    calls.set(key, first);
+    summary.calls.push(first);
+  }
+}
+
+function reason(error: unknown): string {
+  if (!(error instanceof VakError)) throw error;
+  return error.message;
+}

@@ -1,0 +1,169 @@
+#!/usr/bin/env node
+/** The `vak` command. */
+import { constants } from "node:fs";
+import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Bundle, type ByteSource, openBundle, type Report, type RunSummary, verify } from "./audit/index.ts";
+import { VakError } from "./errors.ts";
+
+const USAGE = `Usage: vak verify <log.zip | directory> [--key <vkey>]... [--json]
+
+Verifies an exported log: its signature, every entry, their order, and every file beside them.
+
+  --key <vkey>  the key that must have signed it, as you know it from elsewhere (name+id+base64).
+                Without, the key in the bundle is believed, which proves that the log is of one
+                piece, but not whose it is.
+  --json        print the report as JSON
+
+Exit code: 0 when nothing is wrong, 1 when something is, 2 when the command was misused.
+`;
+
+/** Files in a directory, at most. */
+const MAX_FILES = 1_000_000;
+
+class Misuse extends Error {}
+
+async function main(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args);
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const [command, path, ...rest] = positionals;
+  if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
+  if (path === undefined || rest.length > 0) throw new Misuse("Give one zip file or directory.");
+  const report = await verifyPath(path, values.key);
+  if (values.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  else process.stdout.write(describe(report));
+  for (const { where, message } of report.problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
+  return report.ok ? 0 : 1;
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        key: { type: "string", multiple: true },
+        json: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (error) {
+    throw new Misuse((error as Error).message);
+  }
+}
+
+async function verifyPath(path: string, keys: string[] | undefined): Promise<Report> {
+  const options = keys ? { keys } : {};
+  const found = await stat(path).catch((error: Error) => {
+    throw new Misuse(error.message);
+  });
+  if (found.isDirectory()) return verify(openDirectory(path), options);
+  const file = await open(path);
+  try {
+    return await verify(await openBundle(fileSource(file, found.size)), options);
+  } finally {
+    await file.close();
+  }
+}
+
+function fileSource(file: FileHandle, size: number): ByteSource {
+  return {
+    size,
+    async read(start, end) {
+      const bytes = new Uint8Array(end - start);
+      const { bytesRead } = await file.read(bytes, 0, bytes.length, start);
+      if (bytesRead !== bytes.length) throw new VakError("invalid-bundle", "The file is cut short.");
+      return bytes;
+    },
+  };
+}
+
+function openDirectory(root: string): Bundle {
+  return {
+    async paths() {
+      const paths: string[] = [];
+      const pending = [""];
+      for (let folder = pending.pop(); folder !== undefined; folder = pending.pop()) {
+        for (const item of await readdir(join(root, folder), { withFileTypes: true })) {
+          // A symbolic link is listed as a file, which `read` then refuses: a bundle holds only what it holds.
+          if (item.isDirectory()) pending.push(`${folder}${item.name}/`);
+          else paths.push(`${folder}${item.name}`);
+          if (paths.length > MAX_FILES) throw new VakError("invalid-bundle", `There are more than ${MAX_FILES} files.`);
+        }
+      }
+      return paths;
+    },
+    async read(path, maxBytes) {
+      const file = await open(join(root, path), constants.O_RDONLY | constants.O_NOFOLLOW);
+      try {
+        const { size } = await file.stat();
+        if (size > maxBytes)
+          throw new VakError("invalid-bundle", `It has ${size} bytes; at most ${maxBytes} are read.`);
+        return await fileSource(file, size).read(0, size);
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+function describe(report: Report): string {
+  const lines = [
+    report.ok ? "The log verifies." : "THE LOG DOES NOT VERIFY.",
+    "",
+    `  origin   ${report.origin || "?"}`,
+    `  entries  ${report.size}`,
+    `  root     ${report.root || "?"}`,
+    ...report.keys.map((key) => `  key      ${key}`),
+    "",
+    ...report.runs.flatMap(describeRun),
+    ...(report.notChecked.length > 0 ? ["Not checked:", ...report.notChecked.map((what) => `  - ${what}`), ""] : []),
+  ];
+  return lines.map((line) => `${plain(line)}\n`).join("");
+}
+
+function describeRun({ agent, run, seq, calls, outcomes, end }: RunSummary): string[] {
+  const lines = [`Run ${run} of ${agent.name}, program ${agent.program.slice(0, 12)}, from entry ${seq}`];
+  for (const { decision, action, resource, policies, reason, count } of calls) {
+    const verdict = decision === "allow" ? "allowed" : "denied ";
+    const by = policies.length > 0 ? `by ${policies.join(", ")}` : reason;
+    lines.push(`  ${verdict}  ${action} on ${resource}  ${by}${count > 1 ? `  ×${count}` : ""}`);
+  }
+  if (outcomes.error > 0) lines.push(`  ${outcomes.error} of the allowed calls failed`);
+  if (outcomes.unknown > 0) lines.push(`  ${outcomes.unknown} of the allowed calls may or may not have happened`);
+  lines.push(`  ${describeEnd(end)}`, "");
+  return lines;
+}
+
+function describeEnd(end: RunSummary["end"]): string {
+  if (end === "open") return "had not ended when the log was signed";
+  if (end === "interrupted") return "interrupted: the page was gone before it ended";
+  switch (end.status) {
+    case "exited":
+      return `exited with code ${end.exitCode}`;
+    case "trapped":
+      return `trapped: ${end.trap}${end.message ? `, ${end.message}` : ""}`;
+    case "stopped":
+      return `stopped: ${end.limit}`;
+    case "failed":
+      return `failed: ${end.message}`;
+  }
+}
+
+/** What a guest has put into the log must not move the cursor, set colours or turn the text round: it is spelled out. */
+function plain(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  const { message } = error as Error;
+  if (error instanceof Misuse) process.stderr.write(`vak: ${plain(message)}\n\n${USAGE}`);
+  else process.stderr.write(`vak: ${plain(message)}\n`);
+  process.exitCode = error instanceof Misuse ? 2 : 1;
+}

@@ -1,0 +1,18 @@
+export type { Entry } from "./audit/entry.ts";
+export type { Checkpoint, LogRecord } from "./audit/log.ts";
+export { VakError, type VakErrorCode } from "./errors.ts";
+export type { Agent, AgentFiles, Run, RunOptions, RunOutcome, RunResult, StopLimit, Usage } from "./kernel/agent.ts";
+export type { CallErrorCode } from "./kernel/broker.ts";
+export type { Isolation } from "./kernel/host.ts";
+export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
+export {
+  createKernel,
+  type Kernel,
+  type KernelOptions,
+  type ProgramSource,
+  type SpawnOptions,
+} from "./kernel/kernel.ts";
+export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
+export type { LoadedPolicy } from "./policy/engine.ts";
+export type { FileStat, Trap } from "./protocol.ts";
+export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";

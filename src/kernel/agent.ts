@@ -1,0 +1,518 @@
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { transfer } from "comlink";
+import { canonicalBytes } from "../audit/canonical.ts";
+import type { AgentRef } from "../audit/entry.ts";
+import type { AuditLog } from "../audit/log.ts";
+import { VakError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import {
+  AnswerBuffer,
+  type FileStat,
+  type Outcome,
+  parseFile,
+  parseFileList,
+  parseRunEnd,
+  type RunEnd,
+  type SandboxApi,
+  type Trap,
+  type WorkerMessage,
+} from "../protocol.ts";
+import type { Broker } from "./broker.ts";
+import { type Host, WorkerLost } from "./host.ts";
+
+/** What a run used. */
+export interface Usage {
+  /** Peak bytes of linear memory; null when the worker was lost and cannot say. */
+  memoryBytes: number | null;
+  /** Wall-clock ms from start to end, waiting included. */
+  wallMs: number;
+  /** Bytes written to stdout and stderr. */
+  outputBytes: number;
+  /** Bytes that the agent's files hold at the end; null when the worker was lost. */
+  fileBytes: number | null;
+  /** Calls made, malformed and denied ones included. */
+  calls: number;
+}
+
+/** Which bound ended a run: a limit, the caller (`aborted`), or a log that could no longer be written. */
+export type StopLimit = "deadline" | "output" | "calls" | "aborted" | "log-unavailable";
+
+/** How a run ended. */
+export type RunOutcome =
+  | { status: "exited"; exitCode: number }
+  | { status: "trapped"; trap: Trap; message: string }
+  | { status: "stopped"; limit: StopLimit }
+  | { status: "failed"; message: string };
+
+export type RunResult = RunOutcome & {
+  usage: Usage;
+  /**
+   * SHA-256, hex, of the canonical JSON of `{ files, outcome, stderr, stdout }`: the digests of the file tree and the
+   * two streams, and how the run ended. Null when the worker was lost, and its files with it.
+   */
+  digest: string | null;
+};
+
+export interface RunOptions {
+  /** The program's arguments after its name. */
+  args?: string[];
+  /** Standard input, all of it. */
+  stdin?: string | BufferSource;
+  env?: Record<string, string>;
+  /** Stops the run: its result is then `stopped`, `aborted`. */
+  signal?: AbortSignal;
+  /** What the guest's clock says at the start, ms since 1970. The default is 2000-01-01, in every run. */
+  startTime?: number;
+}
+
+/** What the kernel makes an agent of. */
+export interface AgentParts {
+  ref: AgentRef;
+  limits: Readonly<Limits>;
+  seed: number;
+  host: Host;
+  broker: Broker;
+  log: AuditLog;
+  /** Where answers go when the worker waits in `Atomics.wait`. */
+  answers: SharedArrayBuffer | undefined;
+  onClose(agent: Agent): void;
+}
+
+/** ms a run that was asked to stop is given before its worker is ended. */
+const GRACE = 100;
+
+const DEFAULT_START_TIME = Date.UTC(2000, 0, 1);
+
+const encoder = new TextEncoder();
+
+/**
+ * A principal: a program, its limits, its files and its worker. Lives until closed.
+ *
+ * @example
+ * await using agent = await kernel.spawn({ name: "hello", program: fetch("/hello.wasm") });
+ * const run = agent.run({ args: ["world"] });
+ * const result = await run.result;
+ */
+export class Agent {
+  readonly name: string;
+  /** Unique to this spawn. */
+  readonly id: string;
+  /** SHA-256 of the program's bytes, hex. */
+  readonly program: string;
+  readonly limits: Readonly<Limits>;
+  readonly files: AgentFiles;
+  private readonly parts: AgentParts;
+  private runs = 0;
+  private current: Run | undefined;
+  private ended: { code: "closed" | "agent-lost"; why: string } | undefined;
+  private closing: Promise<void> | undefined;
+
+  /** @internal Agents are made by `kernel.spawn`. */
+  constructor(parts: AgentParts) {
+    this.parts = parts;
+    this.name = parts.ref.name;
+    this.id = parts.ref.id;
+    this.program = parts.ref.program;
+    this.limits = parts.limits;
+    this.files = new AgentFiles(parts.host, parts.limits, (error) => this.explain(error));
+  }
+
+  /**
+   * Executes the program in a fresh instance, over the agent's files. One run at a time.
+   *
+   * @throws VakError `closed`, `agent-lost`, `agent-busy`, or `invalid-argument`
+   */
+  run(options: RunOptions = {}): Run {
+    this.assertAlive();
+    if (this.current)
+      throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
+    const run = new Run(this.parts, ++this.runs, checkOptions(options));
+    this.current = run;
+    run.result.then((result) => {
+      this.current = undefined;
+      if (result.digest === null)
+        this.lose("message" in result ? result.message : "its worker was ended to stop a run");
+    });
+    return run;
+  }
+
+  /** Stops the run, if there is one, and ends the worker. The files are gone. */
+  close(): Promise<void> {
+    this.closing ??= this.shut();
+    return this.closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @internal What the worker says, once the kernel has parsed it. */
+  receive(message: WorkerMessage): void {
+    if (!this.current?.receive(message)) this.parts.host.lose("the worker spoke out of turn");
+  }
+
+  /** @internal */
+  lose(why: string): void {
+    this.ended ??= { code: "agent-lost", why };
+    this.parts.host.end(why);
+    this.parts.onClose(this);
+  }
+
+  /** @internal Stops the run because the log can no longer be written. */
+  logFailed(): void {
+    this.current?.stopFor("log-unavailable");
+  }
+
+  private async shut(): Promise<void> {
+    const { host, log, ref, onClose } = this.parts;
+    const lost = this.ended !== undefined;
+    this.ended ??= { code: "closed", why: "it was closed" };
+    this.current?.stop();
+    await this.current?.result;
+    host.end("the agent was closed");
+    onClose(this);
+    // A log that cannot be written has said so already, where it mattered.
+    if (!lost) await log.append({ type: "agent-close", agent: ref }).catch(() => {});
+  }
+
+  private assertAlive(): void {
+    if (this.ended) throw this.goneError();
+  }
+
+  private goneError(cause?: unknown): VakError {
+    const { code, why } = this.ended ?? { code: "agent-lost" as const, why: "its worker is gone" };
+    return new VakError(code, `The agent is no more: ${why}. Spawn it again.`, { cause });
+  }
+
+  private explain(error: unknown): VakError {
+    return error instanceof WorkerLost || this.ended
+      ? this.goneError(error)
+      : new VakError("invalid-argument", `The agent's file system refused: ${(error as Error).message}.`);
+  }
+}
+
+type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
+  stdin: Uint8Array<ArrayBuffer>;
+  signal: AbortSignal | undefined;
+};
+
+function checkOptions({ args = [], stdin = "", env = {}, signal, startTime }: RunOptions): CheckedOptions {
+  const invalid = (what: string) => new VakError("invalid-argument", `agent.run: ${what}.`);
+  const clean = (text: unknown): text is string =>
+    typeof text === "string" && text.isWellFormed() && !text.includes("\0");
+  if (!Array.isArray(args) || !args.every(clean)) throw invalid("args are strings without NUL");
+  if (!Object.entries(env).every(([name, value]) => clean(name) && name && !name.includes("=") && clean(value))) {
+    throw invalid('env maps names without "=" to strings without NUL');
+  }
+  const time = startTime ?? DEFAULT_START_TIME;
+  if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
+  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time };
+}
+
+/** A copy of the bytes, or the text as UTF-8. */
+export function toBytes(data: string | BufferSource): Uint8Array<ArrayBuffer> {
+  if (typeof data === "string") return encoder.encode(data);
+  const view = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : data;
+  return new Uint8Array(view as ArrayBuffer).slice();
+}
+
+/** Bytes on their way to the page, and their digest. */
+class OutputStream {
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
+  private readonly hash = sha256.create();
+  private controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
+
+  constructor() {
+    // What nobody reads is kept, and bounded by the limit outputBytes.
+    this.readable = new ReadableStream({
+      start: (controller) => {
+        this.controller = controller;
+      },
+      cancel: () => {
+        this.controller = undefined;
+      },
+    });
+  }
+
+  push(bytes: Uint8Array<ArrayBuffer>): void {
+    this.hash.update(bytes);
+    this.controller?.enqueue(bytes);
+  }
+
+  /** Closes the stream and gives the SHA-256 of all that went through it, hex. */
+  close(): string {
+    this.controller?.close();
+    this.controller = undefined;
+    return bytesToHex(this.hash.digest());
+  }
+}
+
+/** One execution of an agent's program. */
+export class Run {
+  /** Unique to this run. */
+  readonly id: string;
+  /** What the program writes, while it writes it. */
+  readonly stdout: ReadableStream<Uint8Array<ArrayBuffer>>;
+  readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** Settles when the run has ended and its end is in the log. Never rejects. */
+  readonly result: Promise<RunResult>;
+  private readonly number: number;
+  private readonly parts: AgentParts;
+  private readonly out = { 1: new OutputStream(), 2: new OutputStream() };
+  private readonly abort = new AbortController();
+  private stopping: StopLimit | undefined;
+  private grace: ReturnType<typeof setTimeout> | undefined;
+  private outputBytes = 0;
+  private calls = 0;
+  /** The call that the guest waits for. */
+  private pending: Promise<void> | undefined;
+
+  /** @internal Runs are made by `agent.run`. */
+  constructor(parts: AgentParts, number: number, options: CheckedOptions) {
+    this.parts = parts;
+    this.number = number;
+    this.id = `${parts.ref.id}/${number}`;
+    this.stdout = this.out[1].readable;
+    this.stderr = this.out[2].readable;
+    this.result = this.execute(options);
+  }
+
+  /** Asks the run to end. Its result is then `stopped`, `aborted`, unless it had ended already. */
+  stop(): void {
+    this.stopFor("aborted");
+  }
+
+  /** @internal Closes the gate for this run: no call is answered from here on. */
+  stopFor(limit: StopLimit): void {
+    if (this.stopping !== undefined || this.abort.signal.aborted) return;
+    this.stopping = limit;
+    this.abort.abort(new VakError("aborted", `The run was stopped: ${limit}.`));
+    const { host, answers } = this.parts;
+    if (answers) {
+      const state = new Int32Array(answers, 0, 1);
+      Atomics.store(state, AnswerBuffer.STATE, AnswerBuffer.STOPPED);
+      Atomics.notify(state, AnswerBuffer.STATE);
+    }
+    host.send({ vak: "stop" });
+    this.grace = setTimeout(() => host.end(`the run did not stop within ${GRACE} ms`), GRACE);
+  }
+
+  /** @internal False when the worker has no business saying this now. */
+  receive(message: WorkerMessage): boolean {
+    if (message.vak === "hello" || message.run !== this.number) return false;
+    if (this.abort.signal.aborted) return true;
+    if (message.vak === "output") return this.output(message.fd, message.bytes as Uint8Array<ArrayBuffer>);
+    // A guest is one thread: it asks, and waits for the answer.
+    if (this.pending || message.call !== this.calls + 1) return false;
+    if (this.calls === this.parts.limits.calls) {
+      this.stopFor("calls");
+      return true;
+    }
+    this.calls++;
+    this.pending = this.call(message.bytes, message.call).finally(() => {
+      this.pending = undefined;
+    });
+    return true;
+  }
+
+  private output(fd: 1 | 2, bytes: Uint8Array<ArrayBuffer>): boolean {
+    this.outputBytes += bytes.byteLength;
+    if (this.outputBytes > this.parts.limits.outputBytes) return false;
+    this.out[fd].push(bytes);
+    return true;
+  }
+
+  private async call(request: Uint8Array, call: number): Promise<void> {
+    const { broker, ref, limits, host, answers } = this.parts;
+    const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal: this.abort.signal };
+    let bytes: Uint8Array;
+    try {
+      bytes = await broker.handle(caller, request);
+    } catch {
+      return this.stopFor("log-unavailable");
+    }
+    if (this.abort.signal.aborted) return;
+    if (!answers) return host.send({ vak: "answer", call, bytes });
+    const state = new Int32Array(answers, 0, 2);
+    new Uint8Array(answers, AnswerBuffer.HEADER_BYTES).set(bytes);
+    state[AnswerBuffer.LENGTH] = bytes.byteLength;
+    Atomics.store(state, AnswerBuffer.STATE, AnswerBuffer.ANSWERED);
+    Atomics.notify(state, AnswerBuffer.STATE);
+  }
+
+  private async execute(options: CheckedOptions): Promise<RunResult> {
+    const { log, ref, limits } = this.parts;
+    const { signal } = options;
+    const onAbort = () => this.stop();
+    if (signal?.aborted) this.stop();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const began = performance.now();
+    let deadline: ReturnType<typeof setTimeout> | undefined;
+    let end: RunEnd | undefined;
+    let outcome: RunOutcome;
+    try {
+      await log.append({
+        type: "run-start",
+        agent: ref,
+        run: this.id,
+        args: options.args,
+        stdinDigest: bytesToHex(sha256(options.stdin)),
+        env: Object.keys(options.env),
+      });
+      deadline = setTimeout(() => this.stopFor("deadline"), limits.deadlineMs);
+      if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
+      else {
+        end = await this.enter(options);
+        outcome = this.judge(end.outcome);
+      }
+    } catch (error) {
+      outcome = this.stopping
+        ? { status: "stopped", limit: this.stopping }
+        : error instanceof VakError && error.code === "log-unavailable"
+          ? { status: "stopped", limit: "log-unavailable" }
+          : { status: "failed", message: (error as Error).message };
+    }
+    clearTimeout(deadline);
+    clearTimeout(this.grace);
+    signal?.removeEventListener("abort", onAbort);
+    // Whatever a tool still does is no longer waited for; its outcome goes into the log before the run's end.
+    this.abort.abort();
+    await this.pending;
+
+    const usage: Usage = {
+      memoryBytes: end?.memoryBytes ?? null,
+      wallMs: Math.round(performance.now() - began),
+      outputBytes: this.outputBytes,
+      fileBytes: end?.fileBytes ?? null,
+      calls: this.calls,
+    };
+    const stdout = this.out[1].close();
+    const stderr = this.out[2].close();
+    const digest = end
+      ? bytesToHex(sha256(canonicalBytes({ files: end.files, outcome: { ...outcome }, stderr, stdout })))
+      : null;
+    return this.record({ ...outcome, usage, digest });
+  }
+
+  /** Hands the run to the worker and waits for its end. */
+  private async enter({ args, stdin, env, startTime }: CheckedOptions): Promise<RunEnd> {
+    const { host, answers, ref, seed } = this.parts;
+    if (answers) Atomics.store(new Int32Array(answers, 0, 1), AnswerBuffer.STATE, AnswerBuffer.IDLE);
+    const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime };
+    const end = parseRunEnd(await host.call("run", transfer(request, [stdin.buffer])));
+    if (end) return end;
+    host.lose("the worker reported a run's end that is not of the protocol");
+    throw new WorkerLost("the worker reported a run's end that is not of the protocol");
+  }
+
+  /** The worker knows that it was stopped, the kernel why. */
+  private judge(outcome: Outcome): RunOutcome {
+    if (outcome.status !== "stopped") return outcome;
+    if (outcome.limit === "output") return { status: "stopped", limit: "output" };
+    if (this.stopping) return { status: "stopped", limit: this.stopping };
+    this.parts.host.lose("the worker stopped a run that nobody asked it to stop");
+    throw new WorkerLost("the worker stopped a run that nobody asked it to stop");
+  }
+
+  /** Puts the end into the log, and a signed checkpoint over it. */
+  private async record(result: RunResult): Promise<RunResult> {
+    const { log, ref } = this.parts;
+    const usage = Object.entries(result.usage).filter((item): item is [string, number] => item[1] !== null);
+    try {
+      await log.append({
+        type: "run-end",
+        agent: ref,
+        run: this.id,
+        status: result.status,
+        exitCode: result.status === "exited" ? result.exitCode : null,
+        trap: result.status === "trapped" ? result.trap : null,
+        limit: result.status === "stopped" ? result.limit : null,
+        message: "message" in result ? result.message.toWellFormed() : null,
+        usage: Object.fromEntries(usage),
+        digest: result.digest,
+      });
+      await log.checkpoint();
+      return result;
+    } catch {
+      // What cannot be recorded cannot be claimed.
+      return { status: "stopped", limit: "log-unavailable", usage: result.usage, digest: result.digest };
+    }
+  }
+}
+
+/** An agent's own files, as the page sees them. Paths are relative to the root: `"out/result.txt"`. */
+export class AgentFiles {
+  private readonly host: Host;
+  private readonly limits: Limits;
+  private readonly explain: (error: unknown) => VakError;
+
+  /** @internal */
+  constructor(host: Host, limits: Limits, explain: (error: unknown) => VakError) {
+    this.host = host;
+    this.limits = limits;
+    this.explain = explain;
+  }
+
+  /** @throws VakError `not-found`, `closed`, `agent-lost` */
+  async read(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    const file = parseFile(await this.call("readFile", checkPath(path)), this.limits);
+    if (file === null) throw new VakError("not-found", `The agent has no file ${JSON.stringify(path)}.`);
+    return file ?? this.garbage();
+  }
+
+  /** The file as UTF-8 text. */
+  async text(path: string): Promise<string> {
+    return new TextDecoder().decode(await this.read(path));
+  }
+
+  /**
+   * Writes a whole file, making the directories above it.
+   *
+   * @throws VakError `invalid-argument` when it does not fit the limits or the path is taken
+   */
+  async write(path: string, data: string | BufferSource): Promise<void> {
+    const bytes = toBytes(data);
+    await this.call("writeFile", checkPath(path), transfer(bytes, [bytes.buffer]));
+  }
+
+  /** Every file and directory, in order of path. */
+  async list(): Promise<FileStat[]> {
+    return parseFileList(await this.call("listFiles"), this.limits) ?? this.garbage();
+  }
+
+  /** Removes a file or an empty directory; false when there is none. */
+  async remove(path: string): Promise<boolean> {
+    const removed = await this.call("removeFile", checkPath(path));
+    return typeof removed === "boolean" ? removed : this.garbage();
+  }
+
+  private async call<Name extends keyof SandboxApi>(
+    name: Name,
+    ...args: Parameters<SandboxApi[Name]>
+  ): Promise<unknown> {
+    try {
+      return await this.host.call(name, ...args);
+    } catch (error) {
+      throw this.explain(error);
+    }
+  }
+
+  private garbage(): never {
+    this.host.lose("the worker answered with what is not of the protocol");
+    throw this.explain(new WorkerLost("the worker answered with what is not of the protocol"));
+  }
+}
+
+/** @throws VakError `invalid-argument` for a path that no guest could name */
+export function checkPath(path: string): string {
+  const parts = typeof path === "string" ? path.replace(/^\//, "").split("/") : [""];
+  const bad = parts.some((part) => part === "" || part === "." || part === ".." || part.includes("\0"));
+  if (bad || parts[0] === "dev" || !path.isWellFormed()) {
+    throw new VakError(
+      "invalid-argument",
+      `${JSON.stringify(path)} is not a path of an agent's file: write it as "a/b.txt", without "..", and outside dev/.`,
+    );
+  }
+  return parts.join("/");
+}

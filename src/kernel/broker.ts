@@ -1,0 +1,215 @@
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { canonicalBytes } from "../audit/canonical.ts";
+import type { AgentRef } from "../audit/entry.ts";
+import type { AuditLog } from "../audit/log.ts";
+import type { Decision, PolicyEngine } from "../policy/engine.ts";
+import { checkOutput, parseInput, type Tool } from "../tool.ts";
+
+/** A call as it reaches the broker: who asks, and within what. The request itself is still bytes. */
+export interface Caller {
+  agent: AgentRef;
+  run: string;
+  /** The call's number within its run, from 1. */
+  call: number;
+  /** Bytes of JSON that the answer may have. */
+  callBytes: number;
+  /** Aborts when the run ends; nobody waits for the answer then. */
+  signal: AbortSignal;
+}
+
+/** What a guest reads when its call did not succeed; `error.code` in the answer. */
+export type CallErrorCode =
+  | "malformed" // the request is not JSON of the form {"tool", "input"}
+  | "unknown-tool"
+  | "invalid-input" // the input does not fit the tool's schema
+  | "denied" // by policy
+  | "tool-error" // the tool threw, or answered what is not JSON
+  | "too-large" // the request or the answer is longer than `callBytes`
+  | "aborted"; // the run ended first
+
+type JsonObject = { readonly [field: string]: unknown };
+type Answer = { ok: unknown } | { error: { code: CallErrorCode; message: string } };
+
+/** Longest message of an error, and longest name of a tool that was asked for, UTF-16 units. */
+const MAX_MESSAGE = 1000;
+const MAX_NAME = 128;
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+const encoder = new TextEncoder();
+
+/**
+ * The one choke point. Every call of every guest passes `handle`, and nothing else runs a tool: decide, then the
+ * intent into the log, then the effect, then its outcome into the log, then the answer.
+ */
+export class Broker {
+  private readonly tools: ReadonlyMap<string, Tool>;
+  private readonly policy: PolicyEngine;
+  private readonly log: AuditLog;
+
+  constructor(tools: ReadonlyMap<string, Tool>, policy: PolicyEngine, log: AuditLog) {
+    this.tools = tools;
+    this.policy = policy;
+    this.log = log;
+  }
+
+  /**
+   * Answers a call with JSON bytes no longer than `callBytes`.
+   *
+   * @throws VakError `log-unavailable` when the log cannot be written; the effect has then not happened, or its outcome
+   *   could not be recorded, and the run must stop
+   */
+  async handle(caller: Caller, request: Uint8Array): Promise<Uint8Array> {
+    const parsed = parseRequest(request);
+    if ("error" in parsed) return this.refuse(caller, { code: "malformed", message: parsed.error });
+    const tool = this.tools.get(parsed.tool);
+    if (!tool) {
+      const message = `There is no tool ${JSON.stringify(parsed.tool)}.`;
+      return this.refuse(caller, { code: "unknown-tool", message, tool: parsed.tool });
+    }
+    const checked = await parseInput(tool, parsed.input);
+    if (!checked.ok) return this.refuse(caller, { code: "invalid-input", message: checked.message, tool: tool.name });
+
+    const { input } = checked;
+    const policyDigest = this.policy.loaded?.digest ?? "";
+    const digest = callDigest(caller.agent, tool.name, input, policyDigest);
+    const decision = await this.decide(caller, tool, input, digest);
+    const call = { ...position(caller), action: `call:${tool.name}`, resource: tool.name, callDigest: digest };
+    const decided = { policies: [...decision.policies], policyDigest: decision.policyDigest };
+    if (decision.decision !== "allow") {
+      const reason = decision.reason ?? "policy-unavailable";
+      const errors = decision.errors.map((error) => error.slice(0, MAX_MESSAGE)).slice(0, 10);
+      const denial = { type: "denial", ...call, ...decided, decision: "deny", reason, errors } as const;
+      await this.log.append(denial, { input });
+      return this.answer(caller, { error: { code: "denied", message: DENIALS[reason] } }).bytes;
+    }
+
+    const intent = { type: "intent", ...call, ...decided, decision: "allow" } as const;
+    const { seq } = await this.log.append(intent, { input });
+    const { answer, status } = await this.effect(caller, tool, checked.argument);
+    const { bytes, sent } = this.answer(caller, answer);
+    const outcome = { type: "outcome", ...position(caller), intentOf: seq } as const;
+    if ("ok" in sent) await this.log.append({ ...outcome, status: "ok", error: null }, { output: sent.ok });
+    else if (status === "unknown") await this.log.append({ ...outcome, status, error: null });
+    else await this.log.append({ ...outcome, status: "error", error: sent.error.code }, { output: sent });
+    return bytes;
+  }
+
+  private async decide(caller: Caller, tool: Tool, input: JsonObject, digest: string): Promise<Decision> {
+    try {
+      return await this.policy.decide({
+        agent: caller.agent,
+        tool: tool.name,
+        input,
+        vak: { callDigest: digest, now: Date.now(), calls: caller.call - 1 },
+      });
+    } catch (error) {
+      const errors = [String(error)];
+      return { decision: "deny", policies: [], reason: "policy-unavailable", errors, policyDigest: "" };
+    }
+  }
+
+  /** Runs the tool. What it does after the run has ended is nobody's to know: the outcome is then unknown. */
+  private async effect(caller: Caller, tool: Tool, argument: unknown): Promise<{ answer: Answer; status?: "unknown" }> {
+    const { signal } = caller;
+    const aborted: Answer = { error: { code: "aborted", message: "The run has ended." } };
+    if (signal.aborted) return { answer: aborted };
+    const gone = Promise.withResolvers<{ answer: Answer; status: "unknown" }>();
+    const onAbort = () => gone.resolve({ answer: aborted, status: "unknown" });
+    signal.addEventListener("abort", onAbort, { once: true });
+    const context = { signal, agent: caller.agent, run: caller.run, call: caller.call };
+    const done = Promise.resolve()
+      .then(() => tool.execute(argument, context))
+      .then(
+        (ok): { answer: Answer } => ({ answer: checkedAnswer(tool, ok) }),
+        (error): { answer: Answer } => ({ answer: { error: { code: "tool-error", message: messageOf(error) } } }),
+      );
+    try {
+      return await Promise.race([done, gone.promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Puts into the log that a request was not even decided, and why. */
+  private async refuse(
+    caller: Caller,
+    { code, message, tool = "" }: { code: CallErrorCode; message: string; tool?: string },
+  ): Promise<Uint8Array> {
+    await this.log.append({
+      type: "denial",
+      ...position(caller),
+      action: `call:${tool.slice(0, MAX_NAME)}`,
+      resource: tool.slice(0, MAX_NAME),
+      callDigest: null,
+      decision: "deny",
+      reason: code,
+      policies: [],
+      errors: [message.slice(0, MAX_MESSAGE)],
+      policyDigest: this.policy.loaded?.digest ?? "",
+    });
+    return this.answer(caller, { error: { code, message } }).bytes;
+  }
+
+  /** The answer as the guest reads it: JSON, and no longer than the caller allows. */
+  private answer({ callBytes }: Caller, answer: Answer): { bytes: Uint8Array; sent: Answer } {
+    const bytes = encoder.encode(JSON.stringify(answer));
+    if (bytes.byteLength <= callBytes) return { bytes, sent: answer };
+    const sent: Answer = { error: { code: "too-large", message: "The answer is longer than the limit callBytes." } };
+    const short = encoder.encode(JSON.stringify(sent));
+    // Where not even this fits, an empty answer: callBytes is the harder promise.
+    return { bytes: short.byteLength <= callBytes ? short : new Uint8Array(), sent };
+  }
+}
+
+const DENIALS: Readonly<Record<NonNullable<Decision["reason"]>, string>> = {
+  forbidden: "A policy forbids this call.",
+  "no-permit": "No policy permits this call.",
+  "policy-error": "A policy could not be evaluated, so the call is denied.",
+  "policy-unavailable": "There is no policy to decide this call, so it is denied.",
+};
+
+const position = ({ agent, run, call }: Caller) => ({ agent, run, call });
+
+function parseRequest(bytes: Uint8Array): { tool: string; input: unknown } | { error: string } {
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(bytes));
+  } catch {
+    return { error: "The request is not JSON in UTF-8." };
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return { error: "The request is not an object." };
+  }
+  const { tool, input = {}, ...rest } = value as Record<string, unknown>;
+  if (typeof tool !== "string") return { error: 'The request has no "tool".' };
+  if (!tool.isWellFormed()) return { error: "The tool's name is not well-formed." };
+  const extra = Object.keys(rest)[0];
+  if (extra !== undefined) return { error: 'A request has a "tool" and an "input", and nothing else.' };
+  return { tool, input };
+}
+
+/**
+ * What a decision is bound to: SHA-256 of the canonical JSON (RFC 8785) of agent, tool, input and policy digest, hex.
+ */
+export function callDigest(agent: AgentRef, tool: string, input: unknown, policyDigest: string): string {
+  return bytesToHex(sha256(canonicalBytes({ agent: { ...agent }, tool, input, policyDigest })));
+}
+
+/** What the tool gave, as the JSON that the guest will read and the log commit to. */
+function checkedAnswer(tool: Tool, value: unknown): Answer {
+  let ok: unknown;
+  try {
+    ok = JSON.parse(JSON.stringify(value ?? null));
+    canonicalBytes(ok);
+  } catch {
+    return { error: { code: "tool-error", message: "The tool answered with what JSON cannot hold." } };
+  }
+  const wrong = checkOutput(tool, ok);
+  return wrong === undefined ? { ok } : { error: { code: "tool-error", message: `The tool's answer: ${wrong}` } };
+}
+
+const messageOf = (error: unknown): string => {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.toWellFormed().slice(0, MAX_MESSAGE);
+};

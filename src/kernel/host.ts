@@ -1,0 +1,170 @@
+import workerSource from "virtual:vak-worker";
+import { type Endpoint, type Remote, wrap } from "comlink";
+import { VakError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import {
+  type KernelMessage,
+  MESSAGES_PER_SECOND,
+  parseReply,
+  parseWorkerMessage,
+  type SandboxApi,
+  type WorkerMessage,
+} from "../protocol.ts";
+
+/**
+ * How an agent's worker is set apart from the page: `"opaque"`, a `data:` worker, whose origin is its own; or
+ * `"page"`, a worker of the page's own origin, for pages whose Content Security Policy allows nothing else.
+ */
+export type Isolation = "opaque" | "page";
+
+export interface HostOptions {
+  name: string;
+  isolation: Isolation;
+  /** Where `vak/worker` is served from. Only with isolation `"page"`. */
+  workerUrl: string | URL | undefined;
+  limits: Limits;
+  /** What the worker posts, parsed. Must not throw. */
+  onMessage(message: WorkerMessage): void;
+  /** The worker is gone, and not because `end` was called. Called once at most. */
+  onLost(why: string): void;
+}
+
+/** What a worker is given to say hello, ms. */
+const START_TIMEOUT = 30_000;
+
+/** The worker ended before it answered. */
+export class WorkerLost extends Error {}
+
+/**
+ * One worker, and the gate in front of it. Everything the worker posts is parsed here; what is not of the protocol, or
+ * too much of it, ends the worker. Once the gate is closed nothing passes it, whatever the worker still does.
+ */
+export class Host {
+  private readonly worker: Worker;
+  private readonly remote: Remote<SandboxApi>;
+  private readonly replies = new Set<(event: MessageEvent) => void>();
+  private readonly pending = new Set<(lost: WorkerLost) => void>();
+  private readonly options: HostOptions;
+  private readonly hello = Promise.withResolvers<void>();
+  private greeted = false;
+  private closed: string | undefined;
+  private second = 0;
+  private messages = 0;
+
+  private constructor(worker: Worker, options: HostOptions) {
+    this.worker = worker;
+    this.options = options;
+    const endpoint: Endpoint = {
+      postMessage: (message, transfer) => worker.postMessage(message, transfer ?? []),
+      addEventListener: (_type, listener) => this.replies.add(listener as (event: MessageEvent) => void),
+      removeEventListener: (_type, listener) => this.replies.delete(listener as (event: MessageEvent) => void),
+    };
+    this.remote = wrap<SandboxApi>(endpoint);
+    worker.onmessage = ({ data }) => this.receive(data);
+    worker.onmessageerror = () => this.lose("the worker sent a message that cannot be read");
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.lose(event.message ? `the worker failed: ${event.message}` : "the worker failed");
+    };
+  }
+
+  /** @throws VakError `unsupported` when the browser will not start the worker */
+  static async start(options: HostOptions): Promise<Host> {
+    const location = workerLocation(options);
+    try {
+      // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
+      const host = new Host(new Worker(location.url, { name: `vak: ${options.name}` }), options);
+      const timer = setTimeout(() => host.lose(`the worker said nothing for ${START_TIMEOUT} ms`), START_TIMEOUT);
+      await host.hello.promise.finally(() => clearTimeout(timer));
+      return host;
+    } catch (cause) {
+      throw new VakError(
+        "unsupported",
+        `The agent's worker could not be started (${(cause as Error).message}). If the page has a Content Security ` +
+          `Policy, its worker-src must allow ${location.needs}; or serve the file vak/worker yourself, and pass ` +
+          'isolation: "page" and workerUrl.',
+        { cause },
+      );
+    } finally {
+      location.revoke();
+    }
+  }
+
+  /**
+   * Calls the worker. What comes back is a stranger's word: parse it.
+   *
+   * @throws WorkerLost when the worker ends first; Error with the worker's message when it refuses
+   */
+  call<Name extends keyof SandboxApi>(name: Name, ...args: Parameters<SandboxApi[Name]>): Promise<unknown> {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    if (this.closed !== undefined) {
+      reject(new WorkerLost(this.closed));
+      return promise;
+    }
+    this.pending.add(reject);
+    const method = this.remote[name] as unknown as (...args: unknown[]) => Promise<unknown>;
+    method(...args).then(resolve, reject);
+    return promise.finally(() => this.pending.delete(reject));
+  }
+
+  send(message: KernelMessage): void {
+    if (this.closed === undefined) this.worker.postMessage(message);
+  }
+
+  /** Closes the gate, then ends the worker. */
+  end(why: string): void {
+    if (this.closed !== undefined) return;
+    this.closed = why;
+    this.worker.onmessage = this.worker.onmessageerror = this.worker.onerror = null;
+    this.worker.terminate();
+    for (const reject of this.pending) reject(new WorkerLost(why));
+    this.pending.clear();
+  }
+
+  /** The worker failed, or did what it must not: it ends here. */
+  lose(why: string): void {
+    if (this.closed !== undefined) return;
+    this.end(why);
+    if (this.greeted) this.options.onLost(why);
+    else this.hello.reject(new WorkerLost(why));
+  }
+
+  private receive(data: unknown): void {
+    if (this.closed !== undefined) return;
+    if (this.floods()) return this.lose("the worker flooded the kernel with messages");
+    const reply = parseReply(data);
+    if (reply) {
+      const wire =
+        "error" in reply
+          ? { type: "HANDLER", name: "throw", value: { isError: true, value: { message: reply.error } } }
+          : { type: "RAW", value: reply.value };
+      const event = new MessageEvent("message", { data: { id: reply.id, ...wire } });
+      for (const listener of this.replies) listener(event);
+      return;
+    }
+    const message = parseWorkerMessage(data, this.options.limits);
+    if (!message) return this.lose("the worker sent a message that is not of the protocol");
+    if (message.vak !== "hello") return this.options.onMessage(message);
+    this.greeted = true;
+    this.hello.resolve();
+  }
+
+  private floods(): boolean {
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.second) {
+      this.second = second;
+      this.messages = 0;
+    }
+    return ++this.messages > MESSAGES_PER_SECOND;
+  }
+}
+
+function workerLocation({ isolation, workerUrl }: HostOptions) {
+  if (isolation === "opaque") {
+    const url = `data:text/javascript;charset=utf-8,${encodeURIComponent(workerSource)}`;
+    return { url, needs: "data:", revoke: () => {} };
+  }
+  if (workerUrl !== undefined) return { url: workerUrl, needs: `${workerUrl}`, revoke: () => {} };
+  const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
+  return { url, needs: "blob:", revoke: () => URL.revokeObjectURL(url) };
+}

@@ -1,0 +1,367 @@
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { transfer } from "comlink";
+import type { AgentRef } from "../audit/entry.ts";
+import { type AuditLog, openLog } from "../audit/log.ts";
+import { VakError } from "../errors.ts";
+import { type Limits, resolveLimits } from "../limits.ts";
+import type { Decision, LoadedPolicy, PolicyEngine } from "../policy/engine.ts";
+import type { WasmSource } from "../policy/wasm.ts";
+import { type Admitted, AnswerBuffer, parseAdmitted, type WaitMode } from "../protocol.ts";
+import type { Tool } from "../tool.ts";
+import { Agent, checkPath, toBytes } from "./agent.ts";
+import { Broker } from "./broker.ts";
+import { Host, type Isolation, WorkerLost } from "./host.ts";
+
+export interface KernelOptions {
+  /** Cedar policies. Without any, every call is denied. */
+  policy?: string;
+  /** What guests may ask for, if the policy lets them. */
+  tools?: readonly Tool<never>[];
+  log?: {
+    /** Names the log in this origin's IndexedDB; 1 to 64 letters, digits, `.`, `_`, `-`. The default is "default". */
+    name?: string;
+  };
+  /** Where Cedar's WebAssembly is, if not in `cedar.wasm` beside this script. */
+  cedar?: WasmSource;
+}
+
+/** A program: a response that is or will be there, where to fetch it, or its bytes. */
+export type ProgramSource = Response | Promise<Response> | URL | string | BufferSource;
+
+export interface SpawnOptions {
+  /** What policies and the log call the agent; 1 to 64 characters. */
+  name: string;
+  /** A WASI preview 1 command. */
+  program: ProgramSource;
+  limits?: Partial<Limits>;
+  /** The agent's first files, by path: text or bytes. */
+  files?: Record<string, string | BufferSource>;
+  /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
+  seed?: number;
+  isolation?: Isolation;
+  /** Where you serve the file `vak/worker`; with isolation "page" only. */
+  workerUrl?: string | URL;
+  /** Gives up the spawn. */
+  signal?: AbortSignal;
+}
+
+/** The log, as the page may use it: only the kernel writes. */
+export type KernelLog = Pick<AuditLog, "origin" | "vkey" | "size" | "failed" | "checkpoint" | "export" | "entries">;
+
+/** The policy in force. */
+export interface KernelPolicy {
+  readonly loaded: LoadedPolicy | undefined;
+  /**
+   * Replaces the policy, once the log has the new one. On any error the old one stays.
+   *
+   * @throws VakError `invalid-policy`, `policy-unavailable`, `log-unavailable`
+   */
+  load(text: string): Promise<LoadedPolicy>;
+}
+
+/**
+ * Makes a kernel: opens its log, loads its policy.
+ *
+ * @throws VakError `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`, `log-corrupt`,
+ *   `log-unavailable`
+ * @example
+ * await using kernel = await createKernel({
+ *   policy: `permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`,
+ *   tools: [add],
+ * });
+ */
+export async function createKernel(options: KernelOptions = {}): Promise<Kernel> {
+  const tools = new Map((options.tools ?? []).map((tool) => [tool.name, tool as Tool]));
+  if (tools.size !== (options.tools ?? []).length) {
+    throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
+  }
+  const log = await openLog({ name: options.log?.name ?? "default" });
+  try {
+    const policy = options.policy === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
+    const kernel = new Kernel(tools, policy, log);
+    if (options.policy !== undefined) await kernel.policy.load(options.policy);
+    return kernel;
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+}
+
+async function loadEngine(tools: Tool[], wasm: WasmSource | undefined): Promise<PolicyEngine> {
+  const { createCedarEngine } = await import("../policy/cedar.ts");
+  return createCedarEngine({ tools, ...(wasm !== undefined && { wasm }) });
+}
+
+const DENY_ALL: PolicyEngine = {
+  loaded: undefined,
+  load: () => {
+    throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
+  },
+  decide: async (): Promise<Decision> => ({
+    decision: "deny",
+    policies: [],
+    reason: "policy-unavailable",
+    errors: [],
+    policyDigest: "",
+  }),
+  close: () => {},
+};
+
+/** The authority: it owns policy, log, tools and agents. Made by {@link createKernel}. */
+export class Kernel {
+  readonly policy: KernelPolicy;
+  private readonly auditLog: AuditLog;
+  private readonly engine: PolicyEngine;
+  private readonly broker: Broker;
+  private readonly agents = new Set<Agent>();
+  /** Compiled programs, by digest and by the limits that are compiled in; shared by agents. */
+  private readonly programs = new Map<string, Promise<Admitted>>();
+  private closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(tools: ReadonlyMap<string, Tool>, engine: PolicyEngine, log: AuditLog) {
+    this.engine = engine;
+    this.auditLog = log;
+    this.broker = new Broker(tools, engine, log);
+    this.policy = {
+      get loaded() {
+        return engine.loaded;
+      },
+      load: (text) => this.loadPolicy(text),
+    };
+    log.failed.then((error) => {
+      if (error.code === "log-unavailable") for (const agent of this.agents) agent.logFailed();
+    });
+  }
+
+  /** The log. */
+  get log(): KernelLog {
+    return this.auditLog;
+  }
+
+  /**
+   * Makes an agent of a program: admits it, compiles it, starts a worker for it.
+   *
+   * @throws VakError `invalid-module` naming what is not admitted and where, `invalid-limit`, `invalid-argument`,
+   *   `unsupported`, `aborted`, `log-unavailable`, `closed`
+   */
+  async spawn(options: SpawnOptions): Promise<Agent> {
+    if (this.closing) throw new VakError("closed", "The kernel was closed; make another.");
+    const name = checkName(options.name);
+    const limits = resolveLimits(options.limits);
+    const seed = checkSeed(options.seed);
+    const files = checkFiles(options.files ?? {}, limits);
+    const isolation = checkIsolation(options);
+    const wait = waitMode();
+    const { signal } = options;
+    checkAborted(signal);
+
+    let program: string | null = null;
+    let host: Host | undefined;
+    let agent: Agent | undefined;
+    const giveUp = () => host?.end("the spawn was aborted");
+    signal?.addEventListener("abort", giveUp, { once: true });
+    try {
+      const bytes = await readProgram(options.program);
+      program = await sha256Hex(bytes);
+      checkAborted(signal);
+      host = await Host.start({
+        name,
+        isolation,
+        workerUrl: options.workerUrl,
+        limits,
+        onMessage: (message) => agent?.receive(message),
+        onLost: (why) => agent?.lose(why),
+      });
+      checkAborted(signal);
+      const answers =
+        wait === "atomics" ? new SharedArrayBuffer(AnswerBuffer.HEADER_BYTES + align(limits.callBytes)) : undefined;
+      await boot(host, { wait, limits, files, ...(answers && { answers }) });
+      await this.admit(host, bytes, program, limits);
+      checkAborted(signal);
+      const ref: AgentRef = { name, id: crypto.randomUUID(), program };
+      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation });
+      agent = new Agent({
+        ref,
+        limits,
+        seed,
+        host,
+        broker: this.broker,
+        log: this.auditLog,
+        answers,
+        onClose: (gone) => this.agents.delete(gone),
+      });
+      this.agents.add(agent);
+      return agent;
+    } catch (error) {
+      host?.end("the agent was not made");
+      const refusal = signal?.aborted ? aborted(signal) : asRefusal(error);
+      if (refusal.code !== "log-unavailable" && refusal.code !== "closed") {
+        await this.auditLog.append({ type: "spawn-refused", name, program, message: refusal.message.slice(0, 2000) });
+      }
+      throw refusal;
+    } finally {
+      signal?.removeEventListener("abort", giveUp);
+    }
+  }
+
+  /** Closes every agent, then the log. What was acknowledged stays. */
+  close(): Promise<void> {
+    this.closing ??= this.shut();
+    return this.closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private async shut(): Promise<void> {
+    await Promise.all([...this.agents].map((agent) => agent.close()));
+    this.engine.close();
+    await this.auditLog.close();
+  }
+
+  private async loadPolicy(text: string): Promise<LoadedPolicy> {
+    try {
+      // The log has the policy before any decision can be made by it.
+      return await this.engine.load(text, async ({ policies }) => {
+        await this.auditLog.append({ type: "policy-load", policies: [...policies] }, { policy: text });
+      });
+    } catch (error) {
+      if (error instanceof VakError && error.code === "invalid-policy") {
+        const textDigest = await sha256Hex(toBytes(text));
+        await this.auditLog.append({ type: "policy-refused", textDigest, message: error.message.slice(0, 2000) });
+      }
+      throw error;
+    }
+  }
+
+  /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
+  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<void> {
+    const key = `${program} ${limits.memoryBytes} ${limits.tableElements}`;
+    const cached = await this.programs.get(key)?.catch(() => undefined);
+    if (cached) {
+      await host.call("adopt", cached);
+      return;
+    }
+    const compiled = compile(host, bytes);
+    this.programs.set(key, compiled);
+    if (this.programs.size > MAX_PROGRAMS) this.programs.delete(this.programs.keys().next().value!);
+    try {
+      await compiled;
+    } catch (error) {
+      this.programs.delete(key);
+      throw error;
+    }
+  }
+}
+
+/** Compiled programs that a kernel keeps. */
+const MAX_PROGRAMS = 32;
+
+async function boot(host: Host, options: Parameters<typeof host.call<"boot">>[1]): Promise<void> {
+  try {
+    await host.call("boot", options);
+  } catch (cause) {
+    if (cause instanceof WorkerLost) throw cause;
+    throw new VakError("invalid-argument", `The agent's files were refused: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>): Promise<Admitted> {
+  let reply: unknown;
+  try {
+    reply = await host.call("compile", transfer(bytes, [bytes.buffer]));
+  } catch (cause) {
+    if (cause instanceof WorkerLost) throw cause;
+    throw new VakError("invalid-module", (cause as Error).message, { cause });
+  }
+  const admitted = parseAdmitted(reply);
+  if (!admitted) throw new WorkerLost("the worker answered with what is not of the protocol");
+  return admitted;
+}
+
+/** How guests will wait: the same for every agent of a page. */
+function waitMode(): WaitMode {
+  if ("Suspending" in WebAssembly) return "jspi";
+  if (globalThis.crossOriginIsolated && typeof SharedArrayBuffer === "function") return "atomics";
+  throw new VakError(
+    "unsupported",
+    "A guest cannot wait for an answer in this browser: it has no WebAssembly JavaScript Promise Integration " +
+      "(Chrome 137, Firefox 153, Safari 27 have it). Serve the page with the headers Cross-Origin-Opener-Policy: " +
+      "same-origin and Cross-Origin-Embedder-Policy: require-corp, and shared memory is used instead.",
+  );
+}
+
+const align = (bytes: number): number => Math.ceil(bytes / 8) * 8;
+
+const asRefusal = (error: unknown): VakError =>
+  error instanceof VakError
+    ? error
+    : new VakError("agent-lost", `The agent's worker ended while it was being made: ${(error as Error).message}.`, {
+        cause: error,
+      });
+
+const aborted = (signal: AbortSignal): VakError =>
+  new VakError("aborted", "The spawn was aborted.", { cause: signal.reason });
+
+function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw aborted(signal);
+}
+
+function checkName(name: unknown): string {
+  if (typeof name === "string" && /^[^\p{C}]{1,64}$/u.test(name)) return name;
+  throw new VakError("invalid-argument", "An agent's name has 1 to 64 printable characters.");
+}
+
+function checkSeed(seed: number | undefined): number {
+  if (seed === undefined) return crypto.getRandomValues(new Uint32Array(1))[0]!;
+  if (Number.isSafeInteger(seed)) return seed;
+  throw new VakError("invalid-argument", `The seed is ${seed}; give a whole number.`);
+}
+
+function checkIsolation({ isolation = "opaque", workerUrl }: SpawnOptions): Isolation {
+  if ((isolation as string) === "frame") {
+    throw new VakError("unsupported", 'Isolation "frame" is not built yet; use "opaque" or "page".');
+  }
+  if (isolation !== "opaque" && isolation !== "page") {
+    throw new VakError(
+      "invalid-argument",
+      `There is no isolation ${JSON.stringify(isolation)}; use "opaque" or "page".`,
+    );
+  }
+  if (workerUrl !== undefined && isolation !== "page") {
+    throw new VakError("invalid-argument", 'A workerUrl is of the page\'s own origin: say isolation: "page" as well.');
+  }
+  return isolation;
+}
+
+function checkFiles(files: Record<string, string | BufferSource>, limits: Limits): Record<string, Uint8Array> {
+  const checked: Record<string, Uint8Array> = Object.create(null);
+  let total = 0;
+  for (const [path, data] of Object.entries(files)) {
+    const bytes = toBytes(data);
+    total += bytes.byteLength;
+    checked[checkPath(path)] = bytes;
+  }
+  if (total <= limits.fileBytes) return { ...checked };
+  throw new VakError("invalid-argument", `The files hold ${total} bytes; limits.fileBytes is ${limits.fileBytes}.`);
+}
+
+/** The program's bytes, in a buffer of our own: what is hashed is what is compiled. */
+async function readProgram(source: ProgramSource): Promise<Uint8Array<ArrayBuffer>> {
+  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return toBytes(source);
+  const given = typeof source === "string" || source instanceof URL ? fetch(source) : source;
+  try {
+    const response = await given;
+    if (!response.ok) throw new Error(`HTTP status ${response.status} from ${response.url}`);
+    return new Uint8Array(await response.arrayBuffer());
+  } catch (cause) {
+    throw new VakError("invalid-module", `The program could not be loaded: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  // Off the main thread, and many times faster than JavaScript; the log needs a secure context anyway.
+  return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+}

@@ -1,0 +1,536 @@
+/**
+ * Reads a module's structure (WebAssembly 3.0, chapter 5) by allow-list: what is not named here is refused.
+ * The module has been validated before, so that what this reader checks is what validation does not promise:
+ * that each feature is one the meter knows.
+ */
+import { Reader, refuse } from "./bytes.ts";
+
+export const Section = {
+  custom: 0,
+  type: 1,
+  import: 2,
+  function: 3,
+  table: 4,
+  memory: 5,
+  global: 6,
+  export: 7,
+  start: 8,
+  element: 9,
+  code: 10,
+  data: 11,
+  dataCount: 12,
+  tag: 13,
+} as const;
+
+const SECTION_NAMES = Object.keys(Section);
+
+/** Section ids in the order a module must have them. */
+export const SECTION_ORDER: readonly number[] = [
+  Section.type,
+  Section.import,
+  Section.function,
+  Section.table,
+  Section.memory,
+  Section.tag,
+  Section.global,
+  Section.export,
+  Section.start,
+  Section.element,
+  Section.dataCount,
+  Section.code,
+  Section.data,
+];
+
+/** What the meter takes, beyond what the engines' own limits allow. */
+export const MODULE_LIMITS = {
+  /** Bytes of a module, unless `maxModuleBytes` says otherwise. */
+  moduleBytes: 256 * 1024 * 1024,
+  /** Functions, imported ones included. */
+  functions: 900_000,
+  /** Parameters and locals of one function. */
+  locals: 49_900,
+  /** Blocks within one another in one function. */
+  nesting: 60_000,
+  /** Tables of one module. */
+  tables: 100,
+  /** Array elements that the module's constant expressions allocate together. */
+  constantElements: 1_000_000,
+} as const;
+
+export type ExternKind = "func" | "table" | "memory" | "global" | "tag";
+const EXTERN_KINDS: readonly ExternKind[] = ["func", "table", "memory", "global", "tag"];
+
+export interface SectionRange {
+  id: number;
+  /** The first byte of the contents, and the first after them. */
+  start: number;
+  end: number;
+  /** The section's id byte. */
+  header: number;
+  /** A custom section's name. */
+  name?: string;
+}
+
+export interface FuncType {
+  /** Where the vectors of parameters and of results begin, and where the second ends. */
+  params: number;
+  results: number;
+  end: number;
+  paramCount: number;
+  resultCount: number;
+  /** Machine words of the parameters: a v128 takes two, anything else one. */
+  paramWords: number;
+  hasV128: boolean;
+}
+
+export interface Limits {
+  /** The flags byte. */
+  flags: number;
+  min: number;
+  max: number | undefined;
+  /** Addressed by i64 (memory64, table64). */
+  is64: boolean;
+  /** Where the flags byte is, and the first byte after the limits. */
+  start: number;
+  end: number;
+}
+
+export interface Import {
+  module: string;
+  name: string;
+  kind: ExternKind;
+  /** Index of the function's or tag's type. */
+  type?: number;
+  limits?: Limits;
+  at: number;
+}
+
+export interface Module {
+  bytes: Uint8Array;
+  sections: SectionRange[];
+  /** By type index; undefined where the type is a struct or an array. */
+  types: (FuncType | undefined)[];
+  /** Fields of the struct types, by type index. */
+  structFields: number[];
+  /** Where the type section's count of recursive groups is. */
+  typeGroups: number;
+  imports: Import[];
+  /** Types of all functions, the imported ones first. */
+  functions: number[];
+  importedFunctions: number;
+  tables: Limits[];
+  importedTables: number;
+  memories: Limits[];
+  importedMemories: number;
+  globalCount: number;
+  tags: number[];
+  exports: { name: string; kind: ExternKind; at: number }[];
+  start: number | undefined;
+  startAt: number;
+}
+
+/** @throws VakError `invalid-module` naming what is not admitted and at which byte */
+export function readModule(bytes: Uint8Array): Module {
+  checkHeader(bytes);
+  const module: Module = {
+    bytes,
+    sections: readSections(bytes),
+    types: [],
+    structFields: [],
+    typeGroups: 0,
+    imports: [],
+    functions: [],
+    importedFunctions: 0,
+    tables: [],
+    importedTables: 0,
+    memories: [],
+    importedMemories: 0,
+    globalCount: 0,
+    tags: [],
+    exports: [],
+    start: undefined,
+    startAt: 0,
+  };
+  const allocations: Allocations = { allowed: MODULE_LIMITS.constantElements, hasArrays: false };
+  for (const section of module.sections) {
+    const reader = new Reader(bytes, section.start, section.end);
+    switch (section.id) {
+      case Section.type:
+        readTypes(reader, module, allocations);
+        break;
+      case Section.import:
+        readImports(reader, module);
+        break;
+      case Section.function:
+        for (let n = reader.count("functions"); n > 0; n--) module.functions.push(reader.u32("a type index"));
+        break;
+      case Section.table:
+        readTables(reader, module, allocations);
+        break;
+      case Section.memory:
+        for (let n = reader.count("memories"); n > 0; n--) module.memories.push(readMemoryType(reader));
+        break;
+      case Section.tag:
+        for (let n = reader.count("tags"); n > 0; n--) module.tags.push(readTagType(reader));
+        break;
+      case Section.global:
+        readGlobals(reader, module, allocations);
+        break;
+      case Section.export:
+        for (let n = reader.count("exports"); n > 0; n--) {
+          const at = reader.pos;
+          const name = reader.name("an export's name");
+          module.exports.push({ name, kind: readExternKind(reader), at });
+          reader.u32("an export's index");
+        }
+        break;
+      case Section.start:
+        module.startAt = reader.pos;
+        module.start = reader.u32("the start function");
+        break;
+      case Section.element:
+        if (allocations.hasArrays) readElements(reader, allocations);
+        else reader.pos = reader.end;
+        break;
+      default:
+        // Custom sections and data are copied; the code has a reader of its own.
+        reader.pos = reader.end;
+    }
+    if (!reader.done) refuse(`bytes are left over in the ${sectionName(section.id)} section`, reader.pos);
+  }
+  if (module.functions.length > MODULE_LIMITS.functions) {
+    refuse(`${module.functions.length} functions; the limit is ${MODULE_LIMITS.functions}`);
+  }
+  if (module.tables.length > MODULE_LIMITS.tables) {
+    refuse(`${module.tables.length} tables; the limit is ${MODULE_LIMITS.tables}`);
+  }
+  return module;
+}
+
+const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+
+/** @throws VakError `invalid-module` when this is not the header of a core module, version 1 */
+export function checkHeader(bytes: Uint8Array): void {
+  const word = (at: number) => bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+  if (bytes.length === 0) refuse("not a WebAssembly module: it is empty");
+  if (bytes.length < 4 || word(0) !== 0x6d736100) {
+    refuse(`not a WebAssembly module: starts with ${hex(bytes.subarray(0, 4))}`, 0);
+  }
+  if (bytes.length < 8) refuse("truncated: the version is missing", bytes.length);
+  if (bytes[6] === 1 && bytes[7] === 0) {
+    refuse("a WebAssembly component (layer 1), not a core module: give its core module", 4);
+  }
+  if (word(4) !== 1) refuse(`not a WebAssembly module of version 1: the version is ${hex(bytes.subarray(4, 8))}`, 4);
+}
+
+const sectionName = (id: number) => SECTION_NAMES.find((name) => Section[name as keyof typeof Section] === id) ?? id;
+
+function readSections(bytes: Uint8Array): SectionRange[] {
+  const reader = new Reader(bytes, 8, bytes.length);
+  const sections: SectionRange[] = [];
+  let rank = -1;
+  while (!reader.done) {
+    const header = reader.pos;
+    const id = reader.byte("a section's id");
+    const size = reader.u32("a section's size");
+    const start = reader.pos;
+    if (size > reader.end - start) {
+      refuse(
+        `truncated: the ${sectionName(id)} section needs ${size} bytes and ${reader.end - start} are left`,
+        header,
+      );
+    }
+    const section: SectionRange = { id, start, end: start + size, header };
+    if (id === Section.custom) {
+      section.name = new Reader(bytes, start, section.end).name("a custom section's name");
+    } else {
+      const own = SECTION_ORDER.indexOf(id);
+      if (own < 0) refuse(`section ${id} is not known`, header);
+      if (own === rank) refuse(`a second ${sectionName(id)} section`, header);
+      if (own < rank) refuse(`the ${sectionName(id)} section is out of order`, header);
+      rank = own;
+    }
+    sections.push(section);
+    reader.pos = section.end;
+  }
+  return sections;
+}
+
+const readExternKind = (reader: Reader): ExternKind => {
+  const at = reader.pos;
+  const kind = reader.byte("a kind");
+  return EXTERN_KINDS[kind] ?? refuse(`kind ${kind} of import or export is not known`, at);
+};
+
+/** Number types and v128 by their byte. */
+const NUMBER_TYPES: Readonly<Record<number, string>> = { 127: "i32", 126: "i64", 125: "f32", 124: "f64", 123: "v128" };
+const V128 = 0x7b;
+
+/** Abstract heap types by their byte: as a value type each stands for its nullable reference. */
+const HEAP_TYPES: Readonly<Record<number, string>> = {
+  116: "noexn",
+  115: "nofunc",
+  114: "noextern",
+  113: "none",
+  112: "func",
+  111: "extern",
+  110: "any",
+  109: "eq",
+  108: "i31",
+  107: "struct",
+  106: "array",
+  105: "exn",
+};
+
+/** @returns the name of an abstract heap type, or a type's index */
+export function readHeapType(reader: Reader): string {
+  const at = reader.pos;
+  const type = reader.signed(33, "a heap type");
+  if (type >= 0) return String(type);
+  return HEAP_TYPES[type + 0x80] ?? refuse(`heap type ${type} is not known`, at);
+}
+
+/** @returns the type as the text format writes it */
+export function readValueType(reader: Reader): string {
+  const at = reader.pos;
+  const byte = reader.byte("a value type");
+  if (byte === 0x63) return `(ref null ${readHeapType(reader)})`;
+  if (byte === 0x64) return `(ref ${readHeapType(reader)})`;
+  if (NUMBER_TYPES[byte]) return NUMBER_TYPES[byte];
+  const heap = HEAP_TYPES[byte] ?? refuse(`value type 0x${byte.toString(16)} is not known`, at);
+  return heap === "func" || heap === "extern" ? `${heap}ref` : `(ref null ${heap})`;
+}
+
+/** Moves past a value type. @returns whether it is v128 */
+export function skipValueType(reader: Reader): boolean {
+  const byte = reader.peek();
+  if (byte >= V128 && byte <= 0x7f) {
+    reader.pos++;
+    return byte === V128;
+  }
+  readValueType(reader);
+  return false;
+}
+
+/** The value types of a vector that begins at `at`. */
+export function valueTypesAt(bytes: Uint8Array, at: number): string[] {
+  const reader = new Reader(bytes, at, bytes.length);
+  return Array.from({ length: reader.count("value types") }, () => readValueType(reader));
+}
+
+interface Allocations {
+  /** Elements that constant expressions may still allocate. */
+  allowed: number;
+  hasArrays: boolean;
+}
+
+function readTypes(reader: Reader, module: Module, allocations: Allocations): void {
+  module.typeGroups = reader.pos;
+  for (let groups = reader.count("types"); groups > 0; groups--) {
+    let members = 1;
+    if (reader.peek() === 0x4e) {
+      reader.pos++;
+      members = reader.count("types of a group");
+    }
+    for (; members > 0; members--) readSubType(reader, module, allocations);
+  }
+}
+
+function readSubType(reader: Reader, module: Module, allocations: Allocations): void {
+  if (reader.peek() === 0x50 || reader.peek() === 0x4f) {
+    reader.pos++;
+    for (let supers = reader.count("supertypes"); supers > 0; supers--) reader.u32("a supertype");
+  }
+  const index = module.types.length;
+  const at = reader.pos;
+  const form = reader.byte("a type");
+  let type: FuncType | undefined;
+  if (form === 0x60) type = readFuncType(reader);
+  else if (form === 0x5f) {
+    const fields = reader.count("fields");
+    module.structFields[index] = fields;
+    for (let n = fields; n > 0; n--) skipField(reader);
+  } else if (form === 0x5e) {
+    allocations.hasArrays = true;
+    skipField(reader);
+  } else if (form === 0x65) refuse("shared types (threads) are not admitted", at);
+  else refuse(`type form 0x${form.toString(16)} is not known`, at);
+  module.types.push(type);
+}
+
+function readFuncType(reader: Reader): FuncType {
+  const params = reader.pos;
+  const paramCount = reader.count("parameters");
+  let paramWords = paramCount;
+  for (let n = paramCount; n > 0; n--) if (skipValueType(reader)) paramWords++;
+  const results = reader.pos;
+  const resultCount = reader.count("results");
+  let resultWords = resultCount;
+  for (let n = resultCount; n > 0; n--) if (skipValueType(reader)) resultWords++;
+  const hasV128 = paramWords > paramCount || resultWords > resultCount;
+  return { params, results, end: reader.pos, paramCount, resultCount, paramWords, hasV128 };
+}
+
+function skipField(reader: Reader): void {
+  const byte = reader.peek();
+  if (byte === 0x78 || byte === 0x77) reader.pos++;
+  else skipValueType(reader);
+  reader.byte("a field's mutability");
+}
+
+function readImports(reader: Reader, module: Module): void {
+  for (let n = reader.count("imports"); n > 0; n--) {
+    const at = reader.pos;
+    const from = reader.name("an import's module");
+    const name = reader.name("an import's name");
+    const kind = readExternKind(reader);
+    const entry: Import = { module: from, name, kind, at };
+    if (kind === "func") {
+      entry.type = reader.u32("a type index");
+      module.functions.push(entry.type);
+      module.importedFunctions++;
+    } else if (kind === "table") {
+      entry.limits = readTableType(reader);
+      module.tables.push(entry.limits);
+      module.importedTables++;
+    } else if (kind === "memory") {
+      entry.limits = readMemoryType(reader);
+      module.memories.push(entry.limits);
+      module.importedMemories++;
+    } else if (kind === "global") {
+      readValueType(reader);
+      readMutability(reader);
+      module.globalCount++;
+    } else {
+      entry.type = readTagType(reader);
+      module.tags.push(entry.type);
+    }
+    module.imports.push(entry);
+  }
+}
+
+function readTagType(reader: Reader): number {
+  const at = reader.pos;
+  if (reader.byte("a tag's attribute") !== 0) refuse("a tag that is not an exception", at);
+  return reader.u32("a type index");
+}
+
+function readMutability(reader: Reader): void {
+  const at = reader.pos;
+  if (reader.byte("a global's mutability") > 1) refuse("shared globals (threads) are not admitted", at);
+}
+
+function readMemoryType(reader: Reader): Limits {
+  return readLimits(reader, "memory");
+}
+
+function readTableType(reader: Reader): Limits {
+  readValueType(reader);
+  return readLimits(reader, "table");
+}
+
+function readLimits(reader: Reader, what: string): Limits {
+  const start = reader.pos;
+  const flags = reader.byte(`a ${what}'s limits`);
+  if (flags & 0x02) refuse(`a shared ${what} (threads) is not admitted`, start);
+  if (flags & 0x08) refuse(`a ${what} with its own page size is not admitted`, start);
+  if (flags > 0x05) refuse(`the limits of a ${what} have unknown flags 0x${flags.toString(16)}`, start);
+  const min = reader.u64(`a ${what}'s minimum`);
+  const max = flags & 0x01 ? reader.u64(`a ${what}'s maximum`) : undefined;
+  return { flags, min, max, is64: (flags & 0x04) !== 0, start, end: reader.pos };
+}
+
+function readTables(reader: Reader, module: Module, allocations: Allocations): void {
+  for (let n = reader.count("tables"); n > 0; n--) {
+    const initialised = reader.peek() === 0x40;
+    if (initialised) {
+      const at = reader.pos++;
+      if (reader.byte("a table's second byte") !== 0) refuse("a table of an unknown form", at);
+    }
+    module.tables.push(readTableType(reader));
+    if (initialised) skipConstant(reader, allocations);
+  }
+}
+
+function readGlobals(reader: Reader, module: Module, allocations: Allocations): void {
+  const count = reader.count("globals");
+  module.globalCount += count;
+  for (let n = count; n > 0; n--) {
+    readValueType(reader);
+    readMutability(reader);
+    skipConstant(reader, allocations);
+  }
+}
+
+/** Element segments (section 5.5.12), for what their constant expressions allocate. */
+function readElements(reader: Reader, allocations: Allocations): void {
+  for (let n = reader.count("element segments"); n > 0; n--) {
+    const at = reader.pos;
+    const flags = reader.u32("an element segment's kind");
+    if (flags > 7) refuse(`element segments of kind ${flags} are not known`, at);
+    const passiveOrDeclared = flags & 1;
+    const explicit = flags & 2;
+    const expressions = flags & 4;
+    if (!passiveOrDeclared) {
+      if (explicit) reader.u32("a table index");
+      skipConstant(reader, allocations);
+    }
+    if (passiveOrDeclared || explicit) {
+      if (expressions) readValueType(reader);
+      else reader.byte("an element kind");
+    }
+    for (let items = reader.count("elements"); items > 0; items--) {
+      if (expressions) skipConstant(reader, allocations);
+      else reader.u32("a function index");
+    }
+  }
+}
+
+/**
+ * Moves past a constant expression (section 3.4.14). Instantiation runs these before there is a budget, so what
+ * they can allocate is bounded here: an array's length must be a plain constant, and all of them together small.
+ */
+function skipConstant(reader: Reader, allocations: Allocations): void {
+  let previous: number | undefined;
+  for (;;) {
+    const at = reader.pos;
+    const op = reader.byte("a constant expression");
+    let constant: number | undefined;
+    if (op === 0x0b) return;
+    if (op === 0x41) constant = reader.signed(33, "an i32");
+    else if (op === 0x42) reader.signed(70, "an i64");
+    else if (op === 0x43) reader.skip(4, "an f32");
+    else if (op === 0x44) reader.skip(8, "an f64");
+    else if (op === 0x23 || op === 0xd2) reader.u32("an index");
+    else if (op === 0xd0) readHeapType(reader);
+    else if (op === 0xfd) {
+      if (reader.u32("an opcode") !== 0x0c) refuse("an instruction that is not constant", at);
+      reader.skip(16, "a v128");
+    } else if (op === 0xfb) skipConstantAllocation(reader, previous, allocations, at);
+    else if (!((op >= 0x6a && op <= 0x6c) || (op >= 0x7c && op <= 0x7e)))
+      refuse("an instruction that is not constant", at);
+    previous = constant;
+  }
+}
+
+function skipConstantAllocation(
+  reader: Reader,
+  length: number | undefined,
+  allocations: Allocations,
+  at: number,
+): void {
+  const op = reader.u32("an opcode");
+  if (op === 0x1a || op === 0x1b || op === 0x1c) return; // conversions and ref.i31
+  if (op !== 0x00 && op !== 0x01 && (op < 0x06 || op > 0x08)) refuse("an instruction that is not constant", at);
+  reader.u32("a type index");
+  let elements = 1;
+  if (op === 0x08) elements = reader.u32("a length");
+  else if (op === 0x06 || op === 0x07) {
+    if (length === undefined) refuse("the length of an array in a constant expression must be an i32.const", at);
+    elements = length >>> 0;
+  }
+  allocations.allowed -= elements;
+  if (allocations.allowed < 0) {
+    refuse(`constant expressions allocate more than ${MODULE_LIMITS.constantElements} array elements`, at);
+  }
+}

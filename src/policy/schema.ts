@@ -1,0 +1,215 @@
+import type { CedarValueJson, SchemaJson, Type } from "@cedar-policy/cedar-wasm/web";
+import type { PolicyTool } from "./engine.ts";
+
+/**
+ * What a policy can see of a value: the part of a JSON Schema that has one Cedar type. The same view types the policy
+ * when it is validated and copies the input when a call is decided, so the two cannot disagree.
+ */
+export type View =
+  | { readonly type: "String" | "Long" | "Boolean" | "decimal" }
+  | { readonly type: "Set"; readonly element: View }
+  | { readonly type: "Record"; readonly fields: ReadonlyMap<string, Field> };
+
+interface Field {
+  readonly view: View;
+  readonly required: boolean;
+}
+
+export interface ToolView {
+  readonly input: View & { type: "Record" };
+  readonly hidden: readonly HiddenField[];
+}
+
+/** A declared field that a policy cannot see, so that a policy which names it does not validate. */
+export interface HiddenField {
+  /** As in `input.a.b`. */
+  readonly path: string;
+  readonly why: string;
+}
+
+type JsonSchema = { readonly [keyword: string]: unknown };
+
+/** Levels of records and sets a policy can see. Cedar's JSON reader stops at 128 levels and its evaluator near 100. */
+const MAX_LEVELS = 16;
+/** A fraction Cedar can hold: its `decimal` has four digits after the point. */
+const FOUR_DIGITS = /^-?\d+(\.\d{1,4})?$/;
+const MAX_DECIMAL = 922_337_203_685_477;
+
+/** The view of one tool's input. */
+export function viewTool(tool: PolicyTool): ToolView {
+  const hidden: HiddenField[] = [];
+  const root = tool.inputSchema;
+  const input = viewRecord(isObject(root.properties) ? root : { ...root, properties: {} }, root, "input", 0, hidden);
+  return { input, hidden };
+}
+
+/** Every tool's action and the entities around it, as a Cedar schema. */
+export function cedarSchema(views: ReadonlyMap<string, ToolView>): SchemaJson<string> {
+  const actions = Object.fromEntries(
+    [...views].map(([tool, { input }]) => [
+      `call:${tool}`,
+      {
+        memberOf: [{ id: "call" }],
+        appliesTo: {
+          principalTypes: ["Agent"],
+          resourceTypes: ["Tool"],
+          context: record({ input: cedarType(input), vak: VAK }),
+        },
+      },
+    ]),
+  );
+  return {
+    "": {
+      entityTypes: {
+        Agent: { shape: record({ name: { type: "String" }, program: { type: "String" } }) },
+        Tool: {},
+      },
+      actions: { call: {}, ...actions },
+    },
+  };
+}
+
+const VAK = record({
+  callDigest: { type: "String" },
+  now: { type: "Extension", name: "datetime" },
+  calls: { type: "Long" },
+});
+
+/**
+ * Copies what the view shows of a value into Cedar's JSON.
+ *
+ * @throws Error saying which part is not of the type that the tool's schema declares
+ */
+export function project(view: View, value: unknown, path = "input"): CedarValueJson {
+  switch (view.type) {
+    case "String":
+      if (typeof value === "string") return value;
+      break;
+    case "Boolean":
+      if (typeof value === "boolean") return value;
+      break;
+    case "Long":
+      if (Number.isSafeInteger(value)) return value as number;
+      break;
+    case "decimal":
+      if (typeof value === "number" && FOUR_DIGITS.test(String(value)) && Math.abs(value) <= MAX_DECIMAL) {
+        return { __extn: { fn: "decimal", arg: Number.isInteger(value) ? `${value}.0` : String(value) } };
+      }
+      break;
+    case "Set":
+      if (Array.isArray(value)) return value.map((item, index) => project(view.element, item, `${path}[${index}]`));
+      break;
+    case "Record": {
+      if (!isObject(value) || Array.isArray(value)) break;
+      const copy: [string, CedarValueJson][] = [];
+      for (const [name, field] of view.fields) {
+        if (Object.hasOwn(value, name)) copy.push([name, project(field.view, value[name], `${path}.${name}`)]);
+        else if (field.required) throw new Error(`${path}.${name} is missing`);
+      }
+      return Object.fromEntries(copy);
+    }
+  }
+  throw new Error(`${path} is not a ${view.type} that Cedar can hold`);
+}
+
+function cedarType(view: View): Type<string> {
+  switch (view.type) {
+    case "decimal":
+      return { type: "Extension", name: "decimal" };
+    case "Set":
+      return { type: "Set", element: cedarType(view.element) };
+    case "Record":
+      return {
+        type: "Record",
+        attributes: Object.fromEntries(
+          [...view.fields].map(([name, field]) => [name, { ...cedarType(field.view), required: field.required }]),
+        ),
+      };
+    default:
+      return { type: view.type };
+  }
+}
+
+function record<T extends Record<string, Type<string>>>(attributes: T) {
+  return { type: "Record" as const, attributes };
+}
+
+/** A view, or the reason why there is none. */
+function viewSchema(
+  schema: unknown,
+  root: JsonSchema,
+  path: string,
+  level: number,
+  hidden: HiddenField[],
+): View | string {
+  if (level > MAX_LEVELS) return `nested more than ${MAX_LEVELS} levels deep`;
+  const resolved = follow(schema, root);
+  if (!resolved) return "its schema says nothing of its type";
+  switch (typeName(resolved)) {
+    case "string":
+      return { type: "String" };
+    case "integer":
+      return { type: "Long" };
+    case "boolean":
+      return { type: "Boolean" };
+    case "number":
+      return typeof resolved.multipleOf === "number" && FOUR_DIGITS.test(String(resolved.multipleOf))
+        ? { type: "decimal" }
+        : "a number has no exact Cedar type; say how fine it is (multipleOf: 0.01) or use an integer";
+    case "array": {
+      if (resolved.prefixItems !== undefined) return "a tuple has no Cedar type";
+      const element = viewSchema(resolved.items, root, `${path}[]`, level + 1, hidden);
+      return typeof element === "string" ? element : { type: "Set", element };
+    }
+    case "object":
+      return isObject(resolved.properties)
+        ? viewRecord(resolved, root, path, level, hidden)
+        : "an object without declared properties";
+    default:
+      return "it may be of more than one type";
+  }
+}
+
+function viewRecord(schema: JsonSchema, root: JsonSchema, path: string, level: number, hidden: HiddenField[]) {
+  const required = Array.isArray(schema.required) ? schema.required : [];
+  const fields = new Map<string, Field>();
+  for (const [name, property] of Object.entries(schema.properties as JsonSchema)) {
+    const at = `${path}.${name}`;
+    // `__entity`, `__extn` and `__expr` are how Cedar's JSON writes what is not plain data.
+    const view = name.startsWith("__") ? "its name is reserved" : viewSchema(property, root, at, level + 1, hidden);
+    if (typeof view === "string") hidden.push({ path: at, why: view });
+    else fields.set(name, { view, required: required.includes(name) });
+  }
+  return { type: "Record", fields } as const;
+}
+
+/** The one type that every value valid under the schema has, if there is one. */
+function typeName(schema: JsonSchema): string | undefined {
+  const { type } = schema;
+  if (typeof type === "string") return type;
+  if (Array.isArray(type)) return type.length === 1 ? type[0] : undefined;
+  const values = "const" in schema ? [schema.const] : Array.isArray(schema.enum) ? schema.enum : [];
+  const types = new Set(values.map((value) => (Number.isSafeInteger(value) ? "integer" : typeof value)));
+  const [only] = types;
+  return types.size === 1 && (only === "string" || only === "integer" || only === "boolean") ? only : undefined;
+}
+
+/** The schema behind a chain of local `$ref`s (`#/$defs/x`). */
+function follow(schema: unknown, root: JsonSchema): JsonSchema | undefined {
+  let at = schema;
+  for (let step = 0; step < MAX_LEVELS && isObject(at); step++) {
+    if (typeof at.$ref !== "string") return at;
+    if (!at.$ref.startsWith("#")) return undefined;
+    let target: unknown = root;
+    for (const token of at.$ref.split("/").slice(1)) {
+      const key = decodeURIComponent(token).replaceAll("~1", "/").replaceAll("~0", "~");
+      target = isObject(target) && Object.hasOwn(target, key) ? target[key] : undefined;
+    }
+    at = target;
+  }
+  return undefined;
+}
+
+function isObject(value: unknown): value is JsonSchema {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,35 @@
+import { VakError } from "../errors.ts";
+
+/** Where Cedar's wasm comes from. */
+export type WasmSource = string | URL | Response | PromiseLike<Response> | BufferSource | WebAssembly.Module;
+
+/** @throws VakError `policy-unavailable` saying where it was looked for */
+export async function compile(source: WasmSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source;
+  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
+    return WebAssembly.compile(source).catch((cause) => {
+      throw unavailable("The bytes given are not Cedar's WebAssembly", cause);
+    });
+  }
+  const from = typeof source === "string" || source instanceof URL ? source : undefined;
+  let where = String(from ?? "the response given");
+  try {
+    const response = from === undefined ? await (source as Response | PromiseLike<Response>) : await fetch(from);
+    where = response.url || where;
+    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+    // Streaming insists on the exact MIME type, which many static hosts do not send.
+    const streams = response.headers.get("content-type") === "application/wasm";
+    return await (streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer()));
+  } catch (cause) {
+    throw unavailable(`Cedar's WebAssembly did not load from ${where}`, cause);
+  }
+}
+
+export function unavailable(what: string, cause: unknown): VakError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new VakError(
+    "policy-unavailable",
+    `${what}: ${why}. Serve the package's cedar.wasm, or say where it is with the option \`wasm\`.`,
+    { cause },
+  );
+}

@@ -1,0 +1,232 @@
+/**
+ * What kernel and sandbox say to each other, and the only thing the two share.
+ *
+ * The kernel drives the worker through Comlink ({@link SandboxApi}). The worker answers those calls and otherwise posts
+ * plain {@link WorkerMessage}s. The kernel treats all of it as hostile: every message and every reply passes a parser
+ * of this file before anything reads it.
+ */
+import type { Limits } from "./limits.ts";
+
+/** How a guest that asks the kernel something is kept waiting. */
+export type WaitMode = "jspi" | "atomics";
+
+export interface BootOptions {
+  wait: WaitMode;
+  limits: Limits;
+  /** Header and answer area of {@link AnswerBuffer}; present when `wait` is "atomics". */
+  answers?: SharedArrayBuffer;
+  /** The agent's first files, path to bytes. */
+  files: Record<string, Uint8Array>;
+}
+
+/** What the sandbox tells of a program that it admitted. */
+export interface Admitted {
+  module: WebAssembly.Module;
+  /** Bytes of the module as compiled. */
+  size: number;
+  /** The export that stands in for the module's start section, if it had one. */
+  start: string | null;
+  imports: { module: string; name: string }[];
+}
+
+export interface RunRequest {
+  run: number;
+  args: string[];
+  env: Record<string, string>;
+  stdin: Uint8Array;
+  /** Names the stream of random bytes; with the run's number. */
+  seed: number;
+  /** What the guest's clock says when the run starts, ms since 1970. */
+  startTime: number;
+}
+
+export const TRAPS = [
+  "unreachable",
+  "memory-access",
+  "table-access",
+  "divide",
+  "overflow",
+  "conversion",
+  "indirect-call",
+  "null-reference",
+  "cast",
+  "stack",
+  "exception",
+  "memory",
+  "other",
+] as const;
+
+/** Why a run trapped, the same names in every engine. */
+export type Trap = (typeof TRAPS)[number];
+
+/** How a run ended, as far as the worker can know. */
+export type Outcome =
+  | { status: "exited"; exitCode: number }
+  | { status: "trapped"; trap: Trap; message: string }
+  | { status: "stopped"; limit: "output" | "asked" };
+
+export interface RunEnd {
+  outcome: Outcome;
+  /** Peak bytes of linear memory. */
+  memoryBytes: number;
+  fileBytes: number;
+  /** SHA-256 of the file tree, hex. */
+  files: string;
+}
+
+export interface FileStat {
+  path: string;
+  type: "file" | "directory";
+  size: number;
+}
+
+/** What the kernel calls in the worker. */
+export interface SandboxApi {
+  boot(options: BootOptions): void;
+  /** Admits and compiles; rejects with the admission's message. */
+  compile(bytes: Uint8Array): Promise<Admitted>;
+  /** Takes a program that another worker of this kernel compiled. */
+  adopt(admitted: Admitted): void;
+  run(request: RunRequest): Promise<RunEnd>;
+  readFile(path: string): Uint8Array | null;
+  writeFile(path: string, bytes: Uint8Array): void;
+  listFiles(): FileStat[];
+  removeFile(path: string): boolean;
+}
+
+/** What the kernel posts beside Comlink: answers, and the request to stop. The worker trusts these. */
+export type KernelMessage = { vak: "answer"; call: number; bytes: Uint8Array } | { vak: "stop" };
+
+/** What a worker posts of its own accord. */
+export type WorkerMessage =
+  | { vak: "hello"; version: typeof PROTOCOL_VERSION }
+  | { vak: "call"; run: number; call: number; bytes: Uint8Array }
+  | { vak: "output"; run: number; fd: 1 | 2; bytes: Uint8Array };
+
+export const PROTOCOL_VERSION = 1;
+
+/** Longest stretch of output in one message, bytes. */
+export const OUTPUT_CHUNK = 64 * 1024;
+/** Messages a worker may post in any one second before it is taken for a flood. */
+export const MESSAGES_PER_SECOND = 5000;
+/** Longest text a worker may put in a reply, UTF-16 units. */
+const MAX_TEXT = 4096;
+/** Longest file path, bytes of UTF-8; the longest that any WASI call takes, too. */
+export const MAX_PATH = 4096;
+
+/**
+ * How the kernel answers a worker that waits in `Atomics.wait`: an Int32 of state, an Int32 of length, then the bytes.
+ * The worker sets WAITING before it asks; the kernel sets ANSWERED or STOPPED and notifies.
+ */
+export const AnswerBuffer = {
+  STATE: 0,
+  LENGTH: 1,
+  HEADER_BYTES: 16,
+  IDLE: 0,
+  ANSWERED: 1,
+  STOPPED: 2,
+} as const;
+
+const record = (value: unknown): Record<string, unknown> | undefined =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+
+const count = (value: unknown, max: number = Number.MAX_SAFE_INTEGER): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max;
+
+const text = (value: unknown): value is string => typeof value === "string" && value.length <= MAX_TEXT;
+
+/** Bytes that nobody else can write to: a view of an ArrayBuffer of its own. */
+const bytes = (value: unknown, max: number): value is Uint8Array<ArrayBuffer> =>
+  value instanceof Uint8Array && value.buffer instanceof ArrayBuffer && value.byteLength <= max;
+
+/** The message if it is one that a worker may post, else undefined. */
+export function parseWorkerMessage(data: unknown, limits: Limits): WorkerMessage | undefined {
+  const message = record(data);
+  if (!message) return undefined;
+  switch (message.vak) {
+    case "hello":
+      return message.version === PROTOCOL_VERSION ? { vak: "hello", version: PROTOCOL_VERSION } : undefined;
+    case "call":
+      if (!count(message.run) || !count(message.call) || !bytes(message.bytes, limits.callBytes)) return undefined;
+      return { vak: "call", run: message.run, call: message.call, bytes: message.bytes };
+    case "output":
+      if (!count(message.run) || (message.fd !== 1 && message.fd !== 2) || !bytes(message.bytes, OUTPUT_CHUNK)) {
+        return undefined;
+      }
+      return { vak: "output", run: message.run, fd: message.fd, bytes: message.bytes };
+    default:
+      return undefined;
+  }
+}
+
+/** Comlink's reply to a call of ours. Proxies, ports and anything else that is not plain data are refused. */
+export type Reply = { id: string; value: unknown } | { id: string; error: string };
+
+export function parseReply(data: unknown): Reply | undefined {
+  const reply = record(data);
+  if (!reply || !text(reply.id)) return undefined;
+  if (reply.type === "RAW") return { id: reply.id, value: reply.value };
+  if (reply.type === "HANDLER" && reply.name === "throw") {
+    const thrown = record(reply.value);
+    const error = record(thrown?.value);
+    if (thrown?.isError === true && typeof error?.message === "string") {
+      return { id: reply.id, error: error.message.slice(0, MAX_TEXT) };
+    }
+  }
+  return undefined;
+}
+
+export function parseAdmitted(value: unknown): Admitted | undefined {
+  const it = record(value);
+  if (!it || !(it.module instanceof WebAssembly.Module) || !count(it.size)) return undefined;
+  if (it.start !== null && !text(it.start)) return undefined;
+  if (!Array.isArray(it.imports) || it.imports.length > 10_000) return undefined;
+  const imports: Admitted["imports"] = [];
+  for (const one of it.imports) {
+    const entry = record(one);
+    if (!entry || !text(entry.module) || !text(entry.name)) return undefined;
+    imports.push({ module: entry.module, name: entry.name });
+  }
+  return { module: it.module, size: it.size, start: it.start, imports };
+}
+
+export function parseRunEnd(value: unknown): RunEnd | undefined {
+  const it = record(value);
+  if (!it || !count(it.memoryBytes) || !count(it.fileBytes)) return undefined;
+  if (typeof it.files !== "string" || !/^[0-9a-f]{64}$/.test(it.files)) return undefined;
+  const outcome = parseOutcome(it.outcome);
+  return outcome && { outcome, memoryBytes: it.memoryBytes, fileBytes: it.fileBytes, files: it.files };
+}
+
+function parseOutcome(value: unknown): Outcome | undefined {
+  const it = record(value);
+  switch (it?.status) {
+    case "exited":
+      return count(it.exitCode, 0xffff_ffff) ? { status: "exited", exitCode: it.exitCode } : undefined;
+    case "trapped": {
+      const trap = TRAPS.find((name) => name === it.trap);
+      return trap && text(it.message) ? { status: "trapped", trap, message: it.message } : undefined;
+    }
+    case "stopped":
+      // Of the limits, output is the worker's to see; the kernel knows the others, and asks.
+      return it.limit === "output" || it.limit === "asked" ? { status: "stopped", limit: it.limit } : undefined;
+    default:
+      return undefined;
+  }
+}
+
+export function parseFile(value: unknown, limits: Limits): Uint8Array<ArrayBuffer> | null | undefined {
+  return value === null || bytes(value, limits.fileBytes) ? value : undefined;
+}
+
+export function parseFileList(value: unknown, limits: Limits): FileStat[] | undefined {
+  if (!Array.isArray(value) || value.length > limits.fileCount) return undefined;
+  const list: FileStat[] = [];
+  for (const one of value) {
+    const it = record(one);
+    if (!it || !text(it.path) || !count(it.size, limits.fileBytes)) return undefined;
+    if (it.type !== "file" && it.type !== "directory") return undefined;
+    list.push({ path: it.path, type: it.type, size: it.size });
+  }
+  return list;
+}

@@ -1,0 +1,74 @@
+import { expose, transfer } from "comlink";
+import type { Limits } from "../limits.ts";
+import {
+  type Admitted,
+  type KernelMessage,
+  PROTOCOL_VERSION,
+  type RunRequest,
+  type SandboxApi,
+  type WorkerMessage,
+} from "../protocol.ts";
+import { Bridge } from "./bridge.ts";
+import { lockdown } from "./lockdown.ts";
+import { compile, execute } from "./program.ts";
+import { Volume } from "./vfs.ts";
+
+/** A worker's scope, as much of it as is used here; the project is typed for pages. */
+interface WorkerScope {
+  postMessage(message: unknown, transfer?: Transferable[]): void;
+  addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
+}
+
+const scope = globalThis as unknown as WorkerScope;
+const send = scope.postMessage.bind(scope);
+const post = (message: WorkerMessage, moved: Transferable[] = []): void => send(message, moved);
+
+interface Booted {
+  limits: Limits;
+  volume: Volume;
+  bridge: Bridge;
+}
+
+let booted: Booted | undefined;
+let program: Admitted | undefined;
+
+function machine(): Booted {
+  if (!booted) throw new Error("the sandbox has not booted");
+  return booted;
+}
+
+const api: SandboxApi = {
+  boot({ wait, limits, answers, files }) {
+    if (booted) throw new Error("the sandbox has booted");
+    const volume = new Volume(limits);
+    for (const [path, bytes] of Object.entries(files)) volume.writeFile(path, bytes);
+    booted = { limits, volume, bridge: new Bridge(post, wait, answers) };
+  },
+  async compile(bytes) {
+    program = await compile(bytes, machine().limits);
+    return program;
+  },
+  adopt(admitted) {
+    program = admitted;
+  },
+  run(request: RunRequest) {
+    const { limits, volume, bridge } = machine();
+    if (!program) throw new Error("there is no program to run");
+    bridge.begin();
+    return execute(program, request, limits, volume, bridge, post);
+  },
+  readFile(path) {
+    const bytes = machine().volume.readFile(path);
+    return bytes && transfer(bytes, [bytes.buffer]);
+  },
+  writeFile: (path, bytes) => machine().volume.writeFile(path, bytes),
+  listFiles: () => machine().volume.list(),
+  removeFile: (path) => machine().volume.remove(path),
+};
+
+scope.addEventListener("message", ({ data }: MessageEvent<KernelMessage>) => {
+  if (data?.vak) booted?.bridge.receive(data);
+});
+expose(api);
+lockdown();
+post({ vak: "hello", version: PROTOCOL_VERSION });

@@ -1,0 +1,142 @@
+import type { Limits } from "../limits.ts";
+import { instrument } from "../meter/index.ts";
+import type { Admitted, Outcome, RunEnd, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
+import { type Bridge, Halt } from "./bridge.ts";
+import { Outlet } from "./devices.ts";
+import { gateModule } from "./gate.ts";
+import { WASI_IMPORTS } from "./imports.ts";
+import { GuestMemory } from "./memory.ts";
+import type { Volume } from "./vfs.ts";
+import { createProcess, type Process } from "./wasi.ts";
+
+const VALTYPE: Record<string, string> = { i: "i32", I: "i64" };
+
+/**
+ * Admits and compiles a program.
+ *
+ * @throws VakError `invalid-module` naming what is wrong and where
+ */
+export async function compile(bytes: Uint8Array, limits: Limits): Promise<Admitted> {
+  const metered = instrument(bytes, { memoryBytes: limits.memoryBytes, tableElements: limits.tableElements });
+  checkImports(metered.imports);
+  checkExports(metered.exports);
+  return {
+    module: await WebAssembly.compile(metered.bytes as Uint8Array<ArrayBuffer>),
+    size: metered.bytes.byteLength,
+    start: metered.start ?? null,
+    imports: metered.imports.map(({ module, name }) => ({ module, name })),
+  };
+}
+
+type Metered = ReturnType<typeof instrument>;
+
+function checkImports(imports: Metered["imports"]): void {
+  for (const it of imports) {
+    const label = `${JSON.stringify(it.module)} ${JSON.stringify(it.name)}`;
+    const module = Object.hasOwn(WASI_IMPORTS, it.module) ? WASI_IMPORTS[it.module]! : {};
+    if (it.kind !== "func" || !Object.hasOwn(module, it.name)) {
+      throw new Error(
+        `The program imports the ${it.kind} ${label}, which vak does not provide. ` +
+          "Programs may import the functions of wasi_snapshot_preview1, and vak.call and vak.answer.",
+      );
+    }
+    const { params, result } = module[it.name]!;
+    const expected = `(${[...params].map((type) => VALTYPE[type]).join(", ")}) -> (${result ? "i32" : ""})`;
+    const found = `(${it.params!.join(", ")}) -> (${it.results!.join(", ")})`;
+    if (found !== expected) throw new Error(`The program imports ${label} as ${found}; it is ${expected}.`);
+  }
+}
+
+function checkExports(exports: Metered["exports"]): void {
+  const kind = (name: string) => exports.find((it) => it.name === name)?.kind;
+  if (kind("_start") !== "func") {
+    throw new Error("The program exports no function _start. vak runs WASI commands; this looks like a library.");
+  }
+  const memory = kind("memory");
+  if (memory !== undefined && memory !== "memory") {
+    throw new Error(`The program exports a ${memory} under the name "memory", where WASI wants its memory.`);
+  }
+}
+
+/** Compiled once a worker. */
+let gate: WebAssembly.Module | undefined;
+
+/** Runs an admitted program to its end. Never throws for what the guest does. */
+export async function execute(
+  program: Admitted,
+  request: RunRequest,
+  limits: Limits,
+  volume: Volume,
+  bridge: Bridge,
+  post: (message: WorkerMessage, transfer?: Transferable[]) => void,
+): Promise<RunEnd> {
+  const outlet = new Outlet(limits.outputBytes, (fd, bytes) =>
+    post({ vak: "output", run: request.run, fd, bytes }, [bytes.buffer]),
+  );
+  const memory = new GuestMemory();
+  const process = createProcess(request, limits, volume, memory, bridge, outlet);
+  let outcome: Outcome;
+  try {
+    const exports = link(program, process, bridge.wait);
+    memory.attach(exports.memory);
+    if (program.start !== null) await enter(exports[program.start], bridge.wait);
+    await enter(exports._start, bridge.wait);
+    outcome = { status: "exited", exitCode: 0 };
+  } catch (error) {
+    outcome = { status: "trapped", ...trapOf(error) };
+  }
+  const ended = process.ended();
+  if (ended instanceof Halt) outcome = { status: "stopped", limit: ended.limit };
+  else if (ended) outcome = { status: "exited", exitCode: ended.exitCode };
+  outlet.flush();
+  process.close();
+  return { outcome, memoryBytes: memory.byteLength, fileBytes: volume.fileBytes, files: volume.sha256() };
+}
+
+/** Instantiates the gate over the host's functions, and the program over the gate's. */
+function link(program: Admitted, process: Process, wait: WaitMode): WebAssembly.Exports {
+  const host = nullRecord<WebAssembly.ImportValue>();
+  for (const [name, fn] of Object.entries(process.host)) {
+    host[name] = wait === "jspi" && process.waits.has(name) ? new WebAssembly.Suspending(fn) : fn;
+  }
+  gate ??= new WebAssembly.Module(gateModule());
+  const doors = new WebAssembly.Instance(gate, { host }).exports;
+  const imports = nullRecord<WebAssembly.ModuleImports>();
+  for (const { module, name } of program.imports) {
+    imports[module] ??= nullRecord();
+    imports[module][name] = doors[name]!;
+  }
+  return new WebAssembly.Instance(program.module, imports).exports;
+}
+
+/** Without a prototype there is no `constructor` for a guest to import. */
+const nullRecord = <T>(): Record<string, T> => Object.create(null) as Record<string, T>;
+
+function enter(entry: unknown, wait: WaitMode): Promise<unknown> | unknown {
+  const fn = entry as () => unknown;
+  return wait === "jspi" ? WebAssembly.promising(fn)() : fn();
+}
+
+/** Engines name their traps in words of their own: Chromium's, Firefox's, then WebKit's. */
+const TRAP_MESSAGES: [Trap, RegExp][] = [
+  ["stack", /call stack size|too much recursion|stack overflow/i],
+  ["unreachable", /unreachable/i],
+  ["divide", /divi(de|sion) by zero|remainder by zero|integer divide/i],
+  ["overflow", /divide result unrepresentable|integer overflow/i],
+  ["conversion", /float unrepresentable|invalid conversion|out of bounds trunc/i],
+  [
+    "table-access",
+    /table index|table or element|element segment|(null|signature).*call_indirect.*table|out of bounds (call_indirect|table)/i,
+  ],
+  ["indirect-call", /indirect|signature/i],
+  ["memory-access", /memory access|index out of bounds|out of bounds memory|memory or data|bounds/i],
+  ["null-reference", /null/i],
+  ["cast", /cast/i],
+  ["memory", /out of memory|could not allocate|cannot allocate/i],
+];
+
+function trapOf(error: unknown): { trap: Trap; message: string } {
+  const message = error instanceof Error ? error.message.slice(0, 1000) : "";
+  if (error instanceof WebAssembly.Exception) return { trap: "exception", message: "an exception was not caught" };
+  return { trap: TRAP_MESSAGES.find(([, pattern]) => pattern.test(message))?.[0] ?? "other", message };
+}

@@ -1,0 +1,675 @@
+import { Fd, Inode, wasi } from "@bjorn3/browser_wasi_shim";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import type { FileStat } from "../protocol.ts";
+import { fail } from "./errno.ts";
+
+/** Longest name of a file, bytes of UTF-8, and deepest nesting of directories. */
+const MAX_NAME = 255;
+const MAX_DEPTH = 64;
+
+const ALL_RIGHTS = (1n << 29n) - 1n;
+const READ = BigInt(wasi.RIGHTS_FD_READ);
+const WRITE = BigInt(wasi.RIGHTS_FD_WRITE);
+
+const encoder = new TextEncoder();
+const has = (flags: number, flag: number): boolean => (flags & flag) !== 0;
+
+abstract class Node extends Inode {
+  /** Nanoseconds since 1970 by the guest's clock. */
+  accessed = 0n;
+  modified = 0n;
+  changed = 0n;
+  nlink = 1n;
+
+  protected abstract readonly filetype: number;
+  protected abstract readonly bytes: number;
+  abstract open(rights: bigint, oflags: number, fdflags: number): Fd;
+
+  stat(): wasi.Filestat {
+    const stat = new wasi.Filestat(this.ino, this.filetype, BigInt(this.bytes));
+    stat.nlink = this.nlink;
+    stat.atim = this.accessed;
+    stat.mtim = this.modified;
+    stat.ctim = this.changed;
+    return stat;
+  }
+
+  path_open(oflags: number, rights: bigint, fdflags: number) {
+    return { ret: wasi.ERRNO_SUCCESS, fd_obj: this.open(rights, oflags, fdflags) };
+  }
+}
+
+class File extends Node {
+  protected readonly filetype = wasi.FILETYPE_REGULAR_FILE;
+  size = 0;
+  /** Descriptors that hold the file; its bytes count until the last one and the last name are gone. */
+  opens = 0;
+  private data = new Uint8Array(0);
+  private digest: string | undefined;
+  private readonly volume: Volume;
+
+  constructor(volume: Volume) {
+    super();
+    this.volume = volume;
+  }
+
+  protected get bytes(): number {
+    return this.size;
+  }
+
+  open(rights: bigint, oflags: number, fdflags: number): Fd {
+    if (has(oflags, wasi.OFLAGS_TRUNC)) this.resize(0);
+    return new OpenFile(this.volume, this, rights, fdflags);
+  }
+
+  read(offset: number, length: number): Uint8Array<ArrayBuffer> {
+    return this.data.slice(offset, Math.min(offset + length, this.size));
+  }
+
+  write(offset: number, source: Uint8Array): void {
+    if (source.byteLength === 0) return;
+    if (offset + source.byteLength > this.size) this.resize(offset + source.byteLength);
+    this.data.set(source, offset);
+    this.touch();
+  }
+
+  /** @throws Errno ENOSPC where the volume's bytes would not hold it */
+  resize(size: number): void {
+    this.volume.charge(size - this.size);
+    if (size > this.data.byteLength) {
+      const grown = new Uint8Array(Math.max(size, Math.min(this.data.byteLength * 2, this.data.byteLength + 2 ** 24)));
+      grown.set(this.data.subarray(0, this.size));
+      this.data = grown;
+    } else {
+      this.data.fill(0, size, this.size);
+    }
+    this.size = size;
+    this.touch();
+  }
+
+  /** SHA-256 of the content, hex. */
+  sha256(): string {
+    this.digest ??= bytesToHex(sha256(this.data.subarray(0, this.size)));
+    return this.digest;
+  }
+
+  /** Gives the bytes back once nothing can reach them. */
+  releaseIfGone(): void {
+    if (this.nlink === 0n && this.opens === 0) this.resize(0);
+  }
+
+  private touch(): void {
+    this.digest = undefined;
+    this.modified = this.changed = this.volume.now();
+  }
+}
+
+class Directory extends Node {
+  protected readonly filetype = wasi.FILETYPE_DIRECTORY;
+  protected readonly bytes = 0;
+  readonly entries = new Map<string, Node>();
+  parent: Directory | null;
+  depth: number;
+  /** Nothing can be made in a directory that is gone. */
+  removed = false;
+  /** The kernel's own directory: its entries are fixed. */
+  sealed = false;
+  private readonly volume: Volume;
+
+  constructor(volume: Volume, parent: Directory | null) {
+    super();
+    this.volume = volume;
+    this.parent = parent;
+    this.depth = parent ? parent.depth + 1 : 0;
+  }
+
+  open(rights: bigint, oflags: number): Fd {
+    if ((rights & WRITE) !== 0n && !has(oflags, wasi.OFLAGS_DIRECTORY)) fail(wasi.ERRNO_ISDIR);
+    return new OpenDirectory(this.volume, this);
+  }
+
+  /** Names in order of their UTF-16 units: listings are the same everywhere. */
+  sorted(): [string, Node][] {
+    return [...this.entries].sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+}
+
+/** A node whose descriptors are made by the kernel's side of the sandbox, such as `/dev/vak`. */
+class Device extends Node {
+  protected readonly filetype = wasi.FILETYPE_CHARACTER_DEVICE;
+  protected readonly bytes = 0;
+  private readonly make: () => Fd;
+
+  constructor(make: () => Fd) {
+    super();
+    this.make = make;
+  }
+
+  open(): Fd {
+    return this.make();
+  }
+}
+
+interface Place {
+  parent: Directory;
+  /** Null where the path names the directory that it starts from, or one above. */
+  name: string | null;
+  node: Node | undefined;
+  /** The path ends in a slash: only a directory will do. */
+  slash: boolean;
+}
+
+/**
+ * An agent's files, in memory. Counts what they hold against the limits; paths cannot leave the directory that they are
+ * resolved from.
+ */
+export class Volume {
+  readonly root: Directory;
+  private usedBytes = 0;
+  private usedNodes = 0;
+  private nextIno = 1n;
+  private readonly maxBytes: number;
+  private readonly maxNodes: number;
+  /** The time for stamps, ns since 1970; each run sets its own. */
+  now: () => bigint = () => 0n;
+
+  constructor(limits: { fileBytes: number; fileCount: number }) {
+    this.maxBytes = limits.fileBytes;
+    this.maxNodes = limits.fileCount;
+    this.root = this.number(new Directory(this, null));
+  }
+
+  get fileBytes(): number {
+    return this.usedBytes;
+  }
+
+  /** Puts `dev/NAME` beside the agent's files: the kernel's, not counted, listed or removable. */
+  device(name: string, make: () => Fd): void {
+    let dev = this.root.entries.get("dev");
+    if (!(dev instanceof Directory)) {
+      dev = this.number(new Directory(this, this.root));
+      (dev as Directory).sealed = true;
+      this.root.entries.set("dev", dev);
+    }
+    (dev as Directory).entries.set(name, this.number(new Device(make)));
+  }
+
+  // For the host -----------------------------------------------------------------------------------------------------
+
+  readFile(path: string): Uint8Array<ArrayBuffer> | null {
+    const { node } = this.find(this.root, path);
+    return node instanceof File ? node.read(0, node.size) : null;
+  }
+
+  /** Writes a whole file, making the directories above it. */
+  writeFile(path: string, bytes: Uint8Array): void {
+    const parts = path.split("/").filter((part) => part !== "");
+    for (let i = 1; i < parts.length; i++) {
+      const above = parts.slice(0, i).join("/");
+      if (!this.find(this.root, above).node) this.mkdir(this.root, above);
+    }
+    const file = this.openNode(this.root, path, wasi.OFLAGS_CREAT);
+    if (!(file instanceof File)) fail(wasi.ERRNO_ISDIR);
+    file.resize(bytes.byteLength);
+    file.write(0, bytes);
+  }
+
+  remove(path: string): boolean {
+    const { node } = this.find(this.root, path);
+    if (!node) return false;
+    if (node instanceof Directory) this.rmdir(this.root, path);
+    else this.unlink(this.root, path);
+    return true;
+  }
+
+  list(): FileStat[] {
+    return [...this.walk()].map(([path, node]) =>
+      node instanceof File ? { path, type: "file", size: node.size } : { path, type: "directory", size: 0 },
+    );
+  }
+
+  /**
+   * SHA-256 over every file and directory in order of path, each as `d PATH NUL` or `f SIZE SHA256 PATH NUL`, hex.
+   * Times are not part of it.
+   */
+  sha256(): string {
+    const hash = sha256.create();
+    for (const [path, node] of this.walk()) {
+      const line = node instanceof File ? `f ${node.size} ${node.sha256()} ${path}\0` : `d ${path}\0`;
+      hash.update(encoder.encode(line));
+    }
+    return bytesToHex(hash.digest());
+  }
+
+  private *walk(): Generator<[string, Node]> {
+    const waiting: [string, Node][] = [["", this.root]];
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const [path, node] = next;
+      if (node instanceof Directory) {
+        if (node.sealed) continue;
+        const below = node.sorted().map(([name, child]): [string, Node] => [path ? `${path}/${name}` : name, child]);
+        waiting.push(...below.reverse());
+      }
+      if (node !== this.root) yield next;
+    }
+  }
+
+  // For descriptors --------------------------------------------------------------------------------------------------
+
+  /** @throws Errno ENOSPC past the limit; takes back when negative */
+  charge(bytes: number): void {
+    if (bytes > 0 && this.usedBytes + bytes > this.maxBytes) fail(wasi.ERRNO_NOSPC);
+    this.usedBytes += bytes;
+  }
+
+  /** Finds what `path` names, or the place where it could be made. */
+  find(base: Directory, path: string): Place {
+    if (path === "") fail(wasi.ERRNO_NOENT);
+    if (path.startsWith("/")) fail(wasi.ERRNO_NOTCAPABLE);
+    const parts = path.split("/");
+    const slash = parts[parts.length - 1] === "";
+    const names = parts.filter((part) => part !== "" && part !== ".");
+    let parent = base;
+    let node: Node | undefined = base;
+    let name: string | null = null;
+    for (const part of names) {
+      if (node === undefined) fail(wasi.ERRNO_NOENT);
+      if (!(node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
+      if (part === "..") {
+        // Confined to the directory the path starts from, as a capability should be.
+        if (node === base || node.parent === null) fail(wasi.ERRNO_NOTCAPABLE);
+        const up: Directory = node.parent;
+        node = up;
+        parent = up.parent ?? up;
+        name = null;
+        continue;
+      }
+      if (encoder.encode(part).byteLength > MAX_NAME) fail(wasi.ERRNO_NAMETOOLONG);
+      parent = node;
+      name = part;
+      node = parent.entries.get(part);
+    }
+    if (slash && node !== undefined && !(node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
+    return { parent, name, node, slash };
+  }
+
+  existing(base: Directory, path: string): Node {
+    return this.find(base, path).node ?? fail(wasi.ERRNO_NOENT);
+  }
+
+  openNode(base: Directory, path: string, oflags: number): Node {
+    const place = this.find(base, path);
+    if (place.node) {
+      if (has(oflags, wasi.OFLAGS_EXCL) && has(oflags, wasi.OFLAGS_CREAT)) fail(wasi.ERRNO_EXIST);
+      if (has(oflags, wasi.OFLAGS_DIRECTORY) && !(place.node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
+      return place.node;
+    }
+    if (!has(oflags, wasi.OFLAGS_CREAT)) fail(wasi.ERRNO_NOENT);
+    if (has(oflags, wasi.OFLAGS_DIRECTORY)) fail(wasi.ERRNO_INVAL);
+    if (place.slash) fail(wasi.ERRNO_ISDIR);
+    return this.add(place, new File(this));
+  }
+
+  mkdir(base: Directory, path: string): void {
+    const place = this.find(base, path);
+    if (place.node) fail(wasi.ERRNO_EXIST);
+    this.add(place, new Directory(this, place.parent));
+  }
+
+  rmdir(base: Directory, path: string): void {
+    const { parent, name, node } = this.find(base, path);
+    if (!node) fail(wasi.ERRNO_NOENT);
+    if (!(node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
+    if (name === null) fail(wasi.ERRNO_INVAL);
+    if (node.sealed) fail(wasi.ERRNO_ACCES);
+    if (node.entries.size > 0) fail(wasi.ERRNO_NOTEMPTY);
+    this.detach(parent, name, node);
+  }
+
+  unlink(base: Directory, path: string): void {
+    const { parent, name, node } = this.find(base, path);
+    if (!node) fail(wasi.ERRNO_NOENT);
+    if (name === null || node instanceof Directory) fail(wasi.ERRNO_ISDIR);
+    this.detach(parent, name, node);
+  }
+
+  link(from: Directory, path: string, to: Directory, target: string): void {
+    const node = this.existing(from, path);
+    if (!(node instanceof File)) fail(wasi.ERRNO_PERM);
+    const place = this.find(to, target);
+    if (place.node) fail(wasi.ERRNO_EXIST);
+    if (place.slash) fail(wasi.ERRNO_NOENT);
+    this.attach(place, node);
+    node.nlink++;
+  }
+
+  rename(from: Directory, path: string, to: Directory, target: string): void {
+    const source = this.find(from, path);
+    if (!source.node) fail(wasi.ERRNO_NOENT);
+    if (source.name === null) fail(wasi.ERRNO_BUSY);
+    const place = this.find(to, target);
+    if (place.name === null) fail(wasi.ERRNO_BUSY);
+    if (place.node === source.node) return;
+    const moving = source.node;
+    if (source.parent.sealed || (moving instanceof Directory && moving.sealed)) fail(wasi.ERRNO_ACCES);
+    if (place.node instanceof Directory && place.node.sealed) fail(wasi.ERRNO_ACCES);
+    if (moving instanceof Directory) {
+      for (let above: Directory | null = place.parent; above; above = above.parent) {
+        if (above === moving) fail(wasi.ERRNO_INVAL);
+      }
+      if (place.node && !(place.node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
+      if (place.node instanceof Directory && place.node.entries.size > 0) fail(wasi.ERRNO_NOTEMPTY);
+      if (place.parent.depth + height(moving) > MAX_DEPTH) fail(wasi.ERRNO_NAMETOOLONG);
+    } else {
+      if (place.node instanceof Directory) fail(wasi.ERRNO_ISDIR);
+      if (place.slash) fail(wasi.ERRNO_NOTDIR);
+    }
+    this.attachable(place);
+    if (place.node) this.detach(place.parent, place.name, place.node);
+    source.parent.entries.delete(source.name);
+    this.attach(place, moving);
+    if (moving instanceof Directory) reparent(moving, place.parent);
+  }
+
+  private add<T extends Node>(place: Place, node: T): T {
+    if (this.usedNodes + 1 > this.maxNodes) fail(wasi.ERRNO_NOSPC);
+    if (node instanceof Directory && node.depth > MAX_DEPTH) fail(wasi.ERRNO_NAMETOOLONG);
+    this.attachable(place);
+    node.accessed = node.modified = node.changed = this.now();
+    this.attach(place, this.number(node));
+    this.usedNodes++;
+    return node;
+  }
+
+  private attachable({ parent, name }: Place): void {
+    if (name === null) fail(wasi.ERRNO_EXIST);
+    if (parent.removed) fail(wasi.ERRNO_NOENT);
+    if (parent.sealed) fail(wasi.ERRNO_ACCES);
+  }
+
+  private attach(place: Place, node: Node): void {
+    this.attachable(place);
+    place.parent.entries.set(place.name!, node);
+    place.parent.modified = place.parent.changed = this.now();
+  }
+
+  private detach(parent: Directory, name: string, node: Node): void {
+    if (parent.sealed) fail(wasi.ERRNO_ACCES);
+    parent.entries.delete(name);
+    parent.modified = parent.changed = this.now();
+    node.nlink--;
+    if (node instanceof Directory) node.removed = true;
+    if (node.nlink === 0n) this.usedNodes--;
+    if (node instanceof File) node.releaseIfGone();
+  }
+
+  /** Inode numbers are this volume's own, so that a guest sees the same ones in every run of the same history. */
+  private number<T extends Node>(node: T): T {
+    node.ino = this.nextIno++;
+    return node;
+  }
+}
+
+function height(directory: Directory): number {
+  let tallest = 0;
+  for (const child of directory.entries.values()) {
+    if (child instanceof Directory) tallest = Math.max(tallest, height(child));
+  }
+  return tallest + 1;
+}
+
+function reparent(directory: Directory, parent: Directory): void {
+  directory.parent = parent;
+  directory.depth = parent.depth + 1;
+  for (const child of directory.entries.values()) if (child instanceof Directory) reparent(child, directory);
+}
+
+/** What a file offset may be: past it, EFBIG. */
+const offset = (value: bigint): number => (value > 2n ** 53n - 1n ? fail(wasi.ERRNO_FBIG) : Number(value));
+
+const setTimes = (node: Node, now: bigint, atim: bigint, mtim: bigint, flags: number): number => {
+  const both = (one: number, other: number) => has(flags, one) && has(flags, other);
+  if (both(wasi.FSTFLAGS_ATIM, wasi.FSTFLAGS_ATIM_NOW) || both(wasi.FSTFLAGS_MTIM, wasi.FSTFLAGS_MTIM_NOW)) {
+    return wasi.ERRNO_INVAL;
+  }
+  if (has(flags, wasi.FSTFLAGS_ATIM)) node.accessed = BigInt.asUintN(64, atim);
+  if (has(flags, wasi.FSTFLAGS_ATIM_NOW)) node.accessed = now;
+  if (has(flags, wasi.FSTFLAGS_MTIM)) node.modified = BigInt.asUintN(64, mtim);
+  if (has(flags, wasi.FSTFLAGS_MTIM_NOW)) node.modified = now;
+  node.changed = now;
+  return wasi.ERRNO_SUCCESS;
+};
+
+class OpenFile extends Fd {
+  private position = 0;
+  private readonly readable: boolean;
+  private readonly writable: boolean;
+  private readonly volume: Volume;
+  private readonly file: File;
+  private readonly rights: bigint;
+  private flags: number;
+
+  constructor(volume: Volume, file: File, rights: bigint, flags: number) {
+    super();
+    this.volume = volume;
+    this.file = file;
+    this.rights = rights & ALL_RIGHTS;
+    this.flags = flags;
+    this.readable = (rights & READ) !== 0n;
+    this.writable = (rights & WRITE) !== 0n;
+    file.opens++;
+  }
+
+  override fd_close(): number {
+    this.file.opens--;
+    this.file.releaseIfGone();
+    return wasi.ERRNO_SUCCESS;
+  }
+
+  override fd_fdstat_get() {
+    const fdstat = new wasi.Fdstat(wasi.FILETYPE_REGULAR_FILE, this.flags);
+    fdstat.fs_rights_base = this.rights;
+    return { ret: wasi.ERRNO_SUCCESS, fdstat };
+  }
+
+  override fd_fdstat_set_flags(flags: number): number {
+    this.flags = flags;
+    return wasi.ERRNO_SUCCESS;
+  }
+
+  override fd_filestat_get() {
+    return { ret: wasi.ERRNO_SUCCESS, filestat: this.file.stat() };
+  }
+
+  override fd_filestat_set_size(size: bigint): number {
+    if (!this.writable) return wasi.ERRNO_BADF;
+    this.file.resize(offset(BigInt.asUintN(64, size)));
+    return wasi.ERRNO_SUCCESS;
+  }
+
+  override fd_filestat_set_times(atim: bigint, mtim: bigint, flags: number): number {
+    return setTimes(this.file, this.volume.now(), atim, mtim, flags);
+  }
+
+  override fd_allocate(start: bigint, length: bigint): number {
+    if (!this.writable) return wasi.ERRNO_BADF;
+    if (length === 0n) return wasi.ERRNO_INVAL;
+    const end = offset(BigInt.asUintN(64, start) + BigInt.asUintN(64, length));
+    if (end > this.file.size) this.file.resize(end);
+    return wasi.ERRNO_SUCCESS;
+  }
+
+  override fd_read(size: number) {
+    if (!this.readable) fail(wasi.ERRNO_BADF);
+    const data = this.file.read(this.position, size);
+    this.position += data.byteLength;
+    return { ret: wasi.ERRNO_SUCCESS, data };
+  }
+
+  override fd_pread(size: number, at: bigint) {
+    if (!this.readable) fail(wasi.ERRNO_BADF);
+    return { ret: wasi.ERRNO_SUCCESS, data: this.file.read(offset(BigInt.asUintN(64, at)), size) };
+  }
+
+  override fd_write(data: Uint8Array) {
+    if (!this.writable) fail(wasi.ERRNO_BADF);
+    if (has(this.flags, wasi.FDFLAGS_APPEND)) this.position = this.file.size;
+    this.file.write(this.position, data);
+    this.position += data.byteLength;
+    return { ret: wasi.ERRNO_SUCCESS, nwritten: data.byteLength };
+  }
+
+  override fd_pwrite(data: Uint8Array, at: bigint) {
+    if (!this.writable) fail(wasi.ERRNO_BADF);
+    this.file.write(offset(BigInt.asUintN(64, at)), data);
+    return { ret: wasi.ERRNO_SUCCESS, nwritten: data.byteLength };
+  }
+
+  override fd_seek(by: bigint, whence: number) {
+    const from =
+      whence === wasi.WHENCE_SET
+        ? 0
+        : whence === wasi.WHENCE_CUR
+          ? this.position
+          : whence === wasi.WHENCE_END
+            ? this.file.size
+            : fail(wasi.ERRNO_INVAL);
+    const target = BigInt(from) + by;
+    if (target < 0n) fail(wasi.ERRNO_INVAL);
+    this.position = offset(target);
+    return { ret: wasi.ERRNO_SUCCESS, offset: target };
+  }
+
+  override fd_tell() {
+    return { ret: wasi.ERRNO_SUCCESS, offset: BigInt(this.position) };
+  }
+}
+
+/** An open directory: the capability from which paths are resolved. */
+export class OpenDirectory extends Fd {
+  /** The listing as it was when it was begun, so that cookies hold while entries come and go. */
+  private listing: [string, Node][] = [];
+  private readonly volume: Volume;
+  private readonly directory: Directory;
+
+  constructor(volume: Volume, directory: Directory) {
+    super();
+    this.volume = volume;
+    this.directory = directory;
+  }
+
+  override fd_fdstat_get() {
+    const fdstat = new wasi.Fdstat(wasi.FILETYPE_DIRECTORY, 0);
+    fdstat.fs_rights_base = fdstat.fs_rights_inherited = ALL_RIGHTS;
+    return { ret: wasi.ERRNO_SUCCESS, fdstat };
+  }
+
+  override fd_fdstat_set_flags(): number {
+    return wasi.ERRNO_SUCCESS;
+  }
+
+  override fd_filestat_get() {
+    return { ret: wasi.ERRNO_SUCCESS, filestat: this.directory.stat() };
+  }
+
+  override fd_filestat_set_times(atim: bigint, mtim: bigint, flags: number): number {
+    return setTimes(this.directory, this.volume.now(), atim, mtim, flags);
+  }
+
+  override fd_read(): never {
+    fail(wasi.ERRNO_ISDIR);
+  }
+
+  override fd_pread(): never {
+    fail(wasi.ERRNO_ISDIR);
+  }
+
+  override fd_write(): never {
+    fail(wasi.ERRNO_BADF);
+  }
+
+  override fd_pwrite(): never {
+    fail(wasi.ERRNO_BADF);
+  }
+
+  override fd_seek(): never {
+    fail(wasi.ERRNO_BADF);
+  }
+
+  override fd_tell(): never {
+    fail(wasi.ERRNO_BADF);
+  }
+
+  override fd_allocate(): number {
+    return wasi.ERRNO_BADF;
+  }
+
+  override fd_filestat_set_size(): number {
+    return wasi.ERRNO_BADF;
+  }
+
+  override fd_readdir_single(cookie: bigint) {
+    if (cookie === 0n) {
+      const { directory } = this;
+      const up = directory === this.volume.root ? directory : (directory.parent ?? directory);
+      this.listing = [[".", directory], ["..", up], ...directory.sorted()];
+    }
+    const next = cookie < BigInt(this.listing.length) ? this.listing[Number(cookie)] : undefined;
+    const dirent = next ? new wasi.Dirent(cookie + 1n, next[1].ino, next[0], next[1].stat().filetype) : null;
+    return { ret: wasi.ERRNO_SUCCESS, dirent };
+  }
+
+  override path_open(_lookup: number, path: string, oflags: number, rights: bigint, _inherit: bigint, flags: number) {
+    const node = this.volume.openNode(this.directory, path, oflags);
+    return { ret: wasi.ERRNO_SUCCESS, fd_obj: node.open(rights, oflags, flags) };
+  }
+
+  override path_filestat_get(_lookup: number, path: string) {
+    return { ret: wasi.ERRNO_SUCCESS, filestat: this.volume.existing(this.directory, path).stat() };
+  }
+
+  override path_filestat_set_times(_lookup: number, path: string, atim: bigint, mtim: bigint, flags: number): number {
+    return setTimes(this.volume.existing(this.directory, path), this.volume.now(), atim, mtim, flags);
+  }
+
+  override path_create_directory(path: string): number {
+    this.volume.mkdir(this.directory, path);
+    return wasi.ERRNO_SUCCESS;
+  }
+
+  override path_remove_directory(path: string): number {
+    this.volume.rmdir(this.directory, path);
+    return wasi.ERRNO_SUCCESS;
+  }
+
+  override path_unlink_file(path: string): number {
+    this.volume.unlink(this.directory, path);
+    return wasi.ERRNO_SUCCESS;
+  }
+
+  /** There are no symbolic links here yet, so nothing is one. */
+  override path_readlink(path: string): never {
+    this.volume.existing(this.directory, path);
+    fail(wasi.ERRNO_INVAL);
+  }
+
+  linkTo(path: string, to: OpenDirectory, target: string): void {
+    this.volume.link(this.directory, path, to.directory, target);
+  }
+
+  renameTo(path: string, to: OpenDirectory, target: string): void {
+    this.volume.rename(this.directory, path, to.directory, target);
+  }
+}
+
+/** The one directory that a guest is given to begin with. */
+export class RootDirectory extends OpenDirectory {
+  constructor(volume: Volume) {
+    super(volume, volume.root);
+  }
+
+  override fd_prestat_get() {
+    return { ret: wasi.ERRNO_SUCCESS, prestat: wasi.Prestat.dir("/") };
+  }
+}

@@ -1,0 +1,445 @@
+import { type OutputUnit, type Schema, Validator } from "@cfworker/json-schema";
+import { VakError } from "./errors.ts";
+
+/** A JSON Schema, draft 2020-12. */
+export type JsonSchema = { readonly [keyword: string]: unknown };
+
+/**
+ * A schema made by a library (Zod 4.2, ArkType 2.1.28, Valibot with `@valibot/to-json-schema`, …) that implements both
+ * Standard Schema and Standard JSON Schema (https://standardschema.dev): it validates, and it says what it is in JSON
+ * Schema, which is what guests, policies and the log see.
+ */
+export interface StandardSchema<Output = unknown> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
+    readonly jsonSchema?: { readonly input: (options: { target: "draft-2020-12" }) => JsonSchema };
+  };
+}
+
+type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly { readonly message: string }[] };
+
+/** What a tool is told besides its input. */
+export interface ToolContext {
+  /** Fires when the run ends, is stopped or is aborted: give up what can be given up. */
+  readonly signal: AbortSignal;
+  /** The call's number within its run, from 1, as the log has it. */
+  readonly call: number;
+  /** Who calls. */
+  readonly agent: { readonly id: string; readonly name: string; readonly program: string };
+  /** The run it calls from, as the log names it. */
+  readonly run: string;
+}
+
+/** MCP's hints: what a tool says of itself. They inform people; they bind nobody. */
+export interface ToolAnnotations {
+  readonly title?: string;
+  readonly readOnlyHint?: boolean;
+  readonly destructiveHint?: boolean;
+  readonly idempotentHint?: boolean;
+  readonly openWorldHint?: boolean;
+}
+
+/** A named host capability, described as MCP describes tools. Made by {@link defineTool}, and frozen. */
+export interface Tool<Input = unknown> {
+  readonly name: string;
+  readonly title?: string;
+  readonly description: string;
+  readonly inputSchema: JsonSchema;
+  readonly outputSchema?: JsonSchema;
+  readonly annotations?: ToolAnnotations;
+  execute(input: Input, context: ToolContext): unknown;
+}
+
+export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
+  /** 1 to 64 of `A-Z a-z 0-9 _ . -`; its action in a policy is `Action::"call:NAME"`. */
+  name: string;
+  title?: string;
+  description: string;
+  /**
+   * A JSON Schema whose `type` is `object`, or a {@link StandardSchema}. An object that lists `properties` and says
+   * nothing of others is closed: an undeclared field is refused, because no policy could see it. Say
+   * `additionalProperties: true` to let undeclared fields through, unseen by policies.
+   */
+  inputSchema: S;
+  /** What an answer must be, as JSON Schema. */
+  outputSchema?: JsonSchema;
+  annotations?: ToolAnnotations;
+  /**
+   * Does it. Called only after the policy allowed the call and the log has it. The answer, or what its promise resolves
+   * to, must be JSON; what it throws reaches the guest as an error.
+   *
+   * @param input frozen, exactly what the policy decided on; with a {@link StandardSchema}, what that made of it
+   */
+  execute(input: InputOf<S>, context: ToolContext): unknown;
+}
+
+/** The type of the values that a JSON Schema literal describes; `unknown` where it does not say. */
+export type FromSchema<S> = S extends { readonly const: infer C }
+  ? C
+  : S extends { readonly enum: readonly (infer E)[] }
+    ? E
+    : S extends { readonly type: "string" }
+      ? string
+      : S extends { readonly type: "number" | "integer" }
+        ? number
+        : S extends { readonly type: "boolean" }
+          ? boolean
+          : S extends { readonly type: "array" }
+            ? readonly (S extends { readonly items: infer I } ? FromSchema<I> : unknown)[]
+            : S extends { readonly type: "object"; readonly properties: infer P }
+              ? FromProperties<P, S extends { readonly required: readonly (infer R)[] } ? R : never>
+              : S extends { readonly type: "object" }
+                ? { readonly [field: string]: unknown }
+                : unknown;
+
+type FromProperties<P, R> = Flat<
+  { readonly [K in keyof P as K extends R ? K : never]: FromSchema<P[K]> } & {
+    readonly [K in keyof P as K extends R ? never : K]?: FromSchema<P[K]>;
+  }
+>;
+type Flat<T> = { [K in keyof T]: T[K] };
+
+/** The type of a tool's input, from its schema. */
+export type InputOf<S> = S extends StandardSchema<infer Output> ? Output : FromSchema<S>;
+
+/** A guest's input after {@link parseInput}. */
+export type ParsedInput =
+  | {
+      readonly ok: true;
+      /** A frozen copy of the guest's JSON, with no prototypes: what is decided on and logged. */
+      readonly input: { readonly [field: string]: unknown };
+      /** What `execute` gets: `input`, or what the Standard Schema made of it. */
+      readonly argument: unknown;
+    }
+  | { readonly ok: false; readonly message: string };
+
+/** Bytes of a tool's schema as JSON, and its levels. */
+const MAX_SCHEMA_BYTES = 64 * 1024;
+const MAX_SCHEMA_DEPTH = 64;
+/** Levels of a guest's input, and values in it; checking and deciding on more would hold up the page. */
+const MAX_INPUT_DEPTH = 64;
+const MAX_INPUT_VALUES = 16_384;
+/** Characters of a message to a guest. */
+const MAX_MESSAGE = 300;
+
+/** Cedar's escapes for entities and extension values, and JavaScript's for prototypes. */
+const RESERVED = new Set(["__entity", "__extn", "__expr", "__proto__"]);
+
+interface Checks {
+  readonly input: Validator;
+  readonly output: Validator | undefined;
+  readonly standard: StandardSchema | undefined;
+}
+
+const checksOf = new WeakMap<Tool, Checks>();
+
+/**
+ * Describes a capability that guests may ask for.
+ *
+ * @throws VakError `invalid-tool` saying which part is missing or contradictory
+ * @example
+ * const add = defineTool({
+ *   name: "add",
+ *   description: "Adds two integers.",
+ *   inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } }, required: ["a", "b"] },
+ *   execute: ({ a, b }) => a + b,
+ * });
+ */
+export function defineTool<const S extends JsonSchema | StandardSchema>(
+  definition: ToolDefinition<S>,
+): Tool<InputOf<S>> {
+  const { name, title, description, annotations, execute } = definition;
+  if (typeof name !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
+    throw invalid(`"${String(name).slice(0, 80)}" is not a tool's name: use 1 to 64 of A-Z a-z 0-9 _ . -`);
+  }
+  if (typeof description !== "string" || description === "") throw invalid(`Tool "${name}" needs a description.`);
+  if (typeof execute !== "function") throw invalid(`Tool "${name}" needs a function execute(input, context).`);
+
+  const standard = isStandard(definition.inputSchema) ? definition.inputSchema : undefined;
+  const given = standard ? describe(name, standard) : definition.inputSchema;
+  const inputSchema = readSchema(`Tool "${name}", inputSchema`, given);
+  const outputSchema = definition.outputSchema && readSchema(`Tool "${name}", outputSchema`, definition.outputSchema);
+
+  const tool: Tool<InputOf<S>> = deepFreeze({
+    name,
+    ...(title !== undefined && { title: String(title) }),
+    description,
+    inputSchema,
+    ...(outputSchema && { outputSchema }),
+    ...(annotations && { annotations: { ...annotations } }),
+    execute,
+  });
+  checksOf.set(tool, {
+    input: validator(`Tool "${name}", inputSchema`, inputSchema),
+    output: outputSchema && validator(`Tool "${name}", outputSchema`, outputSchema),
+    standard,
+  });
+  return tool;
+}
+
+/**
+ * Checks what a guest sent before anything else sees it: plain JSON, at most 64 levels and 16,384 values, whole numbers
+ * that JavaScript holds exactly, whole characters, no reserved keys, valid under the tool's schema.
+ *
+ * @throws VakError `invalid-tool` when the tool was not made by `defineTool`
+ */
+export async function parseInput(tool: Tool, value: unknown): Promise<ParsedInput> {
+  const { input: validator, standard } = checks(tool);
+  try {
+    const input = copyJson(value, "input", 0, { left: MAX_INPUT_VALUES }) as { readonly [field: string]: unknown };
+    check(validator, input, "input");
+    if (!standard) return { ok: true, input, argument: input };
+    const result = await standard["~standard"].validate(input);
+    if (result.issues) throw new Error(`input: ${result.issues[0]?.message ?? "not valid"}`);
+    return { ok: true, input, argument: result.value };
+  } catch (error) {
+    return { ok: false, message: (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE) };
+  }
+}
+
+/**
+ * Checks a tool's answer, as JSON, against its `outputSchema`.
+ *
+ * @returns what is wrong with it, or undefined when it is valid or the tool has no `outputSchema`
+ * @throws VakError `invalid-tool` when the tool was not made by `defineTool`
+ */
+export function checkOutput(tool: Tool, value: unknown): string | undefined {
+  const { output } = checks(tool);
+  if (!output) return undefined;
+  try {
+    check(output, value, "output");
+    return undefined;
+  } catch (error) {
+    return (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE);
+  }
+}
+
+function checks(tool: Tool): Checks {
+  const found = checksOf.get(tool);
+  if (!found) throw invalid("A tool is made by defineTool(…); this object was not.");
+  return found;
+}
+
+/** @throws Error naming the first thing that is wrong */
+function check(validator: Validator, value: unknown, name: string): void {
+  const { valid, errors } = validator.validate(value);
+  if (valid) return;
+  const wrappers = ["properties", "patternProperties", "additionalProperties", "items", "prefixItems", "$ref", "allOf"];
+  const first = errors.find((error) => !wrappers.includes(error.keyword)) ?? errors[0];
+  if (!first) throw new Error(`${name} is not valid`);
+  throw new Error(`${pathOf(first, name)}: ${first.keyword === "false" ? "no such field" : first.error}`);
+}
+
+function pathOf({ instanceLocation }: OutputUnit, name: string): string {
+  const fields = instanceLocation.split("/").slice(1);
+  return [
+    name,
+    ...fields.map((field) => decodeURI(field).replaceAll("~1", "/").replaceAll("~0", "~").slice(0, 64)),
+  ].join(".");
+}
+
+/** A frozen copy without prototypes, so that what is checked, decided on, logged and executed is one unchanging value. */
+function copyJson(value: unknown, path: string, depth: number, budget: { left: number }): unknown {
+  if (depth > MAX_INPUT_DEPTH) throw new Error(`input is nested more than ${MAX_INPUT_DEPTH} deep`);
+  if (--budget.left < 0) throw new Error(`input has more than ${MAX_INPUT_VALUES} values`);
+  switch (typeof value) {
+    case "boolean":
+      return value;
+    case "string":
+      if (!value.isWellFormed()) throw new Error(`${path} has half of a surrogate pair in it`);
+      return value;
+    case "number":
+      if (!Number.isFinite(value)) throw new Error(`${path} is not a finite number`);
+      if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+        throw new Error(`${path} is beyond 2^53 - 1, where numbers are no longer exact; send it as a string`);
+      }
+      return value;
+    case "object": {
+      if (value === null) return null;
+      if (Array.isArray(value)) {
+        if (value.length > budget.left) throw new Error(`input has more than ${MAX_INPUT_VALUES} values`);
+        return Object.freeze(
+          Array.from(value, (item, index) => copyJson(item, `${path}[${index}]`, depth + 1, budget)),
+        );
+      }
+      const prototype = Object.getPrototypeOf(value);
+      if (prototype !== null && prototype !== Object.prototype) break;
+      const copy = Object.create(null);
+      for (const [key, item] of Object.entries(value)) {
+        const at = `${path}.${key.slice(0, 64)}`;
+        if (RESERVED.has(key)) throw new Error(`${at}: the name is reserved`);
+        if (!key.isWellFormed()) throw new Error(`${path} has a field with half of a surrogate pair in its name`);
+        copy[key] = copyJson(item, at, depth + 1, budget);
+      }
+      return Object.freeze(copy);
+    }
+  }
+  throw new Error(`${path} is not JSON`);
+}
+
+// ── Reading a schema ────────────────────────────────────────────────────────────────────────────────────────────────
+
+const TYPES = new Set(["string", "number", "integer", "boolean", "array", "object", "null"]);
+const MAPS_OF_SCHEMAS = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
+const LISTS_OF_SCHEMAS = ["allOf", "anyOf", "oneOf", "prefixItems"];
+const SCHEMAS = [
+  ...["items", "contains", "additionalProperties", "unevaluatedProperties", "unevaluatedItems", "propertyNames"],
+  ...["not", "if", "then", "else"],
+];
+/** Keywords of other drafts, or that move what `$ref` points to. */
+const REFUSED = [
+  "$anchor",
+  "$dynamicAnchor",
+  "$dynamicRef",
+  "$recursiveAnchor",
+  "$recursiveRef",
+  "additionalItems",
+  "dependencies",
+];
+/** Keywords that say of other properties what they may be. */
+const OPENING = ["additionalProperties", "unevaluatedProperties", "patternProperties"];
+/** Keywords through which another schema speaks of the same value; what is beside them cannot be closed. */
+const COMPOSING = ["$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"];
+/** Keywords whose schemas are about other values than the schema they stand in. */
+const INNER = ["properties", "patternProperties", "prefixItems", "items", "additionalProperties"];
+
+/** A checked copy of a schema whose root is an object, with its objects closed. */
+function readSchema(where: string, given: unknown): JsonSchema {
+  let text: string | undefined;
+  let schema: unknown;
+  try {
+    text = JSON.stringify(given);
+    schema = JSON.parse(text);
+  } catch (cause) {
+    throw invalid(`${where} is not JSON.`, cause);
+  }
+  if (text.length > MAX_SCHEMA_BYTES) throw invalid(`${where} is larger than ${MAX_SCHEMA_BYTES} bytes.`);
+  if (!isObject(schema) || schema.type !== "object") throw invalid(`${where} must say type: "object".`);
+  if (isDeeperThan(schema, MAX_SCHEMA_DEPTH)) throw invalid(`${where} is nested more than ${MAX_SCHEMA_DEPTH} deep.`);
+  readSubschema(schema, where, "", true);
+  return schema;
+}
+
+/** @param closable whether this schema alone says which properties its value may have */
+function readSubschema(schema: unknown, where: string, path: string, closable: boolean): void {
+  const at = path === "" ? where : `${where} at ${path.slice(1)}`;
+  if (typeof schema === "boolean") return;
+  if (!isObject(schema)) throw invalid(`${at} is not a schema.`);
+  if (schema.$id !== undefined && path !== "") throw invalid(`${at} has an $id; only the root may.`);
+  const refused = REFUSED.find((keyword) => schema[keyword] !== undefined);
+  if (refused)
+    throw invalid(
+      `${at} uses ${refused}, which vak does not read; write it with draft 2020-12's $defs and #/… references.`,
+    );
+
+  const { type, $ref, required, properties, pattern, multipleOf } = schema;
+  if (type !== undefined && ![type].flat().every((name) => TYPES.has(name as string))) {
+    throw invalid(`${at} has a type that JSON Schema does not know: ${JSON.stringify(type)}.`);
+  }
+  if ($ref !== undefined && (typeof $ref !== "string" || !/^#(\/|$)/.test($ref))) {
+    throw invalid(
+      `${at} refers to ${JSON.stringify($ref)}; only #/… within the schema is followed, nothing is fetched.`,
+    );
+  }
+  if (schema.enum !== undefined && !Array.isArray(schema.enum)) throw invalid(`${at} has an enum that is not a list.`);
+  if (multipleOf !== undefined && !(typeof multipleOf === "number" && multipleOf > 0)) {
+    throw invalid(`${at} has a multipleOf that is not above zero.`);
+  }
+  for (const source of [pattern, ...Object.keys(isObject(schema.patternProperties) ? schema.patternProperties : {})]) {
+    if (source !== undefined) readPattern(at, source);
+  }
+  if (required !== undefined && !(Array.isArray(required) && required.every((name) => typeof name === "string"))) {
+    throw invalid(`${at} has a required that is not a list of names.`);
+  }
+
+  const alone = closable && COMPOSING.every((keyword) => schema[keyword] === undefined);
+  const read = (child: unknown, keyword: string, name: string | number) =>
+    readSubschema(child, where, `${path}/${keyword}/${name}`, alone && INNER.includes(keyword));
+  for (const keyword of MAPS_OF_SCHEMAS) {
+    const map = schema[keyword];
+    if (map === undefined) continue;
+    if (!isObject(map)) throw invalid(`${at} has ${keyword} that are not an object.`);
+    for (const [name, child] of Object.entries(map)) {
+      if (keyword === "properties" && RESERVED.has(name)) throw invalid(`${at} has a field ${name}, a reserved name.`);
+      read(child, keyword, name);
+    }
+  }
+  for (const keyword of LISTS_OF_SCHEMAS) {
+    const list = schema[keyword];
+    if (list === undefined) continue;
+    if (!Array.isArray(list)) throw invalid(`${at} has ${keyword} that is not a list.`);
+    for (const [index, child] of list.entries()) read(child, keyword, index);
+  }
+  for (const keyword of SCHEMAS) {
+    if (schema[keyword] !== undefined) read(schema[keyword], keyword, "");
+  }
+
+  if (alone && type === "object" && isObject(properties) && OPENING.every((keyword) => schema[keyword] === undefined)) {
+    const missing = ((required ?? []) as string[]).find((name) => !Object.hasOwn(properties, name));
+    if (missing !== undefined) throw invalid(`${at} requires "${missing}" but does not declare it.`);
+    (schema as Record<string, unknown>).additionalProperties = false;
+  }
+}
+
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((item) => isDeeperThan(item, levels - 1));
+}
+
+function readPattern(at: string, source: unknown): void {
+  try {
+    if (typeof source !== "string") throw new TypeError("not a string");
+    new RegExp(source, "u");
+  } catch (cause) {
+    throw invalid(`${at} has a pattern that is not a regular expression: ${String(source)}.`, cause);
+  }
+}
+
+/** The validator marks the schema it reads, so it gets a copy of its own. */
+function validator(where: string, schema: JsonSchema): Validator {
+  try {
+    const made = new Validator(structuredClone(schema) as Schema, "2020-12");
+    made.validate({}); // an unresolved or endless $ref at the root shows here
+    return made;
+  } catch (cause) {
+    throw invalid(`${where} cannot be used: ${cause instanceof Error ? cause.message.split("\n")[0] : cause}`, cause);
+  }
+}
+
+function isStandard(schema: unknown): schema is StandardSchema {
+  return (typeof schema === "object" || typeof schema === "function") && schema !== null && "~standard" in schema;
+}
+
+function describe(name: string, schema: StandardSchema): JsonSchema {
+  const convert = schema["~standard"].jsonSchema;
+  if (!convert) {
+    throw invalid(
+      `Tool "${name}": its schema (${schema["~standard"].vendor}) cannot say what it is in JSON Schema. ` +
+        "Use a library that implements Standard JSON Schema, or write inputSchema as JSON Schema.",
+    );
+  }
+  try {
+    return convert.input({ target: "draft-2020-12" });
+  } catch (cause) {
+    throw invalid(`Tool "${name}": its schema cannot be written as JSON Schema.`, cause);
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const item of Object.values(value)) deepFreeze(item);
+  return Object.freeze(value);
+}
+
+function isObject(value: unknown): value is JsonSchema {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function invalid(message: string, cause?: unknown): VakError {
+  return new VakError("invalid-tool", message, { cause });
+}

@@ -1,0 +1,18 @@
+;; One call of the tool "add" by the import module "vak"; prints the answer's JSON. Exit code 1 if there is none.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (import "vak" "call" (func $call (param i32 i32) (result i32)))
+  (import "vak" "answer" (func $answer (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "{\"tool\":\"add\",\"input\":{\"a\":1,\"b\":2}}")
+  (func (export "_start")
+    (local $length i32)
+    (local.set $length (call $call (i32.const 16) (i32.const 36)))
+    (if (i32.lt_s (local.get $length) (i32.const 0)) (then (call $proc_exit (i32.const 1))))
+    (if (i32.lt_s (call $answer (i32.const 1024)) (i32.const 0)) (then (call $proc_exit (i32.const 1))))
+    (i32.store8 (i32.add (i32.const 1024) (local.get $length)) (i32.const 10))
+    (i32.store (i32.const 0) (i32.const 1024))
+    (i32.store (i32.const 4) (i32.add (local.get $length) (i32.const 1)))
+    (if (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))
+      (then unreachable))))

@@ -1,0 +1,5 @@
+import { buildGuests } from "../../scripts/guests.mjs";
+
+export default async function setup(): Promise<void> {
+  await buildGuests();
+}

@@ -1,0 +1,194 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseSync } from "vite";
+import { describe, expect, test } from "vitest";
+
+/**
+ * The architecture: a folder or a file of `src/` is a room, and a room imports only from the rooms in this table. To add
+ * an arrow here is to change the design; a room that is not here has to be added.
+ */
+const arrows: Record<string, string[]> = {
+  index: ["kernel", "policy", "audit", "protocol", "tool"],
+  kernel: ["policy", "audit", "protocol", "tool"],
+  sandbox: ["meter", "protocol"],
+  replay: ["sandbox", "audit", "protocol"],
+  cli: ["audit", "replay"],
+  policy: [],
+  audit: [],
+  meter: [],
+  protocol: [],
+  tool: [],
+  limits: [],
+  errors: [],
+};
+const everyone = ["limits", "errors"];
+
+/** Rooms that run anywhere, with no DOM and no worker. */
+const pure = ["meter", "audit", "tool", "protocol", "replay", "limits", "errors"];
+const impure = ["audit/store.ts", "audit/log.ts", "audit/signer.ts"];
+
+const browserGlobals = new Set([
+  "BroadcastChannel",
+  "DedicatedWorkerGlobalScope",
+  "HTMLElement",
+  "SharedWorker",
+  "Worker",
+  "XMLHttpRequest",
+  "caches",
+  "document",
+  "importScripts",
+  "indexedDB",
+  "localStorage",
+  "navigator",
+  "postMessage",
+  "self",
+  "sessionStorage",
+  "window",
+]);
+
+/** A source file by its path below `src/`, as `kernel/agent.ts`. */
+type Sources = Record<string, string>;
+
+interface SourceFile {
+  imports: string[];
+  /** Identifiers that are not the name of a property. */
+  identifiers: Set<string>;
+}
+
+function parse(path: string, text: string): SourceFile {
+  const { program, errors } = parseSync(path, text);
+  if (errors.length) throw new Error(`${path}: ${errors[0]?.message}`);
+  const file: SourceFile = { imports: [], identifiers: new Set() };
+  const visit = (node: unknown): void => {
+    if (typeof node !== "object" || node === null) return;
+    if (Array.isArray(node)) {
+      node.forEach(visit);
+      return;
+    }
+    const { type, source, name, ...rest } = node as Record<string, unknown>;
+    // Import and export declarations, import() and import types: each has a `source`.
+    const from = (source as { value?: unknown } | null | undefined)?.value;
+    if (typeof from === "string") file.imports.push(from);
+    if (type === "Identifier" && typeof name === "string") file.identifiers.add(name);
+    for (const [key, child] of Object.entries(rest)) {
+      const isName =
+        !rest.computed && ((type === "MemberExpression" && key === "property") || key === "key") && !isGlobalThis(rest);
+      if (!isName) visit(child);
+    }
+  };
+  visit(program);
+  return file;
+}
+
+/** `globalThis.window` is `window`. */
+function isGlobalThis({ object }: Record<string, unknown>): boolean {
+  return (object as { name?: string } | undefined)?.name === "globalThis";
+}
+
+const roomOf = (path: string): string => path.split("/")[0]!.replace(/\.ts$/, "");
+
+/** Everything that is wrong with how these sources import each other. */
+function faults(sources: Sources): string[] {
+  const found: string[] = [];
+  const edges = new Map<string, string[]>();
+  for (const [path, text] of Object.entries(sources)) {
+    const room = roomOf(path);
+    const allowed = arrows[room];
+    if (!allowed) found.push(`${path}: ${room} is not a room of the design`);
+    const file = parse(path, text);
+    const targets: string[] = [];
+    for (const from of file.imports) {
+      if (from.startsWith("node:") && room !== "cli") found.push(`${path} imports ${from}: only cli is Node's`);
+      if (!from.startsWith(".")) continue;
+      const target = normalize(join(dirname(path), from.replace(/\?.*$/, "")));
+      if (!target.endsWith(".ts")) continue;
+      if (!(target in sources)) {
+        found.push(`${path} imports ${from}, which is not there`);
+        continue;
+      }
+      targets.push(target);
+      const to = roomOf(target);
+      if (to !== room && !everyone.includes(to) && !allowed?.includes(to)) {
+        found.push(`${path} imports ${target}: there is no arrow ${room} → ${to}`);
+      }
+    }
+    edges.set(path, targets);
+    if (pure.includes(room) && !impure.includes(path)) {
+      for (const name of file.identifiers) if (browserGlobals.has(name)) found.push(`${path} is pure but uses ${name}`);
+    }
+  }
+  const circle = findCircle(edges);
+  if (circle) found.push(`circle: ${circle.join(" → ")}`);
+  return found;
+}
+
+function findCircle(edges: Map<string, string[]>): string[] | undefined {
+  const done = new Set<string>();
+  const walk = (path: string, trail: string[]): string[] | undefined => {
+    if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path];
+    if (done.has(path)) return undefined;
+    for (const next of edges.get(path) ?? []) {
+      const circle = walk(next, [...trail, path]);
+      if (circle) return circle;
+    }
+    done.add(path);
+    return undefined;
+  };
+  for (const path of edges.keys()) {
+    const circle = walk(path, []);
+    if (circle) return circle;
+  }
+  return undefined;
+}
+
+test("src/ imports one way, without circles, and its pure rooms use no browser globals", () => {
+  const src = fileURLToPath(new URL("../../src/", import.meta.url));
+  const paths = readdirSync(src, { recursive: true, encoding: "utf8" })
+    .map((path) => path.replaceAll("\\", "/"))
+    .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
+  expect(paths.length).toBeGreaterThan(10);
+  expect(faults(Object.fromEntries(paths.map((path) => [path, readFileSync(join(src, path), "utf8")])))).toEqual([]);
+});
+
+describe("the test finds", () => {
+  const check = (sources: Sources, fault: string) => expect(faults({ "errors.ts": "", ...sources })).toEqual([fault]);
+
+  test("an arrow that is not in the design, in every form of import", () => {
+    const fault = "sandbox/a.ts imports kernel/b.ts: there is no arrow sandbox → kernel";
+    for (const form of [
+      'import { b } from "../kernel/b.ts";',
+      'import type { B } from "../kernel/b.ts";',
+      'import "../kernel/b.ts";',
+      'export * from "../kernel/b.ts";',
+      'export { b } from "../kernel/b.ts";',
+      'const b = await import("../kernel/b.ts");',
+      'let b: import("../kernel/b.ts").B;',
+    ]) {
+      check({ "sandbox/a.ts": form, "kernel/b.ts": 'import "../errors.ts";' }, fault);
+    }
+  });
+
+  test("a room that the design does not know", () => {
+    check({ "utils/a.ts": "" }, "utils/a.ts: utils is not a room of the design");
+  });
+
+  test("a circle within a room", () => {
+    check(
+      { "audit/a.ts": 'import "./b.ts";', "audit/b.ts": 'import type { A } from "./a.ts";' },
+      "circle: audit/a.ts → audit/b.ts → audit/a.ts",
+    );
+  });
+
+  test("a browser global in a pure room", () => {
+    check({ "meter/a.ts": "window.alert(1);" }, "meter/a.ts is pure but uses window");
+    check({ "protocol.ts": "globalThis.indexedDB;" }, "protocol.ts is pure but uses indexedDB");
+    check({ "tool.ts": "export let w: Worker;" }, "tool.ts is pure but uses Worker");
+    expect(faults({ "audit/store.ts": "indexedDB;", "tool.ts": "x.window; ({ document: 1 });" })).toEqual([]);
+  });
+
+  test("Node in code for browsers", () => {
+    check({ "kernel/a.ts": 'import "node:fs";' }, "kernel/a.ts imports node:fs: only cli is Node's");
+    expect(faults({ "cli.ts": 'import "node:fs";' })).toEqual([]);
+  });
+});

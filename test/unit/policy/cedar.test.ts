@@ -1,0 +1,732 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { VakError } from "../../../src/errors.ts";
+import { createCedarEngine } from "../../../src/policy/cedar.ts";
+import type { PolicyEngine, PolicyRequest } from "../../../src/policy/engine.ts";
+import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../../src/policy/read.ts";
+import { defineTool, parseInput } from "../../../src/tool.ts";
+import { wasmBytes } from "./wasm.ts";
+
+const module = await WebAssembly.compile(wasmBytes);
+
+const send = defineTool({
+  name: "send",
+  description: "Sends money.",
+  inputSchema: {
+    type: "object",
+    properties: {
+      to: { type: "string" },
+      cents: { type: "integer" },
+      price: { type: "number", multipleOf: 0.01 },
+      ratio: { type: "number" },
+      urgent: { type: "boolean" },
+      tags: { type: "array", items: { type: "string" } },
+      mode: { enum: ["fast", "slow"] },
+      address: { $ref: "#/$defs/address" },
+      either: { type: ["string", "integer"] },
+    },
+    required: ["to", "cents"],
+    $defs: { address: { type: "object", properties: { city: { type: "string" } }, required: ["city"] } },
+  },
+  execute: () => null,
+});
+const read = defineTool({
+  name: "read",
+  description: "Reads.",
+  inputSchema: { type: "object" },
+  execute: () => null,
+});
+
+function engineOf(tools = [send, read]): PolicyEngine {
+  return createCedarEngine({ tools, wasm: module });
+}
+
+async function loaded(text: string, tools = [send, read]): Promise<PolicyEngine> {
+  const engine = engineOf(tools);
+  await engine.load(text);
+  return engine;
+}
+
+function request(
+  input: Record<string, unknown> = { to: "ann", cents: 5 },
+  more: Partial<PolicyRequest> = {},
+): PolicyRequest {
+  return {
+    agent: { id: "a1", name: "summariser", program: "00ff" },
+    tool: "send",
+    input,
+    vak: { callDigest: "abcd", now: Date.UTC(2026, 0, 2, 9), calls: 3 },
+    ...more,
+  };
+}
+
+async function refusal(promise: Promise<unknown>): Promise<VakError> {
+  return promise.then(
+    () => {
+      throw new Error("it was not refused");
+    },
+    (error: VakError) => error,
+  );
+}
+
+const ALL = "permit (principal, action, resource);";
+
+describe("the model", () => {
+  test.each([
+    [`principal == Agent::"a1"`, `true`],
+    [`principal`, `principal.name == "summariser" && principal.program == "00ff"`],
+    [`principal`, `context.input.to == "ann" && context.input.cents < 10`],
+    [`principal`, `context.input has price && context.input.price.lessThan(decimal("10.0"))`],
+    [`principal`, `context.input has urgent && context.input.urgent`],
+    [`principal`, `context.input has tags && context.input.tags.containsAll(["a", "b"])`],
+    [`principal`, `context.input has mode && context.input.mode == "fast"`],
+    [`principal`, `context.input has address && context.input.address.city like "Par*"`],
+    [`principal`, `context.vak.callDigest == "abcd" && context.vak.calls < 4`],
+    [`principal`, `context.vak.now < datetime("2027-01-01") && context.vak.now.toTime() >= duration("9h")`],
+  ])("permit (%s, …) when { %s }", async (principal, condition) => {
+    const text = `permit (${principal}, action == Action::"call:send", resource == Tool::"send") when { ${condition} };`;
+    const engine = await loaded(text);
+    const input = {
+      ...{ to: "ann", cents: 5, price: 9.99, ratio: 0.123456, urgent: true, tags: ["b", "a", "a"], mode: "fast" },
+      ...{ address: { city: "Paris" }, either: 1 },
+    };
+    expect(await engine.decide(request(input))).toEqual({
+      decision: "allow",
+      policies: ["policy0"],
+      errors: [],
+      policyDigest: engine.loaded?.digest,
+    });
+    const other = request({ to: "bob", cents: 50 }, { agent: { id: "a2", name: "x", program: "" } });
+    other.vak = { callDigest: "", now: Date.UTC(2028, 0), calls: 9 };
+    expect(await engine.decide(other)).toMatchObject({ decision: "deny", reason: "no-permit", policies: [] });
+  });
+
+  test("every tool's action is in the group call", async () => {
+    const engine = await loaded(`permit (principal, action in Action::"call", resource);`);
+    expect(await engine.decide(request())).toMatchObject({ decision: "allow" });
+    expect(await engine.decide(request({}, { tool: "read" }))).toMatchObject({ decision: "allow" });
+  });
+
+  test("a tool that was not declared is denied", async () => {
+    const engine = await loaded(ALL);
+    expect(await engine.decide(request({}, { tool: "nope" }))).toMatchObject({
+      decision: "deny",
+      reason: "policy-unavailable",
+    });
+  });
+
+  test("a permit's and a forbid's ids are the reason", async () => {
+    const engine = await loaded(`
+      @id("everything") permit (principal, action, resource);
+      permit (principal, action == Action::"call:send", resource);
+      @id("not to bob") forbid (principal, action == Action::"call:send", resource) when { context.input.to == "bob" };
+    `);
+    expect(engine.loaded?.policies).toEqual(["everything", "policy1", "not to bob"]);
+    const allowed = await engine.decide(request());
+    expect(allowed.policies.sort()).toEqual(["everything", "policy1"]);
+    expect(await engine.decide(request({ to: "bob", cents: 1 }))).toMatchObject({
+      decision: "deny",
+      reason: "forbidden",
+      policies: ["not to bob"],
+    });
+  });
+
+  test("ids stay with their policies past ten, whatever order Cedar lists them in", async () => {
+    const policies = Array.from(
+      { length: 12 },
+      (_, n) => `permit (principal, action == Action::"call:send", resource) when { context.input.cents == ${n} };`,
+    );
+    const engine = await loaded(policies.join("\n"));
+    for (let n = 0; n < 12; n++) {
+      expect((await engine.decide(request({ to: "", cents: n }))).policies).toEqual([`policy${n}`]);
+    }
+  });
+
+  test("no tools: a policy loads and everything is denied", async () => {
+    const engine = await loaded(ALL, []);
+    expect((await engine.decide(request())).decision).toBe("deny");
+  });
+
+  test("two tools of one name are refused", () => {
+    expect(() => engineOf([send, send])).toThrow(expect.objectContaining({ code: "invalid-tool" }));
+  });
+
+  test.each(["", " ", "if", "a.b", "__cedar", 'quo"te', "é€😀", "constructor", "toString", "1", "\u0000", "in", "Set"])(
+    "a field may be called %j",
+    async (name) => {
+      const tool = defineTool({
+        name: "t",
+        description: "t",
+        inputSchema: { type: "object", properties: { [name]: { type: "string" }, z: { type: "string" } } },
+        execute: () => null,
+      });
+      const engine = await loaded(ALL, [tool]);
+      const parsed = await parseInput(tool, { [name]: "x" });
+      if (!parsed.ok) throw new Error(parsed.message);
+      expect((await engine.decide(request(parsed.input, { tool: "t" }))).decision).toBe("allow");
+      // absent, it is absent: nothing comes from a prototype
+      expect((await engine.decide(request({}, { tool: "t" }))).decision).toBe("allow");
+    },
+  );
+});
+
+describe("deny until loaded, and after close", () => {
+  test("before a load", async () => {
+    const engine = engineOf();
+    expect(engine.loaded).toBeUndefined();
+    expect(await engine.decide(request())).toEqual({
+      decision: "deny",
+      policies: [],
+      reason: "policy-unavailable",
+      errors: ["no policy is loaded"],
+      policyDigest: "",
+    });
+  });
+
+  test("while the first policy loads, and when it is refused", async () => {
+    const engine = engineOf();
+    const load = engine.load("permit (principal, action, resource)");
+    expect((await engine.decide(request())).decision).toBe("deny");
+    expect((await refusal(load)).code).toBe("invalid-policy");
+    expect((await engine.decide(request())).reason).toBe("policy-unavailable");
+  });
+
+  test("the empty policy denies everything", async () => {
+    const engine = await loaded("// nothing yet");
+    expect(await engine.decide(request())).toMatchObject({ decision: "deny", reason: "no-permit" });
+  });
+
+  test("after close", async () => {
+    const engine = await loaded(ALL);
+    engine.close();
+    expect(engine.loaded).toBeUndefined();
+    expect(await engine.decide(request())).toMatchObject({ decision: "deny", reason: "policy-unavailable" });
+    expect((await refusal(engine.load(ALL))).code).toBe("closed");
+  });
+
+  test("closed while it loads", async () => {
+    const engine = engineOf();
+    const load = engine.load(ALL);
+    engine.close();
+    expect((await refusal(load)).code).toBe("closed");
+    expect((await engine.decide(request())).decision).toBe("deny");
+  });
+});
+
+describe("loading", () => {
+  test("says what is in force", async () => {
+    const engine = engineOf();
+    const policy = await engine.load(ALL);
+    expect(policy).toEqual({
+      digest: "4c41ce7db6f6a41421e1e8b2d2fb6c9b7a6a6c8ac0b6e1dfb4ac6a8a0aee0f63",
+      text: ALL,
+      policies: ["policy0"],
+    });
+    expect(engine.loaded).toBe(policy);
+  });
+
+  test("a bad policy leaves the old one in force", async () => {
+    const engine = await loaded(ALL);
+    const before = engine.loaded;
+    for (const bad of ["permit", "permit (principal, action, resource) when { context.x };", `${"(".repeat(500)}`]) {
+      expect((await refusal(engine.load(bad))).code).toBe("invalid-policy");
+      expect(engine.loaded).toBe(before);
+      expect((await engine.decide(request())).decision).toBe("allow");
+    }
+  });
+
+  test("the last load called is the one in force, and a decision uses one policy whole", async () => {
+    const engine = await loaded(ALL);
+    const allowing = engine.loaded!.digest;
+    const loads = [engine.load("forbid (principal, action, resource);"), engine.load(ALL), engine.load("// none")];
+    const seen = new Set<string>();
+    let done = false;
+    const all = Promise.all(loads).then(() => {
+      done = true;
+    });
+    while (!done) {
+      const { decision, policyDigest } = await engine.decide(request());
+      expect(decision === "allow").toBe(policyDigest === allowing);
+      seen.add(policyDigest);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    await all;
+    expect(engine.loaded?.text).toBe("// none");
+    expect(await engine.decide(request())).toMatchObject({ reason: "no-permit", policyDigest: engine.loaded?.digest });
+    expect(seen.size).toBeGreaterThan(0);
+  });
+
+  test("a hundred loads", async () => {
+    const engine = engineOf();
+    for (let n = 0; n < 100; n++) {
+      await engine.load(
+        `@id("p${n}") permit (principal, action == Action::"call:send", resource) when { context.input.cents == ${n} };`,
+      );
+      expect((await engine.decide(request({ to: "", cents: n }))).policies).toEqual([`p${n}`]);
+      expect((await engine.decide(request({ to: "", cents: n - 1 }))).decision).toBe("deny");
+    }
+  });
+
+  test.each([
+    [
+      "a syntax error",
+      "// é\npermit (principal, action resource);",
+      "line 2, column 28",
+      "permit (principal, action resource);",
+    ],
+    [
+      "an unknown field",
+      `// é permit (principal, action, resource);\n${ALL}\n${ALL}\n  permit (principal, action == Action::"call:send", resource)\n  when { "é€😀" == "" || context.input.amount == 1 };`,
+      "line 5, column 26",
+      `when { "é€😀" == "" || context.input.amount == 1 };`,
+    ],
+    [
+      "an unknown tool",
+      `permit (principal, action == Action::"call:sned", resource);`,
+      "line 1, column 30",
+      "call:sned",
+    ],
+    ["an unknown type of principal", `permit (principal == User::"a", action, resource);`, "line 1, column 22", "User"],
+    [
+      "a type error",
+      `permit (principal, action == Action::"call:send", resource)\r\nwhen { context.input.to < 1 };`,
+      "line 2, column 8",
+      "context.input.to",
+    ],
+    [
+      "an optional field without has",
+      `permit (principal, action == Action::"call:send", resource) when { context.input.urgent };`,
+      "line 1, column 68",
+      "urgent",
+    ],
+    ["a template", `${ALL}\npermit (principal == ?principal, action, resource);`, "line 2, column 1", "?principal"],
+    [
+      "a policy among equals",
+      `${ALL} // ${ALL}\n${ALL} permit (principal, action == Action::"no", resource);`,
+      "line 2, column",
+      "no",
+    ],
+  ])("refuses %s, and says where", async (_, text, where, line) => {
+    const error = await refusal(engineOf().load(text));
+    expect(error.code).toBe("invalid-policy");
+    expect(error.message).toContain(where);
+    expect(error.message).toContain(line);
+  });
+
+  test("a field that policies cannot see is refused, with the reason", async () => {
+    for (const [condition, hint] of [
+      ["context.input.ratio == 1", "multipleOf"],
+      ["context.input has either && context.input.either == 1", "more than one type"],
+    ] as const) {
+      const text = `permit (principal, action == Action::"call:send", resource) when { ${condition} };`;
+      const error = await refusal(engineOf().load(text));
+      expect(error.code).toBe("invalid-policy");
+      expect(error.message).toContain(hint);
+    }
+  });
+
+  test.each([
+    ["twice the same @id", `@id("a") ${ALL} @id("a") ${ALL}`, `"a"`],
+    ["an @id that another has by position", `@id("policy1") ${ALL} ${ALL}`, `"policy1"`],
+    ["an empty @id", `@id ${ALL}`, "printable"],
+    ["an @id with control characters", `@id("a\\nb") ${ALL}`, "printable"],
+    ["an @id that is too long", `@id("${"a".repeat(129)}") ${ALL}`, "printable"],
+  ])("refuses %s", async (_, text, message) => {
+    const error = await refusal(engineOf().load(text));
+    expect(error.code).toBe("invalid-policy");
+    expect(error.message).toContain(message);
+  });
+
+  test("odd ids are kept", async () => {
+    const ids = ["__proto__", "constructor", "10", "2", "é €", "😀"];
+    const engine = await loaded(ids.map((id) => `@id("${id}") ${ALL}`).join("\n"));
+    expect(engine.loaded?.policies).toEqual(ids);
+    expect((await engine.decide(request())).policies.sort()).toEqual([...ids].sort());
+  });
+
+  test("comments and strings hide brackets and quotes", async () => {
+    const text = `// ${"(".repeat(100)} "\npermit (principal, action, resource) when { "${"(".repeat(100)}//" != "\\"(" };`;
+    const engine = await loaded(text);
+    expect((await engine.decide(request())).decision).toBe("allow");
+  });
+
+  test("not text, too long, half a character", async () => {
+    expect((await refusal(engineOf().load(undefined as unknown as string))).code).toBe("invalid-policy");
+    expect((await refusal(engineOf().load("//\ud800"))).code).toBe("invalid-policy");
+    const error = await refusal(engineOf().load(`//${" ".repeat(MAX_POLICY_BYTES)}`));
+    expect(error.code).toBe("invalid-policy");
+    expect(error.message).toContain(String(MAX_POLICY_BYTES));
+  });
+
+  test("any text: it loads or is refused as invalid, and the old policy decides", async () => {
+    const engine = await loaded(`@id("old") ${ALL}`);
+    const piece = fc.constantFrom(
+      ...[
+        "permit",
+        "forbid",
+        "(",
+        ")",
+        "principal",
+        "action",
+        "resource",
+        ",",
+        ";",
+        "when",
+        "{",
+        "}",
+        "context",
+        ".",
+        "input",
+      ],
+      ...[
+        "&&",
+        "||",
+        "!",
+        "-",
+        "1",
+        '"',
+        "//",
+        "\n",
+        "\r",
+        "@id",
+        '("a")',
+        "==",
+        "?principal",
+        "::",
+        "Agent",
+        "[",
+        "]",
+        "\\",
+        ALL,
+      ],
+    );
+    const text = fc.oneof(
+      fc.string({ unit: "binary" }),
+      fc.array(piece, { maxLength: 30 }).map((pieces) => pieces.join(" ")),
+    );
+    await fc.assert(
+      fc.asyncProperty(text, async (text) => {
+        const before = engine.loaded;
+        const error = await engine.load(text).then(
+          () => undefined,
+          (error: VakError) => error,
+        );
+        if (error) {
+          expect(error.code).toBe("invalid-policy");
+          expect(engine.loaded).toBe(before);
+        } else expect(engine.loaded?.text).toBe(text);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe("Cedar's wasm", () => {
+  const url = "https://example.test/cedar.wasm";
+  const respond = (body: Uint8Array, init: ResponseInit) => new Response(new Uint8Array(body), init);
+
+  test.each([
+    ["bytes", () => wasmBytes],
+    ["an ArrayBuffer", () => new Uint8Array(wasmBytes).buffer],
+    ["a module", () => module],
+    ["a response", () => respond(wasmBytes, { headers: { "content-type": "application/wasm" } })],
+    ["a promise of a response", async () => respond(wasmBytes, { headers: { "content-type": "application/wasm" } })],
+    ["a response of the wrong MIME type", () => respond(wasmBytes, { headers: { "content-type": "text/html" } })],
+    ["a response of no MIME type", () => respond(wasmBytes, {})],
+  ])("from %s", async (_, wasm) => {
+    const engine = createCedarEngine({ tools: [send], wasm: wasm() });
+    await engine.load(ALL);
+    expect((await engine.decide(request())).decision).toBe("allow");
+  });
+
+  test.each([
+    ["a status", () => respond(wasmBytes, { status: 404 }), "404"],
+    ["what is not wasm", () => respond(new Uint8Array([1, 2, 3]), {}), "cedar.wasm"],
+    ["bytes that are not wasm", () => new Uint8Array([1, 2, 3]), "option `wasm`"],
+    ["another wasm", () => new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]), "option `wasm`"],
+    ["an address that does not answer", () => "http://127.0.0.1:1/cedar.wasm", "http://127.0.0.1:1/cedar.wasm"],
+  ])("not from %s: policy-unavailable, and everything is denied", async (_, wasm, says) => {
+    const engine = createCedarEngine({ tools: [send], wasm: wasm() });
+    const error = await refusal(engine.load(ALL));
+    expect(error.code).toBe("policy-unavailable");
+    expect(error.message).toContain(says);
+    expect(await engine.decide(request())).toMatchObject({ decision: "deny", reason: "policy-unavailable" });
+  });
+
+  test("nothing is fetched before the first load", async () => {
+    let asked = 0;
+    // biome-ignore lint/suspicious/noThenProperty: a thenable that tells when it is asked
+    const wasm = {
+      then: (ok: (r: Response) => void) => {
+        asked++;
+        ok(respond(wasmBytes, { url } as ResponseInit));
+      },
+    } as PromiseLike<Response>;
+    const engine = createCedarEngine({ tools: [send], wasm });
+    await engine.decide(request());
+    expect(asked).toBe(0);
+    await engine.load(ALL);
+    await engine.load(ALL);
+    expect(asked).toBe(1);
+  });
+});
+
+describe("traps of Cedar, each named", () => {
+  test("an evaluation error skips a forbid: the answer is still deny", async () => {
+    const engine = await loaded(`
+      @id("all") ${ALL}
+      @id("dear") forbid (principal, action == Action::"call:send", resource) when { context.input.cents * context.input.cents > 1000 };
+    `);
+    expect((await engine.decide(request({ to: "", cents: 5 }))).decision).toBe("allow");
+    expect(await engine.decide(request({ to: "", cents: 50 }))).toMatchObject({
+      reason: "forbidden",
+      policies: ["dear"],
+    });
+    const overflow = await engine.decide(request({ to: "", cents: Number.MAX_SAFE_INTEGER }));
+    expect(overflow).toMatchObject({ decision: "deny", reason: "policy-error", policies: ["dear"] });
+    expect(overflow.errors[0]).toContain("overflow");
+  });
+
+  test("an evaluation error in a permit denies too, and a forbid that fired is still the reason", async () => {
+    const engine = await loaded(`
+      @id("bad") permit (principal, action == Action::"call:send", resource) when { context.input.cents * context.input.cents > 0 };
+      @id("no") forbid (principal, action == Action::"call:send", resource) when { context.input.to == "bob" };
+    `);
+    const cents = Number.MAX_SAFE_INTEGER;
+    expect(await engine.decide(request({ to: "ann", cents }))).toMatchObject({
+      decision: "deny",
+      reason: "policy-error",
+      policies: ["bad"],
+    });
+    const both = await engine.decide(request({ to: "bob", cents }));
+    expect(both).toMatchObject({ decision: "deny", reason: "forbidden", policies: ["no"] });
+    expect(both.errors).toHaveLength(1);
+  });
+
+  test.each<[string, unknown]>([
+    ["nothing", undefined],
+    ["null", null],
+    ["a string", "x"],
+    ["a list", []],
+    ["a missing field", { to: "ann" }],
+    ["a wrong type", { to: 1, cents: 1 }],
+    ["an entity for a string", { to: { __entity: { type: "Agent", id: "a" } }, cents: 1 }],
+    ["a fraction for an integer", { to: "", cents: 1.5 }],
+    ["an integer beyond 2^53", { to: "", cents: 2 ** 53 }],
+    ["NaN", { to: "", cents: Number.NaN }],
+    ["a decimal of five digits", { to: "", cents: 1, price: 0.00001 }],
+    ["a decimal too large", { to: "", cents: 1, price: 1e15 }],
+    ["an object for a set", { to: "", cents: 1, tags: { length: 1 } }],
+    ["half of a surrogate pair", { to: "\ud800", cents: 1 }],
+  ])("bad input (%s), thrown or answered: deny, and the engine goes on", async (_, input) => {
+    const engine = await loaded(ALL);
+    const decision = await engine.decide(request(input as Record<string, unknown>));
+    expect(decision).toMatchObject({ decision: "deny", reason: "policy-unavailable" });
+    expect(decision.errors.length).toBeGreaterThan(0);
+    await settled(engine);
+  });
+
+  test.each<[string, PolicyRequest["vak"]]>([
+    ["now", { callDigest: "", now: Number.NaN, calls: 0 }],
+    ["calls", { callDigest: "", now: 0, calls: 0.5 }],
+    ["callDigest", { callDigest: 5 as unknown as string, now: 0, calls: 0 }],
+  ])("a bad fact of the kernel's own (%s): deny, and the engine goes on", async (_, vak) => {
+    const engine = await loaded(ALL);
+    expect(await engine.decide(request({ to: "", cents: 1 }, { vak }))).toMatchObject({
+      decision: "deny",
+      reason: "policy-unavailable",
+    });
+    await settled(engine);
+  });
+
+  test.each([
+    ["150 nested parentheses", `${"(".repeat(150)}true${")".repeat(150)}`],
+    ["150 nested sets", `${"[".repeat(150)}1${"]".repeat(150)} == 1`],
+    ["150 nested records", `${"{a:".repeat(150)}1${"}".repeat(150)} == 1`],
+    ["a 500-term && chain", Array(500).fill("context.vak.calls == 1").join(" && ")],
+    ["a 10,000-term || chain", Array(10_000).fill("context.vak.calls == 1").join("||")],
+    [
+      "a 110-term + chain, which Cedar loads and cannot evaluate",
+      `${Array(110).fill("context.vak.calls").join(" + ")} == 1`,
+    ],
+    ["400 else-ifs", `${"if context.vak.calls == 1 then true else ".repeat(400)}true`],
+    ["300 attributes", `context${".vak".repeat(300)}`],
+    ["110 conditions", `true }${" when { context.vak.calls == 1 }".repeat(110)} when { true`],
+  ])("%s: refused, and the live instance never meets it", async (_, expression) => {
+    const engine = await loaded(ALL);
+    const error = await refusal(engine.load(`permit (principal, action, resource) when { ${expression} };`));
+    expect(error.code).toBe("invalid-policy");
+    expect((await engine.decide(request())).decision).toBe("allow");
+  });
+
+  test(`what is just inside the bounds loads and decides`, async () => {
+    const n = MAX_POLICY_DEPTH;
+    for (const expression of [
+      `${"(".repeat(n - 1)}true${")".repeat(n - 1)}`,
+      Array(n - 3)
+        .fill("context.vak.calls == 3")
+        .join(" && "),
+      Array(n - 3)
+        .fill("context.vak.calls == 4")
+        .join(" || ")
+        .concat(" || true"),
+      `${Array(n - 4)
+        .fill("context.vak.calls")
+        .join(" + ")} > 1`,
+      `true }${" when { context.vak.calls == 3 }".repeat(n - 5)} when { true`,
+    ]) {
+      const engine = await loaded(`permit (principal, action, resource) when { ${expression} };`);
+      expect(await engine.decide(request())).toMatchObject({ decision: "allow" });
+    }
+  });
+
+  test("an instance that trapped is replaced; until then it denies", async () => {
+    const engine = await loaded(ALL);
+    const trapped = await nearTheEndOfTheStack(() => engine.decide(request()));
+    expect(trapped).toMatchObject({ decision: "deny", reason: "policy-unavailable" });
+    expect(await engine.decide(request())).toMatchObject({
+      decision: "deny",
+      reason: "policy-unavailable",
+      errors: ["the policy engine is being restarted"],
+    });
+    await settled(engine);
+    expect(engine.loaded?.text).toBe(ALL);
+  });
+
+  test("__entity and __extn in a guest's JSON never become entities or extension values", async () => {
+    const free = defineTool({
+      name: "free",
+      description: "Takes anything.",
+      inputSchema: {
+        type: "object",
+        properties: { to: { type: "string" }, price: { type: "number", multipleOf: 0.01 } },
+        additionalProperties: true,
+      },
+      execute: () => null,
+    });
+    const engine = await loaded(ALL, [free]);
+    for (const value of [
+      { __entity: { type: "Agent", id: "root" } },
+      { __extn: { fn: "decimal", arg: "1.0" } },
+      { __expr: "1" },
+      { __proto__: null, ["__proto__"]: { to: "x" } },
+    ]) {
+      for (const input of [{ to: value }, { price: value }, value, { other: { deep: [value] } }]) {
+        expect(await parseInput(free, input)).toMatchObject({ ok: false });
+      }
+      for (const input of [{ to: value }, { price: value }]) {
+        expect((await engine.decide(request(input, { tool: "free" }))).decision).toBe("deny");
+      }
+      // Undeclared: Cedar never sees it, so it cannot matter.
+      expect((await engine.decide(request({ other: value }, { tool: "free" }))).decision).toBe("allow");
+    }
+  });
+
+  test("integers beyond 2^53 are refused at the boundary", async () => {
+    for (const text of ["9007199254740992", "9007199254740993", "-9007199254740993", "1e300"]) {
+      const parsed = await parseInput(send, JSON.parse(`{"to":"","cents":${text}}`));
+      expect(parsed).toEqual({ ok: false, message: expect.stringContaining("2^53") });
+    }
+    const engine = await loaded(
+      `permit (principal, action == Action::"call:send", resource) when { context.input.cents == 9007199254740991 };`,
+    );
+    expect((await engine.decide(request({ to: "", cents: 9007199254740991 }))).decision).toBe("allow");
+    expect((await engine.decide(request({ to: "", cents: 9007199254740990 }))).decision).toBe("deny");
+  });
+
+  test("no permit and a forbid are told apart", async () => {
+    const engine = await loaded(
+      `@id("never") forbid (principal, action == Action::"call:send", resource) when { context.input.cents > 9 };`,
+    );
+    expect(await engine.decide(request({ to: "", cents: 1 }))).toMatchObject({ reason: "no-permit", policies: [] });
+    expect(await engine.decide(request({ to: "", cents: 10 }))).toMatchObject({
+      reason: "forbidden",
+      policies: ["never"],
+    });
+  });
+
+  test("a message that quotes the guest is bounded", async () => {
+    const engine = await loaded(ALL);
+    const agent = { id: "a", name: 5 as unknown as string, program: "x".repeat(100_000) };
+    const { errors } = await engine.decide(request(undefined, { agent }));
+    expect(errors.join("").length).toBeLessThan(5000);
+  });
+});
+
+describe("fuzz", () => {
+  const json = fc.jsonValue({ maxDepth: 5 });
+  const key = fc.oneof(
+    fc.constantFrom("to", "cents", "price", "tags", "address", "city", "__entity", "__extn", "mode", "__proto__"),
+    fc.string(),
+  );
+  const value = fc.oneof(
+    json,
+    fc.constantFrom("ann", 5, 0.01, 1e15, -0, 2 ** 53, ["a"], { city: "x" }, { __extn: { fn: "ip", arg: "x" } }),
+  );
+  const input = fc.oneof(
+    json,
+    fc.dictionary(key, value),
+    fc.record(
+      { to: fc.string({ unit: "binary" }), cents: fc.integer(), price: fc.double() },
+      { requiredKeys: ["to", "cents"] },
+    ),
+  );
+
+  test("under a forbid of everything nothing is allowed, whatever a guest sends", async () => {
+    const engine = await loaded(
+      `forbid (principal, action, resource); ${ALL} permit (principal, action in Action::"call", resource);`,
+    );
+    await fc.assert(
+      fc.asyncProperty(input, fc.boolean(), async (value, parse) => {
+        const parsed = parse ? await parseInput(send, value) : { ok: true as const, input: value };
+        if (!parsed.ok) return expect(parsed.message.length).toBeGreaterThan(0);
+        const decision = await engine.decide(request(parsed.input as Record<string, unknown>));
+        expect(decision.decision).toBe("deny");
+      }),
+      { numRuns: 2000 },
+    );
+    await settled(engine, "deny");
+  });
+
+  test("what parseInput lets through, a permit of everything allows: no valid call is lost to a conversion", async () => {
+    const engine = await loaded(ALL);
+    let through = 0;
+    await fc.assert(
+      fc.asyncProperty(input, async (value) => {
+        const parsed = await parseInput(send, value);
+        if (!parsed.ok) return;
+        through++;
+        const decision = await engine.decide(request(parsed.input));
+        // A `number` may pass multipleOf by the validator's tolerance and yet not be a decimal; that alone is denied.
+        const price = parsed.input.price;
+        const exact = price === undefined || /^-?\d{1,15}(\.\d{1,4})?$/.test(String(price));
+        expect(decision.decision).toBe(exact && Math.abs(Number(price ?? 0)) < 9e14 ? "allow" : "deny");
+      }),
+      { numRuns: 2000 },
+    );
+    expect(through).toBeGreaterThan(100);
+  });
+});
+
+/** Waits until a replaced instance answers again. */
+async function settled(engine: PolicyEngine, decision: "allow" | "deny" = "allow"): Promise<void> {
+  for (;;) {
+    const answer = await engine.decide(request());
+    if (answer.reason !== "policy-unavailable") return expect(answer.decision).toBe(decision);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+/** Calls with too little stack left for Cedar and enough for JavaScript: a trap that no policy was needed for. */
+async function nearTheEndOfTheStack<T>(call: () => Promise<T>): Promise<T> {
+  let depth = 0;
+  const measure = () => {
+    depth++;
+    measure();
+  };
+  try {
+    measure();
+  } catch {}
+  const dive = (levels: number): Promise<T> => (levels === 0 ? call() : dive(levels - 1));
+  return dive(Math.floor(depth * 0.9));
+}
