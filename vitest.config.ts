@@ -35,6 +35,7 @@ function browserProject(
       test: {
         name,
         include: [include],
+        setupFiles: "test/setup/dispose.ts",
         sequence: { groupOrder: order },
         testTimeout: 60_000,
         hookTimeout: 120_000,
@@ -48,6 +49,8 @@ const { chromium, firefox, webkit: webkitgtk } = instances;
 
 export default defineConfig({
   plugins: [workerSource(), cedarGlue()],
+  // Neither Node 20 nor WebKit knows `await using`.
+  oxc: { target: "es2022" },
   test: {
     globalSetup: "test/setup/global.ts",
     projects: [

@@ -39,7 +39,7 @@ export async function bundleWorker(): Promise<string> {
   });
   const output = (Array.isArray(result) ? result : [result]).flatMap((r) => ("output" in r ? r.output : []));
   const chunk = output.find((part) => part.type === "chunk");
-  if (!chunk || chunk.type !== "chunk") throw new Error("the worker did not bundle");
+  if (chunk?.type !== "chunk") throw new Error("the worker did not bundle");
   return chunk.code;
 }
 
@@ -79,6 +79,23 @@ export function cedarGlue({ beside = false } = {}): Plugin {
       if (!beside) return;
       const source = await readFile(glue.replace(/\.js$/, "_bg.wasm"));
       this.emitFile({ type: "asset", fileName: "cedar.wasm", source });
+    },
+  };
+}
+
+/** `import text from "./file?raw"`, as Vite has it, for bundlers that are not Vite. */
+export function rawText(): Plugin {
+  const query = "?raw";
+  return {
+    name: "vak:raw-text",
+    async resolveId(source, importer) {
+      if (!source.endsWith(query)) return null;
+      const found = await this.resolve(source.slice(0, -query.length), importer);
+      return found && `${found.id}${query}`;
+    },
+    async load(id) {
+      if (!id.endsWith(query)) return null;
+      return `export default ${JSON.stringify(await readFile(id.slice(0, -query.length), "utf8"))};`;
     },
   };
 }

@@ -34,7 +34,7 @@ async function main(args: string[]): Promise<number> {
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
   if (path === undefined || rest.length > 0) throw new Misuse("Give one zip file or directory.");
   const report = await verifyPath(path, values.key);
-  if (values.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  if (values.json) process.stdout.write(`${plainJson(report)}\n`);
   else process.stdout.write(describe(report));
   for (const { where, message } of report.problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
   return report.ok ? 0 : 1;
@@ -98,9 +98,14 @@ function openDirectory(root: string): Bundle {
       return paths;
     },
     async read(path, maxBytes) {
-      const file = await open(join(root, path), constants.O_RDONLY | constants.O_NOFOLLOW);
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      const file = await open(join(root, path), flags).catch((error: Error) => {
+        throw new VakError("invalid-bundle", `It cannot be opened: ${error.message}`, { cause: error });
+      });
       try {
-        const { size } = await file.stat();
+        const found = await file.stat();
+        if (!found.isFile()) throw new VakError("invalid-bundle", "It is not a plain file.");
+        const { size } = found;
         if (size > maxBytes)
           throw new VakError("invalid-bundle", `It has ${size} bytes; at most ${maxBytes} are read.`);
         return await fileSource(file, size).read(0, size);
@@ -154,16 +159,24 @@ function describeEnd(end: RunSummary["end"]): string {
   }
 }
 
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
 /** What a guest has put into the log must not move the cursor, set colours or turn the text round: it is spelled out. */
 function plain(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
+  return text.replace(UNPRINTABLE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
+}
+
+/** JSON's own escapes leave out much of what {@link plain} spells out. */
+function plainJson(value: unknown): string {
+  const spell = (char: string) =>
+    Array.from({ length: char.length }, (_, i) => `\\u${char.charCodeAt(i).toString(16).padStart(4, "0")}`).join("");
+  return JSON.stringify(value, null, 2).replace(UNPRINTABLE, (char) => (char === "\n" ? char : spell(char)));
 }
 
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  const { message } = error as Error;
-  if (error instanceof Misuse) process.stderr.write(`vak: ${plain(message)}\n\n${USAGE}`);
-  else process.stderr.write(`vak: ${plain(message)}\n`);
-  process.exitCode = error instanceof Misuse ? 2 : 1;
+  const misused = error instanceof Misuse || (error instanceof VakError && error.code === "invalid-argument");
+  process.stderr.write(`vak: ${plain((error as Error).message)}\n${misused ? `\n${USAGE}` : ""}`);
+  process.exitCode = misused ? 2 : 1;
 }

@@ -40,23 +40,24 @@ export interface RunRequest {
   startTime: number;
 }
 
+/**
+ * Why a run trapped. Finer names are not to be had: Firefox says the same of a memory and of a table, Chromium the same
+ * of a float that is too large and of one that is no number; and a run must end alike in every engine.
+ */
 export const TRAPS = [
   "unreachable",
-  "memory-access",
-  "table-access",
-  "divide",
-  "overflow",
-  "conversion",
-  "indirect-call",
+  "out-of-bounds", // of a memory, a table, an array or a segment
+  "divide", // an integer by zero
+  "overflow", // a result that is not representable as an integer
+  "indirect-call", // of a null function, or through another signature
   "null-reference",
   "cast",
   "stack",
-  "exception",
-  "memory",
+  "exception", // thrown and not caught
+  "memory", // the engine could not allocate
   "other",
 ] as const;
 
-/** Why a run trapped, the same names in every engine. */
 export type Trap = (typeof TRAPS)[number];
 
 /** How a run ended, as far as the worker can know. */

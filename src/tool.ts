@@ -1,4 +1,4 @@
-import { type OutputUnit, type Schema, Validator } from "@cfworker/json-schema";
+import { dereference, type OutputUnit, type Schema, validate } from "@cfworker/json-schema";
 import { VakError } from "./errors.ts";
 
 /** A JSON Schema, draft 2020-12. */
@@ -130,6 +130,16 @@ const MAX_MESSAGE = 300;
 /** Cedar's escapes for entities and extension values, and JavaScript's for prototypes. */
 const RESERVED = new Set(["__entity", "__extn", "__expr", "__proto__"]);
 
+/** `$ref`s followed in one check. Alternatives that refer back to themselves can take exponentially many. */
+const MAX_REFS = 4 * MAX_INPUT_VALUES;
+/** Items of a list whose items must differ: the validator compares every pair. */
+const MAX_UNIQUE_ITEMS = 100;
+
+interface Validator {
+  readonly schema: Schema;
+  readonly lookup: ReturnType<typeof dereference>;
+}
+
 interface Checks {
   readonly input: Validator;
   readonly output: Validator | undefined;
@@ -226,8 +236,15 @@ function checks(tool: Tool): Checks {
 }
 
 /** @throws Error naming the first thing that is wrong */
-function check(validator: Validator, value: unknown, name: string): void {
-  const { valid, errors } = validator.validate(value);
+function check({ schema, lookup }: Validator, value: unknown, name: string): void {
+  let left = MAX_REFS;
+  const counted = new Proxy(lookup, {
+    get(target, uri: string) {
+      if (--left < 0) throw new Error(`${name} takes too long to check against the schema`);
+      return target[uri];
+    },
+  });
+  const { valid, errors } = validate(value, schema, "2020-12", counted);
   if (valid) return;
   const wrappers = ["properties", "patternProperties", "additionalProperties", "items", "prefixItems", "$ref", "allOf"];
   const first = errors.find((error) => !wrappers.includes(error.keyword)) ?? errors[0];
@@ -347,6 +364,11 @@ function readSubschema(schema: unknown, where: string, path: string, closable: b
     );
   }
   if (schema.enum !== undefined && !Array.isArray(schema.enum)) throw invalid(`${at} has an enum that is not a list.`);
+  if (schema.uniqueItems === true && !((schema.maxItems as number) <= MAX_UNIQUE_ITEMS)) {
+    throw invalid(
+      `${at} says uniqueItems; say too that maxItems is at most ${MAX_UNIQUE_ITEMS}, for every pair is compared.`,
+    );
+  }
   if (multipleOf !== undefined && !(typeof multipleOf === "number" && multipleOf > 0)) {
     throw invalid(`${at} has a multipleOf that is not above zero.`);
   }
@@ -400,15 +422,27 @@ function readPattern(at: string, source: unknown): void {
   }
 }
 
-/** The validator marks the schema it reads, so it gets a copy of its own. */
 function validator(where: string, schema: JsonSchema): Validator {
   try {
-    const made = new Validator(structuredClone(schema) as Schema, "2020-12");
-    made.validate({}); // an unresolved or endless $ref at the root shows here
+    const copy = structuredClone(schema) as Schema; // the validator marks the schema it reads
+    boundUniqueItems(copy);
+    const made = { schema: copy, lookup: dereference(copy) };
+    validate({}, made.schema, "2020-12", made.lookup); // an unresolved or endless $ref at the root shows here
     return made;
   } catch (cause) {
     throw invalid(`${where} cannot be used: ${cause instanceof Error ? cause.message.split("\n")[0] : cause}`, cause);
   }
+}
+
+/** Has the pairs compared only of a list that is short enough; a longer one `maxItems` refuses, which runs beside it. */
+function boundUniqueItems(schema: unknown): void {
+  if (typeof schema !== "object" || schema === null) return;
+  for (const child of Object.values(schema)) boundUniqueItems(child);
+  const { uniqueItems, maxItems, allOf } = schema as Schema;
+  if (uniqueItems !== true || typeof maxItems !== "number") return;
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+  const unique = { if: { type: "array", maxItems }, then: { uniqueItems } };
+  Object.assign(schema, { uniqueItems: false, allOf: [...(allOf ?? []), unique] });
 }
 
 function isStandard(schema: unknown): schema is StandardSchema {

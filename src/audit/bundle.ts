@@ -7,9 +7,9 @@
  *     policies/<digest>.cedar             each policy that was loaded
  *     values/<seq>.json                   the private values that were not erased (see `value.ts`)
  */
-import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { Zip, ZipPassThrough } from "fflate";
 import { VakError } from "../errors.ts";
+import { toUtf8 } from "./encoding.ts";
 import type { Digest } from "./entry.ts";
 import { type Bytes, leafHash } from "./merkle.ts";
 import { encodeEntries, TILE_WIDTH, tilePath, tilesOf } from "./tiles.ts";
@@ -44,10 +44,10 @@ export async function* bundleFiles(
   source: LogSource,
   { note, size, vkey }: { note: string; size: number; vkey: string },
 ): AsyncGenerator<BundleFile> {
-  yield { path: CHECKPOINT_PATH, bytes: utf8(note) };
-  yield { path: KEYS_PATH, bytes: utf8(`${vkey}\n`) };
+  yield { path: CHECKPOINT_PATH, bytes: toUtf8(note) };
+  yield { path: KEYS_PATH, bytes: toUtf8(`${vkey}\n`) };
   for (const { digest, text, seq } of await source.policies()) {
-    if (seq < size) yield { path: policyPath(digest), bytes: utf8(text) };
+    if (seq < size) yield { path: policyPath(digest), bytes: toUtf8(text) };
   }
   let lastHashes = new Uint8Array();
   for (const tile of tilesOf(size)) {
@@ -96,8 +96,6 @@ export async function zipFiles(files: AsyncIterable<BundleFile>): Promise<Blob> 
   zip.end();
   return new Blob(parts, { type: "application/zip" });
 }
-
-const utf8 = (text: string): Bytes => new Uint8Array(utf8ToBytes(text));
 
 function concat(hashes: Bytes[]): Bytes {
   const all = new Uint8Array(hashes.length * 32);

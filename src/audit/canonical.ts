@@ -1,6 +1,6 @@
 /** RFC 8785 (JCS): the one spelling of a JSON value, so that equal values have equal bytes and equal digests. */
-import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
+import { fromUtf8, toUtf8 } from "./encoding.ts";
 import type { Bytes } from "./merkle.ts";
 
 /** Arrays and objects within one another, at most. */
@@ -29,7 +29,7 @@ export function canonicalJson(value: unknown, maxDepth = MAX_DEPTH): string {
 
 /** {@link canonicalJson} as UTF-8. */
 export function canonicalBytes(value: unknown, maxDepth?: number): Bytes {
-  return new Uint8Array(utf8ToBytes(canonicalJson(value, maxDepth)));
+  return toUtf8(canonicalJson(value, maxDepth));
 }
 
 /**
@@ -38,13 +38,12 @@ export function canonicalBytes(value: unknown, maxDepth?: number): Bytes {
  * @throws VakError `invalid-bundle` when they are not JSON, or not in its canonical spelling
  */
 export function parseCanonical(bytes: Uint8Array, maxDepth?: number): unknown {
+  const text = fromUtf8(bytes);
   let value: unknown;
-  let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     value = JSON.parse(text);
   } catch {
-    throw new VakError("invalid-bundle", "It is not UTF-8 JSON.");
+    throw new VakError("invalid-bundle", "It is not JSON.");
   }
   let canonical: string | undefined;
   try {

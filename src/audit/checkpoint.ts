@@ -1,7 +1,7 @@
 /** C2SP tlog-checkpoint: the text of a note that states how large a log is and what its root is. */
 import { VakError } from "../errors.ts";
+import { fromBase64, toBase64 } from "./encoding.ts";
 import { type Bytes, HASH_BYTES } from "./merkle.ts";
-import { fromBase64, toBase64 } from "./note.ts";
 
 export interface TreeHead {
   origin: string;

@@ -1,13 +1,14 @@
 /** The writer of a log: one at a time, in IndexedDB, failing closed. */
-import { bytesToHex, randomBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
 import { bundleFiles, zipFiles } from "./bundle.ts";
 import { formatCheckpoint, parseCheckpoint } from "./checkpoint.ts";
+import { fromUtf8, toBase64, toUtf8 } from "./encoding.ts";
 import { type Draft, type Entry, parseEntry } from "./entry.ts";
 import { type Bytes, equalBytes, leafHash } from "./merkle.ts";
-import { ed25519Verifier, formatNote, formatVkey, parseNote, toBase64, type Verifier, verifyNote } from "./note.ts";
+import { ed25519Verifier, formatNote, formatVkey, parseNote, type Verifier, verifyNote } from "./note.ts";
 import { Order } from "./order.ts";
-import { createNobleKey, createWebCryptoKey, sign } from "./signer.ts";
+import { createNobleKey, createWebCryptoKey, KeyUnavailable, sign } from "./signer.ts";
 import { type Identity, Store } from "./store.ts";
 import { hashesAt, TILE_WIDTH } from "./tiles.ts";
 import { type Attached, type Edge, edgeOf, emptyHead, type Head, splitHashes, Writer } from "./writer.ts";
@@ -117,8 +118,10 @@ async function takeLock(name: string): Promise<Lock> {
 }
 
 function unavailable(cause: unknown): VakError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new VakError("log-unavailable", `The log cannot be written, so no effect may happen: ${why}`, { cause });
+  const { name, message } = cause as Error;
+  // Chromium's QuotaExceededError has no message.
+  const why = name === "QuotaExceededError" ? "the site's storage or the disk is full; free some" : message || name;
+  return new VakError("log-unavailable", `The log cannot be written, so no effect may happen: ${why}.`, { cause });
 }
 
 function closed(): VakError {
@@ -172,12 +175,12 @@ async function createIdentity(store: Store, name: string): Promise<Identity> {
     await store.putIdentity(identity, head);
     return identity;
   } catch (error) {
-    if (error instanceof VakError) throw error;
-    // No Ed25519 in WebCrypto, or no CryptoKey in IndexedDB. If it is storage that fails, it fails here again.
-    const identity: Identity = { origin, key: await createNobleKey() };
-    await store.putIdentity(identity, head);
-    return identity;
+    // No Ed25519 in WebCrypto, or no CryptoKey in IndexedDB. Storage that fails must not cost the log its better key.
+    if (!(error instanceof KeyUnavailable) && (error as Error).name !== "DataCloneError") throw error;
   }
+  const identity: Identity = { origin, key: await createNobleKey() };
+  await store.putIdentity(identity, head);
+  return identity;
 }
 
 /** The last tile of each level of the tree of the first `size` entries, cut to that size. */
@@ -201,7 +204,7 @@ async function readEdge(store: Store, size: number): Promise<Edge> {
 async function checkCheckpoint(store: Store, stored: string, verifier: Verifier, head: Head): Promise<void> {
   let signed: { origin: string; size: number; root: Bytes };
   try {
-    const note = parseNote(new Uint8Array(utf8ToBytes(stored)));
+    const note = parseNote(toUtf8(stored));
     await verifyNote(note, [verifier]);
     signed = parseCheckpoint(note.text);
   } catch (error) {
@@ -215,7 +218,7 @@ async function checkCheckpoint(store: Store, stored: string, verifier: Verifier,
 }
 
 function decode(bytes: Uint8Array): Entry {
-  return JSON.parse(new TextDecoder().decode(bytes));
+  return JSON.parse(fromUtf8(bytes));
 }
 
 interface Waiting {
@@ -393,9 +396,9 @@ export class AuditLog {
     if (this.#last?.size === size) return this.#last;
     const text = formatCheckpoint({ origin: this.origin, size, root });
     try {
-      const signature = await sign(this.#identity.key, new Uint8Array(utf8ToBytes(text)));
+      const signature = await sign(this.#identity.key, toUtf8(text));
       const { name, keyId } = this.#verifier;
-      const note = new TextDecoder().decode(formatNote({ text, signatures: [{ name, keyId, signature }] }));
+      const note = fromUtf8(formatNote({ text, signatures: [{ name, keyId, signature }] }));
       await this.#store.putCheckpoint(note, this.#head);
       if (this.#ended) throw this.#ended;
       this.#last = { origin: this.origin, size, root: toBase64(root), note };

@@ -4,8 +4,9 @@
  */
 import { verifyAsync } from "@noble/ed25519";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
+import { fromBase64, fromUtf8, toBase64, toUtf8 } from "./encoding.ts";
 import { type Bytes, equalBytes } from "./merkle.ts";
 
 /** Bytes in the longest note that is read. */
@@ -36,33 +37,13 @@ export interface Note {
 
 const bad = (message: string): VakError => new VakError("invalid-bundle", message);
 
-export function toBase64(bytes: Uint8Array): string {
-  let binary = "";
-  for (const byte of bytes) binary += String.fromCharCode(byte);
-  return btoa(binary);
-}
-
-/**
- * RFC 4648 §4 with padding, in its one canonical spelling.
- *
- * @throws VakError `invalid-bundle`
- */
-export function fromBase64(text: string): Bytes {
-  let bytes: Bytes | undefined;
-  try {
-    bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-  } catch {}
-  if (!bytes || toBase64(bytes) !== text) throw bad("Not canonical base64.");
-  return bytes;
-}
-
 /** A key's name is not empty and holds neither Unicode space nor `+`, so that it stands in one field of a line. */
 export function isKeyName(name: string): boolean {
   return /^[^\p{White_Space}+]+$/u.test(name) && name.isWellFormed();
 }
 
 function keyIdOf(name: string, key: Uint8Array): Bytes {
-  return sha256(concatBytes(utf8ToBytes(`${name}\n`), key)).slice(0, KEY_ID_BYTES);
+  return sha256(concatBytes(toUtf8(`${name}\n`), key)).slice(0, KEY_ID_BYTES);
 }
 
 /** @throws VakError `invalid-argument` when `name` cannot be a key's name */
@@ -95,7 +76,7 @@ export function formatNote(note: Note): Bytes {
   const lines = note.signatures.map(
     ({ name, keyId, signature }) => `— ${name} ${toBase64(concatBytes(keyId, signature))}\n`,
   );
-  return new Uint8Array(utf8ToBytes(`${note.text}\n${lines.join("")}`));
+  return toUtf8(`${note.text}\n${lines.join("")}`);
 }
 
 /**
@@ -106,12 +87,7 @@ export function formatNote(note: Note): Bytes {
 export function parseNote(bytes: Uint8Array): Note {
   if (bytes.length > MAX_NOTE_BYTES)
     throw bad(`The note has ${bytes.length} bytes; at most ${MAX_NOTE_BYTES} are read.`);
-  let all: string;
-  try {
-    all = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw bad("The note is not UTF-8.");
-  }
+  const all = fromUtf8(bytes);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the format forbids them
   if (/[\0-\x09\x0b-\x1f]/.test(all)) throw bad("The note holds a control character.");
   const blank = all.lastIndexOf("\n\n");
@@ -135,17 +111,17 @@ export async function verifyEd25519(signature: Bytes, message: Uint8Array, publi
 }
 
 /**
- * The verifiers whose signature the note carries. Signatures by keys that are not given are ignored, as the format says.
+ * The verifiers whose signature the note carries. Signatures by keys that are not given are ignored, as the format says,
+ * and so is a second one by the same key.
  *
- * @throws VakError `invalid-bundle` when a given key's signature is wrong or there twice, or none of them signed
+ * @throws VakError `invalid-bundle` when a given key's signature is wrong, or none of them signed
  */
 export async function verifyNote(note: Note, verifiers: readonly Verifier[]): Promise<Verifier[]> {
-  const message = utf8ToBytes(note.text);
+  const message = toUtf8(note.text);
   const signers: Verifier[] = [];
   for (const { name, keyId, signature } of note.signatures) {
     const verifier = verifiers.find((v) => v.name === name && equalBytes(v.keyId, keyId));
-    if (!verifier) continue;
-    if (signers.includes(verifier)) throw bad(`There are two signatures by ${name}.`);
+    if (!verifier || signers.includes(verifier)) continue;
     if (!(await verifyEd25519(signature, message, verifier.publicKey))) throw bad(`The signature by ${name} is wrong.`);
     signers.push(verifier);
   }

@@ -21,13 +21,24 @@ async function retry<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A key that only the browser can read. Rejects where WebCrypto has no Ed25519. */
+/** WebCrypto makes no Ed25519 key here. */
+export class KeyUnavailable extends Error {}
+
+/**
+ * A key that only the browser can read.
+ *
+ * @throws KeyUnavailable
+ */
 export async function createWebCryptoKey(): Promise<StoredKey> {
-  return retry(async () => {
-    const pair = (await crypto.subtle.generateKey({ name: "Ed25519" }, false, ["sign", "verify"])) as CryptoKeyPair;
-    const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
-    return { kind: "webcrypto", privateKey: pair.privateKey, publicKey };
-  });
+  try {
+    return await retry(async () => {
+      const pair = (await crypto.subtle.generateKey({ name: "Ed25519" }, false, ["sign", "verify"])) as CryptoKeyPair;
+      const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+      return { kind: "webcrypto", privateKey: pair.privateKey, publicKey };
+    });
+  } catch (cause) {
+    throw new KeyUnavailable("WebCrypto makes no Ed25519 key here", { cause });
+  }
 }
 
 /** A key whose secret lies in IndexedDB as plain bytes: any script of the page's origin can read it. */

@@ -10,9 +10,10 @@
  *     { "output": { "salt": <32 hex digits>, "value": … } }     beside an outcome
  */
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, hexToBytes, randomBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { bytesToHex, hexToBytes, randomBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
 import { canonicalJson, MAX_DEPTH, parseCanonical } from "./canonical.ts";
+import { toUtf8 } from "./encoding.ts";
 import type { Digest, Entry } from "./entry.ts";
 import type { Bytes } from "./merkle.ts";
 
@@ -22,7 +23,7 @@ const FILE_DEPTH = MAX_DEPTH + 2;
 export type ValueKind = "input" | "output";
 
 function commitment(salt: Uint8Array, json: string): Digest {
-  return bytesToHex(sha256.create().update(salt).update(utf8ToBytes(json)).digest());
+  return bytesToHex(sha256.create().update(salt).update(toUtf8(json)).digest());
 }
 
 /**
@@ -33,8 +34,8 @@ function commitment(salt: Uint8Array, json: string): Digest {
 export function commitValue(kind: ValueKind, value: unknown): { digest: Digest; file: Bytes } {
   const json = canonicalJson(value);
   const salt = randomBytes(SALT_BYTES);
-  const file = utf8ToBytes(`{"${kind}":{"salt":"${bytesToHex(salt)}","value":${json}}}`);
-  return { digest: commitment(salt, json), file: new Uint8Array(file) };
+  const file = toUtf8(`{"${kind}":{"salt":"${bytesToHex(salt)}","value":${json}}}`);
+  return { digest: commitment(salt, json), file };
 }
 
 /** The value that an entry commits to, or undefined when it commits to none. */

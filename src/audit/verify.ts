@@ -7,6 +7,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
 import { CHECKPOINT_PATH, KEYS_PATH, policyPath, valuePath } from "./bundle.ts";
 import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
+import { fromUtf8, toBase64 } from "./encoding.ts";
 import {
   type AgentRef,
   type Denial,
@@ -17,7 +18,7 @@ import {
   type RunEnd,
 } from "./entry.ts";
 import { type Bytes, equalBytes, HASH_BYTES, leafHash, RightEdge } from "./merkle.ts";
-import { formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, toBase64, type Verifier, verifyNote } from "./note.ts";
+import { formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, type Verifier, verifyNote } from "./note.ts";
 import { Order } from "./order.ts";
 import { decodeEntries, MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH, tilePath } from "./tiles.ts";
 import { committedValue, openValue } from "./value.ts";
@@ -88,6 +89,7 @@ class Stop extends Error {}
 /**
  * Verifies a bundle. What is wrong with it is in the report, never thrown.
  *
+ * @throws VakError `invalid-argument` when a key in the options is not one
  * @example
  * const report = await verify(await openBundle(bytes), { keys: [vkey] });
  * if (!report.ok) console.error(report.problems);
@@ -96,9 +98,16 @@ export async function verify(
   bundle: Bundle | ReadonlyMap<string, Uint8Array>,
   options: VerifyOptions = {},
 ): Promise<Report> {
+  const pinned = options.keys?.map((key) => {
+    try {
+      return parseVkey(key);
+    } catch (cause) {
+      throw new VakError("invalid-argument", `The key to verify with cannot be read. ${reason(cause)}`, { cause });
+    }
+  });
   const check = new Verification(isMap(bundle) ? fromMap(bundle) : bundle);
   try {
-    await check.run(options);
+    await check.run(pinned);
   } catch (error) {
     if (!(error instanceof Stop)) throw error;
   }
@@ -154,12 +163,12 @@ class Verification {
     this.#bundle = bundle;
   }
 
-  async run({ keys }: VerifyOptions): Promise<void> {
+  async run(pinned: readonly Verifier[] | undefined): Promise<void> {
     for (const path of await this.#bundle.paths()) {
       if (isBundlePath(path)) this.#unread.add(path);
       else this.#problem(JSON.stringify(path), "this is not a path that a bundle may hold");
     }
-    const { head, signers } = await this.#checkpoint(keys);
+    const { head, signers } = await this.#checkpoint(pinned);
     for (let index = 0; index * TILE_WIDTH < head.size; index++) {
       await this.#entryBundle(index, Math.min(TILE_WIDTH, head.size - index * TILE_WIDTH), signers, head);
     }
@@ -207,13 +216,13 @@ class Verification {
     return bytes;
   }
 
-  async #checkpoint(pinned: readonly string[] | undefined): Promise<{ head: TreeHead; signers: Verifier[] }> {
+  async #checkpoint(pinned: readonly Verifier[] | undefined): Promise<{ head: TreeHead; signers: Verifier[] }> {
     const keysFile = await this.#require(KEYS_PATH, MAX_KEYS_BYTES);
     const noteFile = await this.#require(CHECKPOINT_PATH, MAX_NOTE_BYTES);
     if (!keysFile || !noteFile) throw new Stop();
     let carried: Verifier[];
     try {
-      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(keysFile);
+      const text = fromUtf8(keysFile);
       if (!text.endsWith("\n")) throw new VakError("invalid-bundle", "it does not end with a newline");
       carried = text.slice(0, -1).split("\n").map(parseVkey);
       if (new Set(carried.map(formatVkey)).size !== carried.length) {
@@ -227,7 +236,7 @@ class Verification {
     try {
       const note = parseNote(noteFile);
       head = parseCheckpoint(note.text);
-      signers = await verifyNote(note, pinned ? pinned.map(parseVkey) : carried);
+      signers = await verifyNote(note, pinned ?? carried);
       const ignored = note.signatures.length - signers.length;
       if (ignored > 0)
         this.report.notChecked.push(`${ignored} signatures of the checkpoint are by keys that were not given`);

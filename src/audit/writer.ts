@@ -3,8 +3,9 @@
  * the log then commits as a whole.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
+import { toUtf8 } from "./encoding.ts";
 import { type Digest, type Draft, type Entry, encodeEntry, type LogOpen, type Recovery } from "./entry.ts";
 import { type Bytes, HASH_BYTES, leafHash, RightEdge } from "./merkle.ts";
 import { Order } from "./order.ts";
@@ -171,7 +172,7 @@ export class Writer {
       throw new VakError("invalid-argument", "Give the policy's text with a policy-load entry, and only with that.");
     }
     if (policy !== undefined) {
-      const digest = bytesToHex(sha256(utf8ToBytes(policy)));
+      const digest = bytesToHex(sha256(toUtf8(policy)));
       return { filled: { policyDigest: digest, previous: this.#order.policy } };
     }
     if (wants === "") return { filled: {} };

@@ -148,6 +148,15 @@ export class Writer {
     return this;
   }
 
+  /** The bytes of `source` from `start` to `end`. */
+  copy(source: Uint8Array, start: number, end: number): this {
+    this.reserve(end - start);
+    if (end - start > 64) this.bytes.set(source.subarray(start, end), this.length);
+    else for (let from = start, to = this.length; from < end; ) this.bytes[to++] = source[from++]!;
+    this.length += end - start;
+    return this;
+  }
+
   name(text: string): this {
     const encoded = utf8Encoder.encode(text);
     return this.unsigned(encoded.length).raw(encoded);

@@ -1,24 +1,90 @@
-import { refuse, Writer } from "./bytes.ts";
-import {
-  checkHeader,
-  type ExternKind,
-  type Limits,
-  MODULE_LIMITS,
-  type Module,
-  readModule,
-  Section,
-  valueTypesAt,
-} from "./module.ts";
+/**
+ * The meter makes a WebAssembly module bounded and deterministic before it is compiled.
+ *
+ * {@link instrument} rewrites; {@link attach} is the host's side of a metered instance.
+ *
+ * @example
+ * const metered = instrument(program, { ...METERED, memoryBytes: 2 ** 28, tableElements: 100_000 });
+ * const { exports } = new WebAssembly.Instance(new WebAssembly.Module(metered.bytes), imports);
+ * const meter = attach(exports, { fuel: 1e9 });
+ * try {
+ *   if (metered.start) exports[metered.start]();
+ *   exports._start();
+ * } catch (error) {
+ *   // meter.exhausted, meter.overflowed: why, if the meter ended it
+ * }
+ * console.log(meter.used, meter.exhausted);
+ *
+ * ## Fuel
+ *
+ * Costs are those of table {@link COST_TABLE} (`opcodes.ts`). The counter begins at 0: the host grants. Code is charged
+ * for before it runs; checks stand at loop headers, at the entry of functions that call, and before bulk
+ * instructions, and end in `unreachable` (a trap, which no guest can catch) when the counter is negative.
+ *
+ * `used` is exact, and does not depend on slices or on where checks stand, when control is outside the guest:
+ * after a return, during a call to the host (so at an exit), after an exception, and after `unreachable`. After any
+ * other trap it is the count at a place that the program alone determines: what the trapping function had charged for
+ * when it last called, was entered or went round a loop with a call in it; it is the same in every engine and for
+ * every slicing, but not the count of instructions. When the budget is spent it is the budget.
+ *
+ * Checks stand apart, so that a guest can run on a little after the budget is spent. Nothing of that shows if the host
+ * asks {@link Meter.exhausted} **at the beginning of every import**, which must then do nothing, **and at every end**,
+ * a return included: a run is within its budget if and only if it is not exhausted at its end.
+ *
+ * ## Resuming
+ *
+ * With `resumable`, a check that finds the counter negative calls the function in the table `vak:refill` first. If it
+ * has granted enough to make the counter non-negative, the guest goes on as if nothing had been; else it traps. The
+ * callback must not throw (a guest could catch that). {@link Meter.refillWith} puts a JavaScript function there; a
+ * `WebAssembly.Suspending` one lets the worker's event loop turn, if the guest was called through
+ * `WebAssembly.promising`. To stop a guest: do not grant.
+ *
+ * ## Depth
+ *
+ * With `stackDepth`, each frame of a function that calls takes 4 words + its parameters and locals + its deepest
+ * operand stack (v128 counts two). When they are spent the guest traps, and {@link Meter.overflowed} is true.
+ *
+ * ## Memory
+ *
+ * Maxima are written into the module: growth past them fails as WebAssembly's own does. What the engine allocates for
+ * the garbage-collection proposal is bounded only by fuel.
+ */
+import { VakError } from "../errors.ts";
+import { Additions, addMeter, RESERVED_PREFIX, START_EXPORT } from "./added.ts";
+import { refuse } from "./bytes.ts";
+import { capMemories, capTables } from "./caps.ts";
+import type { Plan } from "./emit.ts";
+import { checkHeader, type ExternKind, MODULE_LIMITS, readModule, valueTypesAt } from "./module.ts";
+import { writeModule } from "./write.ts";
 
-export type { ExternKind } from "./module.ts";
-export { MODULE_LIMITS } from "./module.ts";
+export {
+  DEPTH_EXPORT,
+  FUEL_EXPORT,
+  GRANT_EXPORT,
+  REFILL_EXPORT,
+  RESERVED_PREFIX,
+  SET_DEPTH_EXPORT,
+  START_EXPORT,
+} from "./added.ts";
+export { attach, type Meter } from "./host.ts";
+export { type ExternKind, MODULE_LIMITS } from "./module.ts";
 
-const PAGE_BYTES = 65_536;
+/** Goes with the program's hash and the options as the key of a cache: the same three give the same bytes. */
+export const METER_VERSION = 1;
+export const COST_TABLE = "wt1";
 
-/** Guests may not export names that begin with this: the meter's own exports do. */
-export const RESERVED_PREFIX = "vak:";
+/** Words: so that what one frame takes, which is bounded, cannot make the counter wrap. */
+const MAX_STACK_DEPTH = 1_000_000_000;
 
 export interface MeterOptions {
+  /** Count and limit work. */
+  fuel?: boolean;
+  /** Let the host refill at checks, and so pause or stop the guest there. Needs `fuel`. */
+  resumable?: boolean;
+  /** Words of call stack. Not given: no limit but the engine's, which varies from run to run. */
+  stackDepth?: number;
+  /** Make NaNs the same everywhere: each that an engine might choose the bits of becomes the canonical one. */
+  nan?: boolean;
   /**
    * Bytes of linear memory that all of the module's memories may hold together, rounded down to whole pages. A single
    * memory may use it all; of several, each may use its minimum and an equal share of what the minima leave.
@@ -47,17 +113,18 @@ export interface Metered {
   imports: MeteredImport[];
   /** The guest's own exports, in order. The meter's are not among them. */
   exports: { name: string; kind: ExternKind }[];
-  /** The export that stands for the start section, to be called once after instantiation; absent if there was none. */
+  /** The export that stands for the start section, to be called once after the first grant; absent if there is none. */
   start?: string;
 }
 
 /**
- * Makes a module bounded before it is compiled.
+ * Rewrites a module so that what it does is bounded. Pure: Node, worker or page.
  *
  * @throws VakError `invalid-module` naming what is not admitted and at which byte
  */
-export function instrument(given: Uint8Array, options: MeterOptions = {}): Metered {
-  const bytes = given as Uint8Array<ArrayBuffer>;
+export function instrument(program: Uint8Array, options: MeterOptions = {}): Metered {
+  checkOptions(options);
+  const bytes = program as Uint8Array<ArrayBuffer>;
   const maxModuleBytes = options.maxModuleBytes ?? MODULE_LIMITS.moduleBytes;
   if (bytes.length > maxModuleBytes) {
     refuse(`the module is too large: ${bytes.length} bytes; the limit is ${maxModuleBytes}`);
@@ -67,52 +134,21 @@ export function instrument(given: Uint8Array, options: MeterOptions = {}): Meter
   const valid = WebAssembly.validate(bytes);
   const module = readModule(bytes);
   if (!valid) refuse(`not a valid WebAssembly module${engineComplaint(bytes)}`);
-
   for (const { name, at } of module.exports) {
     if (name.startsWith(RESERVED_PREFIX)) refuse(`exports ${JSON.stringify(name)}, a name that vak reserves`, at);
   }
-  const memoryCaps = capMemories(module, options.memoryBytes);
-  const tableCaps = capTables(module, options.tableElements);
 
-  const out = new Writer(bytes.length + 1024);
-  out.raw(bytes.subarray(0, 8));
-  const body = new Writer();
-  const start = module.start === undefined ? undefined : `${RESERVED_PREFIX}start`;
-  let exported = start === undefined;
-  const writeSection = (id: number) => {
-    out.byte(id).unsigned(body.length).raw(body.written());
-    body.length = 0;
+  const maxima = {
+    memories: capMemories(module, options.memoryBytes),
+    tables: capTables(module, options.tableElements),
   };
-  for (const section of module.sections) {
-    // The start export goes where the start section was: if there were no exports, that is their place.
-    if (section.id === Section.export && !exported) {
-      writeExports(body, module, section.end, start!);
-      writeSection(section.id);
-      exported = true;
-    } else if (section.id === Section.start) {
-      if (exported) continue;
-      body.unsigned(1).name(start!).byte(0).unsigned(module.start!);
-      writeSection(Section.export);
-      exported = true;
-    } else if (section.id === Section.memory) {
-      writeWithLimits(
-        body,
-        bytes,
-        section.start,
-        section.end,
-        module.memories.slice(module.importedMemories),
-        memoryCaps,
-      );
-      writeSection(section.id);
-    } else if (section.id === Section.table) {
-      writeWithLimits(body, bytes, section.start, section.end, module.tables.slice(module.importedTables), tableCaps);
-      writeSection(section.id);
-    } else if (!(section.id === Section.custom && holdsCodeOffsets(section.name!))) {
-      out.raw(bytes.subarray(section.header, section.end));
-    }
-  }
+  const additions = new Additions(module);
+  if (module.start !== undefined) additions.export(START_EXPORT, 0, module.start);
+  const { fuel = false, resumable = false, nan = false, stackDepth } = options;
+  const added = addMeter(additions, { fuel, resumable, stackDepth });
+  const plan: Plan = { fuel, resumable, nan, stackDepth, added, resultsOf: (type) => additions.resultsOf(type) };
   return {
-    bytes: out.written().slice(),
+    bytes: writeModule(module, maxima, additions, plan),
     imports: module.imports.map(({ module: from, name, kind, type }) => {
       const signature = type === undefined ? undefined : module.types[type];
       if (!signature) return { module: from, name, kind };
@@ -120,8 +156,24 @@ export function instrument(given: Uint8Array, options: MeterOptions = {}): Meter
       return { module: from, name, kind, params, results: valueTypesAt(bytes, signature.results) };
     }),
     exports: module.exports.map(({ name, kind }) => ({ name, kind })),
-    ...(start !== undefined && { start }),
+    ...(module.start !== undefined && { start: START_EXPORT }),
   };
+}
+
+function checkOptions(options: MeterOptions): void {
+  const { fuel, resumable, stackDepth, memoryBytes, tableElements, maxModuleBytes } = options;
+  if (resumable && !fuel) throw new VakError("invalid-argument", "The meter's option resumable needs fuel.");
+  const numbers = { stackDepth, memoryBytes, tableElements, maxModuleBytes };
+  for (const [name, value] of Object.entries(numbers)) {
+    if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue;
+    throw new VakError("invalid-argument", `The meter's option ${name} is ${value}; give a whole number.`);
+  }
+  if (stackDepth !== undefined && stackDepth > MAX_STACK_DEPTH) {
+    throw new VakError(
+      "invalid-argument",
+      `The meter's option stackDepth is ${stackDepth}; the most is ${MAX_STACK_DEPTH}.`,
+    );
+  }
 }
 
 /** Why the engine refuses a module, in its own words. */
@@ -132,71 +184,4 @@ function engineComplaint(bytes: Uint8Array<ArrayBuffer>): string {
   } catch (error) {
     return `: ${(error as Error).message.replace(/^WebAssembly\.Module\(\): /, "").replace(/\.$/, "")}`;
   }
-}
-
-/** The most pages each defined memory may grow to. */
-function capMemories(module: Module, memoryBytes: number | undefined): (number | undefined)[] {
-  const defined = module.memories.slice(module.importedMemories);
-  if (memoryBytes === undefined) return defined.map(({ max }) => max);
-  const cap = Math.floor(memoryBytes / PAGE_BYTES);
-  refuseImport(module, "memory");
-  const minima = defined.reduce((sum, { min }) => sum + min, 0);
-  if (minima > cap) {
-    const pages = `${minima} pages of memory (${minima * PAGE_BYTES} bytes)`;
-    refuse(`the module starts with ${pages}; memoryBytes allows ${memoryBytes}`, defined[0]!.start);
-  }
-  const share = Math.floor((cap - minima) / defined.length);
-  return defined.map(({ min, max = Infinity }) => Math.min(max, min + share));
-}
-
-/** The most elements each defined table may grow to. */
-function capTables(module: Module, tableElements: number | undefined): (number | undefined)[] {
-  const defined = module.tables.slice(module.importedTables);
-  if (tableElements === undefined) return defined.map(({ max }) => max);
-  refuseImport(module, "table");
-  return defined.map(({ min, max = Infinity, start }) => {
-    if (min > tableElements)
-      refuse(`a table starts with ${min} elements; tableElements allows ${tableElements}`, start);
-    return Math.min(max, tableElements);
-  });
-}
-
-/** A cap can only hold for what the module defines. */
-function refuseImport(module: Module, kind: "memory" | "table"): void {
-  const found = module.imports.find((entry) => entry.kind === kind);
-  if (!found) return;
-  const name = `${JSON.stringify(found.module)} ${JSON.stringify(found.name)}`;
-  refuse(`imports the ${kind} ${name}: link the program so that it defines its own`, found.at);
-}
-
-/** A section of tables or memories with each one's maximum replaced. */
-function writeWithLimits(
-  body: Writer,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  limits: Limits[],
-  maxima: (number | undefined)[],
-): void {
-  let copied = start;
-  limits.forEach((own, index) => {
-    body.raw(bytes.subarray(copied, own.start));
-    const max = maxima[index];
-    body.byte(max === undefined ? own.flags : own.flags | 1).unsigned(own.min);
-    if (max !== undefined) body.unsigned(max);
-    copied = own.end;
-  });
-  body.raw(bytes.subarray(copied, end));
-}
-
-function writeExports(body: Writer, module: Module, end: number, startName: string): void {
-  body.unsigned(module.exports.length + 1);
-  const first = module.exports[0]?.at ?? end;
-  body.raw(module.bytes.subarray(first, end));
-  body.name(startName).byte(0).unsigned(module.start!);
-}
-
-/** Custom sections that point into the code by offset, and would mislead after rewriting. */
-function holdsCodeOffsets(name: string): boolean {
-  return /^(\.debug_|reloc\.|metadata\.code\.|sourceMappingURL$|external_debug_info$|linking$)/.test(name);
 }

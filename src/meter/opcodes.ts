@@ -33,7 +33,14 @@ const table = (): Instructions => ({
   absorbsNan: new Uint8Array(256),
 });
 
-function define(to: Instructions, first: number, last: number, pops: number, pushes: number, immediate: number = Immediate.none): void {
+function define(
+  to: Instructions,
+  first: number,
+  last: number,
+  pops: number,
+  pushes: number,
+  immediate: number = Immediate.none,
+): void {
   to.immediate.fill(immediate, first, last + 1);
   to.pops.fill(pops, first, last + 1);
   to.pushes.fill(pushes, first, last + 1);

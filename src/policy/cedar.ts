@@ -1,11 +1,11 @@
 import { createCedar } from "virtual:cedar-glue";
-import type { Schema, StatefulAuthorizationCall } from "@cedar-policy/cedar-wasm/web";
+import type { Context, Schema, StatefulAuthorizationCall } from "@cedar-policy/cedar-wasm/web";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "./engine.ts";
-import { type Cedar, messageOf, type PolicyTexts, readPolicy } from "./read.ts";
-import { cedarSchema, project, type ToolView, viewTool } from "./schema.ts";
+import { type Cedar, messageOf, readPolicy, refuseStrayNames } from "./read.ts";
+import { AGENT, cedarSchema, project, type ToolView, viewTool } from "./schema.ts";
 import { compile, unavailable, type WasmSource } from "./wasm.ts";
 import { cedarWasmUrl } from "./wasm-url.ts";
 
@@ -15,6 +15,9 @@ export interface CedarOptions {
   /** Cedar's wasm; by default `cedar.wasm` beside this module, fetched on the first `load`. */
   wasm?: WasmSource | undefined;
 }
+
+/** The text of each policy by its id, in the order of the source. */
+type PolicyTexts = ReadonlyMap<string, string>;
 
 /** A policy in force, and the one instance that holds it parsed. */
 interface Live {
@@ -27,7 +30,7 @@ interface Live {
 
 /**
  * The names of what is parsed inside an instance. An instance holds one policy set for its whole life: Cedar cannot
- * drop a parsed set, so a new policy gets a new instance (0.6 ms once compiled) and the old one is garbage.
+ * drop a parsed set, so a new policy gets a new instance (a millisecond or two, once compiled) and the old one is garbage.
  */
 export const PARSED = { preparsedSchemaName: "vak", preparsedPolicySetId: "vak" } as const;
 
@@ -72,13 +75,14 @@ export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions):
     const cedar = await instance();
     let texts: PolicyTexts;
     try {
-      texts = readPolicy(cedar, schema, hidden, text);
+      const parts = readPolicy(cedar, schema, hidden, text);
+      refuseStrayNames(text, parts, views);
+      texts = new Map(parts.map((part) => [part.id, part.text]));
       prepare(cedar, schema, texts);
     } catch (cause) {
       if (cause instanceof VakError) throw cause;
-      throw new VakError("invalid-policy", "Cedar gave up on the policy; an expression is too long or too deep.", {
-        cause,
-      });
+      const why = `Cedar gave up on the policy (${messageOf(cause)}); an expression is too long or too deep.`;
+      throw new VakError("invalid-policy", why, { cause });
     }
     const digest = bytesToHex(sha256(utf8ToBytes(text)));
     const policy = Object.freeze({ digest, text, policies: Object.freeze([...texts.keys()]) });
@@ -136,6 +140,8 @@ export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions):
       return next;
     },
     async decide(request) {
+      // On an empty stack: Cedar recurses, and how deep its caller is must not be what makes it trap.
+      await undefined;
       return decide(request);
     },
     close() {
@@ -157,15 +163,8 @@ function authorizationCall(views: ReadonlyMap<string, ToolView>, request: Policy
     principal,
     action: { type: "Action", id: `call:${tool}` },
     resource: { type: "Tool", id: tool },
-    context: {
-      input: project(view.input, input),
-      vak: {
-        callDigest: vak.callDigest,
-        now: { __extn: { fn: "datetime", arg: new Date(vak.now).toISOString() } },
-        calls: vak.calls,
-      },
-    },
-    entities: [{ uid: principal, attrs: { name: agent.name, program: agent.program }, parents: [] }],
+    context: project(view.context, { input, vak }) as Context,
+    entities: [{ uid: principal, attrs: project(AGENT, agent, "agent") as Context, parents: [] }],
   };
 }
 

@@ -6,7 +6,7 @@ import type { PolicyTool } from "./engine.ts";
  * when it is validated and copies the input when a call is decided, so the two cannot disagree.
  */
 export type View =
-  | { readonly type: "String" | "Long" | "Boolean" | "decimal" }
+  | { readonly type: "String" | "Long" | "Boolean" | "decimal" | "datetime" }
   | { readonly type: "Set"; readonly element: View }
   | { readonly type: "Record"; readonly fields: ReadonlyMap<string, Field> };
 
@@ -16,7 +16,8 @@ interface Field {
 }
 
 export interface ToolView {
-  readonly input: View & { type: "Record" };
+  /** `context`: the tool's `input`, and the kernel's `vak`. */
+  readonly context: View;
   readonly hidden: readonly HiddenField[];
 }
 
@@ -34,53 +35,43 @@ const MAX_LEVELS = 16;
 /** A fraction Cedar can hold: its `decimal` has four digits after the point. */
 const FOUR_DIGITS = /^-?\d+(\.\d{1,4})?$/;
 const MAX_DECIMAL = 922_337_203_685_477;
+/** Milliseconds to the end of the year 9999, the last that both ISO 8601 and Cedar write with four digits. */
+const MAX_TIME = 253_402_300_799_999;
 
-/** The view of one tool's input. */
-export function viewTool(tool: PolicyTool): ToolView {
+/** The attributes of a principal. */
+export const AGENT = recordOf({ name: { type: "String" }, program: { type: "String" } });
+/** What only the kernel knows: `context.vak`. */
+const VAK = recordOf({ callDigest: { type: "String" }, now: { type: "datetime" }, calls: { type: "Long" } });
+
+/** The view of one tool's calls. */
+export function viewTool({ inputSchema: root }: PolicyTool): ToolView {
   const hidden: HiddenField[] = [];
-  const root = tool.inputSchema;
-  const input = viewRecord(isObject(root.properties) ? root : { ...root, properties: {} }, root, "input", 0, hidden);
-  return { input, hidden };
+  const declared = isObject(root.properties) ? root : { ...root, properties: {} };
+  const input = viewRecord(declared, root, "input", 0, hidden);
+  return { context: recordOf({ input, vak: VAK }), hidden };
 }
 
 /** Every tool's action and the entities around it, as a Cedar schema. */
 export function cedarSchema(views: ReadonlyMap<string, ToolView>): SchemaJson<string> {
   const actions = Object.fromEntries(
-    [...views].map(([tool, { input }]) => [
+    [...views].map(([tool, { context }]) => [
       `call:${tool}`,
       {
         memberOf: [{ id: "call" }],
-        appliesTo: {
-          principalTypes: ["Agent"],
-          resourceTypes: ["Tool"],
-          context: record({ input: cedarType(input), vak: VAK }),
-        },
+        appliesTo: { principalTypes: ["Agent"], resourceTypes: ["Tool"], context: cedarType(context) },
       },
     ]),
   );
-  return {
-    "": {
-      entityTypes: {
-        Agent: { shape: record({ name: { type: "String" }, program: { type: "String" } }) },
-        Tool: {},
-      },
-      actions: { call: {}, ...actions },
-    },
-  };
+  const entityTypes = { Agent: { shape: cedarType(AGENT) }, Tool: {} };
+  return { "": { entityTypes, actions: { call: {}, ...actions } } };
 }
-
-const VAK = record({
-  callDigest: { type: "String" },
-  now: { type: "Extension", name: "datetime" },
-  calls: { type: "Long" },
-});
 
 /**
  * Copies what the view shows of a value into Cedar's JSON.
  *
  * @throws Error saying which part is not of the type that the tool's schema declares
  */
-export function project(view: View, value: unknown, path = "input"): CedarValueJson {
+export function project(view: View, value: unknown, path = "context"): CedarValueJson {
   switch (view.type) {
     case "String":
       if (typeof value === "string") return value;
@@ -94,6 +85,11 @@ export function project(view: View, value: unknown, path = "input"): CedarValueJ
     case "decimal":
       if (typeof value === "number" && FOUR_DIGITS.test(String(value)) && Math.abs(value) <= MAX_DECIMAL) {
         return { __extn: { fn: "decimal", arg: Number.isInteger(value) ? `${value}.0` : String(value) } };
+      }
+      break;
+    case "datetime":
+      if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_TIME) {
+        return { __extn: { fn: "datetime", arg: new Date(value).toISOString() } };
       }
       break;
     case "Set":
@@ -115,7 +111,8 @@ export function project(view: View, value: unknown, path = "input"): CedarValueJ
 function cedarType(view: View): Type<string> {
   switch (view.type) {
     case "decimal":
-      return { type: "Extension", name: "decimal" };
+    case "datetime":
+      return { type: "Extension", name: view.type };
     case "Set":
       return { type: "Set", element: cedarType(view.element) };
     case "Record":
@@ -130,8 +127,9 @@ function cedarType(view: View): Type<string> {
   }
 }
 
-function record<T extends Record<string, Type<string>>>(attributes: T) {
-  return { type: "Record" as const, attributes };
+function recordOf(views: Readonly<Record<string, View>>): View {
+  const fields = Object.entries(views).map(([name, view]) => [name, { view, required: true }] as const);
+  return { type: "Record", fields: new Map(fields) };
 }
 
 /** A view, or the reason why there is none. */
@@ -170,7 +168,7 @@ function viewSchema(
   }
 }
 
-function viewRecord(schema: JsonSchema, root: JsonSchema, path: string, level: number, hidden: HiddenField[]) {
+function viewRecord(schema: JsonSchema, root: JsonSchema, path: string, level: number, hidden: HiddenField[]): View {
   const required = Array.isArray(schema.required) ? schema.required : [];
   const fields = new Map<string, Field>();
   for (const [name, property] of Object.entries(schema.properties as JsonSchema)) {
@@ -180,7 +178,7 @@ function viewRecord(schema: JsonSchema, root: JsonSchema, path: string, level: n
     if (typeof view === "string") hidden.push({ path: at, why: view });
     else fields.set(name, { view, required: required.includes(name) });
   }
-  return { type: "Record", fields } as const;
+  return { type: "Record", fields };
 }
 
 /** The one type that every value valid under the schema has, if there is one. */

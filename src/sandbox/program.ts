@@ -119,20 +119,15 @@ function enter(entry: unknown, wait: WaitMode): Promise<unknown> | unknown {
 
 /** Engines name their traps in words of their own: Chromium's, Firefox's, then WebKit's. */
 const TRAP_MESSAGES: [Trap, RegExp][] = [
-  ["stack", /call stack size|too much recursion|stack overflow/i],
+  ["stack", /call stack size|too much recursion/i],
   ["unreachable", /unreachable/i],
-  ["divide", /divi(de|sion) by zero|remainder by zero|integer divide/i],
-  ["overflow", /divide result unrepresentable|integer overflow/i],
-  ["conversion", /float unrepresentable|invalid conversion|out of bounds trunc/i],
-  [
-    "table-access",
-    /table index|table or element|element segment|(null|signature).*call_indirect.*table|out of bounds (call_indirect|table)/i,
-  ],
-  ["indirect-call", /indirect|signature/i],
-  ["memory-access", /memory access|index out of bounds|out of bounds memory|memory or data|bounds/i],
+  ["divide", /(divide|division|remainder) by zero/i],
+  ["overflow", /unrepresentable|integer overflow|invalid conversion to integer|out of bounds trunc/i],
+  ["out-of-bounds", /out of bounds|out-of-bounds/i],
+  ["indirect-call", /function signature|null function|indirect call|call_indirect/i],
   ["null-reference", /null/i],
   ["cast", /cast/i],
-  ["memory", /out of memory|could not allocate|cannot allocate/i],
+  ["memory", /out of memory|allocat/i],
 ];
 
 function trapOf(error: unknown): { trap: Trap; message: string } {

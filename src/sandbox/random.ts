@@ -1,12 +1,28 @@
-import { shake128 } from "@noble/hashes/sha3.js";
+import { hmac } from "@noble/hashes/hmac.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+
+/** Bytes of one block of the stream. */
+const BLOCK = 32;
 
 /**
- * A run's random bytes: the output of SHAKE128 (FIPS 202) over the seed and the run's number, so that the same run
- * draws the same bytes in every engine. As unpredictable as its seed, and no more.
+ * A run's random bytes: HMAC-SHA-256 in counter mode (NIST SP 800-108r1 §4.1) under the seed and the run's number, so
+ * that the same run draws the same bytes in every engine. As unpredictable as its seed, and no more.
  */
 export function randomStream(seed: number, run: number): (target: Uint8Array) => void {
-  const stream = shake128.create({ dkLen: 32 }).update(new TextEncoder().encode(`vak random v1\0${seed}\0${run}`));
+  const key = new TextEncoder().encode(`vak random v1 ${seed} ${run}`);
+  const input = new DataView(new ArrayBuffer(8));
+  let counter = 0n;
+  let block = new Uint8Array(0);
   return (target) => {
-    stream.xofInto(target);
+    for (let at = 0; at < target.byteLength; ) {
+      if (block.byteLength === 0) {
+        input.setBigUint64(0, counter++);
+        block = new Uint8Array(hmac(sha256, key, new Uint8Array(input.buffer)));
+      }
+      const part = block.subarray(0, Math.min(BLOCK, target.byteLength - at));
+      target.set(part, at);
+      block = block.subarray(part.byteLength);
+      at += part.byteLength;
+    }
   };
 }

@@ -62,7 +62,7 @@ export function createProcess(
   ];
   let open = fds.length;
   let ended: { exitCode: number } | Halt | undefined;
-  let answer: Uint8Array = new Uint8Array();
+  let answer: Uint8Array | undefined;
 
   const get = (fd: number): Fd => fds[fd] ?? fail(wasi.ERRNO_BADF);
   const directory = (fd: number): OpenDirectory => {
@@ -335,6 +335,7 @@ export function createProcess(
       return answered instanceof Promise ? answered.then(take) : take(answered);
     },
     answer: (ptr: number) => {
+      if (!answer) return -wasi.ERRNO_NOMSG;
       memory.write(ptr, answer);
       return answer.byteLength;
     },

@@ -14,6 +14,7 @@ const arrows: Record<string, string[]> = {
   sandbox: ["meter", "protocol"],
   replay: ["sandbox", "audit", "protocol"],
   cli: ["audit", "replay"],
+  runtimes: [],
   policy: [],
   audit: [],
   meter: [],

@@ -37,3 +37,13 @@ export const binary = (...sections: number[][]): Uint8Array<ArrayBuffer> =>
   new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...sections.flat()]);
 export const custom = (name: string, ...contents: number[]): number[] =>
   section(0, [name.length, ...new TextEncoder().encode(name), ...contents]);
+
+/** The flat text of a module, one instruction a line. */
+export function disassemble(bytes: Uint8Array): string {
+  const module = wabt.readWasm(bytes, features);
+  try {
+    return module.toText({ foldExprs: false, inlineExport: false });
+  } finally {
+    module.destroy();
+  }
+}

@@ -44,8 +44,8 @@ describe.skipIf(!present)(`Cedar's own tests, through our reading, parsing and d
       test(`${file}: ${request.description}`, async () => {
         const cedar = await createCedar(module);
         const schema = read(vector.schema);
-        const texts = readPolicy(cedar, schema, [], read(vector.policies));
-        prepare(cedar, schema, texts);
+        const parts = readPolicy(cedar, schema, [], read(vector.policies));
+        prepare(cedar, schema, new Map(parts.map((part) => [part.id, part.text])));
         const { principal, action, resource, context } = request;
         const entities = JSON.parse(read(vector.entities));
         const call = { ...PARSED, principal, action, resource, context, entities };

@@ -1,0 +1,382 @@
+/** The playground: wires the page to one kernel, and runs one agent at a time in it. */
+import { type Agent, createKernel, type Kernel, type LogRecord, type RunResult, VakError } from "../src/index.ts";
+import { pythonModule } from "../src/runtimes/python.ts";
+import { byId, el } from "./dom.ts";
+import { createEditor } from "./editor.ts";
+import { type Example, examples, requests } from "./examples.ts";
+import { openEntries } from "./inclusion.ts";
+import { describeEnd, Ledger } from "./ledger.ts";
+import { downloadPython } from "./python.ts";
+import { createShop } from "./shop.ts";
+import { Terminal } from "./terminal.ts";
+import { createUsage, limits } from "./usage.ts";
+import { keepReading } from "./values.ts";
+import { verifyLog } from "./verification.ts";
+
+type State = "loading" | "ready" | "starting" | "running" | "stopping" | "broken";
+
+const runButton = byId<HTMLButtonElement>("run");
+const stopButton = byId<HTMLButtonElement>("stop");
+const verifyButton = byId<HTMLButtonElement>("verify");
+const exportButton = byId<HTMLButtonElement>("export");
+const restoreButton = byId<HTMLButtonElement>("restore");
+const sheet = byId<HTMLDialogElement>("sheet");
+
+const shop = createShop();
+const usage = createUsage();
+const terminal = new Terminal(byId("screen"));
+const ledger = new Ledger({
+  list: byId<HTMLOListElement>("entries"),
+  rows: byId("rows"),
+  onOpen: (records) => void withKernel((kernel) => openEntries(kernel, records)),
+  onDecision(decision, tool, call) {
+    byId("empty").hidden = true;
+    usage.calls(call);
+    if (decision === "deny") shop.withhold(tool);
+  },
+});
+
+let state: State = "loading";
+let kernel: Kernel | undefined;
+let python: Uint8Array<ArrayBuffer> | undefined;
+let compiled = false;
+let stopping = new AbortController();
+
+function enter(next: State, status: string): void {
+  state = next;
+  document.body.dataset.state = next;
+  byId("status").textContent = status;
+  // Not `disabled`: that would take the focus away from who has just pressed it.
+  runButton.ariaDisabled = String(next !== "ready");
+  stopButton.ariaDisabled = String(next !== "starting" && next !== "running");
+}
+
+// The examples, with what people made of them
+
+let example: Example = examples[0];
+const edited = new Map<string, { program: string; policy: string }>();
+
+const keep = () => {
+  edited.set(example.id, { program: program.text, policy: policy.text });
+  restoreButton.disabled = program.text === example.program && policy.text === example.policy;
+};
+const program = createEditor({
+  parent: byId("program"),
+  language: "python",
+  label: "Program, in Python",
+  text: example.program,
+  onEdit: keep,
+});
+const policy = createEditor({
+  parent: byId("policy"),
+  language: "cedar",
+  label: "Policy, in Cedar",
+  text: example.policy,
+  onEdit() {
+    keep();
+    byId("problem").hidden = true;
+  },
+});
+
+function showExample(next: Example): void {
+  example = next;
+  const texts = edited.get(next.id) ?? next;
+  program.text = texts.program;
+  policy.text = texts.policy;
+  byId("problem").hidden = true;
+  restoreButton.disabled = texts.program === next.program && texts.policy === next.policy;
+}
+
+for (const each of examples) {
+  const input = el("input");
+  input.type = "radio";
+  input.name = "example";
+  input.value = each.id;
+  input.checked = each === example;
+  input.addEventListener("change", () => showExample(each));
+  byId("examples").append(el("label", "", input, el("span", "", each.title)));
+}
+
+restoreButton.addEventListener("click", () => {
+  edited.delete(example.id);
+  showExample(example);
+  byId("policy-title").scrollIntoView({ block: "nearest" });
+});
+
+// Loading: Python, the policy engine and the log, side by side
+
+function boot(what: "python" | "policy" | "log", state: "wait" | "busy" | "done" | "failed", how: string): void {
+  const line = byId(`boot-${what}`);
+  line.dataset.state = state;
+  line.querySelector(".how")!.textContent = how;
+}
+
+const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+
+async function loadPython(): Promise<void> {
+  const bar = byId("boot-python").querySelector("progress")!;
+  boot("python", "busy", "asking");
+  try {
+    python = await downloadPython(({ loaded, total }) => {
+      boot("python", "busy", `${megabytes(loaded)}${total ? ` of ${megabytes(total)}` : ""} MB`);
+      if (total) bar.value = loaded / total;
+      else bar.removeAttribute("value");
+    });
+    bar.value = 1;
+    boot("python", "done", `${megabytes(python.length)} MB`);
+  } catch (error) {
+    boot("python", "failed", "not there");
+    showBanner(`Python could not be loaded: ${(error as Error).message}.`, { "Try again": () => void load() });
+  }
+}
+
+/** Follows the log until the kernel is closed. */
+async function follow({ log }: Kernel): Promise<void> {
+  // This visit's entries; those of earlier ones on demand. The last is the policy that was just loaded.
+  const from = log.size <= 2 ? 0 : log.size - 1;
+  offerEarlier(log, from);
+  const read = keepReading(
+    log,
+    () => ledger.wanted,
+    (seq, value) => ledger.setValue(seq, value),
+  );
+  log.failed.then((error) => {
+    if (error.code === "log-unavailable") broken(error);
+  });
+  for await (const record of log.entries({ from, follow: true })) {
+    ledger.add(record);
+    read();
+    byId("size").textContent = `${record.seq + 1} ${record.seq === 0 ? "entry" : "entries"}`;
+    byId("view-count").textContent = String(record.seq + 1);
+  }
+}
+
+/** Earlier entries that are shown at a time. */
+const EARLIER = 100;
+
+function offerEarlier(log: Kernel["log"], before: number): void {
+  const button = byId<HTMLButtonElement>("earlier");
+  button.hidden = before === 0;
+  button.textContent = `Show earlier entries (${before})`;
+  button.onclick = async () => {
+    const from = Math.max(0, before - EARLIER);
+    const records: LogRecord[] = [];
+    for await (const record of log.entries({ from })) {
+      if (record.seq >= before) break;
+      records.push(record);
+    }
+    ledger.prepend(records);
+    offerEarlier(log, from);
+  };
+}
+
+async function openKernel(logName: string): Promise<void> {
+  boot("policy", "busy", "loading");
+  boot("log", "busy", "opening");
+  try {
+    kernel = await createKernel({ policy: example.policy, tools: shop.tools, log: { name: logName } });
+    boot("policy", "done", "ready");
+    boot("log", "done", kernel.log.size > 2 ? `${kernel.log.size} entries` : "new");
+    verifyButton.disabled = exportButton.disabled = false;
+    void follow(kernel).catch(broken);
+  } catch (error) {
+    boot("policy", "wait", "waiting");
+    boot("log", "failed", "not open");
+    const another = `playground-${Math.random().toString(36).slice(2, 8)}`;
+    showBanner((error as Error).message, {
+      "Try again": () => void load(logName),
+      ...(codeOf(error) === "log-in-use" && { "Use another log": () => void load(another) }),
+    });
+  }
+}
+
+async function load(logName = "playground"): Promise<void> {
+  byId("banner").hidden = true;
+  enter("loading", "Loading");
+  await Promise.all([python ? undefined : loadPython(), kernel ? undefined : openKernel(logName)]);
+  if (kernel && python) enter("ready", "Ready");
+  else enter("broken", "Not ready");
+}
+
+// A run
+
+async function run(): Promise<void> {
+  if (state !== "ready" || !kernel || !python) return;
+  stopping = new AbortController();
+  const { signal } = stopping;
+  byId("problem").hidden = true;
+  byId("banner").hidden = true;
+  enter("starting", "Loading the policy");
+  if (!(await loadPolicy(kernel))) return enter("ready", "The policy is refused");
+
+  showView("run");
+  enter("starting", compiled ? "Starting the agent" : "Compiling Python");
+  byId("boot").hidden = true;
+  byId("ending").textContent = "";
+  terminal.clear();
+  terminal.note("$ python main.py");
+  shop.reset();
+  usage.start();
+  let ending = "not started";
+  let agent: Agent | undefined;
+  try {
+    const files = { "vak.py": pythonModule, "main.py": program.text, "requests.json": requests };
+    agent = await kernel.spawn({ name: "python", program: python, files, limits, signal });
+    compiled = true;
+    if (!signal.aborted) enter("running", "Running");
+    const run = agent.run({ args: ["-u", "/main.py"], signal });
+    const counting = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform(chunk, controller) {
+        usage.output(chunk.length);
+        controller.enqueue(chunk);
+      },
+    });
+    const out = terminal.pipe("out", run.stdout.pipeThrough(counting));
+    const err = terminal.pipe("err", run.stderr);
+    const [result] = await Promise.all([run.result, out, err]);
+    usage.end(result.usage);
+    ending = describeEnd(result);
+    terminal.note(explain(result));
+  } catch (error) {
+    if (codeOf(error) === "aborted") ending = "stopped before it started";
+    else showBanner((error as Error).message);
+    terminal.note(ending);
+  } finally {
+    usage.end();
+    await agent?.close();
+  }
+  byId("ending").textContent = ending;
+  if (kernel) enter("ready", `Done: ${ending}`);
+}
+
+/** False when the policy is refused; then the editor says why. */
+async function loadPolicy({ policy: inForce }: Kernel): Promise<boolean> {
+  if (inForce.loaded?.text === policy.text) return true;
+  try {
+    await inForce.load(policy.text);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "invalid-policy") showProblem((error as Error).message);
+    else showBanner((error as Error).message);
+    return false;
+  }
+}
+
+function showProblem(message: string): void {
+  const [, line, column] = /line (\d+), column (\d+)/.exec(message) ?? [];
+  showView("edit");
+  byId("problem-text").textContent = message;
+  byId("problem").hidden = false;
+  const go = byId<HTMLButtonElement>("problem-go");
+  go.hidden = line === undefined;
+  if (line === undefined) return;
+  policy.markLine(Number(line));
+  go.onclick = () => policy.goTo(Number(line), Number(column));
+}
+
+function explain(result: RunResult): string {
+  const end = describeEnd(result);
+  return result.status === "trapped" || result.status === "failed" ? `[${end}: ${result.message}]` : `[${end}]`;
+}
+
+function stop(): void {
+  if (state !== "starting" && state !== "running") return;
+  enter("stopping", "Stopping");
+  stopping.abort();
+}
+
+// What went wrong with the kernel itself
+
+const codeOf = (error: unknown) => (error instanceof VakError ? error.code : undefined);
+
+function showBanner(message: string, actions: Record<string, () => void> = {}): void {
+  byId("banner-text").textContent = message;
+  const buttons = Object.entries({ ...actions, Dismiss: () => {} }).map(([name, act]) => {
+    const button = el("button", "quiet", name);
+    button.type = "button";
+    button.addEventListener("click", () => {
+      byId("banner").hidden = true;
+      act();
+    });
+    return button;
+  });
+  byId("banner-actions").replaceChildren(...buttons);
+  byId("banner").hidden = false;
+}
+
+function broken(error: unknown): void {
+  if (codeOf(error) === "closed") return;
+  kernel = undefined; // it can do nothing more
+  enter("broken", "The log has failed");
+  verifyButton.disabled = exportButton.disabled = true;
+  showBanner((error as Error).message, { "Reload the page": () => location.reload() });
+}
+
+async function withKernel(act: (kernel: Kernel) => Promise<void>): Promise<void> {
+  if (!kernel) return;
+  try {
+    await act(kernel);
+  } catch (error) {
+    if (sheet.open) sheet.close();
+    showBanner((error as Error).message);
+  }
+}
+
+// Controls
+
+function showView(view: string): void {
+  document.body.dataset.view = view;
+  for (const input of document.querySelectorAll<HTMLInputElement>("input[name=view]")) {
+    input.checked = input.value === view;
+  }
+}
+
+for (const input of document.querySelectorAll<HTMLInputElement>("input[name=view]")) {
+  input.addEventListener("change", () => showView(input.value));
+}
+
+runButton.addEventListener("click", () => void run());
+stopButton.addEventListener("click", stop);
+verifyButton.addEventListener("click", () =>
+  withKernel((kernel) => verifyLog(kernel, byId<HTMLInputElement>("tamper").checked)),
+);
+exportButton.addEventListener("click", () =>
+  withKernel(async ({ log }) => {
+    const link = el("a");
+    link.href = URL.createObjectURL(await log.export());
+    link.download = "log.zip";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }),
+);
+
+// Before the editors see them: Ctrl+Enter is a command of theirs too.
+document.addEventListener(
+  "keydown",
+  (event) => {
+    if (sheet.open) return;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void run();
+    else if (event.key === "Escape" && (state === "starting" || state === "running")) stop();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  },
+  { capture: true },
+);
+if (/Mac|iP(hone|ad)/.test(navigator.platform)) byId("run-key").textContent = "⌘ ↵";
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement;
+const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
+const showTheme = () => byId("theme").setAttribute("aria-pressed", String(isDark()));
+dark.addEventListener("change", showTheme);
+byId("theme").addEventListener("click", () => {
+  root.dataset.theme = isDark() ? "light" : "dark";
+  try {
+    localStorage.setItem("vak:theme", root.dataset.theme);
+  } catch {} // it then lasts as long as the page
+  showTheme();
+});
+showTheme();
+
+void load();

@@ -1,0 +1,74 @@
+/** What the program writes, as plain text, as fast as it writes it. */
+
+/** Characters that stay on the screen; what is older goes. */
+const MAX_CHARACTERS = 120_000;
+
+type Kind = "out" | "err" | "note";
+
+export class Terminal {
+  private readonly screen: HTMLElement;
+  private readonly text: HTMLElement;
+  private waiting: { kind: Kind; text: string }[] = [];
+  private frame = 0;
+  private characters = 0;
+
+  /** @param screen scrolls; it holds one `<pre>` */
+  constructor(screen: HTMLElement) {
+    this.screen = screen;
+    this.text = screen.querySelector("pre")!;
+    screen.tabIndex = 0; // so that it can be scrolled with keys
+  }
+
+  clear(): void {
+    this.waiting = [];
+    this.characters = 0;
+    this.text.replaceChildren();
+  }
+
+  write(kind: Kind, text: string): void {
+    if (text === "") return;
+    const last = this.waiting.at(-1);
+    if (last?.kind === kind) last.text += text;
+    else this.waiting.push({ kind, text });
+    // One write a frame, whatever the program does. A hidden tab has no frames, but timers.
+    this.frame ||= document.hidden
+      ? window.setTimeout(() => this.draw(), 100)
+      : requestAnimationFrame(() => this.draw());
+  }
+
+  /** A line of the playground's own, on a line of its own. */
+  note(text: string): void {
+    this.draw();
+    const ended = this.characters === 0 || this.text.textContent.endsWith("\n");
+    this.write("note", `${ended ? "" : "\n"}${text}\n`);
+  }
+
+  /** Writes what comes out of the stream until it ends. */
+  async pipe(kind: Kind, stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
+    const decoder = new TextDecoder();
+    const reader = stream.getReader();
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+      this.write(kind, decoder.decode(chunk.value, { stream: true }));
+    }
+    this.write(kind, decoder.decode());
+  }
+
+  private draw(): void {
+    this.frame = 0;
+    const { screen } = this;
+    const following = screen.scrollHeight - screen.scrollTop - screen.clientHeight < 40;
+    for (const { kind, text } of this.waiting.splice(0)) {
+      const span = document.createElement("span");
+      span.className = kind;
+      span.textContent = text.slice(-MAX_CHARACTERS);
+      this.characters += span.textContent.length;
+      this.text.append(span);
+    }
+    for (let first = this.text.firstChild; this.characters > MAX_CHARACTERS && first !== this.text.lastChild; ) {
+      this.characters -= first!.textContent!.length;
+      first!.remove();
+      first = this.text.firstChild;
+    }
+    if (following) screen.scrollTop = screen.scrollHeight;
+  }
+}

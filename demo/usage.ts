@@ -1,0 +1,77 @@
+/** What a run has used of what it may use. */
+import { type Limits, MiB, type Usage } from "../src/index.ts";
+import { byId, el, formatBytes, formatSeconds } from "./dom.ts";
+
+export const limits = {
+  memoryBytes: 128 * MiB,
+  deadlineMs: 30_000,
+  outputBytes: 256 * 1024,
+  calls: 100,
+} satisfies Partial<Limits>;
+
+type Gauge = keyof typeof limits;
+
+const gauges: Record<Gauge, { title: string; format(value: number): string }> = {
+  memoryBytes: { title: "Memory", format: formatBytes },
+  deadlineMs: { title: "Time", format: formatSeconds },
+  outputBytes: { title: "Output", format: formatBytes },
+  calls: { title: "Calls", format: String },
+};
+
+export interface UsageView {
+  /** Back to nothing, and the clock runs. */
+  start(): void;
+  /** While it runs; bytes are added up, calls are as the log numbers them. */
+  output(bytes: number): void;
+  calls(number: number): void;
+  /** What the kernel measured. Without, what was seen so far stays. */
+  end(usage?: Usage): void;
+}
+
+export function createUsage(): UsageView {
+  const cells = Object.fromEntries(
+    Object.entries(gauges).map(([name, { title, format }]) => {
+      const value = el("span", "value", "–");
+      const bar = el("span", "bar");
+      const most = `of ${format(limits[name as Gauge]).replace(/\.0(?=\D)/, "")}`;
+      byId("usage").append(el("div", "", el("dt", "", title), el("dd", "", value, el("small", "", most), bar)));
+      return [name, { value, bar }];
+    }),
+  ) as Record<Gauge, { value: HTMLElement; bar: HTMLElement }>;
+
+  function set(name: Gauge, used: number | null): void {
+    const { value, bar } = cells[name];
+    value.textContent = used === null ? "–" : gauges[name].format(used);
+    const share = Math.min(1, (used ?? 0) / limits[name]);
+    bar.style.setProperty("--share", String(share));
+    bar.classList.toggle("full", share === 1);
+  }
+
+  let written = 0;
+  let clock: ReturnType<typeof setInterval> | undefined;
+  return {
+    start() {
+      written = 0;
+      set("memoryBytes", null); // known at the end
+      set("deadlineMs", 0);
+      set("outputBytes", 0);
+      set("calls", 0);
+      const began = performance.now();
+      clearInterval(clock);
+      clock = setInterval(() => set("deadlineMs", performance.now() - began), 100);
+    },
+    output(bytes) {
+      written += bytes;
+      set("outputBytes", written);
+    },
+    calls: (number) => set("calls", number),
+    end(usage) {
+      clearInterval(clock);
+      if (!usage) return;
+      set("memoryBytes", usage.memoryBytes);
+      set("deadlineMs", usage.wallMs);
+      set("outputBytes", usage.outputBytes);
+      set("calls", usage.calls);
+    },
+  };
+}

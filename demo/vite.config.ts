@@ -1,0 +1,43 @@
+import { defineConfig, type Plugin } from "vite";
+import { cedarGlue, workerSource } from "../build/plugins.ts";
+
+const root = new URL("..", import.meta.url).pathname;
+
+/** What the page may do, in force on any host since it is in the page. Agents' workers inherit it. */
+const policy = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src data:",
+  "connect-src 'self'",
+  "style-src 'self' 'unsafe-inline'", // CodeMirror makes its style sheets at run time
+  "img-src data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join("; ");
+
+function contentSecurityPolicy(): Plugin {
+  return {
+    name: "playground:csp",
+    apply: "build", // Vite's development server runs scripts of its own
+    transformIndexHtml: () => [
+      { tag: "meta", attrs: { "http-equiv": "Content-Security-Policy", content: policy }, injectTo: "head-prepend" },
+    ],
+  };
+}
+
+/** The playground: `vite demo` serves it, `vite build --config demo/vite.config.ts` makes a static site of it. */
+export default defineConfig({
+  root: `${root}demo`,
+  base: "./",
+  cacheDir: `${root}node_modules/.cache/vak/vite-demo`,
+  plugins: [workerSource(), cedarGlue(), contentSecurityPolicy()],
+  server: { fs: { allow: [root] } },
+  build: {
+    outDir: `${root}dist/playground`,
+    emptyOutDir: true,
+    target: "es2022",
+    modulePreload: { polyfill: false },
+    // The program that runs is shown in the page; nobody reads this bundle.
+    reportCompressedSize: false,
+  },
+});

@@ -1,0 +1,42 @@
+/** Text and bytes, each in one spelling only. */
+import { VakError } from "../errors.ts";
+import type { Bytes } from "./merkle.ts";
+
+/** A lone surrogate becomes U+FFFD: refuse it first where that matters. */
+export function toUtf8(text: string): Bytes {
+  return new TextEncoder().encode(text);
+}
+
+/**
+ * A byte order mark stays in the text, so that different bytes are different texts.
+ *
+ * @throws VakError `invalid-bundle`
+ */
+export function fromUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new VakError("invalid-bundle", "It is not UTF-8.");
+  }
+}
+
+/** RFC 4648 §4, padded. */
+export function toBase64(bytes: Uint8Array): string {
+  let binary = "";
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
+
+/**
+ * Reads what {@link toBase64} writes, and no other spelling of it.
+ *
+ * @throws VakError `invalid-bundle`
+ */
+export function fromBase64(text: string): Bytes {
+  let bytes: Bytes | undefined;
+  try {
+    bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  } catch {}
+  if (!bytes || toBase64(bytes) !== text) throw new VakError("invalid-bundle", "It is not canonical base64.");
+  return bytes;
+}

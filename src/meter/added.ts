@@ -1,0 +1,174 @@
+/** What the meter appends to a module: types, functions, globals, a table and exports, after the module's own. */
+import { Writer } from "./bytes.ts";
+import { type Added, Op, type Plan, Type } from "./emit.ts";
+import { type Module, Section } from "./module.ts";
+
+/** Names of the exports that the meter adds. Guests may not export names that begin with {@link RESERVED_PREFIX}. */
+export const RESERVED_PREFIX = "vak:";
+export const START_EXPORT = "vak:start";
+export const FUEL_EXPORT = "vak:fuel";
+export const GRANT_EXPORT = "vak:grant";
+export const REFILL_EXPORT = "vak:refill";
+export const DEPTH_EXPORT = "vak:depth";
+export const SET_DEPTH_EXPORT = "vak:set-depth";
+
+/** A length above this is charged as this: more than any budget, and far from where the counter would wrap. */
+const MAX_BULK_LOG2 = 50;
+
+/** Items appended to the module's index spaces, in the order they will have there. */
+export class Additions {
+  private readonly module: Module;
+  private readonly items = new Map<number, { count: number; bytes: Writer }>();
+  private readonly blockTypes = new Map<number, number[]>();
+
+  constructor(module: Module) {
+    this.module = module;
+  }
+
+  /** What has been appended to section `id`. */
+  to(id: number): { count: number; bytes: Writer } {
+    let found = this.items.get(id);
+    if (!found) {
+      found = { count: 0, bytes: new Writer() };
+      this.items.set(id, found);
+    }
+    return found;
+  }
+
+  has(id: number): boolean {
+    return this.to(id).count > 0;
+  }
+
+  private add(id: number, bytes: ArrayLike<number>): number {
+    const section = this.to(id);
+    section.bytes.raw(bytes);
+    return section.count++;
+  }
+
+  type(params: ArrayLike<number>, results: ArrayLike<number>): number {
+    const bytes = new Writer().byte(0x60).unsigned(params.length).raw(params).unsigned(results.length).raw(results);
+    return this.module.types.length + this.add(Section.type, bytes.written());
+  }
+
+  func(params: number[], results: number[], locals: number[], code: number[]): number {
+    const type = new Writer().unsigned(this.type(params, results)).written();
+    const body = [locals.length, ...locals.flatMap((local) => [1, local]), ...code, Op.end];
+    this.add(Section.code, [...u(body.length), ...body]);
+    return this.module.functions.length + this.add(Section.function, type);
+  }
+
+  /** A mutable global that begins as `init`, an instruction. */
+  global(type: number, init: number[]): number {
+    return this.module.globalCount + this.add(Section.global, [type, 1, ...init, Op.end]);
+  }
+
+  export(name: string, kind: number, index: number): void {
+    this.add(Section.export, new Writer().name(name).byte(kind).unsigned(index).written());
+  }
+
+  /** A table for exactly one function. */
+  table(): number {
+    return this.module.tables.length + this.add(Section.table, [Type.funcref, 1, 1, 1]);
+  }
+
+  /** The block type that takes nothing and gives what functions of type `index` give. */
+  resultsOf(index: number): number[] {
+    const known = this.blockTypes.get(index);
+    if (known) return known;
+    const { results, end, resultCount } = this.module.types[index]!;
+    const contents = this.module.bytes.subarray(results, end);
+    let block: number[];
+    if (resultCount === 0) block = [0x40];
+    else if (resultCount === 1) block = [...contents.subarray(firstItem(contents))];
+    else {
+      const type = this.add(Section.type, new Writer().byte(0x60).byte(0).raw(contents).written());
+      block = [...new Writer().signed(this.module.types.length + type).written()];
+    }
+    this.blockTypes.set(index, block);
+    return block;
+  }
+}
+
+/** Where a vector's first item begins: after its count. */
+function firstItem(vector: Uint8Array): number {
+  let at = 0;
+  while (vector[at++]! >= 0x80);
+  return at;
+}
+
+const u = (index: number) => [...new Writer().unsigned(index).written()];
+const { i32, i64, f64 } = Type;
+
+/** Appends what `plan` calls for. @returns the indices that metered code refers to */
+export function addMeter(additions: Additions, plan: Pick<Plan, "fuel" | "resumable" | "stackDepth">): Added {
+  const added: Added = { fuelGlobal: 0, depthGlobal: 0, moreFunction: 0, bulkFunction: 0, longBulkFunction: 0 };
+  if (plan.fuel) addFuel(additions, plan.resumable, added);
+  if (plan.stackDepth !== undefined) {
+    added.depthGlobal = additions.global(i32, [Op.i32Const, ...new Writer().signed(plan.stackDepth).written()]);
+    const depth = u(added.depthGlobal);
+    const get = additions.func([], [i32], [], [Op.globalGet, ...depth]);
+    const set = additions.func([i32], [], [], [Op.localGet, 0, Op.globalSet, ...depth]);
+    additions.export(DEPTH_EXPORT, 0, get);
+    additions.export(SET_DEPTH_EXPORT, 0, set);
+  }
+  return added;
+}
+
+function addFuel(additions: Additions, resumable: boolean, added: Added): void {
+  added.fuelGlobal = additions.global(i64, [Op.i64Const, 0]);
+  const getFuel = [Op.globalGet, ...u(added.fuelGlobal)];
+  const setFuel = [Op.globalSet, ...u(added.fuelGlobal)];
+  const ifNegative = (...code: number[]) => [Op.i64Const, 0, Op.i64LtS, Op.if, 0x40, ...code, Op.end];
+
+  const fuel = additions.func([], [f64], [], [...getFuel, Op.f64ConvertI64S]);
+  additions.export(FUEL_EXPORT, 0, fuel);
+  // i64.trunc_sat_f64_s: no number makes it trap.
+  const toInteger = [0xfc, 0x06];
+  const granted = [...getFuel, Op.localGet, 0, ...toInteger, Op.i64Add, ...setFuel];
+  additions.export(GRANT_EXPORT, 0, additions.func([f64], [], [], granted));
+
+  let outOfFuel: number[] = [Op.unreachable];
+  if (resumable) {
+    const table = additions.table();
+    additions.export(REFILL_EXPORT, 1, table);
+    const callback = additions.type([], []);
+    const [counter, committed] = [0, 1];
+    // The global has what was counted at the last call, return or bulk instruction. While the host looks it has the
+    // exact count; then it goes back, more what was granted: so a trap's count does not depend on when the host looked.
+    added.moreFunction = additions.func(
+      [i64],
+      [i64],
+      [i64],
+      [
+        ...[...getFuel, Op.localSet, committed],
+        ...[Op.localGet, counter, ...setFuel],
+        ...[Op.i32Const, 0, Op.callIndirect, ...u(callback), ...u(table)],
+        ...[...getFuel, ...ifNegative(Op.unreachable)],
+        ...getFuel,
+        ...[Op.localGet, committed, ...getFuel, Op.i64Add, Op.localGet, counter, Op.i64Sub, ...setFuel],
+      ],
+    );
+    outOfFuel = [...getFuel, Op.call, ...u(added.moreFunction), Op.drop];
+  }
+
+  // The bulk instruction's length goes through, and is charged on the way.
+  const charge = [...getFuel, Op.localGet, 1, Op.i64Sub, ...setFuel, ...getFuel, ...ifNegative(...outOfFuel)];
+  added.bulkFunction = additions.func(
+    [i32],
+    [i32],
+    [i64],
+    [Op.localGet, 0, Op.i64ExtendI32U, Op.localSet, 1, ...charge, Op.localGet, 0],
+  );
+  const most = [Op.i64Const, ...new Writer().signed(2 ** MAX_BULK_LOG2).written()];
+  added.longBulkFunction = additions.func(
+    [i64],
+    [i64],
+    [i64],
+    [
+      // So that however often this happens the counter cannot wrap.
+      ...[...getFuel, ...ifNegative(...outOfFuel)],
+      ...[...most, Op.localGet, 0, Op.localGet, 0, ...most, Op.i64GtU, Op.select, Op.localSet, 1],
+      ...[...charge, Op.localGet, 0],
+    ],
+  );
+}

@@ -1,0 +1,390 @@
+/** Writes functions with what the meter adds to them, from the events that `scan.ts` found. */
+import { Reader, refuse, Writer } from "./bytes.ts";
+import type { Module } from "./module.ts";
+import { Event, FIRST_SLOT, type FunctionScan, Loop } from "./scan.ts";
+
+/** What the added code refers to: indices after the module's own. */
+export interface Added {
+  fuelGlobal: number;
+  depthGlobal: number;
+  moreFunction: number;
+  bulkFunction: number;
+  longBulkFunction: number;
+}
+
+export interface Plan {
+  fuel: boolean;
+  resumable: boolean;
+  /** Words of call stack; undefined for no limit. */
+  stackDepth: number | undefined;
+  nan: boolean;
+  added: Added;
+  /** The block type that takes nothing and gives the results of a function type. */
+  resultsOf(type: number): ArrayLike<number>;
+}
+
+/** Words that a frame takes besides its parameters, locals and operands. */
+const FRAME_WORDS = 4;
+/** A function without calls counts towards the depth only above this: there is but one such frame at a time. */
+const LEAF_WORDS = 256;
+/** The engines' own limit on the bytes of a function. */
+const MAX_FUNCTION_BYTES = 7_654_321;
+
+export const Op = {
+  unreachable: 0x00,
+  block: 0x02,
+  loop: 0x03,
+  if: 0x04,
+  end: 0x0b,
+  br: 0x0c,
+  brIf: 0x0d,
+  call: 0x10,
+  callIndirect: 0x11,
+  drop: 0x1a,
+  select: 0x1b,
+  localGet: 0x20,
+  localSet: 0x21,
+  localTee: 0x22,
+  globalGet: 0x23,
+  globalSet: 0x24,
+  i32Const: 0x41,
+  i64Const: 0x42,
+  i32LtS: 0x48,
+  i64LtS: 0x53,
+  i64GtU: 0x56,
+  i32Add: 0x6a,
+  i32Sub: 0x6b,
+  i64Add: 0x7c,
+  i64Sub: 0x7d,
+  i64ExtendI32U: 0xad,
+  f64ConvertI64S: 0xb9,
+} as const;
+const EMPTY = 0x40;
+
+export const Type = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b, funcref: 0x70 } as const;
+
+/** By `Float` type: its local's type, the constant, the comparison and the choice. */
+const NAN_CODE = [
+  { type: Type.f32, constant: [0x43, 0, 0, 0xc0, 0x7f], choose: [0x5b, Op.select] },
+  { type: Type.f64, constant: [0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f], choose: [0x61, Op.select] },
+  {
+    type: Type.v128,
+    constant: [0xfd, 0x0c, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f],
+    choose: [0xfd, 0x41, 0xfd, 0x52],
+  },
+  {
+    type: Type.v128,
+    constant: [0xfd, 0x0c, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f],
+    choose: [0xfd, 0x47, 0xfd, 0x52],
+  },
+] as const;
+
+export class FunctionEmitter {
+  private readonly module: Module;
+  private readonly plan: Plan;
+  private readonly scan: FunctionScan;
+  private readonly body = new Writer(1 << 16);
+  /** Offsets, in the function at hand, of branches that are hardly ever taken. */
+  private readonly unlikely: number[] = [];
+  private fuelLocal = 0;
+  private depthLocal = 0;
+  /** By `Float` type. */
+  private readonly nanLocals = [0, 0, 0, 0];
+  /** The counter is in `fuelLocal`, and in its global only while control is outside the function. */
+  private cached = false;
+  /** The function counts towards the depth of the stack. */
+  private counted = false;
+  /** Words of its frame. */
+  private words = 0;
+
+  /** The branch hints of all functions so far, and for how many functions there are any. */
+  readonly hints = new Writer();
+  hintedFunctions = 0;
+
+  constructor(module: Module, plan: Plan, scan: FunctionScan) {
+    this.module = module;
+    this.plan = plan;
+    this.scan = scan;
+  }
+
+  /** Appends function `index`, which `scan` has just read and whose body ends at `end`, to `out`. */
+  emit(index: number, end: number, out: Writer): void {
+    const { scan, plan, body, module } = this;
+    this.words = FRAME_WORDS + scan.localWords + scan.maxHeight * (scan.usesV128 ? 2 : 1);
+    this.counted = plan.stackDepth !== undefined && (scan.hasCall || this.words > LEAF_WORDS);
+    this.cached = plan.fuel && scan.hasLoop && !scan.hasTry;
+    body.length = 0;
+    this.unlikely.length = 0;
+
+    this.writeLocals();
+    if (this.counted) this.enterDepth();
+    if (plan.fuel) {
+      if (scan.hasCall) this.chargeAndCheck(scan.costs[FIRST_SLOT]!, false);
+      else {
+        this.global(Op.globalGet);
+        this.subtract(scan.costs[FIRST_SLOT]!);
+        if (this.cached) this.local(Op.localSet, this.fuelLocal);
+        else this.global(Op.globalSet);
+      }
+    }
+    // All that leaves the function then leaves this block, and meets what has to be done last.
+    const wrapped = this.cached || this.counted;
+    if (wrapped) body.byte(Op.block).raw(plan.resultsOf(module.functions[index]!));
+    this.writeEvents(wrapped, end);
+    if (wrapped) {
+      body.byte(Op.end);
+      this.leave(true);
+    }
+    body.byte(Op.end);
+
+    if (body.length > MAX_FUNCTION_BYTES) {
+      refuse(`function ${index} is too large once metered: ${body.length} bytes`, scan.localsAt);
+    }
+    out.unsigned(body.length).copy(body.bytes, 0, body.length);
+    this.writeHints(index);
+  }
+
+  private writeLocals(): void {
+    const { scan, plan, body, module } = this;
+    const added: number[] = [];
+    const add = (type: number) => scan.localCount + added.push(type) - 1;
+    if (plan.fuel && (scan.hasCall || scan.hasLoop)) this.fuelLocal = add(Type.i64);
+    if (this.counted) this.depthLocal = add(Type.i32);
+    for (const [float, { type }] of NAN_CODE.entries()) {
+      if (scan.floats & (1 << float)) this.nanLocals[float] = add(type);
+    }
+    body.unsigned(scan.localGroups + added.length).copy(module.bytes, scan.groupsAt, scan.codeAt);
+    for (const type of added) body.byte(1).byte(type);
+  }
+
+  private writeEvents(wrapped: boolean, end: number): void {
+    const { scan, plan, body, cached, counted } = this;
+    const { kinds, starts, ends, a, b, costs, events } = scan;
+    const { fuel, added } = plan;
+    const { bytes } = this.module;
+    /** Set in the flags of the loops that {@link writePlainLoop} writes. */
+    const doubled = cached && plan.resumable ? Loop.plain : 0;
+    let copied = scan.codeAt;
+
+    for (let n = 0; n < events; n++) {
+      const start = starts[n]!;
+      const after = ends[n]!;
+      const x = a[n]!;
+      const y = b[n]!;
+      switch (kinds[n]) {
+        case Event.charge:
+          if (!fuel || costs[x] === 0) continue;
+          body.copy(bytes, copied, start);
+          this.charge(costs[x]!);
+          copied = start;
+          break;
+        case Event.loop:
+          body.copy(bytes, copied, after);
+          copied = after;
+          if (y & Loop.caught && counted) this.restoreDepth();
+          if (y & doubled) this.writePlainLoop(start, after, costs[x]!);
+          else if (fuel) this.chargeAndCheck(costs[x]!, cached);
+          break;
+        case Event.loopEnd:
+          if (!(b[x]! & doubled)) continue;
+          body.copy(bytes, copied, start).byte(Op.end);
+          copied = start;
+          break;
+        case Event.call:
+          if (!fuel) continue;
+          body.copy(bytes, copied, start);
+          if (cached) this.flush();
+          body.copy(bytes, start, after);
+          if (cached) this.reload(costs[x]!);
+          else if (costs[x]! > 0) this.charge(costs[x]!);
+          copied = after;
+          break;
+        case Event.tailCall:
+          body.copy(bytes, copied, start);
+          this.leave(true);
+          copied = start;
+          break;
+        case Event.leave:
+          body.copy(bytes, copied, start);
+          this.leave(false);
+          copied = start;
+          break;
+        case Event.return:
+          if (!wrapped) continue;
+          body.copy(bytes, copied, start).byte(Op.br);
+          body.unsigned(y >= 0 && b[y]! & doubled ? x + 1 : x);
+          copied = after;
+          break;
+        case Event.label:
+          if (!(b[y]! & doubled)) continue;
+          body.copy(bytes, copied, start).unsigned(x + 1);
+          copied = after;
+          break;
+        case Event.labels:
+          if (!(b[y]! & doubled)) continue;
+          body.copy(bytes, copied, start);
+          this.writeLabels(start, after, x);
+          copied = after;
+          break;
+        case Event.nan:
+          body.copy(bytes, copied, start);
+          this.canonicalise(x);
+          copied = start;
+          break;
+        case Event.bulk:
+          if (!fuel) continue;
+          body.copy(bytes, copied, start);
+          if (cached) this.flush();
+          body.byte(Op.call).unsigned(x ? added.longBulkFunction : added.bulkFunction);
+          if (cached) this.reload(0);
+          copied = start;
+          break;
+        case Event.caught:
+          if (!counted) continue;
+          body.copy(bytes, copied, start);
+          this.restoreDepth();
+          copied = start;
+          break;
+      }
+    }
+    body.copy(bytes, copied, end - 1);
+  }
+
+  /**
+   * A loop with neither call nor loop inside, and no parameters, gets a second one around it. The check branches out
+   * there, where the host is asked: a call within, on however cold a path, makes engines keep less in registers.
+   * Labels that lead out of the inner loop have one more level to cross.
+   */
+  private writePlainLoop(start: number, after: number, cost: number): void {
+    const { body, module } = this;
+    this.local(Op.localGet, this.fuelLocal);
+    this.check();
+    body.copy(module.bytes, start, after);
+    this.local(Op.localGet, this.fuelLocal);
+    body.byte(Op.i64Const).byte(0).byte(Op.i64LtS);
+    this.unlikely.push(body.length);
+    body.byte(Op.brIf).byte(1);
+    if (cost > 0) this.charge(cost);
+  }
+
+  /** The labels of a br_table, those greater than `inside` leading over the added loop. */
+  private writeLabels(start: number, end: number, inside: number): void {
+    const reader = new Reader(this.module.bytes, start, end);
+    const count = reader.u32("a number of labels");
+    this.body.unsigned(count);
+    for (let n = count + 1; n > 0; n--) {
+      const label = reader.u32("a label");
+      this.body.unsigned(label > inside ? label + 1 : label);
+    }
+  }
+
+  private canonicalise(float: number): void {
+    const { constant, choose } = NAN_CODE[float]!;
+    this.local(Op.localTee, this.nanLocals[float]!);
+    this.body.raw(constant);
+    this.local(Op.localGet, this.nanLocals[float]!);
+    this.local(Op.localGet, this.nanLocals[float]!);
+    this.body.raw(choose);
+  }
+
+  private local(op: number, index: number): void {
+    this.body.byte(op).unsigned(index);
+  }
+
+  /** Gets or sets the fuel's global. */
+  private global(op: number): void {
+    this.body.byte(op).unsigned(this.plan.added.fuelGlobal);
+  }
+
+  private subtract(cost: number): void {
+    this.body.byte(Op.i64Const).signed(cost).byte(Op.i64Sub);
+  }
+
+  private charge(cost: number): void {
+    if (this.cached) this.local(Op.localGet, this.fuelLocal);
+    else this.global(Op.globalGet);
+    this.subtract(cost);
+    if (this.cached) this.local(Op.localSet, this.fuelLocal);
+    else this.global(Op.globalSet);
+  }
+
+  /** @param fromLocal whether the counter is already in its local */
+  private chargeAndCheck(cost: number, fromLocal: boolean): void {
+    if (fromLocal) this.local(Op.localGet, this.fuelLocal);
+    else this.global(Op.globalGet);
+    if (cost > 0) this.subtract(cost);
+    if (!fromLocal || cost > 0) this.local(Op.localTee, this.fuelLocal);
+    if (!this.cached && cost > 0) {
+      this.global(Op.globalSet);
+      this.local(Op.localGet, this.fuelLocal);
+    }
+    this.check();
+  }
+
+  /** Asks the host for more, or ends, if the counter on top of the stack is negative. `fuelLocal` holds it too. */
+  private check(): void {
+    const { body, plan } = this;
+    body.byte(Op.i64Const).byte(0).byte(Op.i64LtS);
+    this.unlikely.push(body.length);
+    body.byte(Op.if).byte(EMPTY);
+    if (plan.resumable) {
+      this.local(Op.localGet, this.fuelLocal);
+      body.byte(Op.call).unsigned(plan.added.moreFunction);
+      if (this.cached) this.local(Op.localSet, this.fuelLocal);
+      else body.byte(Op.drop);
+    } else {
+      if (this.cached) this.flush();
+      body.byte(Op.unreachable);
+    }
+    body.byte(Op.end);
+  }
+
+  private flush(): void {
+    this.local(Op.localGet, this.fuelLocal);
+    this.global(Op.globalSet);
+  }
+
+  /** Takes the counter back from the global, less `cost`. */
+  private reload(cost: number): void {
+    this.global(Op.globalGet);
+    if (cost > 0) this.subtract(cost);
+    this.local(Op.localSet, this.fuelLocal);
+  }
+
+  private enterDepth(): void {
+    const { body, plan, words } = this;
+    body.byte(Op.globalGet).unsigned(plan.added.depthGlobal);
+    body.byte(Op.i32Const).signed(words).byte(Op.i32Sub);
+    this.local(Op.localTee, this.depthLocal);
+    body.byte(Op.i32Const).byte(0).byte(Op.i32LtS);
+    this.unlikely.push(body.length);
+    body.byte(Op.if).byte(EMPTY);
+    // -1, not what is missing: however often this happens the global cannot wrap.
+    body.byte(Op.i32Const).signed(-1).byte(Op.globalSet).unsigned(plan.added.depthGlobal);
+    body.byte(Op.unreachable).byte(Op.end);
+    this.restoreDepth();
+  }
+
+  /** On entry, and after an exception, whose frames have not given back their depth. */
+  private restoreDepth(): void {
+    this.local(Op.localGet, this.depthLocal);
+    this.body.byte(Op.globalSet).unsigned(this.plan.added.depthGlobal);
+  }
+
+  /** Before control leaves the frame. @param orderly not by an exception or a trap */
+  private leave(orderly: boolean): void {
+    const { body, plan } = this;
+    if (this.cached) this.flush();
+    if (!orderly || !this.counted) return;
+    this.local(Op.localGet, this.depthLocal);
+    body.byte(Op.i32Const).signed(this.words).byte(Op.i32Add);
+    body.byte(Op.globalSet).unsigned(plan.added.depthGlobal);
+  }
+
+  private writeHints(index: number): void {
+    if (this.unlikely.length === 0) return;
+    this.hintedFunctions++;
+    this.hints.unsigned(index).unsigned(this.unlikely.length);
+    for (const offset of this.unlikely) this.hints.unsigned(offset).byte(1).byte(0);
+  }
+}

@@ -1,0 +1,130 @@
+/** The host's side of a metered instance. `index.ts` says how the two work together. */
+import { VakError } from "../errors.ts";
+import { DEPTH_EXPORT, FUEL_EXPORT, GRANT_EXPORT, REFILL_EXPORT, SET_DEPTH_EXPORT } from "./added.ts";
+
+/** More than any budget: a counter that has lost this much stays negative. */
+const ALL = 2 ** 62;
+
+export interface Meter {
+  /** The units that the guest may use in all. */
+  readonly budget: number;
+  /** Units used: exact while control is outside the guest; never more than the budget. */
+  readonly used: number;
+  /** The budget is spent, or the guest was {@link stop stopped}: imports must do nothing, and the run has not succeeded. */
+  readonly exhausted: boolean;
+  /** {@link stop} was called. */
+  readonly stopped: boolean;
+  /** The call stack went deeper than `stackDepth`. */
+  readonly overflowed: boolean;
+  /** Units granted and not used; negative at a check that asks for more. */
+  readonly left: number;
+  /**
+   * Lets the guest use about `units` more before the next refill, at least what it has overdrawn, and no more in all
+   * than the budget.
+   *
+   * @returns whether the guest can go on
+   */
+  grant(units: number): boolean;
+  /** Takes all fuel away: the guest traps at its next check. What it `used` stays as it is. */
+  stop(): void;
+  /**
+   * Says what to call when a grant is used up. It must not throw; if it does not {@link grant}, the guest traps.
+   *
+   * @param callback a function, or a `WebAssembly.Suspending` of an async one
+   */
+  refillWith(callback: (() => void) | object): void;
+  /** Gives the whole stack back, before the host calls a guest that ended with an exception again. */
+  resetDepth(): void;
+}
+
+/**
+ * Takes charge of a metered instance. Grants the whole budget, or `slice` of it.
+ *
+ * @throws VakError `invalid-argument` when the module was not metered with `fuel`, or a number is not a positive integer
+ */
+export function attach(
+  exports: WebAssembly.Exports,
+  { fuel: budget, slice = budget }: { fuel: number; slice?: number },
+): Meter {
+  if (typeof exports[FUEL_EXPORT] !== "function") {
+    throw new VakError(
+      "invalid-argument",
+      "This instance does not count fuel: instrument its module with { fuel: true }.",
+    );
+  }
+  for (const units of [budget, slice]) {
+    if (!Number.isSafeInteger(units) || units < 0) {
+      throw new VakError(
+        "invalid-argument",
+        `Fuel is ${units}; give a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`,
+      );
+    }
+  }
+  const read = exports[FUEL_EXPORT] as () => number;
+  const add = exports[GRANT_EXPORT] as (units: number) => void;
+  const depth = exports[DEPTH_EXPORT] as (() => number) | undefined;
+  const setDepth = exports[SET_DEPTH_EXPORT] as ((words: number) => void) | undefined;
+  const table = exports[REFILL_EXPORT] as WebAssembly.Table | undefined;
+  const wholeDepth = depth?.() ?? 0;
+  let granted = 0;
+  let usedAtStop: number | undefined;
+  const used = () => usedAtStop ?? granted - read();
+
+  const meter: Meter = {
+    budget,
+    get used() {
+      return Math.min(used(), budget);
+    },
+    get exhausted() {
+      return usedAtStop !== undefined || used() > budget;
+    },
+    get stopped() {
+      return usedAtStop !== undefined;
+    },
+    get overflowed() {
+      return depth !== undefined && depth() < 0;
+    },
+    get left() {
+      return read();
+    },
+    grant(units) {
+      if (usedAtStop !== undefined) return false;
+      const more = Math.min(Math.max(Math.floor(units), -read()), budget - granted);
+      granted += more;
+      add(more);
+      return read() >= 0;
+    },
+    stop() {
+      if (usedAtStop !== undefined) return;
+      usedAtStop = used();
+      add(-ALL);
+    },
+    refillWith(callback) {
+      if (!table) {
+        throw new VakError(
+          "invalid-argument",
+          "This instance does not refill: instrument its module with { resumable: true }.",
+        );
+      }
+      table.set(0, asWasmFunction(callback as () => void));
+    },
+    resetDepth() {
+      setDepth?.(wholeDepth);
+    },
+  };
+  meter.grant(slice);
+  return meter;
+}
+
+/** `(module (import "" "" (func)) (export "" (func 0)))`: what goes through it is a function that a table takes. */
+const FUNCTION_WRAPPER = new Uint8Array([
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+  ...[1, 4, 1, 0x60, 0, 0],
+  ...[2, 5, 1, 0, 0, 0, 0],
+  ...[7, 4, 1, 0, 0, 0],
+]);
+
+function asWasmFunction(callback: () => void): unknown {
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(FUNCTION_WRAPPER), { "": { "": callback } });
+  return instance.exports[""];
+}

@@ -1,0 +1,678 @@
+/**
+ * One pass over a function's body: what it costs, and where the meter has to write something.
+ *
+ * The result is a list of events in the order of their position, which `emit.ts` merges with the original bytes.
+ *
+ * **Slots.** Fuel is charged once for each stretch of code that runs as a whole: a slot. Each control frame has the
+ * slot that its code adds to at the moment. A `block` goes on with its parent's; `loop`, `if`, `else` and `catch` open
+ * one. Where control may leave the straight line (branches, and calls, which may end in an exception or an exit) the
+ * slot is closed, a new one is opened, and `lowest`, the outermost frame that control may have left for, is noted.
+ * At a frame's `end` the parent's slot goes on if nothing left further than that frame: then whatever ran
+ * the code before the frame also runs the code after it. Else the parent opens a new one.
+ */
+import { Reader, refuse } from "./bytes.ts";
+import { MODULE_LIMITS, type Module, skipValueType } from "./module.ts";
+import { CORE, GC, Immediate, type Instructions, MISC, SIMD, SIMD_TRAILING } from "./opcodes.ts";
+
+/** What an event's `a` and `b` mean is said at each. Positions are `start`, before which it acts, and `end`. */
+export const Event = {
+  /** Nothing: it turned out not to be needed. */
+  none: 0,
+  /** Charges slot `a`. */
+  charge: 1,
+  /** A loop's header, from its opcode to the end of its block type; slot `a`; `b` is a set of {@link Loop} flags. */
+  loop: 2,
+  /** The end of the loop whose event is `a`. */
+  loopEnd: 3,
+  /** A call, from opcode to end; slot `a` runs after it. */
+  call: 4,
+  /** The frame is left for good by a tail call. */
+  tailCall: 5,
+  /** Control leaves by an exception or a trap. */
+  leave: 6,
+  /** A return, whose branch to the outermost label would be `a`, in loop `b` (an event, or -1). */
+  return: 7,
+  /** A label `a` that is outside loop `b`. */
+  label: 8,
+  /** The labels of a br_table; those greater than `a` are outside loop `b`. */
+  labels: 9,
+  /** A value of {@link Float} type `a` whose NaN bits may show. */
+  nan: 10,
+  /** A bulk instruction with its length on top of the stack, an i64 if `a`. */
+  bulk: 11,
+  /** An exception has been caught. */
+  caught: 12,
+} as const;
+
+export const Loop = {
+  /** No call and no loop inside, and no parameters. */
+  plain: 1,
+  /** An exception may be caught at its header. */
+  caught: 2,
+} as const;
+
+const Kind = { block: 0, loop: 1, if: 2, else: 3, try: 4, catch: 5 } as const;
+const KIND = 7;
+/** Flags beside the kind: entered by code that is never run; an exception may be caught at its end. */
+const DEAD = 8;
+const CAUGHT = 16;
+
+/** Fields of a control frame. */
+const SLOT = 0;
+const LOWEST = 1;
+const FLAGS = 2;
+const HEIGHT = 3;
+const PARAMS = 4;
+const RESULTS = 5;
+/** The event of the innermost loop around, or -1, and that loop's frame. */
+const LOOP_EVENT = 6;
+const LOOP_FRAME = 7;
+const FIELDS = 8;
+
+/** The slot of code that is never run. */
+const NEVER = 0;
+/** The slot of a function's first instructions. */
+export const FIRST_SLOT = 1;
+
+export class FunctionScan {
+  private readonly module: Module;
+  private readonly nan: boolean;
+  private frames = new Int32Array(64 * FIELDS);
+  /** Results on the stack that are canonicalised unless what takes them absorbs NaNs: their heights and events. */
+  private pendingHeights = new Int32Array(256);
+  private pendingEvents = new Int32Array(256);
+  private pending = 0;
+
+  kinds = new Uint8Array(1024);
+  starts = new Int32Array(1024);
+  ends = new Int32Array(1024);
+  a = new Int32Array(1024);
+  b = new Int32Array(1024);
+  events = 0;
+
+  costs = new Int32Array(1024);
+  slots = 0;
+
+  /** Where the count of local groups is, where the groups begin, and where the instructions begin. */
+  localsAt = 0;
+  groupsAt = 0;
+  codeAt = 0;
+  localGroups = 0;
+  /** Parameters included. */
+  localCount = 0;
+  localWords = 0;
+  hasLoop = false;
+  hasCall = false;
+  hasTry = false;
+  usesV128 = false;
+  /** The {@link Float} types to canonicalise, as a set. */
+  floats = 0;
+  maxHeight = 0;
+
+  private value = 0;
+  private blockParams = 0;
+  private blockResults = 0;
+
+  constructor(module: Module, nan: boolean) {
+    this.module = module;
+    this.nan = nan;
+  }
+
+  /** Reads function `index`, whose body (from the count of local groups on) is the bytes from `start` to `end`. */
+  scan(index: number, start: number, end: number): void {
+    const { bytes, functions, types } = this.module;
+    this.readLocals(index, start, end);
+    this.events = 0;
+    this.slots = 0;
+    this.pending = 0;
+    this.hasLoop = this.hasCall = this.hasTry = this.usesV128 = false;
+    this.floats = 0;
+    this.newSlot(); // NEVER
+    this.newSlot(); // FIRST_SLOT
+
+    const { immediate: IMMEDIATE, pops: POPS, pushes: PUSHES, cost: COST, makesNan: NAN } = CORE;
+    let frames = this.frames;
+    let k = 0;
+    let f = 0;
+    frames[SLOT] = FIRST_SLOT;
+    frames[LOWEST] = 0;
+    frames[FLAGS] = Kind.block;
+    frames[HEIGHT] = 0;
+    frames[PARAMS] = 0;
+    frames[RESULTS] = types[functions[index]!]!.resultCount;
+    frames[LOOP_EVENT] = -1;
+    frames[LOOP_FRAME] = 0;
+    let slot = FIRST_SLOT;
+    /** What to add to `slot`. */
+    let cost = 1; // of the entry
+    let height = 0;
+    let maxHeight = frames[RESULTS]!;
+    let dead = false;
+    let pos = this.codeAt;
+
+    for (;;) {
+      const at = pos;
+      if (pos >= end) refuse(`function ${index} has no end`, at);
+      const op = bytes[pos++]!;
+      const immediate = IMMEDIATE[op]!;
+      if (immediate < Immediate.special) {
+        if (immediate === Immediate.leb) while (bytes[pos++]! >= 0x80);
+        else if (immediate === Immediate.memarg) pos = this.skipMemarg(pos);
+        else if (immediate === Immediate.four) pos += 4;
+        else if (immediate === Immediate.eight) pos += 8;
+        cost += COST[op]!;
+        height -= POPS[op]!;
+        if (this.pending > 0) this.settle(height, CORE.absorbsNan[op]!);
+        const nan = NAN[op]!;
+        if (nan > 0 && this.nan && !dead) this.makeNan(height, nan - 1, pos);
+        height += PUSHES[op]!;
+        if (height > maxHeight) maxHeight = height;
+        continue;
+      }
+
+      switch (op) {
+        case 0x02: // block
+        case 0x03: // loop
+        case 0x04: // if
+        case 0x06: // try
+        case 0x1f: {
+          // try_table
+          pos = this.blockType(pos);
+          if (op === 0x04) height--;
+          if (op !== 0x02 && op !== 0x03) cost++;
+          this.settle(-1, 0);
+          if (k >= MODULE_LIMITS.nesting) {
+            refuse(`function ${index} has blocks more than ${MODULE_LIMITS.nesting} deep`, at);
+          }
+          k++;
+          f += FIELDS;
+          if (f === frames.length) {
+            frames = new Int32Array(f * 2);
+            frames.set(this.frames);
+            this.frames = frames;
+          }
+          frames[f + LOWEST] = k;
+          frames[f + FLAGS] = dead ? DEAD : 0;
+          frames[f + HEIGHT] = height - this.blockParams;
+          frames[f + PARAMS] = this.blockParams;
+          frames[f + RESULTS] = this.blockResults;
+          frames[f + LOOP_EVENT] = frames[f - FIELDS + LOOP_EVENT]!;
+          frames[f + LOOP_FRAME] = frames[f - FIELDS + LOOP_FRAME]!;
+          if (op === 0x03) {
+            frames[f + FLAGS]! |= Kind.loop;
+            this.notPlain(frames[f + LOOP_EVENT]!);
+            frames[f + LOOP_FRAME] = k;
+            frames[f + LOOP_EVENT] = -1;
+            if (!dead) {
+              this.hasLoop = true;
+              this.costs[slot]! += cost;
+              cost = 0;
+              slot = this.newSlot();
+              frames[f + LOOP_EVENT] = this.events;
+              this.push(Event.loop, at, pos, slot, this.blockParams === 0 ? Loop.plain : 0);
+            }
+          } else if (op === 0x04) {
+            frames[f + FLAGS]! |= Kind.if;
+            if (!dead) {
+              this.costs[slot]! += cost;
+              cost = 0;
+              slot = this.openSlot(pos);
+            }
+          } else if (op === 0x06) {
+            frames[f + FLAGS]! |= Kind.try;
+            this.hasTry = true;
+          } else if (op === 0x1f) {
+            this.hasTry = true;
+            pos = this.readCatches(pos, end, k, dead);
+          }
+          frames[f + SLOT] = slot;
+          break;
+        }
+
+        case 0x05: // else
+        case 0x07: // catch
+        case 0x19: {
+          // catch_all
+          if (k === 0) refuse(`function ${index} is malformed`, at);
+          let operands = frames[f + PARAMS]!;
+          if (op === 0x07) {
+            pos = this.leb(pos);
+            const type = types[this.module.tags[this.value]!]!;
+            operands = type.paramCount;
+            this.usesV128 ||= type.hasV128;
+          } else if (op === 0x19) operands = 0;
+          this.settle(-1, 0);
+          height = frames[f + HEIGHT]! + operands;
+          if (height > maxHeight) maxHeight = height;
+          this.costs[slot]! += cost;
+          cost = 0;
+          dead = (frames[f + FLAGS]! & DEAD) !== 0;
+          frames[f + FLAGS] = (frames[f + FLAGS]! & ~KIND) | (op === 0x05 ? Kind.else : Kind.catch);
+          if (dead) break;
+          if (op !== 0x05) this.push(Event.caught, pos, pos, 0, 0);
+          slot = this.openSlot(pos);
+          frames[f + SLOT] = slot;
+          if (op !== 0x05) cost = 1;
+          break;
+        }
+
+        case 0x18: // delegate
+        case 0x0b: {
+          // end
+          if (op === 0x18) pos = this.leb(pos);
+          this.settle(-1, 0);
+          this.costs[slot]! += cost;
+          cost = 0;
+          if (k === 0) {
+            if (pos !== end) refuse(`function ${index} goes on after its end`, pos);
+            this.maxHeight = maxHeight;
+            return;
+          }
+          const flags = frames[f + FLAGS]!;
+          const kind = flags & KIND;
+          const lowest = frames[f + LOWEST]!;
+          const loop = frames[f + LOOP_EVENT]!;
+          height = frames[f + HEIGHT]! + frames[f + RESULTS]!;
+          if (height > maxHeight) maxHeight = height;
+          dead = (flags & DEAD) !== 0;
+          const split = lowest < k || kind >= Kind.try;
+          k--;
+          f -= FIELDS;
+          if (lowest < frames[f + LOWEST]!) frames[f + LOWEST] = lowest;
+          if (dead) break;
+          if (kind === Kind.loop) this.push(Event.loopEnd, at, at, loop, 0);
+          if (flags & CAUGHT) this.push(Event.caught, pos, pos, 0, 0);
+          if (split) frames[f + SLOT] = this.openSlot(pos);
+          slot = frames[f + SLOT]!;
+          break;
+        }
+
+        case 0x0c: // br
+        case 0x0d: // br_if
+        case 0xd5: // br_on_null
+        case 0xd6: {
+          // br_on_non_null
+          const label = pos;
+          pos = this.leb(pos);
+          cost++;
+          // What is taken from the stack: a condition or a reference, that br_on_null leaves if it is not null.
+          if (op === 0x0d || op === 0xd6) height--;
+          this.settle(-1, 0);
+          this.branch(label, pos, this.value, k, frames, dead);
+          if (dead) break;
+          this.costs[slot]! += cost;
+          cost = 0;
+          if (op === 0x0c) {
+            dead = true;
+            slot = NEVER;
+          } else {
+            slot = this.openSlot(pos);
+            frames[f + SLOT] = slot;
+          }
+          break;
+        }
+
+        case 0x0e: {
+          // br_table
+          const labels = pos;
+          pos = this.leb(pos);
+          const count = this.value;
+          if (count >= end - pos) refuse(`truncated: a br_table in function ${index}`, at);
+          let furthest = 0;
+          for (let n = count + 1; n > 0; n--) {
+            pos = this.leb(pos);
+            if (this.value > furthest) furthest = this.value;
+          }
+          height--;
+          this.settle(-1, 0);
+          const inside = k - frames[f + LOOP_FRAME]!;
+          if (frames[f + LOOP_EVENT]! >= 0 && furthest > inside) {
+            this.push(Event.labels, labels, pos, inside, frames[f + LOOP_EVENT]!);
+          }
+          if (dead) break;
+          if (k - furthest < frames[f + LOWEST]!) frames[f + LOWEST] = k - furthest;
+          this.costs[slot]! += cost + 1;
+          cost = 0;
+          dead = true;
+          slot = NEVER;
+          break;
+        }
+
+        case 0x00: // unreachable
+        case 0x08: // throw
+        case 0x09: // rethrow
+        case 0x0a: // throw_ref
+        case 0x0f: // return
+        case 0x12: // return_call
+        case 0x13: // return_call_indirect
+        case 0x15: {
+          // return_call_ref
+          cost += COST[op]!;
+          if (op === 0x08 || op === 0x09 || (op >= 0x12 && op <= 0x15)) pos = this.leb(pos);
+          if (op === 0x13) pos = this.leb(pos);
+          this.settle(-1, 0);
+          if (op === 0x0f) this.push(Event.return, at, pos, k, frames[f + LOOP_EVENT]!);
+          if (dead) break;
+          if (op >= 0x12) {
+            this.push(Event.tailCall, at, at, 0, 0);
+            this.hasCall = true;
+            this.notPlain(frames[f + LOOP_EVENT]!);
+          } else if (op !== 0x0f) this.push(Event.leave, at, at, 0, 0);
+          frames[f + LOWEST] = 0;
+          this.costs[slot]! += cost;
+          cost = 0;
+          dead = true;
+          slot = NEVER;
+          break;
+        }
+
+        case 0x10: // call
+        case 0x11: // call_indirect
+        case 0x14: {
+          // call_ref
+          pos = this.leb(pos);
+          const type = types[op === 0x10 ? functions[this.value]! : this.value]!;
+          if (op === 0x11) pos = this.leb(pos);
+          cost++;
+          height -= type.paramCount + (op === 0x10 ? 0 : 1);
+          this.settle(height, 0);
+          height += type.resultCount;
+          if (height > maxHeight) maxHeight = height;
+          if (type.hasV128) this.usesV128 = true;
+          if (dead) break;
+          this.hasCall = true;
+          this.notPlain(frames[f + LOOP_EVENT]!);
+          frames[f + LOWEST] = 0;
+          this.costs[slot]! += cost;
+          cost = 0;
+          slot = this.newSlot();
+          frames[f + SLOT] = slot;
+          this.push(Event.call, at, pos, slot, 0);
+          break;
+        }
+
+        case 0x1c: {
+          // select with types
+          pos = this.leb(pos);
+          const reader = new Reader(bytes, pos, end);
+          for (let n = this.value; n > 0; n--) if (skipValueType(reader)) this.usesV128 = true;
+          pos = reader.pos;
+          cost++;
+          height -= 3;
+          this.settle(height, 0);
+          height++;
+          break;
+        }
+
+        case 0xfb: {
+          pos = this.leb(pos);
+          const sub = this.value;
+          if (sub === 0x18 || sub === 0x19) {
+            // br_on_cast, br_on_cast_fail: flags, label, two heap types
+            const label = ++pos;
+            pos = this.leb(pos);
+            const target = this.value;
+            const after = pos;
+            while (bytes[pos++]! >= 0x80);
+            while (bytes[pos++]! >= 0x80);
+            cost++;
+            this.settle(-1, 0);
+            this.branch(label, after, target, k, frames, dead);
+            if (dead) break;
+            this.costs[slot]! += cost;
+            cost = 0;
+            slot = this.openSlot(pos);
+            frames[f + SLOT] = slot;
+            break;
+          }
+          this.known(GC, sub, index, "garbage collection", at);
+          let taken = GC.pops[sub]!;
+          const immediate = GC.immediate[sub]!;
+          if (immediate !== Immediate.none) {
+            pos = this.leb(pos);
+            if (sub === 0x00) taken = this.module.structFields[this.value]!;
+          }
+          if (immediate === Immediate.special && sub !== 0x00) {
+            pos = this.leb(pos);
+            if (sub === 0x08) taken = this.value;
+          }
+          // array.new, new_default, new_data, new_elem, fill, copy, init_data, init_elem
+          if (!dead && (sub === 0x06 || sub === 0x07 || sub === 0x09 || sub === 0x0a || (sub >= 0x10 && sub <= 0x13))) {
+            this.bulk(at, false, frames[f + LOOP_EVENT]!);
+          }
+          cost++;
+          height -= taken;
+          this.settle(height, 0);
+          height += GC.pushes[sub]!;
+          if (height > maxHeight) maxHeight = height;
+          break;
+        }
+
+        case 0xfc: {
+          pos = this.leb(pos);
+          const sub = this.value;
+          this.known(MISC, sub, index, "numeric or bulk", at);
+          const immediate = MISC.immediate[sub]!;
+          if (immediate !== Immediate.none) pos = this.leb(pos);
+          const first = this.value;
+          if (immediate === Immediate.special) pos = this.leb(pos);
+          if (!dead && sub >= 0x08 && sub !== 0x09 && sub !== 0x0d && sub !== 0x10) {
+            this.bulk(at, this.hasLongLength(sub, first, this.value), frames[f + LOOP_EVENT]!);
+          }
+          cost++;
+          height -= MISC.pops[sub]!;
+          this.settle(height, MISC.absorbsNan[sub]!);
+          height += MISC.pushes[sub]!;
+          if (height > maxHeight) maxHeight = height;
+          break;
+        }
+
+        case 0xfd: {
+          pos = this.leb(pos);
+          const sub = this.value;
+          if (sub >= 0x100 && sub <= 0x12f) refuse(`function ${index} uses relaxed SIMD, which is not admitted`, at);
+          this.known(SIMD, sub, index, "vector", at);
+          if (SIMD.immediate[sub] === Immediate.memarg) pos = this.skipMemarg(pos);
+          pos += SIMD_TRAILING[sub]!;
+          this.usesV128 = true;
+          cost++;
+          height -= SIMD.pops[sub]!;
+          this.settle(height, SIMD.absorbsNan[sub]!);
+          if (SIMD.makesNan[sub]! > 0 && this.nan && !dead) this.makeNan(height, SIMD.makesNan[sub]! - 1, pos);
+          height += SIMD.pushes[sub]!;
+          if (height > maxHeight) maxHeight = height;
+          break;
+        }
+
+        case 0xfe:
+          refuse(`function ${index} uses atomic instructions (threads), which are not admitted`, at);
+          break;
+        default:
+          refuse(`function ${index} uses the unknown instruction 0x${op.toString(16).padStart(2, "0")}`, at);
+      }
+    }
+  }
+
+  private readLocals(index: number, start: number, end: number): void {
+    const type = this.module.types[this.module.functions[index]!];
+    if (!type) refuse(`function ${index} has no function type`, start);
+    const reader = new Reader(this.module.bytes, start, end);
+    this.localsAt = start;
+    this.localGroups = reader.count("groups of locals");
+    this.groupsAt = reader.pos;
+    this.localCount = type.paramCount;
+    this.localWords = type.paramWords;
+    for (let n = this.localGroups; n > 0; n--) {
+      const count = reader.u32("a number of locals");
+      this.localCount += count;
+      this.localWords += skipValueType(reader) ? count * 2 : count;
+    }
+    if (this.localCount > MODULE_LIMITS.locals) {
+      refuse(`function ${index} has ${this.localCount} locals; the limit is ${MODULE_LIMITS.locals}`, start);
+    }
+    this.codeAt = reader.pos;
+  }
+
+  /** Reads an unsigned LEB128 integer into `value`. @returns the position after it */
+  private leb(pos: number): number {
+    const { bytes } = this.module;
+    let byte = bytes[pos++]!;
+    if (byte < 0x80) {
+      this.value = byte;
+      return pos;
+    }
+    let value = byte & 0x7f;
+    for (let shift = 7; byte >= 0x80; shift += 7) {
+      byte = bytes[pos++]!;
+      value |= (byte & 0x7f) << shift;
+    }
+    this.value = value >>> 0;
+    return pos;
+  }
+
+  private skipMemarg(at: number): number {
+    const { bytes } = this.module;
+    let pos = at;
+    const first = bytes[pos]!;
+    // Bit 6 of the alignment says that a memory's index follows it.
+    while (bytes[pos++]! >= 0x80);
+    if (first & 0x40) while (bytes[pos++]! >= 0x80);
+    while (bytes[pos++]! >= 0x80);
+    return pos;
+  }
+
+  /** Reads a block type into `blockParams` and `blockResults`. @returns the position after it */
+  private blockType(pos: number): number {
+    const { bytes, types } = this.module;
+    const byte = bytes[pos]!;
+    this.blockParams = 0;
+    this.blockResults = 0;
+    if (byte === 0x40) return pos + 1;
+    // A negative one-byte integer is a value type; a non-negative one, of any length, a type's index.
+    if (byte < 0x80 && byte >= 0x40) {
+      this.blockResults = 1;
+      if (byte === 0x7b) this.usesV128 = true;
+      if (byte !== 0x63 && byte !== 0x64) return pos + 1;
+      let next = pos + 1;
+      while (bytes[next++]! >= 0x80);
+      return next;
+    }
+    const next = this.leb(pos);
+    const type = types[this.value] ?? refuse("a block's type is not known", pos);
+    this.blockParams = type.paramCount;
+    this.blockResults = type.resultCount;
+    if (type.hasV128) this.usesV128 = true;
+    return next;
+  }
+
+  /** The catch clauses of the try_table whose frame is `k`: each may branch from anywhere inside. */
+  private readCatches(at: number, end: number, k: number, dead: boolean): number {
+    const { frames } = this;
+    let pos = this.leb(at);
+    if (this.value > end - pos) refuse("truncated: a try_table", at);
+    for (let n = this.value; n > 0; n--) {
+      const kind = this.module.bytes[pos++]!;
+      if (kind > 3) refuse(`a catch clause of unknown kind ${kind}`, pos - 1);
+      if (kind < 2) pos = this.leb(pos); // tag
+      pos = this.leb(pos);
+      if (dead) continue;
+      // Labels are counted from outside the try_table.
+      const target = k - 1 - this.value;
+      if (target < frames[k * FIELDS + LOWEST]!) frames[k * FIELDS + LOWEST] = target;
+      if (target <= 0) continue;
+      const flags = frames[target * FIELDS + FLAGS]!;
+      if ((flags & KIND) === Kind.loop) this.b[frames[target * FIELDS + LOOP_EVENT]!]! |= Loop.caught;
+      else frames[target * FIELDS + FLAGS] = flags | CAUGHT;
+    }
+    return pos;
+  }
+
+  /** A branch from frame `k` to `label`, whose bytes are from `start` to `end`. */
+  private branch(start: number, end: number, label: number, k: number, frames: Int32Array, dead: boolean): void {
+    const f = k * FIELDS;
+    const target = k - label;
+    if (frames[f + LOOP_EVENT]! >= 0 && target < frames[f + LOOP_FRAME]!) {
+      this.push(Event.label, start, end, label, frames[f + LOOP_EVENT]!);
+    }
+    if (!dead && target < frames[f + LOWEST]!) frames[f + LOWEST] = target;
+  }
+
+  private known(set: Instructions, sub: number, index: number, what: string, at: number): void {
+    if (sub < 256 && set.immediate[sub] !== Immediate.unknown) return;
+    refuse(`function ${index} uses the unknown ${what} instruction 0x${sub.toString(16)}`, at);
+  }
+
+  /** Whether the length of a bulk instruction is an i64: where what it touches is addressed so, on both sides. */
+  private hasLongLength(sub: number, first: number, second: number): boolean {
+    const { memories, tables } = this.module;
+    if (sub === 0x0a) return memories[first]!.is64 && memories[second]!.is64;
+    if (sub === 0x0b) return memories[first]!.is64;
+    if (sub === 0x0e) return tables[first]!.is64 && tables[second]!.is64;
+    if (sub === 0x0f || sub === 0x11) return tables[first]!.is64;
+    return false;
+  }
+
+  private bulk(at: number, isLong: boolean, loop: number): void {
+    this.push(Event.bulk, at, at, isLong ? 1 : 0, 0);
+    this.notPlain(loop);
+  }
+
+  private notPlain(loop: number): void {
+    if (loop >= 0) this.b[loop]! &= ~Loop.plain;
+  }
+
+  private newSlot(): number {
+    if (this.slots === this.costs.length) this.costs = grow(this.costs, Int32Array);
+    this.costs[this.slots] = 0;
+    return this.slots++;
+  }
+
+  /** A new slot for the code from `pos` on. */
+  private openSlot(pos: number): number {
+    const slot = this.newSlot();
+    this.push(Event.charge, pos, pos, slot, 0);
+    return slot;
+  }
+
+  private push(kind: number, start: number, end: number, a: number, b: number): void {
+    const n = this.events++;
+    if (n === this.kinds.length) {
+      this.kinds = grow(this.kinds, Uint8Array);
+      this.starts = grow(this.starts, Int32Array);
+      this.ends = grow(this.ends, Int32Array);
+      this.a = grow(this.a, Int32Array);
+      this.b = grow(this.b, Int32Array);
+    }
+    this.kinds[n] = kind;
+    this.starts[n] = start;
+    this.ends[n] = end;
+    this.a[n] = a;
+    this.b[n] = b;
+  }
+
+  /** A result at `height` whose NaN bits are the engine's choice, made by the instruction that ends at `pos`. */
+  private makeNan(height: number, type: number, pos: number): void {
+    if (this.pending === this.pendingHeights.length) {
+      this.pendingHeights = grow(this.pendingHeights, Int32Array);
+      this.pendingEvents = grow(this.pendingEvents, Int32Array);
+    }
+    this.pendingHeights[this.pending] = height;
+    this.pendingEvents[this.pending++] = this.events;
+    this.floats |= 1 << type;
+    this.push(Event.nan, pos, pos, type, 0);
+  }
+
+  /** An instruction takes what is on the stack from `height` up, and absorbs the NaNs of the types in `absorbed`. */
+  private settle(height: number, absorbed: number): void {
+    while (this.pending > 0 && this.pendingHeights[this.pending - 1]! >= height) {
+      const event = this.pendingEvents[--this.pending]!;
+      if (absorbed & (1 << this.a[event]!)) this.kinds[event] = Event.none;
+    }
+  }
+}
+
+function grow<T extends Int32Array | Uint8Array>(array: T, type: new (length: number) => T): T {
+  const grown = new type(array.length * 2);
+  grown.set(array);
+  return grown;
+}

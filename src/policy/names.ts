@@ -1,0 +1,81 @@
+import type { EntityUidJson, PolicyJson, TypeAndId } from "@cedar-policy/cedar-wasm/web";
+import { AGENT, type ToolView, type View } from "./schema.ts";
+
+type Node = { readonly [key: string]: unknown };
+
+/**
+ * Finds a name in a policy that means nothing. Cedar validates `context.input.amuont`, but `context.input has amuont`
+ * and `resource == Tool::"sned"` are to it well-typed expressions that are false: a `forbid` with one would load and
+ * never fire. So would a `has` of a field that is declared and has no Cedar type.
+ *
+ * @returns what is wrong, or undefined
+ */
+export function strayName(policy: PolicyJson, views: ReadonlyMap<string, ToolView>): string | undefined {
+  const scope = toolsOf(policy, views);
+  const todo: unknown[] = [policy.resource, ...policy.conditions.map((condition) => condition.body)];
+  for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
+    if (!isNode(node)) continue;
+    const stray = strayTool(node, views) ?? (isNode(node.has) ? strayField(node.has, scope) : undefined);
+    if (stray) return stray;
+    todo.push(...Object.values(node));
+  }
+  return undefined;
+}
+
+/** The tools whose calls a policy's scope can match. */
+function toolsOf({ action }: PolicyJson, views: ReadonlyMap<string, ToolView>): ToolView[] {
+  if (action.op === "All" || "slot" in action) return [...views.values()];
+  const ids = ("entities" in action ? action.entities : [action.entity]).map((entity) => uid(entity).id);
+  return [...views].filter(([tool]) => ids.includes("call") || ids.includes(`call:${tool}`)).map(([, view]) => view);
+}
+
+function strayTool(node: Node, views: ReadonlyMap<string, ToolView>): string | undefined {
+  const { type, id } = node;
+  if (type !== "Tool" || typeof id !== "string" || views.has(id)) return undefined;
+  return `there is no tool "${id}", so \`Tool::"${id}"\` matches nothing`;
+}
+
+function strayField(has: Node, scope: readonly ToolView[]): string | undefined {
+  const path = pathOf(has.left);
+  const names = [has.attr].flat() as string[];
+  const [variable, ...rest] = [...(path ?? []), ...names];
+  if (path === undefined) {
+    // Not a plain path: a name that is hidden anywhere in scope could be meant.
+    const hidden = scope
+      .flatMap((view) => view.hidden)
+      .find((field) => names.some((name) => field.path.endsWith(`.${name}`)));
+    return hidden && `policies cannot see ${hidden.path}: ${hidden.why}`;
+  }
+  const full = [variable, ...rest].join(".");
+  if (variable === "principal" && !resolves(AGENT, rest)) return `an Agent has no ${rest.join(".")}`;
+  if (variable === "resource" || variable === "action") return `\`${full}\` is declared nowhere`;
+  if (variable !== "context") return undefined;
+  const hidden = scope.flatMap((view) => view.hidden).find((field) => `${full}.`.startsWith(`context.${field.path}.`));
+  if (hidden) return `policies cannot see ${hidden.path}: ${hidden.why}`;
+  return scope.some((view) => resolves(view.context, rest)) ? undefined : `no tool declares ${full}`;
+}
+
+/** `context.input.a` as a list, when an expression is a variable with attributes and nothing else. */
+function pathOf(expression: unknown): string[] | undefined {
+  const names: string[] = [];
+  let at = expression;
+  while (isNode(at) && isNode(at["."])) {
+    names.unshift(String(at["."].attr));
+    at = at["."].left;
+  }
+  return isNode(at) && typeof at.Var === "string" ? [at.Var, ...names] : undefined;
+}
+
+function resolves(view: View, path: readonly string[]): boolean {
+  let at: View | undefined = view;
+  for (const name of path) at = at?.type === "Record" ? at.fields.get(name)?.view : undefined;
+  return at !== undefined;
+}
+
+function uid(entity: EntityUidJson): TypeAndId {
+  return "__entity" in entity ? entity.__entity : entity;
+}
+
+function isNode(value: unknown): value is Node {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,554 @@
+import { afterEach, describe, expect, test } from "vitest";
+import type { AgentRef, Draft } from "../../../src/audit/entry.ts";
+import { leafHash, openBundle, type Report, RightEdge, verify } from "../../../src/audit/index.ts";
+import { type AuditLog, type LogRecord, openLog } from "../../../src/audit/log.ts";
+import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note.ts";
+import { VakError } from "../../../src/errors.ts";
+
+const POLICY = `permit (principal, action == Action::"call:add", resource);`;
+const AGENT: AgentRef = { name: "tester", id: "a1", program: "ab".repeat(32) };
+const SPAWN: Draft = { type: "agent-spawn", agent: AGENT, limits: { fuel: 1 }, seed: 1, isolation: "opaque" };
+const START: Draft = { type: "run-start", agent: AGENT, run: "r1", args: [], stdinDigest: null, env: [] };
+const NOTE: Draft = { type: "policy-refused", textDigest: "00".repeat(32), message: "no" };
+
+const { transaction } = IDBDatabase.prototype;
+const { add, put } = IDBObjectStore.prototype;
+const generateKey = SubtleCrypto.prototype.generateKey;
+const open: AuditLog[] = [];
+
+function mend(): void {
+  IDBDatabase.prototype.transaction = transaction;
+  IDBObjectStore.prototype.add = add;
+  IDBObjectStore.prototype.put = put;
+}
+
+afterEach(async () => {
+  mend();
+  SubtleCrypto.prototype.generateKey = generateKey;
+  for (const log of open.splice(0)) await log.close();
+});
+
+function newName(): string {
+  return `t-${crypto.randomUUID()}`;
+}
+
+async function openTracked(name: string): Promise<AuditLog> {
+  const log = await openLog({ name });
+  open.push(log);
+  return log;
+}
+
+async function allOf(log: AuditLog): Promise<LogRecord[]> {
+  const records: LogRecord[] = [];
+  for await (const record of log.entries()) records.push(record);
+  return records;
+}
+
+async function refusal(promise: Promise<unknown>): Promise<VakError> {
+  const error = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(error).toBeInstanceOf(VakError);
+  return error as VakError;
+}
+
+async function verified(log: AuditLog): Promise<Report> {
+  const report = await verify(await openBundle(await log.export()), { keys: [log.vkey] });
+  expect(report.problems).toEqual([]);
+  expect(report.ok).toBe(true);
+  return report;
+}
+
+/** A raw connection, as another tab or a tool has it. */
+function raw(name: string): Promise<IDBDatabase> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(`vak:log:${name}`);
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+async function tamper(name: string, store: string, work: (store: IDBObjectStore) => void): Promise<void> {
+  const db = await raw(name);
+  await new Promise<void>((resolve, reject) => {
+    const transaction = db.transaction(store, "readwrite");
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
+    work(transaction.objectStore(store));
+  });
+  db.close();
+}
+
+async function policyDigest(): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(POLICY));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function intent(call: number): Promise<Draft> {
+  return {
+    type: "intent",
+    agent: AGENT,
+    run: "r1",
+    call,
+    action: "call:add",
+    resource: "tool:add",
+    callDigest: "cd".repeat(32),
+    decision: "allow",
+    policies: ["policy0"],
+    policyDigest: await policyDigest(),
+  };
+}
+
+function outcome(call: number, intentOf: number): Draft {
+  return { type: "outcome", agent: AGENT, run: "r1", call, intentOf, status: "ok", error: null };
+}
+
+const END: Draft = {
+  type: "run-end",
+  agent: AGENT,
+  run: "r1",
+  status: "exited",
+  exitCode: 0,
+  trap: null,
+  limit: null,
+  message: null,
+  usage: { fuel: 1 },
+  digest: null,
+};
+
+describe("a log", () => {
+  test("takes a run, exports it, and the export verifies", async () => {
+    const log = await openTracked(newName());
+    await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
+    await log.append(SPAWN);
+    await log.append(START);
+    const { seq } = await log.append(await intent(0), { input: { a: 1, b: 2.5 } });
+    await log.append(outcome(0, seq), { output: 3.5 });
+    await log.append(END);
+    const report = await verified(log);
+    expect(report.entries).toEqual({
+      "log-open": 1,
+      "policy-load": 1,
+      "agent-spawn": 1,
+      "run-start": 1,
+      intent: 1,
+      outcome: 1,
+      "run-end": 1,
+    });
+    expect(report.erased).toEqual([]);
+    expect(report.runs[0]).toMatchObject({ run: "r1", outcomes: { ok: 1, error: 0, unknown: 0 } });
+    const { note, size, origin, root } = await log.checkpoint();
+    expect({ size, origin, root }).toEqual({ size: 7, origin: log.origin, root: report.root });
+    await verifyNote(parseNote(new TextEncoder().encode(note)), [parseVkey(log.vkey)]);
+  });
+
+  test("goes on where it was when it is opened again", async () => {
+    const name = newName();
+    const first = await openTracked(name);
+    await first.append(NOTE);
+    const before = await first.checkpoint();
+    await first.close();
+    const second = await openTracked(name);
+    expect([second.origin, second.vkey, second.size]).toEqual([first.origin, first.vkey, 2]);
+    expect((await second.checkpoint()).root).toBe(before.root);
+    expect(await second.append(NOTE)).toEqual({ seq: 2 });
+    expect((await verified(second)).size).toBe(3);
+  });
+
+  test("is right at every size around the edges of tiles, however often it is opened", async () => {
+    const name = newName();
+    let log = await openTracked(name);
+    for (const size of [254, 255, 256, 257, 300, 511, 512, 513, 700]) {
+      await Promise.all(Array.from({ length: size - log.size }, () => log.append(NOTE)));
+      await log.checkpoint();
+      await log.close();
+      log = await openTracked(name);
+      expect((await verified(log)).size).toBe(size);
+    }
+  });
+
+  test("commits what is appended in one turn together, and in order", async () => {
+    const log = await openTracked(newName());
+    let writes = 0;
+    IDBDatabase.prototype.transaction = function (this: IDBDatabase, ...args) {
+      if (args[1] === "readwrite") {
+        writes++;
+        expect(args[2]).toEqual({ durability: "strict" });
+      }
+      return transaction.apply(this, args);
+    };
+    const seqs = await Promise.all(Array.from({ length: 200 }, () => log.append(NOTE)));
+    expect(seqs.map(({ seq }) => seq)).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+    expect(writes).toBe(1);
+    expect(log.size).toBe(201);
+  });
+
+  test("refuses what is malformed, too long or out of order, and goes on", async () => {
+    const log = await openTracked(newName());
+    const wrong: [unknown, object?][] = [
+      [{ type: "nonsense" }],
+      [{ ...NOTE, extra: 1 }],
+      [{ ...NOTE, message: "\ud800" }],
+      [{ ...NOTE, message: "x".repeat(65_536) }],
+      [NOTE, { input: 1 }],
+      [{ type: "policy-load", policies: [] }],
+      [START],
+      [SPAWN, { output: 1 }],
+      [{ ...SPAWN, seed: 1.5 }],
+    ];
+    for (const [draft, attached] of wrong) {
+      expect((await refusal(log.append(draft as Draft, attached))).code).toBe("invalid-argument");
+    }
+    expect(await log.append(NOTE)).toEqual({ seq: 1 });
+    await verified(log);
+  });
+
+  test("lets others follow what is appended", async () => {
+    const log = await openTracked(newName());
+    await log.append(NOTE);
+    const stop = new AbortController();
+    const seen: string[] = [];
+    const following = (async () => {
+      for await (const { seq, entry, bytes } of log.entries({ follow: true, signal: stop.signal })) {
+        expect(JSON.parse(new TextDecoder().decode(bytes))).toEqual(entry);
+        seen.push(`${seq} ${entry.type}`);
+        if (seq === 302) stop.abort();
+      }
+    })();
+    await Promise.all(Array.from({ length: 300 }, () => log.append(NOTE)));
+    await log.append(SPAWN);
+    await following;
+    expect(seen).toEqual([
+      "0 log-open",
+      ...Array.from({ length: 301 }, (_, i) => `${i + 1} policy-refused`),
+      "302 agent-spawn",
+    ]);
+    const from: number[] = [];
+    for await (const { seq } of log.entries({ from: 299 })) from.push(seq);
+    expect(from).toEqual([299, 300, 301, 302]);
+  });
+
+  test("ends those who follow it when it is closed or when they abort", async () => {
+    const log = await openTracked(newName());
+    const stop = new AbortController();
+    const drain = async (signal?: AbortSignal) => {
+      let last = -1;
+      for await (const { seq } of log.entries({ follow: true, ...(signal && { signal }) })) last = seq;
+      return last;
+    };
+    const aborted = drain(stop.signal);
+    const closed = drain();
+    await log.append(NOTE);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    stop.abort();
+    expect(await aborted).toBe(1);
+    await log.close();
+    expect(await closed).toBe(1);
+  });
+
+  test("is closed for good: later appends say so, and nothing stays unsettled", async () => {
+    const log = await openTracked(newName());
+    const last = log.append(NOTE);
+    const closing = log.close();
+    expect((await refusal(log.append(NOTE))).code).toBe("closed");
+    expect(await last).toEqual({ seq: 1 });
+    await closing;
+    await log.close();
+    expect((await refusal(log.checkpoint())).code).toBe("closed");
+    expect((await refusal(log.export())).code).toBe("closed");
+    expect((await log.failed).code).toBe("closed");
+  });
+
+  test("has a name that can stand in a key", async () => {
+    for (const name of ["", "a b", "a+b", "a/b", "é", "x".repeat(65)]) {
+      expect((await refusal(openLog({ name }))).code).toBe("invalid-argument");
+    }
+  });
+});
+
+describe("keys", () => {
+  test("are not extractable where WebCrypto has Ed25519", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    const [first] = await allOf(log);
+    expect(first!.entry).toMatchObject({ type: "log-open", signer: "webcrypto", extractable: false, vkey: log.vkey });
+    const db = await raw(name);
+    const { key } = await new Promise<{ key: { privateKey: CryptoKey } }>((resolve) => {
+      const request = db.transaction("meta").objectStore("meta").get("identity");
+      request.onsuccess = () => resolve(request.result);
+    });
+    db.close();
+    expect(key.privateKey.extractable).toBe(false);
+    await expect(crypto.subtle.exportKey("pkcs8", key.privateKey)).rejects.toThrow();
+  });
+
+  test("are made by noble where it has not, and the log says that they can be read", async () => {
+    SubtleCrypto.prototype.generateKey = () =>
+      Promise.reject(new DOMException("no Ed25519", "NotSupportedError")) as never;
+    const name = newName();
+    const log = await openTracked(name);
+    const [first] = await allOf(log);
+    expect(first!.entry).toMatchObject({ signer: "noble", extractable: true });
+    await verified(log);
+    await log.close();
+    await verified(await openTracked(name));
+  });
+
+  test("are asked for again when making one fails, as it does in WebKit now and then", async () => {
+    let calls = 0;
+    SubtleCrypto.prototype.generateKey = function (this: SubtleCrypto, ...args: unknown[]) {
+      if (++calls < 3) return Promise.reject(new DOMException("try again", "OperationError"));
+      return Reflect.apply(generateKey, this, args);
+    } as typeof generateKey;
+    const log = await openTracked(newName());
+    const [first] = await allOf(log);
+    expect(first!.entry).toMatchObject({ signer: "webcrypto" });
+    expect(calls).toBe(3);
+  });
+});
+
+describe("after a session that was not closed in order", () => {
+  test("open intents become unknown outcomes, and a recovery ends what was open", async () => {
+    const name = newName();
+    const first = await openTracked(name);
+    await first.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
+    await first.append(SPAWN);
+    await first.append(START);
+    const done = await first.append(await intent(0), { input: 1 });
+    await first.append(outcome(0, done.seq), { output: 1 });
+    const dangling = await first.append(await intent(1), { input: 2 });
+    await first.close();
+
+    const second = await openTracked(name);
+    const entries = (await allOf(second)).map(({ entry }) => entry);
+    expect(entries.slice(-2)).toMatchObject([
+      { type: "outcome", intentOf: dangling.seq, status: "unknown", run: "r1", call: 1, outputDigest: null },
+      { type: "recovery", intents: 1, runs: 1, agents: 1 },
+    ]);
+    const report = await verified(second);
+    expect(report.runs[0]!.end).toBe("interrupted");
+    expect((await refusal(second.append(END))).code).toBe("invalid-argument");
+    await second.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
+    const size = second.size;
+    await second.close();
+    const third = await openTracked(name);
+    expect(third.size).toBe(size);
+    await verified(third);
+  });
+});
+
+describe("one writer", () => {
+  test("a second one is refused until the first has closed", async () => {
+    const name = newName();
+    const first = await openTracked(name);
+    const error = await refusal(openLog({ name }));
+    expect(error.code).toBe("log-in-use");
+    await first.append(NOTE);
+    await first.close();
+    const second = await openTracked(name);
+    await second.append(NOTE);
+    expect((await refusal(first.append(NOTE))).code).toBe("closed");
+    await verified(second);
+  });
+
+  test("a failed open gives the lock back", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await log.append(NOTE);
+    await log.close();
+    await tamper(name, "entries", (entries) => entries.delete(1));
+    expect((await refusal(openLog({ name }))).code).toBe("log-corrupt");
+    expect((await refusal(openLog({ name }))).code).toBe("log-corrupt");
+  });
+
+  test("a head that was changed underneath ends the log, and nothing is written", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await log.append(NOTE);
+    await tamper(name, "meta", (meta) => {
+      const get = meta.get("head");
+      get.onsuccess = () => meta.put({ ...get.result, size: 5 }, "head");
+    });
+    const errors = await Promise.all([refusal(log.append(NOTE)), refusal(log.append(NOTE)), log.failed]);
+    for (const error of errors) expect(error.code).toBe("log-unavailable");
+    expect((await refusal(log.append(NOTE))).code).toBe("log-unavailable");
+    const db = await raw(name);
+    const count = await new Promise((resolve) => {
+      const request = db.transaction("entries").objectStore("entries").count();
+      request.onsuccess = () => resolve(request.result);
+    });
+    db.close();
+    expect(count).toBe(2);
+  });
+
+  test("so does a lock that is stolen", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await navigator.locks.request(`vak:log:${name}`, { steal: true }, async () => {
+      expect((await log.failed).code).toBe("log-unavailable");
+      expect((await refusal(log.append(NOTE))).code).toBe("log-unavailable");
+    });
+  });
+});
+
+describe("storage that is tampered with is noticed before anything is signed", () => {
+  const cases: [what: string, store: string, work: (store: IDBObjectStore) => void][] = [
+    ["an entry changed", "entries", (s) => s.put(new TextEncoder().encode("{}"), 300)],
+    ["the last entry deleted", "entries", (s) => s.delete(300)],
+    ["an entry added", "entries", (s) => s.put(new TextEncoder().encode("{}"), 301)],
+    ["a tile changed", "tiles", (s) => s.put(new Uint8Array(32), [1, 0])],
+    ["a tile deleted", "tiles", (s) => s.delete([1, 0])],
+    ["the head deleted", "meta", (s) => s.delete("head")],
+    ["the key deleted", "meta", (s) => s.delete("identity")],
+    ["the checkpoint replaced", "meta", (s) => s.put("x\n", "checkpoint")],
+  ];
+  test.each(cases)("%s", async (_, store, work) => {
+    const name = newName();
+    const log = await openTracked(name);
+    await Promise.all(Array.from({ length: 300 }, () => log.append(NOTE)));
+    await log.checkpoint();
+    await log.close();
+    await tamper(name, store, work);
+    expect((await refusal(openLog({ name }))).code).toBe("log-corrupt");
+  });
+
+  test("a tail cut off behind the last checkpoint", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await log.append(NOTE);
+    const db = await raw(name);
+    const older = await new Promise((resolve) => {
+      const request = db.transaction("meta").objectStore("meta").get("head");
+      request.onsuccess = () => resolve(request.result);
+    });
+    db.close();
+    await log.append(NOTE);
+    await log.checkpoint();
+    await log.close();
+    await tamper(name, "entries", (entries) => entries.delete(2));
+    await tamper(name, "meta", (meta) => meta.put(older, "head"));
+    const error = await refusal(openLog({ name }));
+    expect(error.code).toBe("log-corrupt");
+    expect(error.message).toContain("checkpoint");
+  });
+});
+
+describe("failing closed", () => {
+  type Fault = "no transaction" | "request throws" | "transaction aborts" | "transaction aborts late";
+
+  /** Lets the first `k` write transactions be and breaks the next one. Real IndexedDB; only that one is interfered with. */
+  function breakWrite(k: number, how: Fault): { met: boolean } {
+    const fault = { met: false };
+    let writes = 0;
+    let doomed: IDBTransaction | undefined;
+    IDBDatabase.prototype.transaction = function (this: IDBDatabase, ...args) {
+      const isDoomed = args[1] === "readwrite" && writes++ === k;
+      if (!isDoomed) return transaction.apply(this, args);
+      fault.met = true;
+      if (how === "no transaction") throw new DOMException("injected", "InvalidStateError");
+      doomed = transaction.apply(this, args);
+      return doomed;
+    };
+    let aborted = false;
+    const abort = () => {
+      if (!aborted) doomed?.abort();
+      aborted = true;
+    };
+    const broken = (request: typeof put): typeof put =>
+      function (this: IDBObjectStore, ...args) {
+        if (this.transaction === doomed && how === "request throws") {
+          throw new DOMException("injected", "QuotaExceededError");
+        }
+        const made = request.apply(this, args);
+        if (this.transaction === doomed && how === "transaction aborts") queueMicrotask(abort);
+        // The head is written last: when that has succeeded, everything has, and only the commit is missing.
+        if (this.transaction === doomed && how === "transaction aborts late" && this.name === "meta") {
+          made.addEventListener("success", abort);
+        }
+        return made;
+      };
+    IDBObjectStore.prototype.add = broken(add);
+    IDBObjectStore.prototype.put = broken(put);
+    return fault;
+  }
+
+  /** A session; returns what was acknowledged before something failed, and the failure. */
+  async function session(
+    name: string,
+  ): Promise<{ acknowledged: number[]; roots: Map<number, string>; error?: unknown }> {
+    const acknowledged: number[] = [];
+    const roots = new Map<number, string>();
+    let log: AuditLog | undefined;
+    try {
+      log = await openTracked(name);
+      const { append, checkpoint } = log;
+      const take = async (draft: Draft) => acknowledged.push((await append.call(log, draft)).seq);
+      const sign = async () => {
+        const { size, root } = await checkpoint.call(log!);
+        roots.set(size, root);
+      };
+      acknowledged.push(0);
+      await take(SPAWN);
+      await take(START);
+      await Promise.all([take(NOTE), take(NOTE), take(NOTE)]);
+      await sign();
+      await take(END);
+      await sign();
+      return { acknowledged, roots };
+    } catch (error) {
+      expect((error as VakError).code).toBe("log-unavailable");
+      expect((error as VakError).cause).toBeInstanceOf(DOMException);
+      if (log) {
+        expect((await log.failed).code).toBe("log-unavailable");
+        // The fault has passed, but the log that met it takes nothing more.
+        for (const late of [log.append(NOTE), log.checkpoint(), log.export()]) {
+          expect((await refusal(late)).code).toBe("log-unavailable");
+        }
+      }
+      return { acknowledged, roots, error };
+    } finally {
+      await log?.close();
+    }
+  }
+
+  const faults: Fault[] = ["no transaction", "request throws", "transaction aborts", "transaction aborts late"];
+  test.each(faults)("each write of a session in turn: %s", async (how) => {
+    for (let k = 0; ; k++) {
+      const name = newName();
+      const fault = breakWrite(k, how);
+      const { acknowledged, roots, error } = await session(name);
+      mend();
+      expect(error !== undefined).toBe(fault.met);
+
+      const again = await openTracked(name);
+      const records = await allOf(again);
+      expect(records[0]!.entry).toMatchObject({ type: "log-open", signer: "webcrypto" });
+      const there = records.map(({ seq }) => seq);
+      for (const seq of acknowledged) expect(there).toContain(seq);
+      const bundle = await openBundle(await again.export());
+      expect((await verify(bundle, { keys: [again.vkey] })).problems).toEqual([]);
+      const leaves = records.map(({ bytes }) => leafHash(bytes));
+      for (const [size, root] of roots) {
+        const tree = new RightEdge();
+        for (const leaf of leaves.slice(0, size)) tree.append(leaf);
+        expect(btoa(String.fromCharCode(...tree.root()))).toBe(root);
+      }
+      await again.close();
+      if (!fault.met) {
+        expect(k).toBe(8);
+        return;
+      }
+    }
+  });
+
+  test("the browser or another tab takes the database away", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await log.append(NOTE);
+    indexedDB.deleteDatabase(`vak:log:${name}`);
+    const error = await log.failed;
+    expect(error.code).toBe("log-unavailable");
+    expect((await refusal(log.append(NOTE))).code).toBe("log-unavailable");
+  });
+});

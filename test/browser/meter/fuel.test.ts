@@ -1,0 +1,3 @@
+import { fuelCases } from "../../unit/meter/fuel.cases.ts";
+
+fuelCases();

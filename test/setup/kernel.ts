@@ -1,0 +1,61 @@
+import type { Entry } from "../../src/audit/entry.ts";
+import { createKernel, defineTool, type Kernel, type KernelOptions, type Run } from "../../src/index.ts";
+
+const integers = {
+  type: "object",
+  properties: { a: { type: "integer" }, b: { type: "integer" } },
+  required: ["a", "b"],
+} as const;
+
+/** What the tools did, so that a test can say that nothing was done. */
+export const effects: string[] = [];
+
+export const add = defineTool({
+  name: "add",
+  description: "Adds two integers.",
+  inputSchema: integers,
+  execute: ({ a, b }) => {
+    effects.push(`add ${a} ${b}`);
+    return a + b;
+  },
+});
+
+export const wipe = defineTool({
+  name: "wipe",
+  description: "Wipes a path.",
+  inputSchema: { type: "object", properties: { path: { type: "string" } } },
+  execute: ({ path }) => {
+    effects.push(`wipe ${path}`);
+    return "wiped";
+  },
+});
+
+export const policy = `
+@id("small-sums")
+permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };
+`;
+
+/** A kernel with a log of its own. */
+export function testKernel(options: KernelOptions = {}): Promise<Kernel> {
+  effects.length = 0;
+  return createKernel({ policy, tools: [add, wipe], log: { name: crypto.randomUUID() }, ...options });
+}
+
+/** Waits for a run's end, and gives what it wrote as text. */
+export async function finish(run: Run) {
+  const stdout = new Response(run.stdout).text();
+  const stderr = new Response(run.stderr).text();
+  return { result: await run.result, stdout: await stdout, stderr: await stderr };
+}
+
+/** The log's entries, or those of one type. */
+export async function entriesOf(kernel: Kernel): Promise<Entry[]>;
+export async function entriesOf<T extends Entry["type"]>(
+  kernel: Kernel,
+  type: T,
+): Promise<Extract<Entry, { type: T }>[]>;
+export async function entriesOf(kernel: Kernel, type?: string): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  for await (const { entry } of kernel.log.entries()) if (!type || entry.type === type) entries.push(entry);
+  return entries;
+}

@@ -1,0 +1,64 @@
+/** What must hold of fuel in every engine: run by Node and by the browsers. */
+import { describe, expect, test } from "vitest";
+import { wat } from "./assemble.ts";
+import { OPTION_SETS, runMetered, runOracle, runPlain } from "./harness.ts";
+import { NEWER_PROGRAMS, PROGRAMS } from "./programs.ts";
+
+/** A trap whose place the meter knows: others are counted to the block. */
+const isExact = (result: string) => !/^trap (?!unreachable)/.test(result);
+
+export function fuelCases(): void {
+  for (const { name, text, args } of [...PROGRAMS, ...NEWER_PROGRAMS]) {
+    const bytes = wat(text);
+    describe.skipIf(!WebAssembly.validate(bytes))(`${name} (skipped if this engine does not have it)`, () => {
+      test("does the same metered, and uses what the oracle counts", () => {
+        for (const values of args) {
+          const plain = runPlain(bytes, values);
+          const oracle = runOracle(bytes, values);
+          expect(oracle).toMatchObject({ result: plain.result, log: plain.log, memory: plain.memory });
+          let counted: number | undefined;
+          for (const [options, ...slices] of OPTION_SETS) {
+            for (const slice of slices) {
+              const { result, log, fuel, memory } = runMetered(
+                bytes,
+                values,
+                options,
+                slice === undefined ? {} : { slice },
+              );
+              expect({ result, log, memory }, JSON.stringify({ values, options, slice })).toEqual({
+                result: plain.result,
+                log: plain.log,
+                memory: plain.memory,
+              });
+              // Where the count is not exact it is at least always the same.
+              counted ??= fuel;
+              const expected = isExact(plain.result) ? oracle.fuel : counted;
+              expect(fuel, JSON.stringify({ values, options, slice })).toBe(expected);
+            }
+          }
+        }
+      });
+
+      test("every budget ends where the oracle ends", () => {
+        for (const values of args) {
+          const total = runOracle(bytes, values).fuel;
+          const step = Math.max(1, Math.floor(total / 60));
+          for (let budget = 0; budget <= total + 1; budget += budget > 30 && budget < total - 30 ? step : 1) {
+            const oracle = runOracle(bytes, values, budget);
+            for (const [options, ...slices] of [OPTION_SETS[0]!, OPTION_SETS[1]!, OPTION_SETS[4]!]) {
+              const { result, log, fuel } = runMetered(bytes, values, options, {
+                fuel: budget,
+                ...(slices[1] && { slice: slices[1] }),
+              });
+              const where = JSON.stringify({ values, options, budget });
+              if (!isExact(runPlain(bytes, values).result) && budget >= total - 30) continue;
+              expect(result, where).toBe(oracle.result);
+              expect(log, where).toEqual(oracle.log);
+              expect(fuel, where).toBe(oracle.fuel);
+            }
+          }
+        }
+      });
+    });
+  }
+}

@@ -1,0 +1,3 @@
+import { fuelCases } from "./fuel.cases.ts";
+
+fuelCases();
