@@ -59,7 +59,7 @@ function describeReport(
   const parts: HTMLElement[] = [verdict];
   if (flipped) parts.push(describeFlip(flipped));
   if (!ok) {
-    const list = el("ul", "findings", ...problems.map(({ where, message }) => finding("bad", message, where)));
+    const list = el("ul", "findings", ...problems.map(({ where, message }) => finding("bad", capital(message), where)));
     parts.push(el("section", "", el("h3", "", "What is wrong"), list));
   } else {
     const checked = el(
@@ -74,7 +74,7 @@ function describeReport(
   }
   if (notChecked.length) {
     const list = el("ul", "findings", ...notChecked.map((text) => finding("info", capital(text))));
-    parts.push(el("section", "", el("h3", "", "What was not"), list));
+    parts.push(el("section", "", el("h3", "", "What was not checked"), list));
   }
   if (ok) {
     const runs = el("ul", "runs", ...report.runs.slice(-8).reverse().map(describeRun));

@@ -118,7 +118,7 @@ async function takeLock(name: string): Promise<Lock> {
 }
 
 function unavailable(cause: unknown): VakError {
-  const { name, message } = cause as Error;
+  const { name, message } = cause instanceof Error ? cause : new Error(String(cause));
   // Chromium's QuotaExceededError has no message.
   const why = name === "QuotaExceededError" ? "the site's storage or the disk is full; free some" : message || name;
   return new VakError("log-unavailable", `The log cannot be written, so no effect may happen: ${why}.`, { cause });
@@ -129,13 +129,8 @@ function closed(): VakError {
 }
 
 function corrupt(what: string, cause?: unknown): VakError {
-  return new VakError(
-    "log-corrupt",
-    `The stored log contradicts itself: ${what}. Export it if you can, and use another name.`,
-    {
-      cause,
-    },
-  );
+  const message = `The stored log contradicts itself: ${what}. Keep it to be looked into, and use a log of another name.`;
+  return new VakError("log-corrupt", message, { cause });
 }
 
 /** Reads where the log stands, and checks it against the entries, the tiles and the last checkpoint. */
