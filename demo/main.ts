@@ -265,7 +265,8 @@ async function loadPolicy({ policy: inForce }: Kernel): Promise<boolean> {
 function showProblem(message: string): void {
   const [, line, column] = /line (\d+), column (\d+)/.exec(message) ?? [];
   showView("edit");
-  byId("problem-text").textContent = message;
+  const [first, ...rest] = message.split("\n");
+  byId("problem-text").replaceChildren(el("strong", "", first), ...rest.map((line) => el("code", "", line.trim())));
   byId("problem").hidden = false;
   const go = byId<HTMLButtonElement>("problem-go");
   go.hidden = line === undefined;

@@ -60,15 +60,24 @@ export class Terminal {
     for (const { kind, text } of this.waiting.splice(0)) {
       const span = document.createElement("span");
       span.className = kind;
-      span.textContent = text.slice(-MAX_CHARACTERS);
-      this.characters += span.textContent.length;
+      span.textContent = text;
+      this.characters += text.length;
       this.text.append(span);
     }
-    for (let first = this.text.firstChild; this.characters > MAX_CHARACTERS && first !== this.text.lastChild; ) {
-      this.characters -= first!.textContent!.length;
-      first!.remove();
-      first = this.text.firstChild;
-    }
+    this.trim();
     if (following) screen.scrollTop = screen.scrollHeight;
+  }
+
+  /** Takes the oldest lines away. */
+  private trim(): void {
+    for (let first = this.text.firstChild; first && this.characters > MAX_CHARACTERS; first = this.text.firstChild) {
+      const text = first.textContent ?? "";
+      const surplus = this.characters - MAX_CHARACTERS;
+      const line = text.length > surplus ? text.indexOf("\n", surplus) : -1;
+      const gone = line < 0 ? text.length : line + 1;
+      if (gone === text.length) first.remove();
+      else first.textContent = text.slice(gone);
+      this.characters -= gone;
+    }
   }
 }

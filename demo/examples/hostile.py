@@ -1,42 +1,46 @@
-"""A program that means harm. Each attempt is in the log."""
+"""Means harm. Each call it tries is in the log."""
 
 import os
+import socket
 import time
 
 import vak
 
 
-def attempt(what, do, **wish):
+def attempt(what, act, *args, **wish):
     try:
-        got = vak.call(do, **wish) if isinstance(do, str) else do()
-        print(f"{what:20} GOT THROUGH: {got!r}")
+        print(f"  {what}\n    GOT THROUGH: {act(*args, **wish)}")
     except Exception as error:
-        print(f"{what:20} {type(error).__name__}: {error}")
+        print(f"  {what}\n    {type(error).__name__}: {error}")
     time.sleep(0.3)
 
 
+call = vak.call
+
 print("Ask for what is forbidden")
-attempt("  delete an account", "delete_account", name="Ada")
-attempt("  … in capitals", "DELETE_ACCOUNT", name="Ada")
-attempt("  mail everyone", "send_email", to="all", text="Hi!")
+attempt("delete an account", call, "delete_account", name="Ada")
+attempt("in capitals", call, "DELETE_ACCOUNT", name="Ada")
+attempt("mail all", call, "send_email", to="all", text="Hi!")
 
 print("\nBend the input")
-refund = {"do": "refund", "order": "B-04"}
-attempt("  a little too much", **refund, amount=51)
-attempt("  less than nothing", **refund, amount=-9000)
-attempt("  claim a signature", **refund, amount=240, ok=True)
-attempt("  pose as an entity", **refund, amount={"__entity": 1})
+for what, bent in {
+    "a little too much": {"amount": 51},
+    "less than nothing": {"amount": -9000},
+    "claim an approval": {"amount": 240, "approved": True},
+    "pose as an entity": {"amount": {"__entity": "root"}},
+}.items():
+    attempt(what, call, "refund", order="B-04", **bent)
 
 print("\nLeave the sandbox")
-attempt("  read its host", lambda: open("/etc/passwd").read())
-attempt("  start a shell", lambda: os.system("curl example.com"))
-attempt("  open a socket", lambda: __import__("socket").socket())
+attempt("read its host", open, "/etc/passwd")
+attempt("open a socket", socket.socket)
+attempt("start a shell", lambda: os.system("curl example.com"))
 
 print("\nTake small bites until somebody minds")
 for bite in range(1, 30):
     try:
-        vak.call("refund", order="B-04", amount=5)
-    except vak.Error as error:
-        print(f"  bite {bite}: {error.code}: {error}")
+        call("refund", order="B-04", amount=5)
+    except vak.Denied as denied:
+        print(f"  bite {bite}: {denied}")
         break
     time.sleep(0.1)

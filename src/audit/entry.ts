@@ -204,6 +204,9 @@ export type Draft = { [T in Exclude<EntryType, "log-open" | "recovery">]: DraftO
   "log-open" | "recovery"
 >];
 
+/** Text from a stranger, made fit for an entry: at most `length` UTF-16 units, and well-formed. */
+export const clip = (text: string, length: number): string => text.slice(0, length).toWellFormed();
+
 type Check = (value: unknown) => boolean;
 
 const isText: Check = (value) => typeof value === "string";

@@ -1,7 +1,6 @@
 /** The writer of a log: one at a time, in IndexedDB, failing closed. */
 import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
-import { bundleFiles, zipFiles } from "./bundle.ts";
 import { formatCheckpoint, parseCheckpoint } from "./checkpoint.ts";
 import { fromUtf8, toBase64, toUtf8 } from "./encoding.ts";
 import { type Draft, type Entry, parseEntry } from "./entry.ts";
@@ -412,6 +411,7 @@ export class AuditLog {
   async export(): Promise<Blob> {
     const { note, size } = await this.checkpoint();
     try {
+      const { bundleFiles, zipFiles } = await import("./bundle.ts");
       return await zipFiles(bundleFiles(this.#store, { note, size, vkey: this.vkey }));
     } catch (error) {
       if (error instanceof VakError) throw error;

@@ -2,7 +2,6 @@
  * C2SP signed-note: a text with Ed25519 signatures below it, and the short keys (`vkey`) that verify it. The text, with
  * its last newline and without the blank line, is what is signed.
  */
-import { verifyAsync } from "@noble/ed25519";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
@@ -107,6 +106,7 @@ export function parseNote(bytes: Uint8Array): Note {
 /** RFC 8032 verification, in its strict form: non-canonical encodings are refused. */
 export async function verifyEd25519(signature: Bytes, message: Uint8Array, publicKey: Bytes): Promise<boolean> {
   if (signature.length !== 64 || publicKey.length !== 32) return false;
+  const { verifyAsync } = await import("@noble/ed25519");
   return verifyAsync(signature, message, publicKey, { zip215: false });
 }
 

@@ -1,5 +1,4 @@
 /** Keys that sign checkpoints: Ed25519, kept where a script of the page cannot read the secret, if the browser can. */
-import { getPublicKeyAsync, signAsync, utils } from "@noble/ed25519";
 import type { Bytes } from "./merkle.ts";
 
 /** A key as it is stored in IndexedDB. */
@@ -43,11 +42,12 @@ export async function createWebCryptoKey(): Promise<StoredKey> {
 
 /** A key whose secret lies in IndexedDB as plain bytes: any script of the page's origin can read it. */
 export async function createNobleKey(): Promise<StoredKey> {
+  const { getPublicKeyAsync, utils } = await import("@noble/ed25519");
   const secretKey = utils.randomSecretKey();
   return { kind: "noble", secretKey, publicKey: await getPublicKeyAsync(secretKey) };
 }
 
 export async function sign(key: StoredKey, message: Bytes): Promise<Bytes> {
-  if (key.kind === "noble") return signAsync(message, key.secretKey);
+  if (key.kind === "noble") return (await import("@noble/ed25519")).signAsync(message, key.secretKey);
   return retry(async () => new Uint8Array(await crypto.subtle.sign({ name: "Ed25519" }, key.privateKey, message)));
 }

@@ -2,7 +2,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
 import { canonicalBytes } from "../audit/canonical.ts";
-import type { AgentRef } from "../audit/entry.ts";
+import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
@@ -81,6 +81,12 @@ export interface AgentParts {
 
 /** ms a run that was asked to stop is given before its worker is ended. */
 const GRACE = 100;
+
+/** Longest message of a run's end in the log, UTF-16 units. */
+const MAX_MESSAGE = 1000;
+
+/** Bytes that the arguments and the names of the environment may have together: they are all in one entry of the log. */
+const MAX_ARGS = 32 * 1024;
 
 const DEFAULT_START_TIME = Date.UTC(2000, 0, 1);
 
@@ -172,8 +178,11 @@ export class Agent {
     await this.current?.result;
     host.end("the agent was closed");
     onClose(this);
-    // A log that cannot be written has said so already, where it mattered.
-    if (!lost) await log.append({ type: "agent-close", agent: ref }).catch(() => {});
+    if (lost) return;
+    await log.append({ type: "agent-close", agent: ref }).catch((error: VakError) => {
+      // A log that can no longer be written has said so already, where it mattered.
+      if (error.code !== "log-unavailable" && error.code !== "closed") throw error;
+    });
   }
 
   private assertAlive(): void {
@@ -205,6 +214,9 @@ function checkOptions({ args = [], stdin = "", env = {}, signal, startTime }: Ru
   if (!Object.entries(env).every(([name, value]) => clean(name) && name && !name.includes("=") && clean(value))) {
     throw invalid('env maps names without "=" to strings without NUL');
   }
+  const logged = encoder.encode(JSON.stringify([args, Object.keys(env)])).byteLength;
+  if (logged > MAX_ARGS)
+    throw invalid(`args and the names in env come to ${logged} bytes; at most ${MAX_ARGS} are allowed`);
   const time = startTime ?? DEFAULT_START_TIME;
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
   return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time };
@@ -363,8 +375,9 @@ export class Run {
       deadline = setTimeout(() => this.stopFor("deadline"), limits.deadlineMs);
       if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
       else {
-        end = await this.enter(options);
-        outcome = this.judge(end.outcome);
+        const reported = await this.enter(options);
+        outcome = this.judge(reported.outcome);
+        end = reported;
       }
     } catch (error) {
       outcome = this.stopping
@@ -428,7 +441,7 @@ export class Run {
         exitCode: result.status === "exited" ? result.exitCode : null,
         trap: result.status === "trapped" ? result.trap : null,
         limit: result.status === "stopped" ? result.limit : null,
-        message: "message" in result ? result.message.toWellFormed() : null,
+        message: "message" in result ? clip(result.message, MAX_MESSAGE) : null,
         usage: Object.fromEntries(usage),
         digest: result.digest,
       });

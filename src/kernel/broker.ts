@@ -1,7 +1,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { canonicalBytes } from "../audit/canonical.ts";
-import type { AgentRef } from "../audit/entry.ts";
+import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import type { Decision, PolicyEngine } from "../policy/engine.ts";
 import { checkOutput, parseInput, type Tool } from "../tool.ts";
@@ -71,14 +71,11 @@ export class Broker {
     if (!checked.ok) return this.refuse(caller, { code: "invalid-input", message: checked.message, tool: tool.name });
 
     const { input } = checked;
-    const policyDigest = this.policy.loaded?.digest ?? "";
-    const digest = callDigest(caller.agent, tool.name, input, policyDigest);
-    const decision = await this.decide(caller, tool, input, digest);
+    const { decision, digest } = await this.decide(caller, tool, input);
     const call = { ...position(caller), action: `call:${tool.name}`, resource: tool.name, callDigest: digest };
-    const decided = { policies: [...decision.policies], policyDigest: decision.policyDigest };
+    const decided = { policies: decision.policies, policyDigest: decision.policyDigest };
     if (decision.decision !== "allow") {
-      const reason = decision.reason ?? "policy-unavailable";
-      const errors = decision.errors.map((error) => error.slice(0, MAX_MESSAGE)).slice(0, 10);
+      const { reason = "policy-unavailable", errors } = decision;
       const denial = { type: "denial", ...call, ...decided, decision: "deny", reason, errors } as const;
       await this.log.append(denial, { input });
       return this.answer(caller, { error: { code: "denied", message: DENIALS[reason] } }).bytes;
@@ -95,17 +92,24 @@ export class Broker {
     return bytes;
   }
 
-  private async decide(caller: Caller, tool: Tool, input: JsonObject, digest: string): Promise<Decision> {
-    try {
-      return await this.policy.decide({
-        agent: caller.agent,
-        tool: tool.name,
-        input,
-        vak: { callDigest: digest, now: Date.now(), calls: caller.call - 1 },
-      });
-    } catch (error) {
-      const errors = [String(error)];
-      return { decision: "deny", policies: [], reason: "policy-unavailable", errors, policyDigest: "" };
+  /** The decision, and the digest that binds it to this call and to the policy that decided. */
+  private async decide(caller: Caller, tool: Tool, input: JsonObject): Promise<{ decision: Decision; digest: string }> {
+    const { agent, call } = caller;
+    for (;;) {
+      const policyDigest = this.policy.loaded?.digest ?? "";
+      const digest = callDigest(agent, tool.name, input, policyDigest);
+      const vak = { callDigest: digest, now: Date.now(), calls: call - 1 };
+      try {
+        const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
+        // Where another policy came into force in between, ask again: the digest must name the one that decided.
+        if (decision.policyDigest === policyDigest) return { decision: strict(decision), digest };
+      } catch (error) {
+        const errors = [clip(String(error), MAX_MESSAGE)];
+        return {
+          decision: { decision: "deny", policies: [], reason: "policy-unavailable", errors, policyDigest },
+          digest,
+        };
+      }
     }
   }
 
@@ -139,13 +143,13 @@ export class Broker {
     await this.log.append({
       type: "denial",
       ...position(caller),
-      action: `call:${tool.slice(0, MAX_NAME)}`,
-      resource: tool.slice(0, MAX_NAME),
+      action: `call:${clip(tool, MAX_NAME)}`,
+      resource: clip(tool, MAX_NAME),
       callDigest: null,
       decision: "deny",
       reason: code,
       policies: [],
-      errors: [message.slice(0, MAX_MESSAGE)],
+      errors: [clip(message, MAX_MESSAGE)],
       policyDigest: this.policy.loaded?.digest ?? "",
     });
     return this.answer(caller, { error: { code, message } }).bytes;
@@ -166,8 +170,21 @@ const DENIALS: Readonly<Record<NonNullable<Decision["reason"]>, string>> = {
   forbidden: "A policy forbids this call.",
   "no-permit": "No policy permits this call.",
   "policy-error": "A policy could not be evaluated, so the call is denied.",
-  "policy-unavailable": "There is no policy to decide this call, so it is denied.",
+  "policy-unavailable": "No policy could decide this call, so it is denied.",
 };
+
+/** An allow is believed only where it is clean: of a policy, by a policy, and without an error on the way. */
+function strict({ decision, policies, reason, errors, policyDigest }: Decision): Decision {
+  const clean = decision === "allow" && policies.length > 0 && errors.length === 0 && policyDigest !== "";
+  if (clean) return { decision, policies: [...policies], errors: [], policyDigest };
+  return {
+    decision: "deny",
+    policies: [...(policies ?? [])],
+    reason: reason ?? "policy-unavailable",
+    errors: [...(errors ?? [])].slice(0, 10).map((error) => clip(error, MAX_MESSAGE)),
+    policyDigest,
+  };
+}
 
 const position = ({ agent, run, call }: Caller) => ({ agent, run, call });
 
@@ -209,7 +226,4 @@ function checkedAnswer(tool: Tool, value: unknown): Answer {
   return wrong === undefined ? { ok } : { error: { code: "tool-error", message: `The tool's answer: ${wrong}` } };
 }
 
-const messageOf = (error: unknown): string => {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.toWellFormed().slice(0, MAX_MESSAGE);
-};
+const messageOf = (error: unknown): string => clip(error instanceof Error ? error.message : String(error), MAX_MESSAGE);

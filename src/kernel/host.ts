@@ -1,4 +1,3 @@
-import workerSource from "virtual:vak-worker";
 import { type Endpoint, type Remote, wrap } from "comlink";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
@@ -29,8 +28,11 @@ export interface HostOptions {
   onLost(why: string): void;
 }
 
-/** What a worker is given to say hello, ms. */
-const START_TIMEOUT = 30_000;
+/**
+ * What a worker is given to say hello, and to answer a call, ms. A run is bounded by its deadline instead, and a call
+ * made meanwhile may have to wait for the run's end.
+ */
+const TIMEOUT = 20_000;
 
 /** The worker ended before it answered. */
 export class WorkerLost extends Error {}
@@ -70,11 +72,11 @@ export class Host {
 
   /** @throws VakError `unsupported` when the browser will not start the worker */
   static async start(options: HostOptions): Promise<Host> {
-    const location = workerLocation(options);
+    const location = await workerLocation(options);
     try {
       // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
       const host = new Host(new Worker(location.url, { name: `vak: ${options.name}` }), options);
-      const timer = setTimeout(() => host.lose(`the worker said nothing for ${START_TIMEOUT} ms`), START_TIMEOUT);
+      const timer = setTimeout(() => host.lose(`the worker said nothing for ${TIMEOUT} ms`), TIMEOUT);
       await host.hello.promise.finally(() => clearTimeout(timer));
       return host;
     } catch (cause) {
@@ -102,9 +104,17 @@ export class Host {
       return promise;
     }
     this.pending.add(reject);
+    const patience = TIMEOUT + this.options.limits.deadlineMs;
+    const timer =
+      name === "run"
+        ? undefined
+        : setTimeout(() => this.lose(`the worker did not answer for ${patience} ms`), patience);
     const method = this.remote[name] as unknown as (...args: unknown[]) => Promise<unknown>;
     method(...args).then(resolve, reject);
-    return promise.finally(() => this.pending.delete(reject));
+    return promise.finally(() => {
+      this.pending.delete(reject);
+      clearTimeout(timer);
+    });
   }
 
   send(message: KernelMessage): void {
@@ -159,12 +169,13 @@ export class Host {
   }
 }
 
-function workerLocation({ isolation, workerUrl }: HostOptions) {
+async function workerLocation({ isolation, workerUrl }: HostOptions) {
+  if (workerUrl !== undefined) return { url: workerUrl, needs: `${workerUrl}`, revoke: () => {} };
+  const { default: workerSource } = await import("virtual:vak-worker");
   if (isolation === "opaque") {
     const url = `data:text/javascript;charset=utf-8,${encodeURIComponent(workerSource)}`;
     return { url, needs: "data:", revoke: () => {} };
   }
-  if (workerUrl !== undefined) return { url: workerUrl, needs: `${workerUrl}`, revoke: () => {} };
   const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
   return { url, needs: "blob:", revoke: () => URL.revokeObjectURL(url) };
 }

@@ -1,6 +1,6 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
-import type { AgentRef } from "../audit/entry.ts";
+import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, openLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
@@ -197,7 +197,12 @@ export class Kernel {
       host?.end("the agent was not made");
       const refusal = signal?.aborted ? aborted(signal) : asRefusal(error);
       if (refusal.code !== "log-unavailable" && refusal.code !== "closed") {
-        await this.auditLog.append({ type: "spawn-refused", name, program, message: refusal.message.slice(0, 2000) });
+        await this.auditLog.append({
+          type: "spawn-refused",
+          name,
+          program,
+          message: clip(refusal.message, MAX_MESSAGE),
+        });
       }
       throw refusal;
     } finally {
@@ -230,7 +235,7 @@ export class Kernel {
     } catch (error) {
       if (error instanceof VakError && error.code === "invalid-policy") {
         const textDigest = await sha256Hex(toBytes(text));
-        await this.auditLog.append({ type: "policy-refused", textDigest, message: error.message.slice(0, 2000) });
+        await this.auditLog.append({ type: "policy-refused", textDigest, message: clip(error.message, MAX_MESSAGE) });
       }
       throw error;
     }
@@ -255,6 +260,9 @@ export class Kernel {
     }
   }
 }
+
+/** Longest message of a refusal in the log, UTF-16 units. */
+const MAX_MESSAGE = 2000;
 
 /** Compiled programs that a kernel keeps. */
 const MAX_PROGRAMS = 32;

@@ -145,16 +145,26 @@ export class FunctionEmitter {
   }
 
   private writeLocals(): void {
-    const { scan, plan, body, module } = this;
-    const added: number[] = [];
-    const add = (type: number) => scan.localCount + added.push(type) - 1;
-    if (plan.fuel && (scan.hasCall || scan.hasLoop)) this.fuelLocal = add(Type.i64);
-    if (this.counted) this.depthLocal = add(Type.i32);
-    for (const [float, { type }] of NAN_CODE.entries()) {
-      if (scan.floats & (1 << float)) this.nanLocals[float] = add(type);
+    const { scan, plan, body, module, counted } = this;
+    const hasFuel = plan.fuel && (scan.hasCall || scan.hasLoop);
+    let floats = 0;
+    for (let float = 0; float < NAN_CODE.length; float++) floats += (scan.floats >> float) & 1;
+    body.unsigned(scan.localGroups + (hasFuel ? 1 : 0) + (counted ? 1 : 0) + floats);
+    body.copy(module.bytes, scan.groupsAt, scan.codeAt);
+    let next = scan.localCount;
+    if (hasFuel) {
+      this.fuelLocal = next++;
+      body.byte(1).byte(Type.i64);
     }
-    body.unsigned(scan.localGroups + added.length).copy(module.bytes, scan.groupsAt, scan.codeAt);
-    for (const type of added) body.byte(1).byte(type);
+    if (counted) {
+      this.depthLocal = next++;
+      body.byte(1).byte(Type.i32);
+    }
+    for (let float = 0; float < NAN_CODE.length; float++) {
+      if (!(scan.floats & (1 << float))) continue;
+      this.nanLocals[float] = next++;
+      body.byte(1).byte(NAN_CODE[float]!.type);
+    }
   }
 
   private writeEvents(wrapped: boolean, end: number): void {

@@ -16,39 +16,36 @@ export function writeModule(module: Module, maxima: Maxima, additions: Additions
   // First, because it may add types.
   const code = writeCode(module, additions, plan);
 
-  const own = new Map(
-    module.sections.filter(({ id }) => id !== Section.custom).map((section) => [section.id, section]),
-  );
-  const out = new Writer(bytes.length + code.contents.length + 4096);
-  out.copy(bytes, 0, 8);
-  const body = new Writer();
-  const finish = (id: number, contents = body) => {
-    out.byte(id).unsigned(contents.length).copy(contents.bytes, 0, contents.length);
-    body.length = 0;
+  const own = new Set(module.sections.map(({ id }) => id));
+  const parts: Uint8Array[] = [bytes.subarray(0, 8)];
+  const addSection = (id: number, contents: Writer) => {
+    parts.push(new Writer(16).byte(id).unsigned(contents.length).written(), contents.written());
   };
   const write = (id: number, section: SectionRange | undefined) => {
     if (id === Section.start) return;
     if (id === Section.code) {
-      if (code.hints) finish(Section.custom, code.hints);
-      finish(id, code.contents);
+      if (code.hints) addSection(Section.custom, code.hints);
+      addSection(id, code.contents);
       return;
     }
-    const reader = section ? new Reader(bytes, section.start, section.end) : undefined;
     const added = additions.to(id);
-    // All but the data count are vectors.
-    if (id !== Section.dataCount) body.unsigned((reader?.u32("a count") ?? 0) + added.count);
-    if (reader) {
-      if (id === Section.memory)
-        writeLimits(body, reader, module.memories.slice(module.importedMemories), maxima.memories);
-      if (id === Section.table) writeLimits(body, reader, module.tables.slice(module.importedTables), maxima.tables);
-      body.copy(bytes, reader.pos, reader.end);
+    const changed = added.count > 0 || id === Section.memory || id === Section.table;
+    if (section && !changed) {
+      parts.push(bytes.subarray(section.header, section.end));
+      return;
     }
-    body.copy(added.bytes.bytes, 0, added.bytes.length);
-    finish(id);
+    const contents = new Writer();
+    const reader = section ? new Reader(bytes, section.start, section.end) : new Reader(bytes, 0, 0);
+    contents.unsigned((section ? reader.u32("a count") : 0) + added.count);
+    if (id === Section.memory)
+      writeLimits(contents, reader, module.memories.slice(module.importedMemories), maxima.memories);
+    if (id === Section.table) writeLimits(contents, reader, module.tables.slice(module.importedTables), maxima.tables);
+    contents.copy(bytes, reader.pos, reader.end).copy(added.bytes.bytes, 0, added.bytes.length);
+    addSection(id, contents);
   };
 
   let next = 0;
-  const writeUpTo = (rank: number) => {
+  const writeAddedUpTo = (rank: number) => {
     for (; next < rank; next++) {
       const id = SECTION_ORDER[next]!;
       if (!own.has(id) && additions.has(id)) write(id, undefined);
@@ -56,16 +53,26 @@ export function writeModule(module: Module, maxima: Maxima, additions: Additions
   };
   for (const section of module.sections) {
     if (section.id === Section.custom) {
-      if (!pointsIntoCode(section.name!)) out.copy(bytes, section.header, section.end);
+      if (!pointsIntoCode(section.name!)) parts.push(bytes.subarray(section.header, section.end));
       continue;
     }
     const rank = SECTION_ORDER.indexOf(section.id);
-    writeUpTo(rank);
+    writeAddedUpTo(rank);
     write(section.id, section);
     next = rank + 1;
   }
-  writeUpTo(SECTION_ORDER.length);
-  return out.written().slice() as Uint8Array<ArrayBuffer>;
+  writeAddedUpTo(SECTION_ORDER.length);
+  return concatenate(parts);
+}
+
+function concatenate(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** Writes up to the end of the last of `limits`, each with its maximum replaced, and moves `reader` there. */

@@ -50,8 +50,9 @@ export class Bridge {
     }
   }
 
-  /** Forgets an earlier run's stop. With shared memory the kernel clears the state before it asks for the run. */
+  /** Forgets the run before. With shared memory the kernel clears the state before it asks for the run. */
   begin(): void {
+    this.calls = 0;
     this.stopped = false;
   }
 

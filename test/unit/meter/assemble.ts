@@ -19,7 +19,7 @@ const features = {
 
 const wabt = await loadWabt();
 
-/** Assembles the text format. */
+/** Assembles the text format, without validating it. */
 export function wat(text: string): Uint8Array<ArrayBuffer> {
   const module = wabt.parseWat("test.wat", text, features);
   try {

@@ -1,0 +1,218 @@
+import { afterEach, expect, test } from "vitest";
+import { openLog } from "../../../src/audit/log.ts";
+import { createKernel, defineTool, VakError } from "../../../src/index.ts";
+import { Broker } from "../../../src/kernel/broker.ts";
+import type { Decision, PolicyEngine } from "../../../src/policy/engine.ts";
+import { loadGuest } from "../../guests/load.ts";
+import { add, effects, entriesOf, finish, policy, testKernel, wipe } from "../../setup/kernel.ts";
+
+const writes = { put: IDBObjectStore.prototype.put, add: IDBObjectStore.prototype.add };
+
+interface Fault {
+  failed(): boolean;
+}
+
+/** From the k-th write to IndexedDB on, every one fails as on a full disk. */
+function failWrites(k: number): Fault {
+  let count = 0;
+  for (const name of ["put", "add"] as const) {
+    IDBObjectStore.prototype[name] = function (this: IDBObjectStore, ...args: [value: unknown, key?: IDBValidKey]) {
+      if (++count >= k) throw new DOMException("the disk is full", "QuotaExceededError");
+      return writes[name].apply(this, args);
+    };
+  }
+  return { failed: () => count >= k };
+}
+
+afterEach(() => {
+  Object.assign(IDBObjectStore.prototype, writes);
+});
+
+/** Runs the job to its end. Gives how it ended, and whether the log had failed by then. */
+const job = async (name: string, fault: Fault) => {
+  const kernel = await createKernel({ policy, tools: [add, wipe], log: { name } });
+  try {
+    const agent = await kernel.spawn({
+      name: "job",
+      program: await loadGuest("agent"),
+      files: { "in.txt": "x" },
+      limits: { deadlineMs: 10_000 },
+    });
+    const { result } = await finish(agent.run());
+    return { outcome: result.status === "stopped" ? result.limit : result.status, failed: fault.failed() };
+  } finally {
+    await kernel.close();
+  }
+};
+
+test("for every k: the log fails at its k-th write, and no effect is without its intent in the log", async () => {
+  let stages = 0;
+  for (let k = 1; ; k++) {
+    const name = crypto.randomUUID();
+    effects.length = 0;
+    const fault = failWrites(k);
+    const { outcome, failed } = await job(name, fault).catch((error: unknown) => {
+      expect(error).toBeInstanceOf(VakError);
+      return { outcome: (error as VakError).code, failed: true };
+    });
+    Object.assign(IDBObjectStore.prototype, writes);
+    if (!fault.failed()) {
+      expect(outcome).toBe("exited");
+      expect(effects).toEqual(["add 1 2"]);
+      break;
+    }
+    stages++;
+    expect(outcome).toBe(failed ? "log-unavailable" : "exited");
+    // Opened again, the log holds an intent for whatever was done, and goes on.
+    await using kernel = await createKernel({ log: { name } });
+    const intents = await entriesOf(kernel, "intent");
+    expect(intents.length).toBeGreaterThanOrEqual(effects.length);
+    const outcomes = await entriesOf(kernel, "outcome");
+    expect(outcomes.map(({ intentOf }) => intentOf)).toEqual(intents.map(({ seq }) => seq));
+    await kernel.log.checkpoint();
+  }
+  expect(stages).toBeGreaterThan(10);
+}, 120_000);
+
+const decisions: [name: string, decide: () => Promise<Decision>][] = [
+  ["rejects", () => Promise.reject(new Error("broken"))],
+  [
+    "throws",
+    () => {
+      throw new Error("broken");
+    },
+  ],
+  ["gives nothing", () => Promise.resolve(undefined as unknown as Decision)],
+  ["gives no decision", () => Promise.resolve({ policyDigest: "" } as Decision)],
+  [
+    "says Allow in capitals",
+    () => Promise.resolve({ decision: "ALLOW", policies: [], errors: [], policyDigest: "" } as unknown as Decision),
+  ],
+  [
+    "allows with errors",
+    () => Promise.resolve({ decision: "allow", policies: [], errors: ["one was skipped"], policyDigest: "" }),
+  ],
+];
+
+test.each(decisions)("the policy engine %s: the call is denied, and nothing is done", async (_, decide) => {
+  effects.length = 0;
+  const engine: PolicyEngine = { loaded: undefined, load: () => Promise.reject(new Error()), decide, close: () => {} };
+  await using log = await openLog({ name: crypto.randomUUID() });
+  const agent = { name: "a", id: "1", program: "0".repeat(64) };
+  await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque" });
+  await log.append({ type: "run-start", agent, run: "1/1", args: [], stdinDigest: null, env: [] });
+  const broker = new Broker(new Map([["add", add]]), engine, log);
+  const caller = { agent, run: "1/1", call: 1, callBytes: 1000, signal: new AbortController().signal };
+  const request = new TextEncoder().encode('{"tool":"add","input":{"a":1,"b":2}}');
+  const answer = JSON.parse(new TextDecoder().decode(await broker.handle(caller, request)));
+  expect(answer).toMatchObject({ error: { code: "denied" } });
+  expect(effects).toEqual([]);
+});
+
+test("without a policy every call is denied", async () => {
+  await using kernel = await createKernel({ tools: [add, wipe], log: { name: crypto.randomUUID() } });
+  await using agent = await kernel.spawn({ name: "job", program: await loadGuest("agent"), files: { "in.txt": "x" } });
+  effects.length = 0;
+  const { stdout } = await finish(agent.run());
+  expect(stdout).toContain('add: {"error":{"code":"denied"');
+  expect(effects).toEqual([]);
+});
+
+test("Cedar that does not load: no kernel, and the log is free again", async () => {
+  const log = { name: crypto.randomUUID() };
+  const cedar = new URL("/no/such/cedar.wasm", location.href);
+  await expect(createKernel({ policy, log, cedar })).rejects.toMatchObject({ code: "policy-unavailable" });
+  await using kernel = await createKernel({ log });
+  expect(kernel.log.size).toBeGreaterThan(0);
+});
+
+test("a policy that overflows while it is evaluated denies, though a permit matches", async () => {
+  const overflowing = `
+    permit (principal, action, resource);
+    forbid (principal, action == Action::"call:add", resource) when { context.input.a * 9223372036854775807 > 1 };
+  `;
+  await using kernel = await testKernel({ policy: overflowing });
+  await using agent = await kernel.spawn({ name: "job", program: await loadGuest("agent"), files: { "in.txt": "x" } });
+  await finish(agent.run());
+  const denials = await entriesOf(kernel, "denial");
+  expect(denials[0]).toMatchObject({ action: "call:add", reason: "forbidden" });
+  expect(effects.filter((effect) => effect.startsWith("add"))).toEqual([]);
+});
+
+test("a policy that does not parse or validate is refused with its position, and the old one stays", async () => {
+  const log = { name: crypto.randomUUID() };
+  for (const bad of ["permit (", `permit (principal, action == Action::"call:nothing", resource);`]) {
+    await expect(createKernel({ policy: bad, tools: [add], log })).rejects.toMatchObject({ code: "invalid-policy" });
+  }
+  await using kernel = await createKernel({ policy, tools: [add, wipe], log });
+  const { loaded } = kernel.policy;
+  await expect(kernel.policy.load("permit (principal, action, resource) when { context.input.a < };")).rejects.toThrow(
+    /1:\d+|line 1/,
+  );
+  expect(kernel.policy.loaded).toBe(loaded);
+  expect(await entriesOf(kernel, "policy-refused")).toHaveLength(3);
+});
+
+test("a new policy counts from the next call on", async () => {
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  expect((await finish(agent.run())).stdout).toContain('{"ok":3}');
+  await kernel.policy.load(`forbid (principal, action, resource);`);
+  expect((await finish(agent.run())).stdout).toContain('"denied"');
+  const loads = await entriesOf(kernel, "policy-load");
+  expect(loads[1]).toMatchObject({ previous: loads[0]!.policyDigest });
+});
+
+test("a tool that throws, hangs or answers nonsense is a result for the guest", async () => {
+  const circular: { self?: unknown } = {};
+  circular.self = circular;
+  const answers: [() => unknown, string][] = [
+    [() => circular, "tool-error"],
+    [() => () => 1, "tool-error"],
+    [() => 10n, "tool-error"],
+    [() => "\ud800", "tool-error"],
+    [() => "x".repeat(2000), "too-large"],
+    [() => Promise.reject(new Error("no such thing")), "no such thing"],
+    [() => undefined, '{"ok":null}'],
+  ];
+  for (const [execute, expected] of answers) {
+    const odd = defineTool({
+      name: "add",
+      description: "Answers oddly.",
+      inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
+      execute,
+    });
+    await using kernel = await testKernel({ tools: [odd], policy: "permit (principal, action, resource);" });
+    const program = await loadGuest("call");
+    await using agent = await kernel.spawn({ name: "call", program, limits: { callBytes: 1000 } });
+    const { stdout, result } = await finish(agent.run());
+    expect(stdout).toContain(expected);
+    expect(result.status).toBe("exited");
+    expect(await entriesOf(kernel, "outcome")).toHaveLength(1);
+  }
+});
+
+test("a tool that never answers is left behind when the run is stopped, and its outcome is unknown", async () => {
+  let signal: AbortSignal | undefined;
+  const never = defineTool({
+    name: "add",
+    description: "Never answers.",
+    inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
+    execute: (_input, context) => {
+      signal = context.signal;
+      return new Promise(() => {});
+    },
+  });
+  await using kernel = await testKernel({ tools: [never], policy: "permit (principal, action, resource);" });
+  await using agent = await kernel.spawn({
+    name: "call",
+    program: await loadGuest("call"),
+    limits: { deadlineMs: 200 },
+  });
+  const { result } = await finish(agent.run());
+  expect(result).toMatchObject({ status: "stopped", limit: "deadline" });
+  // Parked and told so, the guest stopped in order: the agent lives on.
+  expect(result.digest).not.toBeNull();
+  expect(signal?.aborted).toBe(true);
+  expect(await entriesOf(kernel, "outcome")).toMatchObject([{ status: "unknown" }]);
+});

@@ -1,0 +1,3 @@
+import { attackCases } from "../../unit/meter/attacks.cases.ts";
+
+attackCases();

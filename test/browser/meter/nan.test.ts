@@ -1,0 +1,3 @@
+import { nanCases } from "../../unit/meter/nan.cases.ts";
+
+nanCases();

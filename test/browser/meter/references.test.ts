@@ -1,0 +1,3 @@
+import { referenceCases } from "../../unit/meter/references.cases.ts";
+
+referenceCases();

@@ -1,0 +1,337 @@
+/** The playground as it is published: the built site, on any host, under any path, without special headers. */
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import type { Browser, BrowserContextOptions, Page } from "playwright";
+import { build } from "vite";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openBundle, verify } from "../../src/audit/index.ts";
+import { type Server, serve } from "../serve.ts";
+import { browsers } from "../setup/launch.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const site = `${root}node_modules/.cache/vak/playground`;
+const path = "/some/where/else/";
+const open = await Promise.all(browsers.map(async ({ name, launch }) => ({ name, browser: await launch() })));
+const [chromium] = open;
+let server: Server;
+
+beforeAll(async () => {
+  await build({ configFile: `${root}demo/vite.config.ts`, logLevel: "error", build: { outDir: site } });
+  server = await serve({ directories: { [path]: site } });
+});
+afterAll(async () => {
+  await Promise.all(open.map(({ browser }) => browser.close()));
+  await server?.close();
+});
+
+/** A page of its own origin storage, ready to run, and what it complained of. */
+async function visit(browser: Browser, options: BrowserContextOptions = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  await page.goto(server.url + path);
+  await status(page, /^Ready$/);
+  return { page, complaints, [Symbol.asyncDispose]: () => context.close() };
+}
+
+const status = (page: Page, text: RegExp) => page.getByRole("status").filter({ hasText: text }).waitFor();
+const terminal = (page: Page) => page.getByRole("region", { name: "Output of the program" });
+const prints = (page: Page, text: string) => terminal(page).filter({ hasText: text }).waitFor();
+const calls = (page: Page, what: string) => page.getByRole("log").getByRole("button", { name: what });
+const press = (page: Page, name: string) => page.getByRole("button", { name }).click();
+const choose = (page: Page, name: string) => page.getByRole("radio", { name }).check({ force: true });
+
+/** Replaces all of an editor's text, as someone at the keyboard does. */
+async function write(page: Page, editor: string, text: string): Promise<void> {
+  await page.getByRole("textbox", { name: editor }).click();
+  await page.keyboard.press("ControlOrMeta+a");
+  await page.keyboard.insertText(text);
+}
+
+test.each(open)("$name: the job runs, streams, is governed and is measured", async ({ browser }) => {
+  await using tab = await visit(browser);
+  const { page, complaints } = tab;
+  await press(page, "Run");
+  await prints(page, "3 requests tonight");
+  // It is still running: what it prints is there before it ends.
+  expect(await page.getByRole("button", { name: "Stop" }).isEnabled()).toBe(true);
+  expect(await terminal(page).innerText()).not.toContain("report.json");
+  await status(page, /^Done: exited 0$/);
+
+  await calls(page, "Denied refund amount: 240").waitFor();
+  const rows = (await page.getByRole("log").getByRole("button").allInnerTexts()).map((row) => row.replace(/\s+/g, " "));
+  expect(rows.filter((row) => row.includes("Allowed"))).toHaveLength(7);
+  expect(rows.filter((row) => row.includes("Denied"))).toHaveLength(3);
+  expect(rows.find((row) => row.includes("amount: 20,"))).toMatch(
+    /Allowed refund .*order: "A-17" by small-refunds → \{"till":480\}/,
+  );
+  expect(rows.find((row) => row.includes("amount: 240,"))).toMatch(/Denied refund .* no policy permits it no effect/);
+  expect(rows.find((row) => row.includes("delete_account"))).toMatch(
+    /Denied .*"Ada" forbidden by accounts-stay no effect/,
+  );
+
+  // 500 less the two refunds that were allowed; nobody deleted, nothing sent.
+  expect(await page.locator("#shop-till").innerText()).toBe("€ 462");
+  expect(await page.locator("#shop-accounts").innerText()).toBe("Ada\nGrace\nLinus");
+  expect(await page.locator("#shop-outbox").innerText()).toBe("nothing sent");
+  expect(await page.locator("#shop-lamp-name").innerText()).toBe("amber");
+
+  const usage = (await page.locator("#usage").innerText()).replace(/\s+/g, " ");
+  expect(usage).toMatch(/Memory [\d.]+ MiB of 128 MiB Time [\d.]+ s of 30 s Output \d+ B of 256 KiB Calls 10 of 100/);
+  expect(complaints).toEqual([]);
+});
+
+test.each(open)(
+  "$name: an endless loop is stopped, a flood stops at its limit, and the next run works",
+  async ({ browser }) => {
+    await using tab = await visit(browser);
+    const { page, complaints } = tab;
+    await choose(page, "Endless loop");
+    await press(page, "Run");
+    await prints(page, "1,000,000 turns");
+    await press(page, "Stop");
+    await status(page, /^Done: stopped by you$/);
+
+    await choose(page, "Flood");
+    await press(page, "Run");
+    await status(page, /^Done: stopped at the output limit$/);
+    await prints(page, "All work and no play");
+
+    await choose(page, "Break the rules");
+    await press(page, "Run");
+    await status(page, /^Done: exited 0$/);
+    const output = await terminal(page).innerText();
+    expect(output).not.toContain("GOT THROUGH");
+    expect(output).toContain("bite 9: A policy forbids this call.");
+    expect(await page.locator("#shop-till").innerText()).toBe("€ 460");
+    expect(complaints).toEqual([]);
+  },
+);
+
+test.each(open)(
+  "$name: the log verifies, in the page and exported; one flipped byte is refused",
+  async ({ browser }) => {
+    await using tab = await visit(browser);
+    const { page, complaints } = tab;
+    await press(page, "Run");
+    await status(page, /^Done: exited 0$/);
+
+    await press(page, "Verify");
+    const sheet = page.getByRole("dialog");
+    await sheet.getByText("Nothing is wrong").waitFor();
+    expect(await sheet.innerText()).toMatch(/7 allowed, 3 denied/);
+    await press(page, "Close");
+
+    await page.getByRole("checkbox", { name: "Flip a byte" }).check({ force: true });
+    for (let i = 0; i < 5; i++) {
+      await press(page, "Verify");
+      await sheet.getByText(/^Refused$/).waitFor();
+      expect(await sheet.innerText()).toMatch(/Byte \d+ of \S+ changed/);
+      await press(page, "Close");
+    }
+
+    await calls(page, "Denied delete_account").click();
+    await sheet.getByText(/^Leaf \d+ hashes up to the signed root of \d+ entries$/).waitFor();
+    expect(await sheet.innerText()).toMatch(/"name": "Ada"/);
+    await press(page, "Close");
+
+    const downloading = page.waitForEvent("download");
+    await press(page, "Export");
+    const download = await downloading;
+    expect(download.suggestedFilename()).toBe("log.zip");
+    const report = await verify(await openBundle(await readFile(await download.path())));
+    expect(report.problems).toEqual([]);
+    expect(report.entries).toMatchObject({ intent: 7, outcome: 7, denial: 3 });
+    expect(complaints).toEqual([]);
+  },
+);
+
+test.each(open)("$name: errors are shown where they belong", async ({ browser }) => {
+  await using tab = await visit(browser);
+  const { page } = tab;
+  await write(page, "Policy, in Cedar", '// a slip\npermit (principal, action == Action::"call:refnd", resource);');
+  await press(page, "Run");
+  const problem = page.locator("#problem");
+  await problem.filter({ hasText: /line 2, column \d+/ }).waitFor();
+  expect(await page.locator(".cm-fault").innerText()).toContain("refnd");
+  await press(page, "Go there");
+  expect(
+    await page.getByRole("textbox", { name: "Policy, in Cedar" }).evaluate((e) => e === document.activeElement),
+  ).toBe(true);
+
+  await page.keyboard.press("ControlOrMeta+a");
+  await page.keyboard.insertText("");
+  await write(page, "Program, in Python", "import vak\nprint('so far')\nvak.call('refund', order='A-17', amount=1)");
+  await write(page, "Policy, in Cedar", "// permits nothing");
+  expect(await problem.isHidden()).toBe(true);
+  await page.keyboard.press("ControlOrMeta+Enter");
+  await status(page, /^Done: exited 1$/);
+  const output = await terminal(page).innerText();
+  expect(output).toContain("so far");
+  expect(output).toContain("Traceback (most recent call last)");
+  expect(output).toContain("vak.Denied: No policy permits this call.");
+
+  // A log has one writer: the second tab says so, and what to do.
+  const second = await page.context().newPage();
+  await second.goto(server.url + path);
+  await second.getByRole("alert").filter({ hasText: "Another tab or kernel writes this log" }).waitFor();
+  await second.getByRole("button", { name: "Use another log" }).click();
+  await status(second, /^Ready$/);
+});
+
+test.each(open)("$name: everything can be done with the keyboard alone", async ({ browser }) => {
+  await using tab = await visit(browser);
+  const { page } = tab;
+  const focused = () => page.evaluate(() => document.activeElement?.id ?? "");
+  const tabTo = async (id: string) => {
+    for (let i = 0; i < 40; i++) {
+      await page.keyboard.press("Tab");
+      if ((await focused()) === id) return;
+    }
+    throw new Error(`Tab does not lead to #${id}`);
+  };
+  await tabTo("run");
+  const outline = await page.evaluate(() => getComputedStyle(document.activeElement!).outlineStyle);
+  expect(outline).not.toBe("none");
+  await page.keyboard.press("Enter");
+  await status(page, /^Running$/);
+  expect(await focused()).toBe("run"); // the focus is not lost though Run can do nothing now
+  await page.keyboard.press("Escape");
+  await status(page, /^Done: stopped by you$/);
+
+  // An editor takes no Tab: the way leads through it.
+  await tabTo("screen");
+  await tabTo("verify");
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").getByText("Nothing is wrong").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  expect(await focused()).toBe("verify");
+
+  await page.getByRole("textbox", { name: "Program, in Python" }).focus();
+  await page.keyboard.press("ControlOrMeta+Enter");
+  await status(page, /^Done: exited 0$/);
+});
+
+const themes = open.flatMap((each) => (["light", "dark"] as const).map((colorScheme) => ({ ...each, colorScheme })));
+
+test.each(themes)("$name, $colorScheme: names, headings, ids and contrast", async ({ browser, colorScheme }) => {
+  await using tab = await visit(browser, { colorScheme, reducedMotion: "reduce" });
+  const { page } = tab;
+  await press(page, "Run");
+  await status(page, /^Done: exited 0$/);
+  expect(await page.evaluate(faults)).toEqual([]);
+  await press(page, "Verify");
+  await page.getByRole("dialog").getByText("Nothing is wrong").waitFor();
+  expect(await page.evaluate(faults)).toEqual([]);
+  await press(page, "Close");
+  await press(page, "Dark theme");
+  expect(await page.evaluate(faults)).toEqual([]);
+});
+
+test.each(open)("$name: it fits from a phone to a wide screen", async ({ browser }) => {
+  await using tab = await visit(browser);
+  const { page } = tab;
+  for (const width of [320, 390, 768, 1024, 1180, 1440, 1920]) {
+    await page.setViewportSize({ width, height: 844 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), `at ${width}`).toBeLessThanOrEqual(width);
+    expect(await page.getByRole("button", { name: "Run" }).isVisible()).toBe(true);
+  }
+  await page.setViewportSize({ width: 390, height: 844 });
+  expect(await terminal(page).isVisible()).toBe(false);
+  await press(page, "Run");
+  await prints(page, "3 requests tonight");
+  await choose(page, "Log");
+  await calls(page, "Denied delete_account").waitFor();
+});
+
+test("nothing moves while it loads and runs", async () => {
+  const context = await chromium!.browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const page = await context.newPage();
+  await page.addInitScript(() => {
+    const shifts: string[] = [];
+    Object.assign(globalThis, { shifts });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; sources: { node?: Node }[] })[]) {
+        const nodes = entry.sources.map(({ node }) => (node instanceof Element ? node.outerHTML.slice(0, 80) : "?"));
+        shifts.push(`${entry.value.toFixed(4)} ${nodes.join(" | ")}`);
+      }
+    }).observe({ type: "layout-shift", buffered: true });
+  });
+  await page.goto(server.url + path);
+  await status(page, /^Ready$/);
+  await press(page, "Run");
+  await status(page, /^Done: exited 0$/);
+  expect(await page.evaluate(() => (globalThis as unknown as { shifts: string[] }).shifts)).toEqual([]);
+  await context.close();
+});
+
+/** Runs in the page: what a screen reader or a tired eye would stumble over. */
+function faults(): string[] {
+  const found: string[] = [];
+  const visible = (element: Element) => element.checkVisibility({ opacityProperty: false, visibilityProperty: true });
+  const describe = (element: Element) => element.outerHTML.slice(0, 120);
+  const name = (element: Element) =>
+    element.getAttribute("aria-label") ??
+    (element.getAttribute("aria-labelledby")?.split(" ") ?? [])
+      .map((id) => document.getElementById(id)?.textContent)
+      .concat([...((element as HTMLInputElement).labels ?? [])].map((label) => label.textContent))
+      .concat(element.textContent)
+      .join("");
+
+  for (const control of document.querySelectorAll(
+    "button, a[href], input, select, textarea, progress, dialog, [contenteditable=true], [tabindex], [role=region], section",
+  )) {
+    if (visible(control) && !name(control)?.trim()) found.push(`no name: ${describe(control)}`);
+  }
+  const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
+  for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) found.push(`twice: #${id}`);
+  for (const svg of document.querySelectorAll("svg, img")) {
+    if (!svg.closest("[aria-hidden=true]") && !name(svg)?.trim()) found.push(`no alternative: ${describe(svg)}`);
+  }
+  if (document.querySelectorAll("h1").length !== 1) found.push("not one h1");
+  if (!document.documentElement.lang) found.push("no language");
+  let level = 0;
+  for (const heading of document.querySelectorAll("h1, h2, h3, h4")) {
+    const next = Number(heading.tagName[1]);
+    if (next > level + 1) found.push(`a level is left out before: ${describe(heading)}`);
+    level = next;
+  }
+
+  // Contrast, as WCAG 2.2 defines it, of all text against the nearest opaque background.
+  const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true })!;
+  const rgba = (color: string) => {
+    pixel.clearRect(0, 0, 1, 1);
+    pixel.fillStyle = color;
+    pixel.fillRect(0, 0, 1, 1);
+    return pixel.getImageData(0, 0, 1, 1).data;
+  };
+  const luminance = (color: string) => {
+    const [r, g, b] = [...rgba(color).slice(0, 3)].map((c) => {
+      const share = c / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+  };
+  const background = (element: Element | null): string => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (rgba(color)[3] === 255) return color;
+    }
+    return "white";
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const element = node.parentElement!;
+    if (!node.textContent!.trim() || !visible(element) || /^(SCRIPT|STYLE|NOSCRIPT)$/.test(element.tagName)) continue;
+    if (element.closest("[aria-disabled=true], :disabled")) continue;
+    const [a, b] = [luminance(getComputedStyle(element).color), luminance(background(element))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) found.push(`contrast ${contrast.toFixed(2)}: ${describe(element)}`);
+  }
+  return found;
+}

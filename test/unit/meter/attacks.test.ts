@@ -1,0 +1,3 @@
+import { attackCases } from "./attacks.cases.ts";
+
+attackCases();

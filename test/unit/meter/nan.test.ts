@@ -1,0 +1,3 @@
+import { nanCases } from "./nan.cases.ts";
+
+nanCases();

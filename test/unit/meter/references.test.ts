@@ -1,0 +1,3 @@
+import { referenceCases } from "./references.cases.ts";
+
+referenceCases();
