@@ -8,18 +8,17 @@ import loopPolicy from "./examples/loop.cedar?raw";
 import loop from "./examples/loop.py?raw";
 
 export interface Example {
-  id: string;
-  title: string;
   program: string;
   policy: string;
 }
 
-export const examples: readonly [Example, ...Example[]] = [
-  { id: "job", title: "Night shift", program: job, policy: jobPolicy },
-  { id: "hostile", title: "Break the rules", program: hostile, policy: hostilePolicy },
-  { id: "loop", title: "Endless loop", program: loop, policy: loopPolicy },
-  { id: "flood", title: "Flood", program: flood, policy: floodPolicy },
-];
+/** By the value of their radio button. */
+export const examples: ReadonlyMap<string, Example> = new Map([
+  ["job", { program: job, policy: jobPolicy }],
+  ["hostile", { program: hostile, policy: hostilePolicy }],
+  ["loop", { program: loop, policy: loopPolicy }],
+  ["flood", { program: flood, policy: floodPolicy }],
+]);
 
 /** What every agent of the playground finds in its file system beside its program. */
 export const requests = JSON.stringify(

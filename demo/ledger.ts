@@ -86,12 +86,14 @@ export class Ledger {
         "span",
         "line",
         decision === "allow" ? el("span", "stamp", "Allowed") : el("span", "stamp denied", "Denied"),
-        el("span", "what", el("code", "tool", tool || "(nothing)"), input),
+        " ",
+        el("span", "what", el("code", "tool", tool || "(nothing)"), " ", input),
       ),
       el(
         "span",
         "line",
         el("span", "why", entry.type === "intent" ? `by ${entry.policies.join(", ")}` : whyDenied(entry)),
+        " ",
         answer,
       ),
     );
@@ -125,7 +127,16 @@ export class Ledger {
 }
 
 function row(seq: number, kind: string, ...content: Node[]): HTMLLIElement {
-  const button = el("button", "row", el("span", "seq", String(seq)), el("i", "knot"), el("span", "lines", ...content));
+  // The spaces are for those who hear it: it is read as one line of text.
+  const spaced = content.flatMap((part) => [part, " "]);
+  const button = el(
+    "button",
+    "row",
+    el("span", "seq", String(seq)),
+    " ",
+    el("i", "knot"),
+    el("span", "lines", ...spaced),
+  );
   button.type = "button";
   button.setAttribute("aria-haspopup", "dialog");
   const item = el("li", kind, button);

@@ -53,11 +53,11 @@ function enter(next: State, status: string): void {
 
 // The examples, with what people made of them
 
-let example: Example = examples[0];
-const edited = new Map<string, { program: string; policy: string }>();
+let example = examples.get("job")!;
+const edited = new Map<Example, Example>();
 
 const keep = () => {
-  edited.set(example.id, { program: program.text, policy: policy.text });
+  edited.set(example, { program: program.text, policy: policy.text });
   restoreButton.disabled = program.text === example.program && policy.text === example.policy;
 };
 const program = createEditor({
@@ -80,25 +80,19 @@ const policy = createEditor({
 
 function showExample(next: Example): void {
   example = next;
-  const texts = edited.get(next.id) ?? next;
+  const texts = edited.get(next) ?? next;
   program.text = texts.program;
   policy.text = texts.policy;
   byId("problem").hidden = true;
   restoreButton.disabled = texts.program === next.program && texts.policy === next.policy;
 }
 
-for (const each of examples) {
-  const input = el("input");
-  input.type = "radio";
-  input.name = "example";
-  input.value = each.id;
-  input.checked = each === example;
-  input.addEventListener("change", () => showExample(each));
-  byId("examples").append(el("label", "", input, el("span", "", each.title)));
+for (const input of document.querySelectorAll<HTMLInputElement>("input[name=example]")) {
+  input.addEventListener("change", () => showExample(examples.get(input.value)!));
 }
 
 restoreButton.addEventListener("click", () => {
-  edited.delete(example.id);
+  edited.delete(example);
   showExample(example);
   byId("policy-title").scrollIntoView({ block: "nearest" });
 });

@@ -178,32 +178,31 @@ EXPORT(mandelbrot) {
   return inside;
 }
 
-// A stack machine: count down from n, summing.
+// A stack machine: counts down from n.
 EXPORT(interpreter) {
-  static const u8 code[] = {0, 0, 1, 1, 1, 0, 2, 1, 0, 1, 1, 3, 1, 1, 4, 0, 1, 5, 4, 1, 6, 1, 7, 4, 8};
+  static const u8 code[] = {0, 0, 4, 0, 1, 0, 1, 1, 2, 4, 0, 1, 0, 5, 1, 1, 3, 4, 0, 6, 1, 7, 8};
   u32 stack[16], locals[2] = {0, n}, sp = 0, pc = 0;
-  for (u64 steps = 0;; steps++) {
+  for (;;) {
     switch (code[pc++]) {
-      case 0: stack[sp++] = code[pc++]; break;
-      case 1: stack[sp++] = locals[code[pc++] & 1]; break;
-      case 2: sp--; stack[sp - 1] += stack[sp]; break;
-      case 3: sp--; stack[sp - 1] ^= stack[sp]; break;
-      case 4: locals[code[pc++] & 1] = stack[--sp]; break;
-      case 5: stack[sp - 1] = stack[sp - 1] * 3 + 1; break;
+      case 0: stack[sp++ & 15] = code[pc++]; break;
+      case 1: stack[sp++ & 15] = locals[code[pc++] & 1]; break;
+      case 2: sp--; stack[sp - 1 & 15] += stack[sp & 15]; break;
+      case 3: sp--; stack[sp - 1 & 15] ^= stack[sp & 15]; break;
+      case 4: locals[code[pc++] & 1] = stack[--sp & 15]; break;
+      case 5: stack[sp - 1 & 15] = stack[sp - 1 & 15] * 3 + 1; break;
       case 6: locals[code[pc++] & 1]--; break;
-      case 7: if (locals[1]) { pc = 4; sp = 0; } break;
-      default: return locals[0] + (u32)steps;
+      case 7: if (locals[1]) pc = 4; break;
+      default: return locals[0];
     }
-    if (pc >= sizeof code || sp >= 15) { if (!locals[1]) return locals[0]; locals[1]--; pc = 0; sp = 0; }
   }
 }
 
 EXPORT(hashtable) {
-  u32 mask = (1 << 18) - 1, found = 0;
-  for (u32 i = 0; i <= mask; i++) words[i] = 0;
+  u32 mask = (1 << 14) - 1, found = 0;
   seed = 7;
   for (u32 i = 0; i < n; i++) {
-    u32 key = (next() >> 8) % (n * 2) + 1, at = key * 2654435761u & mask;
+    if (i % 8000 == 0) for (u32 k = 0; k <= mask; k++) words[k] = 0;
+    u32 key = (next() >> 8) % 16000 + 1, at = key * 2654435761u & mask;
     while (words[at] && words[at] != key) at = (at + 1) & mask;
     if (words[at]) found++;
     words[at] = key;

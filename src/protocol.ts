@@ -64,10 +64,12 @@ export type Trap = (typeof TRAPS)[number];
 export type Outcome =
   | { status: "exited"; exitCode: number }
   | { status: "trapped"; trap: Trap; message: string }
-  | { status: "stopped"; limit: "output" | "asked" };
+  | { status: "stopped"; limit: "fuel" | "output" | "asked" };
 
 export interface RunEnd {
   outcome: Outcome;
+  /** Units of work done. */
+  fuel: number;
   /** Peak bytes of linear memory. */
   memoryBytes: number;
   fileBytes: number;
@@ -95,8 +97,12 @@ export interface SandboxApi {
   removeFile(path: string): boolean;
 }
 
-/** What the kernel posts beside Comlink: answers, and the request to stop. The worker trusts these. */
-export type KernelMessage = { vak: "answer"; call: number; bytes: Uint8Array } | { vak: "stop" };
+/** What the kernel posts beside Comlink. The worker trusts these. */
+export type KernelMessage =
+  | { vak: "answer"; call: number; bytes: Uint8Array }
+  | { vak: "stop" }
+  | { vak: "pause" }
+  | { vak: "resume" };
 
 /** What a worker posts of its own accord. */
 export type WorkerMessage =
@@ -116,12 +122,14 @@ const MAX_TEXT = 4096;
 export const MAX_PATH = 4096;
 
 /**
- * How the kernel answers a worker that waits in `Atomics.wait`: an Int32 of state, an Int32 of length, then the bytes.
- * The worker sets WAITING before it asks; the kernel sets ANSWERED or STOPPED and notifies.
+ * How the kernel speaks to a worker that sleeps in `Atomics.wait`, or never lets its event loop turn: three Int32, then
+ * the bytes of an answer. STATE is IDLE until the kernel makes it ANSWERED or STOPPED; PAUSED is 1 while the guest is to
+ * stand still. The kernel notifies after each change.
  */
 export const AnswerBuffer = {
   STATE: 0,
   LENGTH: 1,
+  PAUSED: 2,
   HEADER_BYTES: 16,
   IDLE: 0,
   ANSWERED: 1,
@@ -191,12 +199,15 @@ export function parseAdmitted(value: unknown): Admitted | undefined {
   return { module: it.module, size: it.size, start: it.start, imports };
 }
 
-export function parseRunEnd(value: unknown): RunEnd | undefined {
+/** No honest worker exceeds a limit. */
+export function parseRunEnd(value: unknown, limits: Limits): RunEnd | undefined {
   const it = record(value);
-  if (!it || !count(it.memoryBytes) || !count(it.fileBytes)) return undefined;
+  if (!it || !count(it.fuel, limits.fuel)) return undefined;
+  if (!count(it.memoryBytes, limits.memoryBytes) || !count(it.fileBytes, limits.fileBytes)) return undefined;
   if (typeof it.files !== "string" || !/^[0-9a-f]{64}$/.test(it.files)) return undefined;
   const outcome = parseOutcome(it.outcome);
-  return outcome && { outcome, memoryBytes: it.memoryBytes, fileBytes: it.fileBytes, files: it.files };
+  const { fuel, memoryBytes, fileBytes, files } = it;
+  return outcome && { outcome, fuel, memoryBytes, fileBytes, files };
 }
 
 function parseOutcome(value: unknown): Outcome | undefined {
@@ -209,8 +220,10 @@ function parseOutcome(value: unknown): Outcome | undefined {
       return trap && text(it.message) ? { status: "trapped", trap, message: it.message } : undefined;
     }
     case "stopped":
-      // Of the limits, output is the worker's to see; the kernel knows the others, and asks.
-      return it.limit === "output" || it.limit === "asked" ? { status: "stopped", limit: it.limit } : undefined;
+      // Of the limits, these are the worker's to see; the kernel knows the others, and asks.
+      return it.limit === "fuel" || it.limit === "output" || it.limit === "asked"
+        ? { status: "stopped", limit: it.limit }
+        : undefined;
     default:
       return undefined;
   }

@@ -1,4 +1,4 @@
-import { dereference, type OutputUnit, type Schema, validate } from "@cfworker/json-schema";
+import type { dereference, OutputUnit, Schema, validate } from "@cfworker/json-schema";
 import { VakError } from "./errors.ts";
 
 /** A JSON Schema, draft 2020-12. */
@@ -138,11 +138,12 @@ const MAX_UNIQUE_ITEMS = 100;
 interface Validator {
   readonly schema: Schema;
   readonly lookup: ReturnType<typeof dereference>;
+  readonly validate: typeof validate;
 }
 
 interface Checks {
-  readonly input: Validator;
-  readonly output: Validator | undefined;
+  readonly input: () => Promise<Validator>;
+  readonly output: (() => Promise<Validator>) | undefined;
   readonly standard: StandardSchema | undefined;
 }
 
@@ -185,8 +186,8 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     execute,
   });
   checksOf.set(tool, {
-    input: validator(`Tool "${name}", inputSchema`, inputSchema),
-    output: outputSchema && validator(`Tool "${name}", outputSchema`, outputSchema),
+    input: validator(inputSchema),
+    output: outputSchema && validator(outputSchema),
     standard,
   });
   return tool;
@@ -202,7 +203,7 @@ export async function parseInput(tool: Tool, value: unknown): Promise<ParsedInpu
   const { input: validator, standard } = checks(tool);
   try {
     const input = copyJson(value, "input", 0, { left: MAX_INPUT_VALUES }) as { readonly [field: string]: unknown };
-    check(validator, input, "input");
+    check(await validator(), input, "input");
     if (!standard) return { ok: true, input, argument: input };
     const result = await standard["~standard"].validate(input);
     if (result.issues) throw new Error(`input: ${result.issues[0]?.message ?? "not valid"}`);
@@ -218,11 +219,11 @@ export async function parseInput(tool: Tool, value: unknown): Promise<ParsedInpu
  * @returns what is wrong with it, or undefined when it is valid or the tool has no `outputSchema`
  * @throws VakError `invalid-tool` when the tool was not made by `defineTool`
  */
-export function checkOutput(tool: Tool, value: unknown): string | undefined {
+export async function checkOutput(tool: Tool, value: unknown): Promise<string | undefined> {
   const { output } = checks(tool);
   if (!output) return undefined;
   try {
-    check(output, value, "output");
+    check(await output(), value, "output");
     return undefined;
   } catch (error) {
     return (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE);
@@ -236,7 +237,7 @@ function checks(tool: Tool): Checks {
 }
 
 /** @throws Error naming the first thing that is wrong */
-function check({ schema, lookup }: Validator, value: unknown, name: string): void {
+function check({ schema, lookup, validate }: Validator, value: unknown, name: string): void {
   let left = MAX_REFS;
   const counted = new Proxy(lookup, {
     get(target, uri: string) {
@@ -339,6 +340,7 @@ function readSchema(where: string, given: unknown): JsonSchema {
   if (!isObject(schema) || schema.type !== "object") throw invalid(`${where} must say type: "object".`);
   if (isDeeperThan(schema, MAX_SCHEMA_DEPTH)) throw invalid(`${where} is nested more than ${MAX_SCHEMA_DEPTH} deep.`);
   readSubschema(schema, where, "", true);
+  followRefs(schema, schema, where, new Map());
   return schema;
 }
 
@@ -348,6 +350,7 @@ function readSubschema(schema: unknown, where: string, path: string, closable: b
   if (typeof schema === "boolean") return;
   if (!isObject(schema)) throw invalid(`${at} is not a schema.`);
   if (schema.$id !== undefined && path !== "") throw invalid(`${at} has an $id; only the root may.`);
+  delete (schema as Record<string, unknown>).id; // a $id in older drafts, which the validator would go by
   const refused = REFUSED.find((keyword) => schema[keyword] !== undefined);
   if (refused)
     throw invalid(
@@ -422,16 +425,65 @@ function readPattern(at: string, source: unknown): void {
   }
 }
 
-function validator(where: string, schema: JsonSchema): Validator {
-  try {
-    const copy = structuredClone(schema) as Schema; // the validator marks the schema it reads
-    boundUniqueItems(copy);
-    const made = { schema: copy, lookup: dereference(copy) };
-    validate({}, made.schema, "2020-12", made.lookup); // an unresolved or endless $ref at the root shows here
-    return made;
-  } catch (cause) {
-    throw invalid(`${where} cannot be used: ${cause instanceof Error ? cause.message.split("\n")[0] : cause}`, cause);
+/** Keywords whose schemas are about the same value as the schema they stand in. */
+const SAME = ["allOf", "anyOf", "oneOf", "not", "if", "then", "else"];
+
+/**
+ * Refuses a `$ref` of the root, or of a schema that is about the same value, that leads nowhere or back to itself.
+ *
+ * @param seen whether a schema has been followed to its end
+ */
+function followRefs(schema: unknown, root: JsonSchema, where: string, seen: Map<unknown, boolean>): void {
+  if (!isObject(schema) || seen.get(schema)) return;
+  if (seen.has(schema)) throw invalid(`${where} has a $ref that leads back to itself.`);
+  seen.set(schema, false);
+  const { $ref } = schema;
+  if (typeof $ref === "string") {
+    const target = resolve($ref, root);
+    if (target === undefined) throw invalid(`${where} refers to ${$ref}, and there is no schema.`);
+    followRefs(target, root, where, seen);
   }
+  for (const keyword of SAME) {
+    for (const child of [schema[keyword]].flat()) followRefs(child, root, where, seen);
+  }
+  seen.set(schema, true);
+}
+
+/** The schema that `#/…` points to, by way of schemas alone. */
+function resolve(ref: string, root: JsonSchema): unknown {
+  let found: unknown = root;
+  const parts = ref.split("/").slice(1);
+  for (let part = parts.shift(); part !== undefined && isObject(found); part = parts.shift()) {
+    const inside = found[part];
+    if (SCHEMAS.includes(part)) found = inside;
+    else if ([...MAPS_OF_SCHEMAS, ...LISTS_OF_SCHEMAS].includes(part)) found = field(inside, parts.shift() ?? "");
+    else return undefined;
+  }
+  return isObject(found) || typeof found === "boolean" ? found : undefined;
+}
+
+/** A field by its name in a JSON pointer in a URI. */
+function field(object: unknown, encoded: string): unknown {
+  try {
+    const name = decodeURIComponent(encoded).replaceAll("~1", "/").replaceAll("~0", "~");
+    return Object.hasOwn(object as object, name) ? (object as JsonSchema)[name] : undefined;
+  } catch {
+    return undefined; // not an object, or not an encoding
+  }
+}
+
+/** A validator of the schema, made on its first use: until then the library that validates is not even loaded. */
+function validator(schema: JsonSchema): () => Promise<Validator> {
+  let made: Validator | undefined;
+  return async () => {
+    if (made) return made;
+    const { dereference, validate } = await import("@cfworker/json-schema");
+    const copy = structuredClone(schema) as Schema; // the library marks the schema it reads
+    delete copy.$id; // `#/…` means the same without
+    boundUniqueItems(copy);
+    made = { schema: copy, lookup: dereference(copy), validate };
+    return made;
+  };
 }
 
 /** Has the pairs compared only of a list that is short enough; a longer one `maxItems` refuses, which runs beside it. */

@@ -9,6 +9,7 @@ import type { Limits } from "../limits.ts";
 import {
   AnswerBuffer,
   type FileStat,
+  type KernelMessage,
   type Outcome,
   parseFile,
   parseFileList,
@@ -23,6 +24,8 @@ import { type Host, WorkerLost } from "./host.ts";
 
 /** What a run used. */
 export interface Usage {
+  /** Units of work; null when the worker was lost and cannot say. */
+  fuel: number | null;
   /** Peak bytes of linear memory; null when the worker was lost and cannot say. */
   memoryBytes: number | null;
   /** Wall-clock ms from start to end, waiting included. */
@@ -35,8 +38,8 @@ export interface Usage {
   calls: number;
 }
 
-/** Which bound ended a run: a limit, the caller (`aborted`), or a log that could no longer be written. */
-export type StopLimit = "deadline" | "output" | "calls" | "aborted" | "log-unavailable";
+/** What bound ended a run: a limit, the caller (`aborted`), or a log that could no longer be written. */
+export type StopLimit = "fuel" | "deadline" | "output" | "calls" | "aborted" | "log-unavailable";
 
 /** How a run ended. */
 export type RunOutcome =
@@ -79,8 +82,8 @@ export interface AgentParts {
   onClose(agent: Agent): void;
 }
 
-/** ms a run that was asked to stop is given before its worker is ended. */
-const GRACE = 100;
+/** ms a run that was asked to stop is given before its worker is ended. Its own checks are a few ms apart. */
+const GRACE = 500;
 
 /** Longest message of a run's end in the log, UTF-16 units. */
 const MAX_MESSAGE = 1000;
@@ -260,6 +263,31 @@ class OutputStream {
   }
 }
 
+/** A timer that can stand still. */
+class Countdown {
+  private remaining: number;
+  private readonly onEnd: () => void;
+  private running: { timer: ReturnType<typeof setTimeout>; since: number } | undefined;
+
+  /** @param ms until `onEnd`, once it is started */
+  constructor(ms: number, onEnd: () => void) {
+    this.remaining = ms;
+    this.onEnd = onEnd;
+  }
+
+  start(): void {
+    if (this.running) return;
+    this.running = { timer: setTimeout(this.onEnd, Math.max(0, this.remaining)), since: performance.now() };
+  }
+
+  stop(): void {
+    if (!this.running) return;
+    clearTimeout(this.running.timer);
+    this.remaining -= performance.now() - this.running.since;
+    this.running = undefined;
+  }
+}
+
 /** One execution of an agent's program. */
 export class Run {
   /** Unique to this run. */
@@ -275,6 +303,8 @@ export class Run {
   private readonly abort = new AbortController();
   private stopping: StopLimit | undefined;
   private grace: ReturnType<typeof setTimeout> | undefined;
+  private readonly deadline: Countdown;
+  private paused = false;
   private outputBytes = 0;
   private calls = 0;
   /** The call that the guest waits for. */
@@ -287,6 +317,7 @@ export class Run {
     this.id = `${parts.ref.id}/${number}`;
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
+    this.deadline = new Countdown(parts.limits.deadlineMs, () => this.stopFor("deadline"));
     this.result = this.execute(options);
   }
 
@@ -295,19 +326,45 @@ export class Run {
     this.stopFor("aborted");
   }
 
+  /**
+   * Lets the guest stand still at its next check, a few ms on; the deadline stands still with it. A call that is under
+   * way goes on.
+   */
+  pause(): void {
+    if (this.abort.signal.aborted || this.paused) return;
+    this.paused = true;
+    this.deadline.stop();
+    this.tell({ vak: "pause" }, AnswerBuffer.PAUSED, 1);
+  }
+
+  /** Lets a paused guest go on. */
+  resume(): void {
+    if (this.abort.signal.aborted || !this.paused) return;
+    this.paused = false;
+    this.deadline.start();
+    this.tell({ vak: "resume" }, AnswerBuffer.PAUSED, 0);
+  }
+
   /** @internal Closes the gate for this run: no call is answered from here on. */
   stopFor(limit: StopLimit): void {
-    if (this.stopping !== undefined || this.abort.signal.aborted) return;
+    if (this.abort.signal.aborted) return;
     this.stopping = limit;
     this.abort.abort(new VakError("aborted", `The run was stopped: ${limit}.`));
+    const { host } = this.parts;
+    this.tell({ vak: "stop" }, AnswerBuffer.STATE, AnswerBuffer.STOPPED);
+    if (this.paused) this.tell({ vak: "resume" }, AnswerBuffer.PAUSED, 0);
+    this.grace = setTimeout(() => host.end(`the run did not stop within ${GRACE} ms`), GRACE);
+  }
+
+  /** Says it by message and, where the worker may be asleep or busy, by shared memory. */
+  private tell(message: KernelMessage, index: number, value: number): void {
     const { host, answers } = this.parts;
     if (answers) {
-      const state = new Int32Array(answers, 0, 1);
-      Atomics.store(state, AnswerBuffer.STATE, AnswerBuffer.STOPPED);
-      Atomics.notify(state, AnswerBuffer.STATE);
+      const state = new Int32Array(answers, 0, 3);
+      Atomics.store(state, index, value);
+      Atomics.notify(state, index);
     }
-    host.send({ vak: "stop" });
-    this.grace = setTimeout(() => host.end(`the run did not stop within ${GRACE} ms`), GRACE);
+    host.send(message);
   }
 
   /** @internal False when the worker has no business saying this now. */
@@ -354,13 +411,12 @@ export class Run {
   }
 
   private async execute(options: CheckedOptions): Promise<RunResult> {
-    const { log, ref, limits } = this.parts;
+    const { log, ref } = this.parts;
     const { signal } = options;
     const onAbort = () => this.stop();
     if (signal?.aborted) this.stop();
     signal?.addEventListener("abort", onAbort, { once: true });
     const began = performance.now();
-    let deadline: ReturnType<typeof setTimeout> | undefined;
     let end: RunEnd | undefined;
     let outcome: RunOutcome;
     try {
@@ -372,7 +428,7 @@ export class Run {
         stdinDigest: bytesToHex(sha256(options.stdin)),
         env: Object.keys(options.env),
       });
-      deadline = setTimeout(() => this.stopFor("deadline"), limits.deadlineMs);
+      if (!this.paused) this.deadline.start();
       if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
       else {
         const reported = await this.enter(options);
@@ -386,7 +442,7 @@ export class Run {
           ? { status: "stopped", limit: "log-unavailable" }
           : { status: "failed", message: (error as Error).message };
     }
-    clearTimeout(deadline);
+    this.deadline.stop();
     clearTimeout(this.grace);
     signal?.removeEventListener("abort", onAbort);
     // Whatever a tool still does is no longer waited for; its outcome goes into the log before the run's end.
@@ -394,6 +450,7 @@ export class Run {
     await this.pending;
 
     const usage: Usage = {
+      fuel: end?.fuel ?? null,
       memoryBytes: end?.memoryBytes ?? null,
       wallMs: Math.round(performance.now() - began),
       outputBytes: this.outputBytes,
@@ -410,10 +467,10 @@ export class Run {
 
   /** Hands the run to the worker and waits for its end. */
   private async enter({ args, stdin, env, startTime }: CheckedOptions): Promise<RunEnd> {
-    const { host, answers, ref, seed } = this.parts;
-    if (answers) Atomics.store(new Int32Array(answers, 0, 1), AnswerBuffer.STATE, AnswerBuffer.IDLE);
+    const { host, answers, ref, seed, limits } = this.parts;
+    if (answers) new Int32Array(answers, 0, 3).fill(0);
     const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime };
-    const end = parseRunEnd(await host.call("run", transfer(request, [stdin.buffer])));
+    const end = parseRunEnd(await host.call("run", transfer(request, [stdin.buffer])), limits);
     if (end) return end;
     host.lose("the worker reported a run's end that is not of the protocol");
     throw new WorkerLost("the worker reported a run's end that is not of the protocol");
@@ -422,7 +479,7 @@ export class Run {
   /** The worker knows that it was stopped, the kernel why. */
   private judge(outcome: Outcome): RunOutcome {
     if (outcome.status !== "stopped") return outcome;
-    if (outcome.limit === "output") return { status: "stopped", limit: "output" };
+    if (outcome.limit !== "asked") return { status: "stopped", limit: outcome.limit };
     if (this.stopping) return { status: "stopped", limit: this.stopping };
     this.parts.host.lose("the worker stopped a run that nobody asked it to stop");
     throw new WorkerLost("the worker stopped a run that nobody asked it to stop");

@@ -125,7 +125,7 @@ export class Broker {
     const done = Promise.resolve()
       .then(() => tool.execute(argument, context))
       .then(
-        (ok): { answer: Answer } => ({ answer: checkedAnswer(tool, ok) }),
+        async (ok): Promise<{ answer: Answer }> => ({ answer: await checkedAnswer(tool, ok) }),
         (error): { answer: Answer } => ({ answer: { error: { code: "tool-error", message: messageOf(error) } } }),
       );
     try {
@@ -214,7 +214,7 @@ export function callDigest(agent: AgentRef, tool: string, input: unknown, policy
 }
 
 /** What the tool gave, as the JSON that the guest will read and the log commit to. */
-function checkedAnswer(tool: Tool, value: unknown): Answer {
+async function checkedAnswer(tool: Tool, value: unknown): Promise<Answer> {
   let ok: unknown;
   try {
     ok = JSON.parse(JSON.stringify(value ?? null));
@@ -222,7 +222,7 @@ function checkedAnswer(tool: Tool, value: unknown): Answer {
   } catch {
     return { error: { code: "tool-error", message: "The tool answered with what JSON cannot hold." } };
   }
-  const wrong = checkOutput(tool, ok);
+  const wrong = await checkOutput(tool, ok);
   return wrong === undefined ? { ok } : { error: { code: "tool-error", message: `The tool's answer: ${wrong}` } };
 }
 

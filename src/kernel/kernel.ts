@@ -243,7 +243,7 @@ export class Kernel {
 
   /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
   private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<void> {
-    const key = `${program} ${limits.memoryBytes} ${limits.tableElements}`;
+    const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
     const cached = await this.programs.get(key)?.catch(() => undefined);
     if (cached) {
       await host.call("adopt", cached);

@@ -24,6 +24,7 @@ export class Bridge {
   private readonly post: (message: WorkerMessage, transfer?: Transferable[]) => void;
   private readonly answers: { state: Int32Array; bytes: Uint8Array } | undefined;
   private stopped = false;
+  private paused: PromiseWithResolvers<void> | undefined;
   private parked: { call: number; resolve: (bytes: Uint8Array) => void; reject: (halt: Halt) => void } | undefined;
   readonly wait: WaitMode;
 
@@ -35,18 +36,28 @@ export class Bridge {
     this.post = post;
     this.wait = wait;
     this.answers = answers && {
-      state: new Int32Array(answers, 0, 2),
+      state: new Int32Array(answers, 0, 3),
       bytes: new Uint8Array(answers, AnswerBuffer.HEADER_BYTES),
     };
   }
 
   /** What the kernel posts lands here. */
   receive(message: KernelMessage): void {
-    if (message.vak === "stop") {
-      this.stopped = true;
-      this.parked?.reject(new Halt("asked"));
-    } else if (message.call === this.parked?.call) {
-      this.parked.resolve(message.bytes);
+    switch (message.vak) {
+      case "stop":
+        this.stopped = true;
+        this.paused?.resolve();
+        this.parked?.reject(new Halt("asked"));
+        break;
+      case "pause":
+        this.paused ??= Promise.withResolvers();
+        break;
+      case "resume":
+        this.paused?.resolve();
+        this.paused = undefined;
+        break;
+      case "answer":
+        if (message.call === this.parked?.call) this.parked.resolve(message.bytes);
     }
   }
 
@@ -54,15 +65,29 @@ export class Bridge {
   begin(): void {
     this.calls = 0;
     this.stopped = false;
+    this.paused = undefined;
+  }
+
+  /** The kernel has asked the run to stop. */
+  get asked(): boolean {
+    const state = this.answers?.state;
+    return this.stopped || (state !== undefined && Atomics.load(state, AnswerBuffer.STATE) === AnswerBuffer.STOPPED);
   }
 
   /** @throws Halt when the kernel has asked the run to stop */
   check(): void {
-    if (
-      this.stopped ||
-      (this.answers && Atomics.load(this.answers.state, AnswerBuffer.STATE) === AnswerBuffer.STOPPED)
-    ) {
-      throw new Halt("asked");
+    if (this.asked) throw new Halt("asked");
+  }
+
+  /**
+   * Lets the kernel be heard in the middle of the guest's work, and the guest stand still while it is paused. With JSPI
+   * that takes a turn of the event loop; shared memory is only looked at.
+   */
+  listen(): Awaitable<void> {
+    if (this.wait === "jspi") return turn().then(() => this.paused?.promise);
+    const { state } = this.answers!;
+    while (Atomics.load(state, AnswerBuffer.PAUSED) === 1 && !this.asked) {
+      Atomics.wait(state, AnswerBuffer.PAUSED, 1);
     }
   }
 
@@ -104,4 +129,15 @@ export class Bridge {
       this.parked = undefined;
     });
   }
+}
+
+const channel = new MessageChannel();
+channel.port1.start();
+
+/** One turn of the event loop, without the delay that timers come to have. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    channel.port1.addEventListener("message", () => resolve(), { once: true });
+    channel.port2.postMessage(null);
+  });
 }

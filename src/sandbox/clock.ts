@@ -1,35 +1,34 @@
-/** Nanoseconds that one look at a clock takes, so that a loop which waits for the time to pass ends. */
-const LOOK = 1000n;
+/** Nanoseconds that one unit of fuel takes: a guest's second is a billion instructions. */
+const NS_PER_FUEL = 1;
 
 /**
- * The guest's only clock. It stands still but for looks at it and for sleeps, so that a run reads the same times
- * wherever it is executed. Nanoseconds.
+ * The guest's only clock. It advances with the work that the guest does and with its sleeps, so that a run reads the
+ * same times wherever and however fast it is executed. Nanoseconds.
  */
 export class VirtualClock {
-  private elapsed = 0n;
+  private slept = 0n;
   private readonly start: bigint;
+  private readonly fuel: () => number;
 
-  /** @param startTime ms since 1970 */
-  constructor(startTime: number) {
+  /**
+   * @param startTime ms since 1970
+   * @param fuel units used so far
+   */
+  constructor(startTime: number, fuel: () => number) {
     this.start = BigInt(startTime) * 1_000_000n;
+    this.fuel = fuel;
   }
 
   /** Time since the run began: the monotonic and the CPU clocks. */
   monotonic(): bigint {
-    this.elapsed += LOOK;
-    return this.elapsed;
+    return BigInt(this.fuel() * NS_PER_FUEL) + this.slept;
   }
 
   realtime(): bigint {
     return this.start + this.monotonic();
   }
 
-  advance(nanoseconds: bigint): void {
-    this.elapsed += nanoseconds;
-  }
-
-  /** The time for a file's stamp: not a look. */
-  stamp(): bigint {
-    return this.start + this.elapsed;
+  sleep(nanoseconds: bigint): void {
+    this.slept += nanoseconds;
   }
 }

@@ -1,5 +1,5 @@
 import type { Limits } from "../limits.ts";
-import { instrument } from "../meter/index.ts";
+import { attach, instrument, type Meter } from "../meter/index.ts";
 import type { Admitted, Outcome, RunEnd, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
 import { type Bridge, Halt } from "./bridge.ts";
 import { Outlet } from "./devices.ts";
@@ -17,11 +17,12 @@ const VALTYPE: Record<string, string> = { i: "i32", I: "i64" };
  * @throws VakError `invalid-module` naming what is wrong and where
  */
 export async function compile(bytes: Uint8Array, limits: Limits): Promise<Admitted> {
-  const metered = instrument(bytes, { memoryBytes: limits.memoryBytes, tableElements: limits.tableElements });
+  const { memoryBytes, tableElements, stackDepth } = limits;
+  const metered = instrument(bytes, { fuel: true, resumable: true, nan: true, stackDepth, memoryBytes, tableElements });
   checkImports(metered.imports);
   checkExports(metered.exports);
   return {
-    module: await WebAssembly.compile(metered.bytes as Uint8Array<ArrayBuffer>),
+    module: await WebAssembly.compile(metered.bytes),
     size: metered.bytes.byteLength,
     start: metered.start ?? null,
     imports: metered.imports.map(({ module, name }) => ({ module, name })),
@@ -75,22 +76,59 @@ export async function execute(
   );
   const memory = new GuestMemory();
   const process = createProcess(request, limits, volume, memory, bridge, outlet);
+  let meter: Meter | undefined;
   let outcome: Outcome;
   try {
     const exports = link(program, process, bridge.wait);
     memory.attach(exports.memory);
+    meter = attach(exports, { fuel: limits.fuel, slice: FIRST_SLICE });
+    process.attach(meter);
+    meter.refillWith(refill(meter, bridge));
     if (program.start !== null) await enter(exports[program.start], bridge.wait);
     await enter(exports._start, bridge.wait);
     outcome = { status: "exited", exitCode: 0 };
   } catch (error) {
     outcome = { status: "trapped", ...trapOf(error) };
   }
+  // What ended it first, from the surest sign on: a guest that is out of fuel has done nothing since.
   const ended = process.ended();
-  if (ended instanceof Halt) outcome = { status: "stopped", limit: ended.limit };
+  if (meter?.exhausted) outcome = { status: "stopped", limit: meter.stopped ? "asked" : "fuel" };
+  else if (ended instanceof Halt) outcome = { status: "stopped", limit: ended.limit };
   else if (ended) outcome = { status: "exited", exitCode: ended.exitCode };
+  else if (meter?.overflowed)
+    outcome = { status: "trapped", trap: "stack", message: "the limit stackDepth was reached" };
   outlet.flush();
   process.close();
-  return { outcome, memoryBytes: memory.byteLength, fileBytes: volume.fileBytes, files: volume.sha256() };
+  const { fileBytes } = volume;
+  return { outcome, fuel: meter?.used ?? 0, memoryBytes: memory.byteLength, fileBytes, files: volume.sha256() };
+}
+
+/** Work between two looks at what the kernel wants, ms; and in units, at first and at least. */
+const SLICE_MS = 4;
+const FIRST_SLICE = 1_000_000;
+const LEAST_SLICE = 10_000;
+
+/**
+ * Called from the guest's own checks, whenever a slice of fuel is used up. Listens to the kernel, and grants the next
+ * slice, measured so that slices take {@link SLICE_MS}: how they are cut shows in nothing that the guest can see.
+ */
+function refill(meter: Meter, bridge: Bridge): (() => void) | object {
+  let slice = FIRST_SLICE;
+  let began = performance.now();
+  const grant = () => {
+    if (bridge.asked) meter.stop();
+    else meter.grant(slice);
+    began = performance.now();
+  };
+  const next = () => {
+    // All that was budgeted is granted already: it is spent.
+    if (meter.exhausted) return;
+    const took = performance.now() - began;
+    slice = Math.max(LEAST_SLICE, Math.min(slice * 4, (slice * SLICE_MS) / Math.max(took, 0.01)));
+    const heard = bridge.listen();
+    return heard instanceof Promise ? heard.then(grant) : grant();
+  };
+  return bridge.wait === "jspi" ? new WebAssembly.Suspending(next) : next;
 }
 
 /** Instantiates the gate over the host's functions, and the program over the gate's. */

@@ -1,5 +1,6 @@
 import { type Fd, wasi } from "@bjorn3/browser_wasi_shim";
 import type { Limits } from "../limits.ts";
+import type { Meter } from "../meter/index.ts";
 import type { RunRequest } from "../protocol.ts";
 import { type Awaitable, type Bridge, Halt } from "./bridge.ts";
 import { VirtualClock } from "./clock.ts";
@@ -24,6 +25,8 @@ export interface Process {
   host: Record<string, (...args: never[]) => Awaitable<number>>;
   /** Those of `host` that may wait. */
   waits: ReadonlySet<string>;
+  /** Gives the process the meter of its instance, which is there only once the instance is. */
+  attach(meter: Meter): void;
   /** Why the run was ended from inside a system call, if it was. */
   ended(): { exitCode: number } | Halt | undefined;
   /** Closes what the guest left open. */
@@ -44,9 +47,10 @@ export function createProcess(
 ): Process {
   const args = request.args;
   const env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);
-  const clock = new VirtualClock(request.startTime);
+  let meter: Meter | undefined;
+  const clock = new VirtualClock(request.startTime, () => meter?.used ?? 0);
   const random = randomStream(request.seed, request.run);
-  volume.now = () => clock.stamp();
+  volume.now = () => clock.realtime();
 
   const ask = (bytes: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array> => {
     outlet.flush();
@@ -303,7 +307,7 @@ export function createProcess(
       if (ready.length > 0) return report();
       let wait = clocks[0]!.wait;
       for (const it of clocks) if (it.wait < wait) wait = it.wait;
-      clock.advance(wait);
+      clock.sleep(wait);
       for (const it of clocks) {
         if (it.wait === wait) ready.push({ userdata: it.userdata, type: wasi.EVENTTYPE_CLOCK, error: 0 });
       }
@@ -355,7 +359,7 @@ export function createProcess(
       return name === "call" || name === "answer" ? -errno : errno;
     };
     return (...args: never[]): Awaitable<number> => {
-      if (ended) return TRAP;
+      if (ended || meter?.exhausted) return TRAP;
       try {
         bridge.check();
         const result = systemCall(...args);
@@ -369,6 +373,9 @@ export function createProcess(
   return {
     host: Object.fromEntries(Object.entries(calls).map(([name, systemCall]) => [name, guard(name, systemCall)])),
     waits: new Set(["call", "fd_write", "poll_oneoff"]),
+    attach: (of) => {
+      meter = of;
+    },
     ended: () => ended,
     close: () => {
       for (const fd of fds) fd?.fd_close();

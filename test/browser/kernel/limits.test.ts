@@ -1,39 +1,104 @@
 import { expect, test } from "vitest";
 import { MiB } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
-import { engine } from "../../setup/engine.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 
-/** In WebKit a worker that spins in WebAssembly outlives everything, the page too, and takes a core with it. */
-const spins = test.skipIf(engine === "webkit");
+const endless = ["spin", "spin-calls", "flood-nothing"];
 
-spins("a guest that spins is ended by its deadline", async () => {
+test.each(endless)(
+  "a guest that never ends (%s) is stopped by its fuel, at the same unit everywhere",
+  async (guest) => {
+    await using kernel = await testKernel();
+    await using agent = await kernel.spawn({
+      name: guest,
+      program: await loadGuest(guest),
+      limits: { fuel: 10_000_000 },
+    });
+    const { result } = await finish(agent.run());
+    expect(result).toMatchObject({ status: "stopped", limit: "fuel", usage: { fuel: 10_000_000 } });
+    expect(result.digest).toMatch(/^[0-9a-f]{64}$/);
+    expect((await entriesOf(kernel, "run-end"))[0]).toMatchObject({ limit: "fuel", usage: { fuel: 10_000_000 } });
+    // Stopped in order: the agent lives on.
+    expect((await finish(agent.run())).result).toMatchObject({ status: "stopped", limit: "fuel" });
+  },
+);
+
+test.each(endless)(
+  "a guest that never ends (%s) is stopped by deadline, signal, stop and close, in order",
+  async (guest) => {
+    await using kernel = await testKernel();
+    const program = await loadGuest(guest);
+    const agent = await kernel.spawn({ name: guest, program, limits: { deadlineMs: 300 } });
+    expect(await agent.run().result).toMatchObject({
+      status: "stopped",
+      limit: "deadline",
+      digest: expect.any(String),
+    });
+
+    const controller = new AbortController();
+    const aborted = agent.run({ signal: controller.signal });
+    setTimeout(() => controller.abort(), 30);
+    expect(await aborted.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
+
+    const stopped = agent.run();
+    setTimeout(() => stopped.stop(), 30);
+    expect(await stopped.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
+
+    const closed = agent.run();
+    setTimeout(() => agent.close(), 30);
+    expect(await closed.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
+    await agent.close();
+    expect(await entriesOf(kernel, "agent-close")).toHaveLength(1);
+  },
+);
+
+test("a run can be paused, which its deadline waits for, and resumed", async () => {
   await using kernel = await testKernel();
-  const agent = await kernel.spawn({ name: "spin", program: await loadGuest("spin"), limits: { deadlineMs: 200 } });
-  const { result } = await finish(agent.run());
-  expect(result).toMatchObject({ status: "stopped", limit: "deadline" });
-  expect((await entriesOf(kernel, "run-end"))[0]).toMatchObject({ status: "stopped", limit: "deadline" });
+  await using agent = await kernel.spawn({
+    name: "count",
+    program: await loadGuest("count"),
+    limits: { deadlineMs: 400 },
+  });
+  const run = agent.run();
+  const reader = run.stdout.getReader();
+  await reader.read();
+  run.pause();
+  run.pause();
+  // What was under way when it was told to stand still arrives; then nothing does.
+  const silent = async (ms: number) => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const quiet = new Promise<"quiet">((resolve) => {
+      timer = setTimeout(() => resolve("quiet"), ms);
+    });
+    try {
+      return (await Promise.race([reader.read(), quiet])) === "quiet";
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  await expect.poll(() => silent(600), { timeout: 10_000 }).toBe(true);
+  run.resume();
+  expect(await run.result).toMatchObject({ status: "stopped", limit: "deadline" });
 });
 
-spins("a guest that spins is ended by its signal, by stop, and by close", async () => {
+test("a paused run can be stopped", async () => {
   await using kernel = await testKernel();
-  const program = await loadGuest("spin");
-  const stops: ((controller: AbortController, agent: Awaited<ReturnType<typeof kernel.spawn>>) => void)[] = [
-    (controller) => controller.abort(),
-    (_, agent) => void agent.close(),
-  ];
-  for (const stop of stops) {
-    const agent = await kernel.spawn({ name: "spin", program });
-    const controller = new AbortController();
-    const run = agent.run({ signal: controller.signal });
-    setTimeout(() => stop(controller, agent), 50);
-    expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted" });
-    await agent.close();
-  }
-  const agent = await kernel.spawn({ name: "spin", program });
+  await using agent = await kernel.spawn({ name: "spin", program: await loadGuest("spin") });
   const run = agent.run();
+  run.pause();
   setTimeout(() => run.stop(), 50);
-  expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted" });
+  expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
+});
+
+test("the stack ends at the limit stackDepth, the same in every engine", async () => {
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({
+    name: "deep",
+    program: await loadGuest("trap-stack"),
+    limits: { stackDepth: 1000 },
+  });
+  const { result } = await finish(agent.run());
+  expect(result).toMatchObject({ status: "trapped", trap: "stack", message: expect.stringContaining("stackDepth") });
 });
 
 test("an aborted signal stops a run before it begins", async () => {
