@@ -75,16 +75,14 @@ export class Host {
     const location = await workerLocation(options);
     try {
       // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
-      const host = new Host(new Worker(location.url, { name: `vak: ${options.name}` }), options);
+      const host = new Host(new Worker(trusted(location.url), { name: `vak: ${options.name}` }), options);
       const timer = setTimeout(() => host.lose(`the worker said nothing for ${TIMEOUT} ms`), TIMEOUT);
       await host.hello.promise.finally(() => clearTimeout(timer));
       return host;
     } catch (cause) {
       throw new VakError(
         "unsupported",
-        `The agent's worker could not be started (${(cause as Error).message}). If the page has a Content Security ` +
-          `Policy, its worker-src must allow ${location.needs}; or serve the file vak/worker yourself, and pass ` +
-          'isolation: "page" and workerUrl.',
+        `The agent's worker could not be started (${(cause as Error).message}). ${location.advice}`,
         { cause },
       );
     } finally {
@@ -170,12 +168,37 @@ export class Host {
 }
 
 async function workerLocation({ isolation, workerUrl }: HostOptions) {
-  if (workerUrl !== undefined) return { url: workerUrl, needs: `${workerUrl}`, revoke: () => {} };
+  if (workerUrl !== undefined) {
+    const advice = `The file vak/worker must be at ${workerUrl}, and the page's Content Security Policy, if it has one, must allow`;
+    return { url: String(workerUrl), advice: `${advice} it: worker-src 'self'${TRUSTED}.`, revoke: () => {} };
+  }
   const { default: workerSource } = await import("virtual:vak-worker");
-  if (isolation === "opaque") {
+  const opaque = isolation === "opaque";
+  const advice =
+    `The page's Content Security Policy, if it has one, must allow it: worker-src ${opaque ? "data:" : "blob:"}` +
+    `${TRUSTED}. Or serve the file vak/worker yourself, and pass isolation: "page" and workerUrl.`;
+  if (opaque) {
     const url = `data:text/javascript;charset=utf-8,${encodeURIComponent(workerSource)}`;
-    return { url, needs: "data:", revoke: () => {} };
+    return { url, advice, revoke: () => {} };
   }
   const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
-  return { url, needs: "blob:", revoke: () => URL.revokeObjectURL(url) };
+  return { url, advice, revoke: () => URL.revokeObjectURL(url) };
+}
+
+const TRUSTED = ", and trusted-types vak where Trusted Types are required";
+
+/** The Trusted Types policy, where the browser has them; TypeScript does not know them yet. */
+let policy: { createScriptURL(url: string): unknown } | undefined;
+
+/** Says of a URL of ours that it may be run, on a page that requires Trusted Types (https://w3c.github.io/trusted-types). */
+function trusted(url: string): string {
+  const { trustedTypes } = globalThis as {
+    trustedTypes?: { createPolicy(name: string, rules: { createScriptURL(url: string): string }): typeof policy };
+  };
+  try {
+    policy ??= trustedTypes?.createPolicy("vak", { createScriptURL: (url) => url });
+  } catch {
+    // The page's policy does not allow the name. It may not require Trusted Types either: the worker's start tells.
+  }
+  return (policy?.createScriptURL(url) ?? url) as string;
 }

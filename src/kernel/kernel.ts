@@ -146,6 +146,8 @@ export class Kernel {
    *   `unsupported`, `aborted`, `log-unavailable`, `closed`
    */
   async spawn(options: SpawnOptions): Promise<Agent> {
+    // A fetch that fails is answered for here, also where the spawn is refused for something else.
+    if (options.program instanceof Promise) options.program.catch(() => {});
     if (this.closing) throw new VakError("closed", "The kernel was closed; make another.");
     const name = checkName(options.name);
     const limits = resolveLimits(options.limits);

@@ -173,7 +173,7 @@ export class FunctionEmitter {
     const { fuel, added } = plan;
     const { bytes } = this.module;
     /** Set in the flags of the loops that {@link writePlainLoop} writes. */
-    const doubled = cached && plan.resumable && !(globalThis as any).V0 ? Loop.plain : 0;
+    const doubled = cached && plan.resumable ? Loop.plain : 0;
     let copied = scan.codeAt;
 
     for (let n = 0; n < events; n++) {
@@ -272,8 +272,7 @@ export class FunctionEmitter {
     body.copy(module.bytes, start, after);
     this.local(Op.localGet, this.fuelLocal);
     body.byte(Op.i64Const).byte(0).byte(Op.i64LtS);
-    if (!(globalThis as any).V1) this.unlikely.push(body.length);
-    if ((globalThis as any).V2) { body.byte(Op.if).byte(EMPTY).byte(Op.br).byte(2).byte(Op.end); } else
+    this.unlikely.push(body.length);
     body.byte(Op.brIf).byte(1);
     if (cost > 0) this.charge(cost);
   }

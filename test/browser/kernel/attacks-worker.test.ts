@@ -16,6 +16,16 @@ function hostileWorker(onRun: string): string {
     const END = {
       outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64),
     };
+    let answers;
+    /** Waits for the kernel's answer, by shared memory where there is some. */
+    const answered = async () => {
+      if (!answers) {
+        return new Promise((resolve) => addEventListener("message", ({ data }) => data.vak && resolve()));
+      }
+      const state = new Int32Array(answers, 0, 1);
+      Atomics.wait(state, 0, 0);
+      state[0] = 0;
+    };
     addEventListener("message", async ({ data }) => {
       if (data.vak) return;
       const reply = (value) => send({ id: data.id, type: "RAW", value });
@@ -24,6 +34,7 @@ function hostileWorker(onRun: string): string {
         const module = await WebAssembly.compile(data.argumentList[0].value);
         return reply({ module, size: 1, start: null, imports: [] });
       }
+      if (method === "boot") answers = data.argumentList[0].value.answers;
       if (method !== "run") return reply(undefined);
       ${onRun}
     });
@@ -140,10 +151,11 @@ test("attack: the worker ends its run while a call is under way: the outcome is 
 test("attack: the worker asks for what the policy forbids, however it says so: nothing is done", async () => {
   const { kernel } = await attack(`
     const tries = ['{"tool":"wipe","input":{"path":"/"}}', '{"tool":"add","input":{"a":100,"b":1}}', 'x'];
-    let n = 0;
-    addEventListener("message", ({ data }) => { if (data.vak === "answer") next(); });
-    const next = () => n < tries.length ? call(++n, tries[n - 1]) : reply(END);
-    next();
+    for (let n = 0; n < tries.length; n++) {
+      call(n + 1, tries[n]);
+      await answered();
+    }
+    reply(END);
   `);
   await using _kernel = kernel;
   expect(effects).toEqual([]);

@@ -1,0 +1,172 @@
+import { expect, test } from "vitest";
+import { createKernel, type SpawnOptions, VakError } from "../../../src/index.ts";
+import { loadGuest } from "../../guests/load.ts";
+import { add, entriesOf, finish, policy, testKernel } from "../../setup/kernel.ts";
+
+const bytes = (...list: number[]) => Uint8Array.from(list);
+const HEADER = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
+
+type Program = SpawnOptions["program"];
+
+const modules: [name: string, load: () => Program | { late: Promise<Program> }, message: RegExp][] = [
+  ["nothing at all", () => bytes(), /WebAssembly/i],
+  ["not WebAssembly", () => new TextEncoder().encode("<!doctype html>"), /not a WebAssembly module/i],
+  ["a component", () => bytes(0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00), /component/i],
+  ["truncated", () => ({ late: loadGuest("agent").then((program) => program.slice(0, 1000)) }), /./],
+  ["a section that lies about its length", () => bytes(...HEADER, 1, 0xff, 0xff, 0xff, 0xff, 0x0f), /./],
+  ["shared memory", () => bytes(...HEADER, 5, 4, 1, 3, 1, 1), /shared/i],
+  ["without _start", () => bytes(...HEADER), /_start/],
+  ["a response that is an error", () => new Response("no", { status: 404 }), /404/],
+  ["a fetch that fails", () => Promise.reject(new TypeError("no network")), /no network/],
+];
+
+test.each(modules)(
+  "a program that is %s is refused, no agent is made, and the log says so",
+  async (_, load, message) => {
+    await using kernel = await testKernel();
+    const given = load();
+    const program = typeof given === "object" && "late" in given ? await given.late : given;
+    await expect(kernel.spawn({ name: "bad", program })).rejects.toMatchObject({
+      code: "invalid-module",
+      message: expect.stringMatching(message),
+    });
+    expect(await entriesOf(kernel, "spawn-refused")).toHaveLength(1);
+    expect(await entriesOf(kernel, "agent-spawn")).toEqual([]);
+  },
+);
+
+test("a fetch that fails after its spawn was refused is nobody's unhandled rejection", async () => {
+  await using kernel = await testKernel();
+  const program = Promise.reject(new TypeError("no network"));
+  await expect(kernel.spawn({ name: "", program })).rejects.toMatchObject({ code: "invalid-argument" });
+});
+
+const refused: [name: string, options: Partial<SpawnOptions>, code: string, message: RegExp][] = [
+  ["an empty name", { name: "" }, "invalid-argument", /name/],
+  ["a name with a control character", { name: "a\u001b[31m" }, "invalid-argument", /name/],
+  ["a limit of zero", { limits: { deadlineMs: 0 } }, "invalid-limit", /deadlineMs/],
+  ["an endless limit", { limits: { calls: Number.POSITIVE_INFINITY } }, "invalid-limit", /finite/],
+  ["a limit that is no number", { limits: { fuel: Number.NaN } }, "invalid-limit", /fuel/],
+  ["a negative limit", { limits: { outputBytes: -1 } }, "invalid-limit", /outputBytes/],
+  ["half a limit", { limits: { openFiles: 4.5 } }, "invalid-limit", /openFiles/],
+  ["an unknown limit", { limits: { memory: 1 } as never }, "invalid-limit", /memoryBytes/],
+  ["a seed that is no whole number", { seed: 0.5 }, "invalid-argument", /seed/],
+  ["a path that climbs out", { files: { "../x": "" } }, "invalid-argument", /path/],
+  ["a path in /dev", { files: { "dev/vak": "" } }, "invalid-argument", /dev/],
+  ["two files in one place", { files: { a: "", "a/b": "" } }, "invalid-argument", /files/],
+  ["isolation by frame", { isolation: "frame" as never }, "unsupported", /frame/],
+  ["isolation of no kind", { isolation: "none" as never }, "invalid-argument", /isolation/],
+  ["a workerUrl without isolation page", { workerUrl: "/w.js" }, "invalid-argument", /workerUrl/],
+];
+
+test.each(refused)("spawn refuses %s", async (_, options, code, message) => {
+  await using kernel = await testKernel();
+  const program = await loadGuest("hello");
+  await expect(kernel.spawn({ name: "a", program, ...options })).rejects.toMatchObject({
+    code,
+    message: expect.stringMatching(message),
+  });
+});
+
+test("an aborted spawn rejects, and leaves no agent", async () => {
+  await using kernel = await testKernel();
+  const program = await loadGuest("hello");
+  await expect(kernel.spawn({ name: "a", program, signal: AbortSignal.abort() })).rejects.toMatchObject({
+    code: "aborted",
+  });
+  const controller = new AbortController();
+  const spawning = kernel.spawn({ name: "a", program, signal: controller.signal });
+  setTimeout(() => controller.abort());
+  await expect(spawning).rejects.toMatchObject({ code: "aborted" });
+});
+
+test("run refuses what no program can be given", async () => {
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
+  const bad = [
+    { args: ["a\0b"] },
+    { args: ["\ud800"] },
+    { args: "x" as never },
+    { env: { "A=B": "" } },
+    { env: { "": "" } },
+    { args: ["x".repeat(40_000)] },
+    { startTime: -1 },
+  ];
+  for (const options of bad) {
+    expect(() => agent.run(options)).toThrow(expect.objectContaining({ code: "invalid-argument" }));
+  }
+  const run = agent.run();
+  expect(() => agent.run()).toThrow(expect.objectContaining({ code: "agent-busy" }));
+  await run.result;
+});
+
+test("what is closed says so", async () => {
+  const kernel = await testKernel();
+  const agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
+  await agent.close();
+  await agent.close();
+  expect(() => agent.run()).toThrow(expect.objectContaining({ code: "closed" }));
+  await expect(agent.files.list()).rejects.toMatchObject({ code: "closed" });
+  await kernel.close();
+  await kernel.close();
+  await expect(kernel.spawn({ name: "a", program: await loadGuest("hello") })).rejects.toMatchObject({
+    code: "closed",
+  });
+});
+
+test("two tools of one name, and a second kernel on one log, are refused", async () => {
+  await expect(testKernel({ tools: [add, add] })).rejects.toMatchObject({ code: "invalid-tool" });
+  const log = { name: crypto.randomUUID() };
+  await using kernel = await createKernel({ policy, tools: [add], log });
+  await expect(createKernel({ policy, tools: [add], log })).rejects.toMatchObject({ code: "log-in-use" });
+  expect(kernel.log.size).toBe(2);
+});
+
+test("a program can be given as bytes, a view, a response, a promise of one, or an address", async () => {
+  await using kernel = await testKernel();
+  const program = await loadGuest("hello");
+  const url = URL.createObjectURL(new Blob([program], { type: "application/wasm" }));
+  const padded = new Uint8Array([1, 2, 3, ...program]);
+  const sources: SpawnOptions["program"][] = [
+    program,
+    program.buffer,
+    padded.subarray(3),
+    new Response(program),
+    fetch(url),
+    url,
+    new URL(url),
+  ];
+  const digests = new Set<string>();
+  for (const source of sources) {
+    await using agent = await kernel.spawn({ name: "hello", program: source });
+    digests.add(agent.program);
+    expect((await finish(agent.run())).stdout).toBe("hello\n");
+  }
+  expect(digests.size).toBe(1);
+  // The caller's bytes are the caller's still.
+  expect(program.byteLength).toBeGreaterThan(0);
+});
+
+test("after reopening, the log goes on where it was", async () => {
+  const log = { name: crypto.randomUUID() };
+  const before = await createKernel({ policy, tools: [add], log });
+  const { root, size } = await before.log.checkpoint();
+  const { vkey } = before.log;
+  await before.close();
+  await using after = await createKernel({ policy, tools: [add], log });
+  expect(after.log.vkey).toBe(vkey);
+  expect(after.log.size).toBe(size + 1);
+  const again = await after.log.checkpoint();
+  expect(again.root).not.toBe(root);
+  expect((await entriesOf(after)).map(({ type }) => type)).toEqual(["log-open", "policy-load", "policy-load"]);
+});
+
+test("errors are VakErrors with a message that says what to do", async () => {
+  const error = await createKernel({ log: { name: "no spaces allowed" } }).catch((error: unknown) => error);
+  expect(error).toBeInstanceOf(VakError);
+  expect(error).toMatchObject({
+    name: "VakError",
+    code: "invalid-argument",
+    message: expect.stringContaining("letters"),
+  });
+});
