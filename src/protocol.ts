@@ -118,8 +118,11 @@ export const OUTPUT_CHUNK = 64 * 1024;
 export const MESSAGES_PER_SECOND = 5000;
 /** Longest text a worker may put in a reply, UTF-16 units. */
 const MAX_TEXT = 4096;
-/** Longest file path, bytes of UTF-8; the longest that any WASI call takes, too. */
+/** Longest path that a system call takes, bytes of UTF-8. */
 export const MAX_PATH = 4096;
+/** Deepest nesting of directories, and longest name of a file, bytes of UTF-8. */
+export const MAX_DEPTH = 64;
+export const MAX_NAME = 255;
 
 /**
  * How the kernel speaks to a worker that sleeps in `Atomics.wait`, or never lets its event loop turn: three Int32, then
@@ -238,7 +241,8 @@ export function parseFileList(value: unknown, limits: Limits): FileStat[] | unde
   const list: FileStat[] = [];
   for (const one of value) {
     const it = record(one);
-    if (!it || !text(it.path) || !count(it.size, limits.fileBytes)) return undefined;
+    if (typeof it?.path !== "string" || it.path.length > (MAX_DEPTH + 1) * (MAX_NAME + 1)) return undefined;
+    if (!count(it.size, limits.fileBytes)) return undefined;
     if (it.type !== "file" && it.type !== "directory") return undefined;
     list.push({ path: it.path, type: it.type, size: it.size });
   }

@@ -43,6 +43,17 @@ export interface SpawnOptions {
   workerUrl?: string | URL;
   /** Gives up the spawn. */
   signal?: AbortSignal;
+  /** Told how far a large program has come. */
+  onProgress?: (progress: SpawnProgress) => void;
+}
+
+export interface SpawnProgress {
+  /** `load`: its bytes arrive. `compile`: it is checked, metered and compiled. `ready`: it can be run. */
+  phase: "load" | "compile" | "ready";
+  /** Bytes there so far. */
+  loaded: number;
+  /** Bytes in all; null where the server did not say. */
+  total: number | null;
 }
 
 /** The log, as the page may use it: only the kernel writes. */
@@ -164,7 +175,9 @@ export class Kernel {
     const giveUp = () => host?.end("the spawn was aborted");
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
-      const bytes = await readProgram(options.program);
+      const { onProgress } = options;
+      const bytes = await readProgram(options.program, onProgress);
+      const size = bytes.byteLength;
       program = await sha256Hex(bytes);
       checkAborted(signal);
       host = await Host.start({
@@ -179,6 +192,7 @@ export class Kernel {
       const answers =
         wait === "atomics" ? new SharedArrayBuffer(AnswerBuffer.HEADER_BYTES + align(limits.callBytes)) : undefined;
       await boot(host, { wait, limits, files, ...(answers && { answers }) });
+      onProgress?.({ phase: "compile", loaded: size, total: size });
       await this.admit(host, bytes, program, limits);
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
@@ -194,6 +208,7 @@ export class Kernel {
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
+      onProgress?.({ phase: "ready", loaded: size, total: size });
       return agent;
     } catch (error) {
       host?.end("the agent was not made");
@@ -359,13 +374,30 @@ function checkFiles(files: Record<string, string | BufferSource>, limits: Limits
 }
 
 /** The program's bytes, in a buffer of our own: what is hashed is what is compiled. */
-async function readProgram(source: ProgramSource): Promise<Uint8Array<ArrayBuffer>> {
+async function readProgram(
+  source: ProgramSource,
+  onProgress: SpawnOptions["onProgress"],
+): Promise<Uint8Array<ArrayBuffer>> {
   if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return toBytes(source);
   const given = typeof source === "string" || source instanceof URL ? fetch(source) : source;
   try {
     const response = await given;
     if (!response.ok) throw new Error(`HTTP status ${response.status} from ${response.url}`);
-    return new Uint8Array(await response.arrayBuffer());
+    if (!onProgress || !response.body) return new Uint8Array(await response.arrayBuffer());
+    // The length is that of the bytes on the wire: of no use where they were compressed.
+    const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
+    const total = length === null ? null : Number(length);
+    let loaded = 0;
+    const counted = response.body.pipeThrough(
+      new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+        transform(chunk, controller) {
+          loaded += chunk.byteLength;
+          onProgress({ phase: "load", loaded, total });
+          controller.enqueue(chunk);
+        },
+      }),
+    );
+    return new Uint8Array(await new Response(counted).arrayBuffer());
   } catch (cause) {
     throw new VakError("invalid-module", `The program could not be loaded: ${(cause as Error).message}.`, { cause });
   }

@@ -19,6 +19,7 @@ const MAX_BULK_LOG2 = 50;
 export class Additions {
   private readonly module: Module;
   private readonly items = new Map<number, { count: number; bytes: Writer }>();
+  private readonly savingGlobals: number[][] = [[], [], [], [], []];
   private readonly blockTypes = new Map<number, number[]>();
 
   constructor(module: Module) {
@@ -62,6 +63,13 @@ export class Additions {
     return this.module.globalCount + this.add(Section.global, [type, 1, ...init, Op.end]);
   }
 
+  /** The `n`th global of number type `type`, for a local's value while the host looks at the fuel. */
+  savingGlobal(type: number, n: number): number {
+    const globals = this.savingGlobals[0x7f - type]!;
+    if (globals[n] === undefined) globals[n] = this.global(type, ZEROS[0x7f - type]!);
+    return globals[n];
+  }
+
   export(name: string, kind: number, index: number): void {
     this.add(Section.export, new Writer().name(name).byte(kind).unsigned(index).written());
   }
@@ -88,6 +96,15 @@ export class Additions {
     return block;
   }
 }
+
+/** Constants of the number types and v128, from 0x7f down. */
+const ZEROS = [
+  [Op.i32Const, 0],
+  [Op.i64Const, 0],
+  [0x43, 0, 0, 0, 0],
+  [0x44, 0, 0, 0, 0, 0, 0, 0, 0],
+  [0xfd, 0x0c, ...Array<number>(16).fill(0)],
+];
 
 /** Where a vector's first item begins: after its count. */
 function firstItem(vector: Uint8Array): number {

@@ -1,5 +1,5 @@
 /** Writes functions with what the meter adds to them, from the events that `scan.ts` found. */
-import { Reader, refuse, Writer } from "./bytes.ts";
+import { refuse, Writer } from "./bytes.ts";
 import type { Module } from "./module.ts";
 import { Event, FIRST_SLOT, type FunctionScan, Loop } from "./scan.ts";
 
@@ -21,6 +21,8 @@ export interface Plan {
   added: Added;
   /** The block type that takes nothing and gives the results of a function type. */
   resultsOf(type: number): ArrayLike<number>;
+  /** The index of a global of number type `type` for the `n`th local to save. */
+  savingGlobal(type: number, n: number): number;
 }
 
 /** Words that a frame takes besides its parameters, locals and operands. */
@@ -169,11 +171,9 @@ export class FunctionEmitter {
 
   private writeEvents(wrapped: boolean, end: number): void {
     const { scan, plan, body, cached, counted } = this;
-    const { kinds, starts, ends, a, b, costs, events } = scan;
+    const { kinds, starts, ends, a, b, c, costs, events } = scan;
     const { fuel, added } = plan;
     const { bytes } = this.module;
-    /** Set in the flags of the loops that {@link writePlainLoop} writes. */
-    const doubled = cached && plan.resumable ? Loop.plain : 0;
     let copied = scan.codeAt;
 
     for (let n = 0; n < events; n++) {
@@ -189,16 +189,10 @@ export class FunctionEmitter {
           copied = start;
           break;
         case Event.loop:
-          body.copy(bytes, copied, after);
-          copied = after;
-          if (y & Loop.caught && counted) this.restoreDepth();
-          if (y & doubled) this.writePlainLoop(start, after, costs[x]!);
-          else if (fuel) this.chargeAndCheck(costs[x]!, cached);
-          break;
-        case Event.loopEnd:
-          if (!(b[x]! & doubled)) continue;
-          body.copy(bytes, copied, start).byte(Op.end);
+          body.copy(bytes, copied, start);
           copied = start;
+          if (y & Loop.caught && counted) this.restoreDepth();
+          if (fuel) this.chargeAndCheck(costs[x]!, cached, c[n]!);
           break;
         case Event.call:
           if (!fuel) continue;
@@ -221,19 +215,7 @@ export class FunctionEmitter {
           break;
         case Event.return:
           if (!wrapped) continue;
-          body.copy(bytes, copied, start).byte(Op.br);
-          body.unsigned(y >= 0 && b[y]! & doubled ? x + 1 : x);
-          copied = after;
-          break;
-        case Event.label:
-          if (!(b[y]! & doubled)) continue;
-          body.copy(bytes, copied, start).unsigned(x + 1);
-          copied = after;
-          break;
-        case Event.labels:
-          if (!(b[y]! & doubled)) continue;
-          body.copy(bytes, copied, start);
-          this.writeLabels(start, after, x);
+          body.copy(bytes, copied, start).byte(Op.br).unsigned(x);
           copied = after;
           break;
         case Event.nan:
@@ -258,34 +240,6 @@ export class FunctionEmitter {
       }
     }
     body.copy(bytes, copied, end - 1);
-  }
-
-  /**
-   * A loop with neither call nor loop inside, and no parameters, gets a second one around it. The check branches out
-   * there, where the host is asked: a call within, on however cold a path, makes engines keep less in registers.
-   * Labels that lead out of the inner loop have one more level to cross.
-   */
-  private writePlainLoop(start: number, after: number, cost: number): void {
-    const { body, module } = this;
-    this.local(Op.localGet, this.fuelLocal);
-    this.check();
-    body.copy(module.bytes, start, after);
-    this.local(Op.localGet, this.fuelLocal);
-    body.byte(Op.i64Const).byte(0).byte(Op.i64LtS);
-    this.unlikely.push(body.length);
-    body.byte(Op.brIf).byte(1);
-    if (cost > 0) this.charge(cost);
-  }
-
-  /** The labels of a br_table, those greater than `inside` leading over the added loop. */
-  private writeLabels(start: number, end: number, inside: number): void {
-    const reader = new Reader(this.module.bytes, start, end);
-    const count = reader.u32("a number of labels");
-    this.body.unsigned(count);
-    for (let n = count + 1; n > 0; n--) {
-      const label = reader.u32("a label");
-      this.body.unsigned(label > inside ? label + 1 : label);
-    }
   }
 
   private canonicalise(float: number): void {
@@ -318,8 +272,11 @@ export class FunctionEmitter {
     else this.global(Op.globalSet);
   }
 
-  /** @param fromLocal whether the counter is already in its local */
-  private chargeAndCheck(cost: number, fromLocal: boolean): void {
+  /**
+   * @param fromLocal whether the counter is already in its local
+   * @param saved where a list of `savedLocals` begins; 0 for none
+   */
+  private chargeAndCheck(cost: number, fromLocal: boolean, saved = 0): void {
     if (fromLocal) this.local(Op.localGet, this.fuelLocal);
     else this.global(Op.globalGet);
     if (cost > 0) this.subtract(cost);
@@ -328,25 +285,45 @@ export class FunctionEmitter {
       this.global(Op.globalSet);
       this.local(Op.localGet, this.fuelLocal);
     }
-    this.check();
+    this.check(saved);
   }
 
-  /** Asks the host for more, or ends, if the counter on top of the stack is negative. `fuelLocal` holds it too. */
-  private check(): void {
+  /**
+   * Asks the host for more, or ends, if the counter on top of the stack is negative. `fuelLocal` holds it too.
+   *
+   * A call within a loop, on however cold a path, makes engines keep what lives across it out of registers: half the
+   * speed of a small loop. So what such a loop reads is put into globals for the time of the call.
+   */
+  private check(saved: number): void {
     const { body, plan } = this;
     body.byte(Op.i64Const).byte(0).byte(Op.i64LtS);
     this.unlikely.push(body.length);
     body.byte(Op.if).byte(EMPTY);
     if (plan.resumable) {
+      this.moveSaved(saved, Op.localGet, Op.globalSet);
       this.local(Op.localGet, this.fuelLocal);
       body.byte(Op.call).unsigned(plan.added.moreFunction);
       if (this.cached) this.local(Op.localSet, this.fuelLocal);
       else body.byte(Op.drop);
+      this.moveSaved(saved, Op.globalGet, Op.localSet);
     } else {
       if (this.cached) this.flush();
       body.byte(Op.unreachable);
     }
     body.byte(Op.end);
+  }
+
+  private moveSaved(saved: number, first: number, second: number): void {
+    if (saved === 0) return;
+    const { scan, body, plan } = this;
+    const used = [0, 0, 0, 0, 0];
+    for (let n = 1; n <= scan.savedLocals[saved]!; n++) {
+      const local = scan.savedLocals[saved + n]!;
+      const type = scan.localType(local);
+      const global = plan.savingGlobal(type, used[0x7f - type]!++);
+      body.byte(first).unsigned(first === Op.localGet ? local : global);
+      body.byte(second).unsigned(second === Op.localSet ? local : global);
+    }
   }
 
   private flush(): void {

@@ -146,7 +146,15 @@ export function instrument(program: Uint8Array, options: MeterOptions = {}): Met
   if (module.start !== undefined) additions.export(START_EXPORT, 0, module.start);
   const { fuel = false, resumable = false, nan = false, stackDepth } = options;
   const added = addMeter(additions, { fuel, resumable, stackDepth });
-  const plan: Plan = { fuel, resumable, nan, stackDepth, added, resultsOf: (type) => additions.resultsOf(type) };
+  const plan: Plan = {
+    fuel,
+    resumable,
+    nan,
+    stackDepth,
+    added,
+    resultsOf: (type) => additions.resultsOf(type),
+    savingGlobal: (type, n) => additions.savingGlobal(type, n),
+  };
   return {
     bytes: writeModule(module, maxima, additions, plan),
     imports: module.imports.map(({ module: from, name, kind, type }) => {

@@ -20,36 +20,37 @@ export const Event = {
   none: 0,
   /** Charges slot `a`. */
   charge: 1,
-  /** A loop's header, from its opcode to the end of its block type; slot `a`; `b` is a set of {@link Loop} flags. */
+  /** A loop's header, after its block type; slot `a`; `b` is a set of {@link Loop} flags; `c` as in `savedLocals`. */
   loop: 2,
-  /** The end of the loop whose event is `a`. */
-  loopEnd: 3,
   /** A call, from opcode to end; slot `a` runs after it. */
-  call: 4,
+  call: 3,
   /** The frame is left for good by a tail call. */
-  tailCall: 5,
+  tailCall: 4,
   /** Control leaves by an exception or a trap. */
-  leave: 6,
-  /** A return, whose branch to the outermost label would be `a`, in loop `b` (an event, or -1). */
-  return: 7,
-  /** A label `a` that is outside loop `b`. */
-  label: 8,
-  /** The labels of a br_table; those greater than `a` are outside loop `b`. */
-  labels: 9,
+  leave: 5,
+  /** A return, from opcode to end; a branch to the outermost label would be one to `a`. */
+  return: 6,
   /** A value of {@link Float} type `a` whose NaN bits may show. */
-  nan: 10,
+  nan: 7,
   /** A bulk instruction with its length on top of the stack, an i64 if `a`. */
-  bulk: 11,
+  bulk: 8,
   /** An exception has been caught. */
-  caught: 12,
+  caught: 9,
 } as const;
 
 export const Loop = {
-  /** No call and no loop inside, and no parameters. */
-  plain: 1,
+  /** Nothing inside calls. */
+  callFree: 1,
   /** An exception may be caught at its header. */
   caught: 2,
+  /** How far left the number of levels of loops inside is. */
+  levels: 2,
 } as const;
+
+/** Levels of call-free loops, from the innermost, for which the locals to save are found; so that this stays linear. */
+const SAVED_LEVELS = 3;
+/** Locals of one type that are saved for one loop: about as many as engines have registers. */
+const SAVED_LOCALS = 16;
 
 const Kind = { block: 0, loop: 1, if: 2, else: 3, try: 4, catch: 5 } as const;
 const KIND = 7;
@@ -64,9 +65,9 @@ const FLAGS = 2;
 const HEIGHT = 3;
 const PARAMS = 4;
 const RESULTS = 5;
-/** The event of the innermost loop around, or -1, and that loop's frame. */
+/** The event of the innermost loop around, or -1; and of a loop where its part of `touched` begins. */
 const LOOP_EVENT = 6;
-const LOOP_FRAME = 7;
+const TOUCHED = 7;
 const FIELDS = 8;
 
 /** The slot of code that is never run. */
@@ -77,6 +78,7 @@ export const FIRST_SLOT = 1;
 export class FunctionScan {
   private readonly module: Module;
   private readonly nan: boolean;
+  private readonly saves: boolean;
   private frames = new Int32Array(64 * FIELDS);
   /** Results on the stack that are canonicalised unless what takes them absorbs NaNs: their heights and events. */
   private pendingHeights = new Int32Array(256);
@@ -88,7 +90,24 @@ export class FunctionScan {
   ends = new Int32Array(1024);
   a = new Int32Array(1024);
   b = new Int32Array(1024);
+  c = new Int32Array(1024);
   events = 0;
+
+  /**
+   * For each call-free loop whose event's `c` is not 0, from there: how many locals it reads before it writes them,
+   * then those locals.
+   */
+  savedLocals = new Int32Array(256);
+  private saved = 0;
+  /** Accesses to locals in the call-free loops at hand: the index, or its complement where the access writes. */
+  private touched = new Int32Array(256);
+  private touches = 0;
+  /** By local: the number of the last loop that was found to touch it. */
+  private marks = new Int32Array(256);
+  private mark = 0;
+  /** Groups of locals, parameters first: where each ends, and its type's first byte. */
+  private readonly groupEnds: number[] = [];
+  private readonly groupTypes: number[] = [];
 
   costs = new Int32Array(1024);
   slots = 0;
@@ -113,9 +132,11 @@ export class FunctionScan {
   private blockParams = 0;
   private blockResults = 0;
 
-  constructor(module: Module, nan: boolean) {
+  /** @param saves whether to find the locals that loops use */
+  constructor(module: Module, nan: boolean, saves: boolean) {
     this.module = module;
     this.nan = nan;
+    this.saves = saves;
   }
 
   /** Reads function `index`, whose body (from the count of local groups on) is the bytes from `start` to `end`. */
@@ -125,6 +146,8 @@ export class FunctionScan {
     this.events = 0;
     this.slots = 0;
     this.pending = 0;
+    this.saved = 1;
+    this.touches = 0;
     this.hasLoop = this.hasCall = this.hasTry = this.usesV128 = false;
     this.floats = 0;
     this.newSlot(); // NEVER
@@ -141,7 +164,6 @@ export class FunctionScan {
     frames[PARAMS] = 0;
     frames[RESULTS] = types[functions[index]!]!.resultCount;
     frames[LOOP_EVENT] = -1;
-    frames[LOOP_FRAME] = 0;
     let slot = FIRST_SLOT;
     /** What to add to `slot`. */
     let cost = 1; // of the entry
@@ -156,8 +178,15 @@ export class FunctionScan {
       const op = bytes[pos++]!;
       const immediate = IMMEDIATE[op]!;
       if (immediate < Immediate.special) {
-        if (immediate === Immediate.leb) while (bytes[pos++]! >= 0x80);
-        else if (immediate === Immediate.memarg) pos = this.skipMemarg(pos);
+        if (immediate === Immediate.leb) {
+          if (op >= 0x20 && op <= 0x22 && frames[f + LOOP_EVENT]! >= 0) {
+            pos = this.leb(pos);
+            this.touch(op === 0x20 ? this.value : ~this.value, frames[f + LOOP_EVENT]!);
+          } else {
+            if (op === 0x40) this.calls(frames[f + LOOP_EVENT]!); // memory.grow
+            while (bytes[pos++]! >= 0x80);
+          }
+        } else if (immediate === Immediate.memarg) pos = this.skipMemarg(pos);
         else if (immediate === Immediate.four) pos += 4;
         else if (immediate === Immediate.eight) pos += 8;
         cost += COST[op]!;
@@ -197,19 +226,16 @@ export class FunctionScan {
           frames[f + PARAMS] = this.blockParams;
           frames[f + RESULTS] = this.blockResults;
           frames[f + LOOP_EVENT] = frames[f - FIELDS + LOOP_EVENT]!;
-          frames[f + LOOP_FRAME] = frames[f - FIELDS + LOOP_FRAME]!;
           if (op === 0x03) {
             frames[f + FLAGS]! |= Kind.loop;
-            this.notPlain(frames[f + LOOP_EVENT]!);
-            frames[f + LOOP_FRAME] = k;
-            frames[f + LOOP_EVENT] = -1;
             if (!dead) {
               this.hasLoop = true;
               this.costs[slot]! += cost;
               cost = 0;
               slot = this.newSlot();
               frames[f + LOOP_EVENT] = this.events;
-              this.push(Event.loop, at, pos, slot, this.blockParams === 0 ? Loop.plain : 0);
+              frames[f + TOUCHED] = this.touches;
+              this.push(Event.loop, pos, pos, slot, Loop.callFree);
             }
           } else if (op === 0x04) {
             frames[f + FLAGS]! |= Kind.if;
@@ -280,7 +306,7 @@ export class FunctionScan {
           f -= FIELDS;
           if (lowest < frames[f + LOWEST]!) frames[f + LOWEST] = lowest;
           if (dead) break;
-          if (kind === Kind.loop) this.push(Event.loopEnd, at, at, loop, 0);
+          if (kind === Kind.loop) this.endLoop(loop, frames[f + LOOP_EVENT]!, frames[f + FIELDS + TOUCHED]!);
           if (flags & CAUGHT) this.push(Event.caught, pos, pos, 0, 0);
           if (split) frames[f + SLOT] = this.openSlot(pos);
           slot = frames[f + SLOT]!;
@@ -292,14 +318,13 @@ export class FunctionScan {
         case 0xd5: // br_on_null
         case 0xd6: {
           // br_on_non_null
-          const label = pos;
           pos = this.leb(pos);
           cost++;
           // What is taken from the stack: a condition or a reference, that br_on_null leaves if it is not null.
           if (op === 0x0d || op === 0xd6) height--;
           this.settle(-1, 0);
-          this.branch(label, pos, this.value, k, frames, dead);
           if (dead) break;
+          if (k - this.value < frames[f + LOWEST]!) frames[f + LOWEST] = k - this.value;
           this.costs[slot]! += cost;
           cost = 0;
           if (op === 0x0c) {
@@ -314,7 +339,6 @@ export class FunctionScan {
 
         case 0x0e: {
           // br_table
-          const labels = pos;
           pos = this.leb(pos);
           const count = this.value;
           if (count >= end - pos) refuse(`truncated: a br_table in function ${index}`, at);
@@ -325,10 +349,6 @@ export class FunctionScan {
           }
           height--;
           this.settle(-1, 0);
-          const inside = k - frames[f + LOOP_FRAME]!;
-          if (frames[f + LOOP_EVENT]! >= 0 && furthest > inside) {
-            this.push(Event.labels, labels, pos, inside, frames[f + LOOP_EVENT]!);
-          }
           if (dead) break;
           if (k - furthest < frames[f + LOWEST]!) frames[f + LOWEST] = k - furthest;
           this.costs[slot]! += cost + 1;
@@ -351,12 +371,12 @@ export class FunctionScan {
           if (op === 0x08 || op === 0x09 || (op >= 0x12 && op <= 0x15)) pos = this.leb(pos);
           if (op === 0x13) pos = this.leb(pos);
           this.settle(-1, 0);
-          if (op === 0x0f) this.push(Event.return, at, pos, k, frames[f + LOOP_EVENT]!);
+          if (op === 0x0f) this.push(Event.return, at, pos, k, 0);
           if (dead) break;
           if (op >= 0x12) {
             this.push(Event.tailCall, at, at, 0, 0);
             this.hasCall = true;
-            this.notPlain(frames[f + LOOP_EVENT]!);
+            this.calls(frames[f + LOOP_EVENT]!);
           } else if (op !== 0x0f) this.push(Event.leave, at, at, 0, 0);
           frames[f + LOWEST] = 0;
           this.costs[slot]! += cost;
@@ -381,7 +401,7 @@ export class FunctionScan {
           if (type.hasV128) this.usesV128 = true;
           if (dead) break;
           this.hasCall = true;
-          this.notPlain(frames[f + LOOP_EVENT]!);
+          this.calls(frames[f + LOOP_EVENT]!);
           frames[f + LOWEST] = 0;
           this.costs[slot]! += cost;
           cost = 0;
@@ -409,16 +429,13 @@ export class FunctionScan {
           const sub = this.value;
           if (sub === 0x18 || sub === 0x19) {
             // br_on_cast, br_on_cast_fail: flags, label, two heap types
-            const label = ++pos;
-            pos = this.leb(pos);
-            const target = this.value;
-            const after = pos;
+            pos = this.leb(pos + 1);
             while (bytes[pos++]! >= 0x80);
             while (bytes[pos++]! >= 0x80);
             cost++;
             this.settle(-1, 0);
-            this.branch(label, after, target, k, frames, dead);
             if (dead) break;
+            if (k - this.value < frames[f + LOWEST]!) frames[f + LOWEST] = k - this.value;
             this.costs[slot]! += cost;
             cost = 0;
             slot = this.openSlot(pos);
@@ -500,17 +517,33 @@ export class FunctionScan {
     this.localsAt = start;
     this.localGroups = reader.count("groups of locals");
     this.groupsAt = reader.pos;
-    this.localCount = type.paramCount;
+    this.localCount = 0;
     this.localWords = type.paramWords;
+    this.groupEnds.length = this.groupTypes.length = 0;
+    const params = new Reader(this.module.bytes, type.params, type.results);
+    for (let n = params.count("parameters"); n > 0; n--) {
+      this.addGroup(1, params.peek());
+      skipValueType(params);
+    }
     for (let n = this.localGroups; n > 0; n--) {
       const count = reader.u32("a number of locals");
-      this.localCount += count;
+      this.addGroup(count, reader.peek());
       this.localWords += skipValueType(reader) ? count * 2 : count;
     }
     if (this.localCount > MODULE_LIMITS.locals) {
       refuse(`function ${index} has ${this.localCount} locals; the limit is ${MODULE_LIMITS.locals}`, start);
     }
     this.codeAt = reader.pos;
+  }
+
+  private addGroup(count: number, type: number): void {
+    this.localCount += count;
+    const last = this.groupEnds.length - 1;
+    if (last >= 0 && this.groupTypes[last] === type) this.groupEnds[last] = this.localCount;
+    else {
+      this.groupEnds.push(this.localCount);
+      this.groupTypes.push(type);
+    }
   }
 
   /** Reads an unsigned LEB128 integer into `value`. @returns the position after it */
@@ -587,16 +620,6 @@ export class FunctionScan {
     return pos;
   }
 
-  /** A branch from frame `k` to `label`, whose bytes are from `start` to `end`. */
-  private branch(start: number, end: number, label: number, k: number, frames: Int32Array, dead: boolean): void {
-    const f = k * FIELDS;
-    const target = k - label;
-    if (frames[f + LOOP_EVENT]! >= 0 && target < frames[f + LOOP_FRAME]!) {
-      this.push(Event.label, start, end, label, frames[f + LOOP_EVENT]!);
-    }
-    if (!dead && target < frames[f + LOWEST]!) frames[f + LOWEST] = target;
-  }
-
   private known(set: Instructions, sub: number, index: number, what: string, at: number): void {
     if (sub < 256 && set.immediate[sub] !== Immediate.unknown) return;
     refuse(`function ${index} uses the unknown ${what} instruction 0x${sub.toString(16)}`, at);
@@ -614,11 +637,71 @@ export class FunctionScan {
 
   private bulk(at: number, isLong: boolean, loop: number): void {
     this.push(Event.bulk, at, at, isLong ? 1 : 0, 0);
-    this.notPlain(loop);
+    this.calls(loop);
   }
 
-  private notPlain(loop: number): void {
-    if (loop >= 0) this.b[loop]! &= ~Loop.plain;
+  /** Something in `loop` calls. */
+  private calls(loop: number): void {
+    if (loop >= 0) this.b[loop]! &= ~Loop.callFree;
+  }
+
+  private touch(access: number, loop: number): void {
+    if (!this.saves || !(this.b[loop]! & Loop.callFree)) return;
+    if (this.touches === this.touched.length) this.touched = grow(this.touched, Int32Array);
+    this.touched[this.touches++] = access;
+  }
+
+  /** The end of `loop`, which is in `outer` (-1 for none), and which touched locals from number `first` on. */
+  private endLoop(loop: number, outer: number, first: number): void {
+    const flags = this.b[loop]!;
+    if (!(flags & Loop.callFree)) {
+      this.calls(outer);
+      return;
+    }
+    if (!this.saves) return;
+    const inside = flags >> Loop.levels;
+    if (inside < SAVED_LEVELS) this.c[loop] = this.findSaved(first);
+    if (outer < 0) {
+      this.touches = 0;
+      return;
+    }
+    const others = this.b[outer]! & ((1 << Loop.levels) - 1);
+    this.b[outer] = others | (Math.max(inside + 1, this.b[outer]! >> Loop.levels) << Loop.levels);
+  }
+
+  /** Lists the locals that are read before they are written since access `first`. @returns where the list begins */
+  private findSaved(first: number): number {
+    if (this.marks.length < this.localCount) this.marks = new Int32Array(this.localCount * 2);
+    const mark = ++this.mark;
+    const counts = [0, 0, 0, 0, 0];
+    const start = this.saved++;
+    for (let n = first; n < this.touches; n++) {
+      const access = this.touched[n]!;
+      const local = access < 0 ? ~access : access;
+      if (this.marks[local] === mark) continue;
+      this.marks[local] = mark;
+      if (access < 0) continue;
+      const type = 0x7f - this.localType(local);
+      if (type > 4 || counts[type]! >= SAVED_LOCALS) continue;
+      counts[type]!++;
+      while (this.saved >= this.savedLocals.length) this.savedLocals = grow(this.savedLocals, Int32Array);
+      this.savedLocals[this.saved++] = local;
+    }
+    while (start >= this.savedLocals.length) this.savedLocals = grow(this.savedLocals, Int32Array);
+    this.savedLocals[start] = this.saved - start - 1;
+    return start;
+  }
+
+  /** The first byte of a local's type. */
+  localType(local: number): number {
+    let low = 0;
+    let high = this.groupEnds.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (local < this.groupEnds[middle]!) high = middle;
+      else low = middle + 1;
+    }
+    return this.groupTypes[low]!;
   }
 
   private newSlot(): number {
@@ -642,12 +725,14 @@ export class FunctionScan {
       this.ends = grow(this.ends, Int32Array);
       this.a = grow(this.a, Int32Array);
       this.b = grow(this.b, Int32Array);
+      this.c = grow(this.c, Int32Array);
     }
     this.kinds[n] = kind;
     this.starts[n] = start;
     this.ends[n] = end;
     this.a[n] = a;
     this.b[n] = b;
+    this.c[n] = 0;
   }
 
   /** A result at `height` whose NaN bits are the engine's choice, made by the instruction that ends at `pos`. */

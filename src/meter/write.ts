@@ -97,7 +97,7 @@ function writeCode(module: Module, additions: Additions, plan: Plan): { contents
 
   const added = additions.to(Section.code);
   const contents = new Writer((reader.end - reader.pos) * 2).unsigned(count + added.count);
-  const scan = new FunctionScan(module, plan.nan);
+  const scan = new FunctionScan(module, plan.nan, plan.fuel && plan.resumable);
   const emitter = new FunctionEmitter(module, plan, scan);
   const changes = plan.fuel || plan.nan || plan.stackDepth !== undefined;
   const first = reader.pos;

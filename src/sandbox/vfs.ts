@@ -1,12 +1,8 @@
 import { Fd, Inode, wasi } from "@bjorn3/browser_wasi_shim";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import type { FileStat } from "../protocol.ts";
+import { type FileStat, MAX_DEPTH, MAX_NAME } from "../protocol.ts";
 import { fail } from "./errno.ts";
-
-/** Longest name of a file, bytes of UTF-8, and deepest nesting of directories. */
-const MAX_NAME = 255;
-const MAX_DEPTH = 64;
 
 const ALL_RIGHTS = (1n << 29n) - 1n;
 const READ = BigInt(wasi.RIGHTS_FD_READ);

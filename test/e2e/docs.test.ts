@@ -34,6 +34,7 @@ const moduleAt = (name: string) => `<!doctype html>
 describe.skipIf(!built)("examples", () => {
   let site: Server;
   let elsewhere: Server;
+  let strict: Server;
   let open: { name: string; browser: Browser }[] = [];
 
   beforeAll(async () => {
@@ -60,7 +61,16 @@ describe.skipIf(!built)("examples", () => {
         "/python.js": find("run", "python").text,
         "/module.html": fromCdn("module"),
         "/classic.html": fromCdn("classic"),
-        "/favicon.ico": "",
+      },
+    });
+    const [csp, ...others] = blocks.filter(({ info }) => info.run === "csp").map(({ text }) => text.trim());
+    expect(others).toEqual([csp]);
+    strict = await serve({
+      directories: { "/": `${folder}/site` },
+      headers: { "Content-Security-Policy": csp! },
+      pages: {
+        "/csp.html": '<!doctype html><script type="module" src="/csp.js"></script>',
+        "/csp.js": `${find("run", "first").text.replace('"vak"', '"/dist/vak.js"')}\nglobalThis.ended = [];`,
       },
     });
     open = await Promise.all(browsers.map(async ({ name, launch }) => ({ name, browser: await launch() })));
@@ -70,21 +80,23 @@ describe.skipIf(!built)("examples", () => {
     await Promise.all(open.map(({ browser }) => browser.close()));
     await site?.close();
     await elsewhere?.close();
+    await strict?.close();
   });
 
-  async function visit(browser: Browser, path: string) {
+  async function visit(browser: Browser, url: string) {
     const context = await browser.newContext();
     const page = await context.newPage();
     const lines: string[] = [];
-    page.on("console", (message) => lines.push(message.text()));
+    // What the examples print; a browser's own complaints, as of a missing icon, are of another type.
+    page.on("console", (message) => message.type() === "log" && lines.push(message.text()));
     page.on("pageerror", (error) => lines.push(String(error)));
-    await page.goto(site.url + path);
+    await page.goto(url);
     return { page, lines, [Symbol.asyncDispose]: () => context.close() };
   }
 
   /** Runs a block, which prints what the document says, and gives the bytes of the log that it exported. */
-  async function run(browser: Browser, name: string): Promise<Uint8Array> {
-    await using tab = await visit(browser, `/${name}.html`);
+  async function run(browser: Browser, name: string, page = `${site.url}/${name}.html`): Promise<Uint8Array> {
+    await using tab = await visit(browser, page);
     const ended = await tab.page.waitForFunction(() => (globalThis as { ended?: number[] | string }).ended);
     const bytes = await ended.jsonValue();
     expect(typeof bytes === "string" ? bytes : "").toBe("");
@@ -107,12 +119,16 @@ describe.skipIf(!built)("examples", () => {
       expect((await node("audit.mjs")).stdout).toMatch(/^true \d+ \[\]\n$/);
     });
 
+    test(`${name}: the first example under the Content Security Policy that is said to be enough`, async () => {
+      await run(open[i]!.browser, "first", `${strict.url}/csp.html`);
+    });
+
     test(`${name}: CPython`, async () => {
       await run(open[i]!.browser, "python");
     });
 
     test.each(["module", "classic"])(`${name}: from a CDN, as a %s script`, async (way) => {
-      await using tab = await visit(open[i]!.browser, `/${way}.html`);
+      await using tab = await visit(open[i]!.browser, `${site.url}/${way}.html`);
       await expect.poll(() => tab.lines.join("\n"), { timeout: 60_000 }).toMatch(/^vak\.invalid\/[0-9a-f]+\/default$/);
     });
   }

@@ -170,3 +170,18 @@ test("errors are VakErrors with a message that says what to do", async () => {
     message: expect.stringContaining("letters"),
   });
 });
+
+test("a spawn tells how far it has come", async () => {
+  await using kernel = await testKernel();
+  const program = await loadGuest("agent");
+  const seen: string[] = [];
+  const response = new Response(program, { headers: { "content-length": String(program.byteLength) } });
+  await using _agent = await kernel.spawn({
+    name: "a",
+    program: response,
+    onProgress: ({ phase, loaded, total }) => seen.push(`${phase} ${loaded}/${total}`),
+  });
+  const whole = `${program.byteLength}/${program.byteLength}`;
+  expect(seen).toContain(`load ${whole}`);
+  expect(seen.slice(-2)).toEqual([`compile ${whole}`, `ready ${whole}`]);
+});

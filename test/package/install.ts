@@ -1,0 +1,47 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import type { TestProject } from "vitest/node";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** A project of its own, which has installed the packed vak and nothing else. */
+    app: string;
+    /** The paths in the tarball. */
+    packed: string[];
+  }
+}
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Packs vak, which builds it, and installs the tarball as a user does: in an empty project, far from this one. */
+export default async function install(project: TestProject): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(join(tmpdir(), "vak-package-"));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  try {
+    const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: root });
+    // What the build says comes first.
+    const [{ filename, files }] = JSON.parse(stdout.slice(stdout.search(/^\[$/m)));
+    const app = join(folder, "app");
+    await mkdir(app);
+    await writeFile(join(app, "package.json"), '{ "name": "app", "private": true, "type": "module" }\n');
+    await run("npm", ["install", "--no-audit", "--no-fund", join(folder, filename)], { cwd: app });
+    for (const [file, source] of [
+      ["job.js", "job.js"],
+      ["public/agent.wasm", "../guests/out/agent.wasm"],
+    ] as const) {
+      await mkdir(join(app, file, ".."), { recursive: true });
+      await writeFile(join(app, file), await readFile(new URL(source, import.meta.url)));
+    }
+    project.provide("app", app);
+    project.provide("packed", files.map(({ path }: { path: string }) => path).sort());
+    return remove;
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
