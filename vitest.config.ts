@@ -78,6 +78,18 @@ export default defineConfig({
           hookTimeout: 300_000,
         },
       },
+      // The packed tarball, installed elsewhere.
+      {
+        extends: true,
+        test: {
+          name: "package",
+          include: ["test/package/**/*.test.ts"],
+          globalSetup: "test/package/install.ts",
+          sequence: { groupOrder: 5 },
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+        },
+      },
     ],
   },
 });

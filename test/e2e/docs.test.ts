@@ -17,6 +17,8 @@ const find = (key: "run" | "output", name: string): Block =>
 
 const folder = `${root}test/.cache/docs-run`;
 const imports = { vak: "/dist/vak.js", "vak/python": "/dist/python.js" };
+/** Browsers ask for it of their own accord, and complain where there is none. */
+const icon = { "/favicon.ico": "" };
 const cdn = "https://cdn.jsdelivr.net/npm/vak@0.1.0/";
 
 /** A page that runs a block as a module and puts what it gives, in the end, where the test can wait for it. */
@@ -61,16 +63,18 @@ describe.skipIf(!built)("examples", () => {
         "/python.js": find("run", "python").text,
         "/module.html": fromCdn("module"),
         "/classic.html": fromCdn("classic"),
+        ...icon,
       },
     });
     const [csp, ...others] = blocks.filter(({ info }) => info.run === "csp").map(({ text }) => text.trim());
     expect(others).toEqual([csp]);
     strict = await serve({
       directories: { "/": `${folder}/site` },
-      headers: { "Content-Security-Policy": csp! },
+      headers: { "Content-Security-Policy": `${csp}; img-src 'self'` },
       pages: {
         "/csp.html": '<!doctype html><script type="module" src="/csp.js"></script>',
         "/csp.js": `${find("run", "first").text.replace('"vak"', '"/dist/vak.js"')}\nglobalThis.ended = [];`,
+        ...icon,
       },
     });
     open = await Promise.all(browsers.map(async ({ name, launch }) => ({ name, browser: await launch() })));
@@ -87,8 +91,7 @@ describe.skipIf(!built)("examples", () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     const lines: string[] = [];
-    // What the examples print; a browser's own complaints, as of a missing icon, are of another type.
-    page.on("console", (message) => message.type() === "log" && lines.push(message.text()));
+    page.on("console", (message) => lines.push(message.text()));
     page.on("pageerror", (error) => lines.push(String(error)));
     await page.goto(url);
     return { page, lines, [Symbol.asyncDispose]: () => context.close() };

@@ -22,7 +22,6 @@ export async function job({ createKernel, defineTool }, options = {}) {
       properties: { a: { type: "integer" }, b: { type: "integer" } },
       required: ["a", "b"],
     },
-    outputSchema: { type: "integer" },
     execute: ({ a, b }) => {
       effects.push(`add ${a} ${b}`);
       return a + b;

@@ -1,5 +1,5 @@
 /** Every way to get vak into a page, with what is in the tarball. */
-import { copyFile, readdir, writeFile } from "node:fs/promises";
+import { copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as esbuild from "esbuild";
 import * as vite from "vite";
@@ -11,6 +11,7 @@ import { expectDone, page, visit } from "./visit.ts";
 
 const app = inject("app");
 const dist = join(app, "node_modules/vak/dist");
+const agent = join(app, "public/agent.wasm");
 const open = await Promise.all(browsers.map(async ({ name, launch }) => ({ name, browser: await launch() })));
 afterAll(() => Promise.all(open.map(({ browser }) => browser.close())));
 
@@ -25,9 +26,9 @@ import { job } from "./job.js";
 globalThis.outcome = job(vak);
 `;
 
-/** The page, its scripts in a folder of the project, and what they load from elsewhere. */
+/** What a bundler made, and the program. */
 const site = (folder: string, pages: Record<string, string> = {}) =>
-  serve({ directories: { "/": join(app, folder), "/agent.wasm": join(app, "public/agent.wasm") }, pages });
+  serve({ directories: { "/": join(app, folder), "/agent.wasm": agent }, pages });
 
 const ways: Record<string, () => Promise<Site>> = {
   "npm and vite build": async () => {
@@ -63,16 +64,46 @@ const ways: Record<string, () => Promise<Site>> = {
     await copyFile(join(dist, "cedar.wasm"), join(outdir, "cedar.wasm"));
     return site("with-esbuild", { "/": html });
   },
-  "a module from one's own server": () =>
+  "a module from one's own server": async () =>
     serve({
-      directories: { "/": app, "/agent.wasm": join(app, "public/agent.wasm") },
+      directories: { "/": app, "/agent.wasm": agent },
       pages: { "/": html, "/main.js": main("/node_modules/vak/dist/vak.js") },
     }),
-  "a module from a CDN": () =>
-    fromCdn((cdn) => ({ "/": html, "/main.js": main(`${cdn}/npm/vak/dist/vak.js`), "/job.js": "" })),
-  "a classic script": () =>
-    fromCdn((cdn) => ({
-      "/": page(`<script src="${cdn}/npm/vak/dist/vak.global.js"></script>
-        <script type="module">import { job } from "/job.js"; globalThis.outcome = job(window.vak);</script>`),
+  "a module from a CDN": () => withCdn((cdn) => ({ "/": html, "/main.js": main(`${cdn}/npm/vak/dist/vak.js`) })),
+  "a classic script from a CDN": () =>
+    withCdn((cdn) => ({
+      "/": page(`
+        <script src="${cdn}/npm/vak/dist/vak.global.js"></script>
+        <script type="module">
+          import { job } from "./job.js";
+          globalThis.outcome = job(window.vak);
+        </script>`),
     })),
 };
+
+/** A page, and vak on another origin. */
+async function withCdn(pages: (cdn: string) => Record<string, string>): Promise<Site> {
+  const headers = { "Access-Control-Allow-Origin": "*" };
+  const cdn = await serve({ directories: { "/npm/vak/": join(app, "node_modules/vak") }, headers });
+  const directories = { "/job.js": join(app, "job.js"), "/agent.wasm": agent };
+  const server = await serve({ directories, pages: pages(cdn.url) });
+  return {
+    url: server.url,
+    [Symbol.asyncDispose]: async () => void (await Promise.all([server.close(), cdn.close()])),
+  };
+}
+
+beforeAll(async () => {
+  await writeFile(join(app, "index.html"), html);
+  await writeFile(join(app, "main.js"), main("vak"));
+});
+
+describe.each(Object.entries(ways))("%s", (_, start) => {
+  let server: Site;
+  beforeAll(async () => {
+    server = await start();
+  });
+  afterAll(() => server?.[Symbol.asyncDispose]());
+
+  test.each(open)("$name does the job", async ({ browser }) => expectDone(await visit(browser, server.url)));
+});

@@ -1,0 +1,16 @@
+// Measures vak beside what it stands on, in real browsers: `node scripts/bench.mjs [section …] [--quick]`, over dist/.
+// Nothing here passes or fails: the figures are for people.
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { runnerImport } from "vite";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+if (!existsSync(`${root}dist/vak.js`)) {
+  console.error("There is no dist/vak.js: npm run build makes it.");
+  process.exit(1);
+}
+
+// The sections are TypeScript, which Node 20 does not run; Vite does.
+/** @type {{ module: typeof import("../test/bench/run.ts") }} */
+const { module } = await runnerImport(`${root}test/bench/run.ts`);
+process.exitCode = await module.run(process.argv.slice(2));

@@ -1,0 +1,64 @@
+/** Programs that only the benchmarks need. */
+import { mkdir, writeFile } from "node:fs/promises";
+import loadWabt from "wabt";
+
+const write = `(func $say (param $at i32)
+    (i32.store (i32.const 0) (local.get $at))
+    (i32.store (i32.const 4) (i32.const 2))
+    (if (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable)))`;
+
+/** Prints a line, calls a tool 1000 times and reads each answer, prints a line. */
+const caller = (request: string) => `(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "vak" "call" (func $call (param i32 i32) (result i32)))
+  (import "vak" "answer" (func $answer (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "<\\n>\\n")
+  (data (i32.const 64) ${JSON.stringify(request).replaceAll('\\"', "\\22")})
+  ${write}
+  (func (export "_start") (local $left i32)
+    (call $say (i32.const 16))
+    (local.set $left (i32.const ${CALLS}))
+    (loop $again
+      (if (i32.lt_s (call $call (i32.const 64) (i32.const ${request.length})) (i32.const 0)) (then unreachable))
+      (if (i32.lt_s (call $answer (i32.const 1024)) (i32.const 0)) (then unreachable))
+      (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+    (call $say (i32.const 18))))`;
+
+/** Calls that {@link caller}'s programs make. */
+export const CALLS = 1000;
+
+const sources = {
+  "call-add": caller('{"tool":"add","input":{"a":1,"b":2}}'),
+  "call-wipe": caller('{"tool":"wipe","input":{"path":"/"}}'),
+  /** Prints a line, then never ends. */
+  "say-and-spin": `(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "<\\n")
+  ${write}
+  (func (export "_start") (local $n i64)
+    (call $say (i32.const 16))
+    (loop $again
+      (local.set $n (i64.add (local.get $n) (i64.const 1)))
+      (i64.store (i32.const 32) (local.get $n))
+      (br $again))))`,
+  /** Counts in shared memory, without end and without a meter: what a page can see of a worker that spins. */
+  "shared-spin": `(module
+  (import "env" "memory" (memory 1 1 shared))
+  (func (export "spin") (local $n i32)
+    (loop $again
+      (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (i32.atomic.store (i32.const 0) (local.get $n))
+      (br $again))))`,
+};
+
+export async function guests(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const wabt = await loadWabt();
+  for (const [name, source] of Object.entries(sources)) {
+    const module = wabt.parseWat(name, source, { threads: true });
+    await writeFile(`${folder}/${name}.wasm`, module.toBinary({}).buffer);
+    module.destroy();
+  }
+}

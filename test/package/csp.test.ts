@@ -1,0 +1,72 @@
+/** The Content Security Policies that docs/csp.md says are enough are enough, and without them it is said what is missing. */
+import { join } from "node:path";
+import { afterAll, describe, expect, inject, test } from "vitest";
+import type { SpawnOptions } from "../../src/index.ts";
+import { type Server, serve } from "../serve.ts";
+import { browsers } from "../setup/launch.ts";
+import { expectDone, page, visit } from "./visit.ts";
+
+const app = inject("app");
+const open = await Promise.all(browsers.map(async ({ name, launch }) => ({ name, browser: await launch() })));
+afterAll(() => Promise.all(open.map(({ browser }) => browser.close())));
+
+/** A page that sends the policy with everything it serves, workers too. */
+function strictPage(policy: string, spawn: Partial<SpawnOptions>): Promise<Server> {
+  const script = `
+    import * as vak from "/vak/vak.js";
+    import { job } from "/job.js";
+    globalThis.outcome = job(vak, { spawn: ${JSON.stringify(spawn)} });`;
+  return serve({
+    directories: {
+      "/vak/": join(app, "node_modules/vak/dist"),
+      "/job.js": join(app, "job.js"),
+      "/agent.wasm": join(app, "public/agent.wasm"),
+    },
+    pages: { "/": page('<script type="module" src="/main.js"></script>'), "/main.js": script },
+    headers: { "Content-Security-Policy": policy },
+  });
+}
+
+const base = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'";
+const trusted = "require-trusted-types-for 'script'; trusted-types vak";
+const isolation = "page";
+const workerUrl = "/vak/worker.js";
+
+describe.each<[string, string, Partial<SpawnOptions>]>([
+  ["a data: worker", `${base}; worker-src data:`, {}],
+  ["a blob: worker", `${base}; worker-src blob:`, { isolation }],
+  ["a worker of one's own", `${base}; worker-src 'self'`, { isolation, workerUrl }],
+  [
+    "a worker of one's own, by default-src",
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'",
+    { isolation, workerUrl },
+  ],
+  ["a data: worker and Trusted Types", `${base}; worker-src data:; ${trusted}`, {}],
+  ["a data: worker and any Trusted Types", `${base}; worker-src data:; require-trusted-types-for 'script'`, {}],
+  ["a blob: worker and Trusted Types", `${base}; worker-src blob:; ${trusted}`, { isolation }],
+  ["a worker of one's own and Trusted Types", `${base}; worker-src 'self'; ${trusted}`, { isolation, workerUrl }],
+])("allowed: %s", (_, policy, spawn) => {
+  test.each(open)("$name does the job", async ({ browser }) => {
+    await using server = await strictPage(policy, spawn);
+    await expectDone(await visit(browser, server.url));
+  });
+});
+
+describe.each<[string, string, Partial<SpawnOptions>, string]>([
+  ["a data: worker", base, {}, "worker-src data:"],
+  ["a blob: worker", `${base}; worker-src data:`, { isolation }, "worker-src blob:"],
+  ["a worker of one's own", `${base}; worker-src data:`, { isolation, workerUrl }, "worker-src 'self'"],
+  ["a worker that is not there", base, { isolation, workerUrl: "/vak/no.js" }, "must be at /vak/no.js"],
+  [
+    "the Trusted Types policy",
+    `${base}; worker-src data:; ${trusted.replace("vak", "'none'")}`,
+    {},
+    "trusted-types vak",
+  ],
+])("refused: %s", (_, policy, spawn, advice) => {
+  test.each(open)("$name says what is missing", async ({ browser }) => {
+    await using server = await strictPage(policy, spawn);
+    const { outcome } = await visit(browser, server.url);
+    expect(outcome).toMatchObject({ code: "unsupported", message: expect.stringContaining(advice) });
+  });
+});

@@ -1,0 +1,111 @@
+/** What is in the tarball, and what its types and its exports say. */
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { expect, inject, test } from "vitest";
+
+const run = promisify(execFile);
+const app = inject("app");
+const packed = inject("packed");
+
+test("everything that package.json points to is there", async () => {
+  const { exports, bin, unpkg, jsdelivr } = JSON.parse(
+    await readFile(join(app, "node_modules/vak/package.json"), "utf8"),
+  );
+  const paths = (value: unknown): string[] =>
+    typeof value === "string" ? [value] : Object.values(value as object).flatMap(paths);
+  const targets = paths([exports, bin, unpkg, jsdelivr]);
+  expect(targets.length).toBeGreaterThan(10);
+  for (const target of targets) expect(packed).toContain(target.replace(/^\.\//, ""));
+});
+
+test("there is what a package needs, and nothing else", () => {
+  for (const file of ["README.md", "LICENSE", "CHANGELOG.md", "package.json"]) expect(packed).toContain(file);
+  const expected =
+    /^(README\.md|LICENSE|CHANGELOG\.md|package\.json|docs\/[\w-]+\.md|dist\/[\w.-]+\.js|dist\/cedar\.wasm|dist\/types\/.+\.d\.ts)$/;
+  expect(packed.filter((path) => !expected.test(path))).toEqual([]);
+});
+
+test("Node imports what does not need a browser, and all of it is the same errors", async () => {
+  const script = `
+    import { VakError, MiB } from "vak";
+    import { verify, parseVkey } from "vak/audit";
+    import { instrument } from "vak/meter";
+    import { pythonModule } from "vak/python";
+    try { parseVkey("x"); } catch (error) { console.log(error instanceof VakError, error.code); }
+    try { instrument(new Uint8Array(8)); } catch (error) { console.log(error instanceof VakError, error.code); }
+    console.log(MiB, typeof verify, typeof pythonModule, typeof import.meta.resolve("vak/worker"));`;
+  const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: app });
+  expect(stdout).toBe("true invalid-bundle\ntrue invalid-module\n1048576 function string string\n");
+});
+
+const consumer = `
+import { openBundle, type Report, verify } from "vak/audit";
+import { instrument } from "vak/meter";
+import { pythonModule } from "vak/python";
+import { createKernel, defineTool, type Kernel, MiB, type RunResult, VakError } from "vak";
+import * as cdn from "vak/cdn";
+
+export async function main(bytes: Uint8Array<ArrayBuffer>): Promise<RunResult> {
+  const add = defineTool({
+    name: "add",
+    description: "Adds two integers.",
+    inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } }, required: ["a"] },
+    execute: ({ a, b }, { signal }) => {
+      const first: number = a;
+      // @ts-expect-error: b may be absent
+      const second: number = b;
+      return signal.aborted ? first : second;
+    },
+  });
+  await using kernel: Kernel = await createKernel({ policy: "", tools: [add], log: { name: "x" } });
+  await using agent = await kernel.spawn({ name: "a", program: bytes, limits: { memoryBytes: 16 * MiB } });
+  // @ts-expect-error: there is no such limit
+  await kernel.spawn({ name: "a", program: bytes, limits: { memory: 1 } });
+  const run = agent.run({ args: ["x"], env: { A: "b" } });
+  for await (const chunk of run.stdout) chunk satisfies Uint8Array;
+  const result = await run.result;
+  switch (result.status) {
+    case "exited":
+      result.exitCode satisfies number;
+      break;
+    case "stopped":
+      result.limit satisfies string;
+      break;
+  }
+  // @ts-expect-error: only after looking at the status
+  result.exitCode;
+  const report: Report = await verify(await openBundle(await kernel.log.export()));
+  if (!report.ok) throw new VakError("invalid-bundle", report.problems[0]?.message ?? pythonModule);
+  // @ts-expect-error: there is no such code
+  new VakError("nonsense", "");
+  instrument(bytes).bytes satisfies Uint8Array;
+  cdn.createKernel satisfies typeof createKernel;
+  return result;
+}
+`;
+
+test.each(["bundler", "nodenext"])(
+  "the types hold under strict TypeScript with moduleResolution %s",
+  async (moduleResolution) => {
+    const options = {
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      noEmit: true,
+      skipLibCheck: false,
+      types: [],
+      target: "es2022",
+      lib: ["es2022", "esnext.disposable", "dom", "dom.asynciterable"],
+      module: moduleResolution === "bundler" ? "esnext" : "nodenext",
+      moduleResolution,
+    };
+    await writeFile(join(app, "consumer.ts"), consumer);
+    await writeFile(join(app, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["consumer.ts"] }));
+    const tsc = fileURLToPath(new URL("../../node_modules/.bin/tsc", import.meta.url));
+    const { stdout } = await run(tsc, ["-p", app]).catch((error) => error as { stdout: string });
+    expect(stdout).toBe("");
+  },
+);

@@ -1,0 +1,103 @@
+/** `npx vak verify`, as it is installed, on a log that a browser exported. */
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { unzipSync, zipSync } from "fflate";
+import { beforeAll, expect, inject, test } from "vitest";
+import { serve } from "../serve.ts";
+import { browsers } from "../setup/launch.ts";
+import { page, visit } from "./visit.ts";
+
+const app = inject("app");
+const path = join(app, "log.zip");
+let zip: Uint8Array;
+
+beforeAll(async () => {
+  const script = `
+    <script src="/vak/vak.global.js"></script>
+    <script type="module">
+      import { job } from "./job.js";
+      globalThis.outcome = job(window.vak);
+    </script>`;
+  await using server = await serve({
+    directories: {
+      "/vak/": join(app, "node_modules/vak/dist"),
+      "/job.js": join(app, "job.js"),
+      "/agent.wasm": join(app, "public/agent.wasm"),
+    },
+    pages: { "/": page(script) },
+  });
+  const browser = await browsers[0]!.launch();
+  try {
+    const { outcome } = await visit(browser, server.url);
+    if (!("zip" in outcome)) throw new Error(outcome.message);
+    zip = new Uint8Array(outcome.zip);
+  } finally {
+    await browser.close();
+  }
+});
+
+/** Runs a command in the project that installed vak. */
+function run(command: string, ...args: string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {
+  return new Promise((done) => {
+    execFile(command, args, { cwd: app }, (error, stdout, stderr) => done({ code: error?.code ?? 0, stdout, stderr }));
+  });
+}
+
+const vak = (...args: string[]) => run(process.execPath, join(app, "node_modules/vak/dist/cli.js"), ...args);
+
+test("a log as it was exported verifies, and is told in words", async () => {
+  await writeFile(path, zip);
+  const { code, stdout, stderr } = await run("npx", "--no-install", "vak", "verify", "log.zip");
+  expect(stderr).toBe("");
+  expect(stdout).toContain("The log verifies.");
+  expect(stdout).toMatch(/allowed {2}call:add on add/);
+  expect(stdout).toMatch(/denied {3}call:wipe on wipe {2}no-permit/);
+  expect(stdout).toContain("exited with code 0");
+  expect(code).toBe(0);
+});
+
+test("zipped again by another tool it still verifies", async () => {
+  await writeFile(path, zipSync(unzipSync(zip), { level: 9 }));
+  expect(await vak("verify", path)).toMatchObject({ code: 0, stderr: "" });
+});
+
+test("with one byte of any file changed it does not, and the file or the entry is named", async () => {
+  const files = unzipSync(zip);
+  const names = Object.keys(files);
+  expect(names.length).toBeGreaterThan(5);
+  const accepted: string[] = [];
+  for (const name of names) {
+    const { length } = files[name]!;
+    // The first byte, the last, and some between.
+    const positions = new Set([0, 0.21, 0.5, 0.83].map((part) => Math.floor(part * length)).concat(length - 1));
+    for (const position of positions) {
+      for (const bit of [1, 0x20]) {
+        const changed = files[name]!.slice();
+        changed[position]! ^= bit;
+        await writeFile(path, zipSync({ ...files, [name]: changed }));
+        const { code, stdout, stderr } = await vak("verify", path);
+        if (code !== 1 || !stdout.includes("DOES NOT VERIFY"))
+          accepted.push(`${name} at ${position}: exit code ${code}`);
+        expect(stderr).toMatch(/^(entry \d+|[\w./-]+): ./);
+      }
+    }
+  }
+  expect(accepted).toEqual([]);
+});
+
+test("without one of its files it does not", async () => {
+  const files = unzipSync(zip);
+  for (const name of Object.keys(files)) {
+    const { [name]: _, ...others } = files;
+    await writeFile(path, zipSync(others));
+    expect(await vak("verify", path), name).toMatchObject({ code: 1 });
+  }
+});
+
+test("cut short, or no zip at all, it is refused", async () => {
+  await writeFile(path, zip.subarray(0, zip.length - 1));
+  expect(await vak("verify", path)).toMatchObject({ code: 1, stderr: expect.stringContaining("zip") });
+  await writeFile(path, "not a log");
+  expect(await vak("verify", path)).toMatchObject({ code: 1, stderr: expect.stringContaining("zip") });
+});

@@ -1,0 +1,112 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import {
+  OUTPUT_CHUNK,
+  parseAdmitted,
+  parseFile,
+  parseFileList,
+  parseReply,
+  parseRunEnd,
+  parseWorkerMessage,
+} from "../../src/protocol.ts";
+
+const limits = { ...DEFAULT_LIMITS, callBytes: 100, fileBytes: 1000, fileCount: 3 };
+const end = {
+  outcome: { status: "exited", exitCode: 0 },
+  fuel: 1,
+  memoryBytes: 65_536,
+  fileBytes: 10,
+  files: "0".repeat(64),
+};
+
+/** Anything that a structured clone can carry, and near misses of real messages above all. */
+const anything = fc.oneof(
+  fc.anything({ withBigInt: true, withDate: true, withMap: true, withTypedArray: true, withNullPrototype: true }),
+  fc.record(
+    {
+      vak: fc.oneof(fc.constantFrom("hello", "call", "output", "answer", "stop"), fc.anything()),
+      version: fc.oneof(fc.constant(1), fc.anything()),
+      run: fc.oneof(fc.nat(), fc.anything()),
+      call: fc.oneof(fc.nat(), fc.anything()),
+      fd: fc.oneof(fc.constantFrom(1, 2, 3), fc.anything()),
+      bytes: fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.anything()),
+      id: fc.oneof(fc.string(), fc.anything()),
+      type: fc.oneof(fc.constantFrom("RAW", "HANDLER"), fc.anything()),
+      name: fc.oneof(fc.constantFrom("throw", "proxy", "constructor"), fc.anything()),
+      value: fc.anything(),
+    },
+    { requiredKeys: [] },
+  ),
+  fc.record(
+    {
+      outcome: fc.oneof(
+        fc.record({ status: fc.constantFrom("exited", "trapped", "stopped", "failed"), exitCode: fc.anything() }),
+        fc.anything(),
+      ),
+      fuel: fc.anything(),
+      memoryBytes: fc.anything(),
+      fileBytes: fc.anything(),
+      files: fc.anything(),
+    },
+    { requiredKeys: [] },
+  ),
+);
+
+test("fuzz: no message makes a parser throw, and what passes is within its bounds", () => {
+  fc.assert(
+    fc.property(anything, (data) => {
+      const message = parseWorkerMessage(data, limits);
+      if (message?.vak === "call") expect(message.bytes.byteLength).toBeLessThanOrEqual(limits.callBytes);
+      if (message?.vak === "output") expect(message.bytes.byteLength).toBeLessThanOrEqual(OUTPUT_CHUNK);
+      const reply = parseReply(data);
+      if (reply) expect(typeof reply.id).toBe("string");
+      parseAdmitted(data);
+      const ended = parseRunEnd(data, limits);
+      if (ended) expect(ended.files).toMatch(/^[0-9a-f]{64}$/);
+      parseFile(data, limits);
+      parseFileList(data, limits);
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+test("honest messages pass unchanged", () => {
+  const bytes = Uint8Array.of(1, 2, 3);
+  for (const message of [
+    { vak: "hello", version: 1 },
+    { vak: "call", run: 1, call: 1, bytes },
+    { vak: "output", run: 1, fd: 2, bytes },
+  ]) {
+    expect(parseWorkerMessage(message, limits)).toEqual(message);
+  }
+  expect(parseRunEnd(end, limits)).toEqual(end);
+});
+
+const refused: [name: string, change: object][] = [
+  ["more fuel than the limit", { fuel: limits.fuel + 1 }],
+  ["more memory than the limit", { memoryBytes: limits.memoryBytes + 1 }],
+  ["more in files than the limit", { fileBytes: limits.fileBytes + 1 }],
+  ["half a byte", { memoryBytes: 0.5 }],
+  ["a digest in capitals", { files: "A".repeat(64) }],
+  ["a trap that does not exist", { outcome: { status: "trapped", trap: "boredom", message: "" } }],
+  ["a message as long as a book", { outcome: { status: "trapped", trap: "other", message: "x".repeat(5000) } }],
+  ["an exit code that no program has", { outcome: { status: "exited", exitCode: 2 ** 32 } }],
+];
+
+test.each(refused)("attack: a run's end with %s is no end", (_, change) => {
+  expect(parseRunEnd({ ...end, ...change }, limits)).toBeUndefined();
+});
+
+test("attack: bytes that the worker could still change are not taken", () => {
+  const shared = new Uint8Array(new SharedArrayBuffer(10));
+  expect(parseWorkerMessage({ vak: "output", run: 1, fd: 1, bytes: shared }, limits)).toBeUndefined();
+  expect(parseFile(shared, limits)).toBeUndefined();
+});
+
+test("attack: a list of more files than there can be is no list", () => {
+  const file = { path: "a", type: "file", size: 1 };
+  expect(parseFileList([file, file, file], limits)).toHaveLength(3);
+  expect(parseFileList([file, file, file, file], limits)).toBeUndefined();
+  expect(parseFileList([{ ...file, type: "socket" }], limits)).toBeUndefined();
+});
