@@ -1,5 +1,5 @@
 /** Writes functions with what the meter adds to them, from the events that `scan.ts` found. */
-import { refuse, Writer } from "./bytes.ts";
+import { Reader, refuse, Writer } from "./bytes.ts";
 import type { Module } from "./module.ts";
 import { Event, FIRST_SLOT, type FunctionScan, Loop } from "./scan.ts";
 
@@ -174,6 +174,8 @@ export class FunctionEmitter {
     const { kinds, starts, ends, a, b, c, costs, events } = scan;
     const { fuel, added } = plan;
     const { bytes } = this.module;
+    /** Set in the flags of the loops that {@link writePlainLoop} writes. */
+    const doubled = cached && plan.resumable ? Loop.plain : 0;
     let copied = scan.codeAt;
 
     for (let n = 0; n < events; n++) {
@@ -189,10 +191,27 @@ export class FunctionEmitter {
           copied = start;
           break;
         case Event.loop:
-          body.copy(bytes, copied, start);
-          copied = start;
+          body.copy(bytes, copied, after);
+          copied = after;
           if (y & Loop.caught && counted) this.restoreDepth();
-          if (fuel) this.chargeAndCheck(costs[x]!, cached, c[n]!);
+          if (y & doubled) this.writePlainLoop(start, after, costs[x]!, c[n]!);
+          else if (fuel) this.chargeAndCheck(costs[x]!, cached, c[n]!);
+          break;
+        case Event.loopEnd:
+          if (!(b[x]! & doubled)) continue;
+          body.copy(bytes, copied, start).byte(Op.end);
+          copied = start;
+          break;
+        case Event.label:
+          if (!(b[y]! & doubled)) continue;
+          body.copy(bytes, copied, start).unsigned(x + 1);
+          copied = after;
+          break;
+        case Event.labels:
+          if (!(b[y]! & doubled)) continue;
+          body.copy(bytes, copied, start);
+          this.writeLabels(start, after, x);
+          copied = after;
           break;
         case Event.call:
           if (!fuel) continue;
@@ -215,7 +234,8 @@ export class FunctionEmitter {
           break;
         case Event.return:
           if (!wrapped) continue;
-          body.copy(bytes, copied, start).byte(Op.br).unsigned(x);
+          body.copy(bytes, copied, start).byte(Op.br);
+          body.unsigned(y >= 0 && b[y]! & doubled ? x + 1 : x);
           copied = after;
           break;
         case Event.nan:
@@ -240,6 +260,34 @@ export class FunctionEmitter {
       }
     }
     body.copy(bytes, copied, end - 1);
+  }
+
+  /**
+   * A loop with neither call nor loop inside, and no parameters, gets a second one around it. Its check branches out
+   * there, where the host is asked: a loop that calls, on however cold a path, is not unrolled.
+   * Labels that lead out of the inner loop have one more level to cross.
+   */
+  private writePlainLoop(start: number, after: number, cost: number, saved: number): void {
+    const { body, module } = this;
+    this.local(Op.localGet, this.fuelLocal);
+    this.check(saved);
+    body.copy(module.bytes, start, after);
+    this.local(Op.localGet, this.fuelLocal);
+    body.byte(Op.i64Const).byte(0).byte(Op.i64LtS);
+    this.unlikely.push(body.length);
+    body.byte(Op.brIf).byte(1);
+    if (cost > 0) this.charge(cost);
+  }
+
+  /** The labels of a br_table, those greater than `inside` leading over the added loop. */
+  private writeLabels(start: number, end: number, inside: number): void {
+    const reader = new Reader(this.module.bytes, start, end);
+    const count = reader.u32("a number of labels");
+    this.body.unsigned(count);
+    for (let n = count + 1; n > 0; n--) {
+      const label = reader.u32("a label");
+      this.body.unsigned(label > inside ? label + 1 : label);
+    }
   }
 
   private canonicalise(float: number): void {

@@ -20,7 +20,7 @@ export const Event = {
   none: 0,
   /** Charges slot `a`. */
   charge: 1,
-  /** A loop's header, after its block type; slot `a`; `b` is a set of {@link Loop} flags; `c` as in `savedLocals`. */
+  /** A loop's header, with its block type; slot `a`; `b` is a set of {@link Loop} flags; `c` as in `savedLocals`. */
   loop: 2,
   /** A call, from opcode to end; slot `a` runs after it. */
   call: 3,
@@ -28,7 +28,7 @@ export const Event = {
   tailCall: 4,
   /** Control leaves by an exception or a trap. */
   leave: 5,
-  /** A return, from opcode to end; a branch to the outermost label would be one to `a`. */
+  /** A return, from opcode to end; a branch to the outermost label would be one to `a`, in loop `b` (an event, or -1). */
   return: 6,
   /** A value of {@link Float} type `a` whose NaN bits may show. */
   nan: 7,
@@ -36,15 +36,23 @@ export const Event = {
   bulk: 8,
   /** An exception has been caught. */
   caught: 9,
+  /** The end of the loop whose event is `a`. */
+  loopEnd: 10,
+  /** A label `a` that is outside loop `b`. */
+  label: 11,
+  /** The labels of a br_table; those greater than `a` are outside loop `b`. */
+  labels: 12,
 } as const;
 
 export const Loop = {
   /** Nothing inside calls. */
   callFree: 1,
+  /** No loop inside either, and no parameters. */
+  plain: 2,
   /** An exception may be caught at its header. */
-  caught: 2,
+  caught: 4,
   /** How far left the number of levels of loops inside is. */
-  levels: 2,
+  levels: 3,
 } as const;
 
 /** Levels of call-free loops, from the innermost, for which the locals to save are found; so that this stays linear. */
@@ -65,10 +73,11 @@ const FLAGS = 2;
 const HEIGHT = 3;
 const PARAMS = 4;
 const RESULTS = 5;
-/** The event of the innermost loop around, or -1; and of a loop where its part of `touched` begins. */
+/** The event of the innermost loop around, or -1, that loop's frame, and where its part of `touched` begins. */
 const LOOP_EVENT = 6;
-const TOUCHED = 7;
-const FIELDS = 8;
+const LOOP_FRAME = 7;
+const TOUCHED = 8;
+const FIELDS = 9;
 
 /** The slot of code that is never run. */
 const NEVER = 0;
@@ -164,6 +173,7 @@ export class FunctionScan {
     frames[PARAMS] = 0;
     frames[RESULTS] = types[functions[index]!]!.resultCount;
     frames[LOOP_EVENT] = -1;
+    frames[LOOP_FRAME] = 0;
     let slot = FIRST_SLOT;
     /** What to add to `slot`. */
     let cost = 1; // of the entry
@@ -226,8 +236,12 @@ export class FunctionScan {
           frames[f + PARAMS] = this.blockParams;
           frames[f + RESULTS] = this.blockResults;
           frames[f + LOOP_EVENT] = frames[f - FIELDS + LOOP_EVENT]!;
+          frames[f + LOOP_FRAME] = frames[f - FIELDS + LOOP_FRAME]!;
           if (op === 0x03) {
             frames[f + FLAGS]! |= Kind.loop;
+            if (frames[f + LOOP_EVENT]! >= 0) this.b[frames[f + LOOP_EVENT]!]! &= ~Loop.plain;
+            frames[f + LOOP_FRAME] = k;
+            frames[f + LOOP_EVENT] = -1;
             if (!dead) {
               this.hasLoop = true;
               this.costs[slot]! += cost;
@@ -235,7 +249,7 @@ export class FunctionScan {
               slot = this.newSlot();
               frames[f + LOOP_EVENT] = this.events;
               frames[f + TOUCHED] = this.touches;
-              this.push(Event.loop, pos, pos, slot, Loop.callFree);
+              this.push(Event.loop, at, pos, slot, Loop.callFree | (this.blockParams === 0 ? Loop.plain : 0));
             }
           } else if (op === 0x04) {
             frames[f + FLAGS]! |= Kind.if;
@@ -306,7 +320,10 @@ export class FunctionScan {
           f -= FIELDS;
           if (lowest < frames[f + LOWEST]!) frames[f + LOWEST] = lowest;
           if (dead) break;
-          if (kind === Kind.loop) this.endLoop(loop, frames[f + LOOP_EVENT]!, frames[f + FIELDS + TOUCHED]!);
+          if (kind === Kind.loop) {
+            this.push(Event.loopEnd, at, at, loop, 0);
+            this.endLoop(loop, frames[f + LOOP_EVENT]!, frames[f + FIELDS + TOUCHED]!);
+          }
           if (flags & CAUGHT) this.push(Event.caught, pos, pos, 0, 0);
           if (split) frames[f + SLOT] = this.openSlot(pos);
           slot = frames[f + SLOT]!;
@@ -318,13 +335,14 @@ export class FunctionScan {
         case 0xd5: // br_on_null
         case 0xd6: {
           // br_on_non_null
+          const label = pos;
           pos = this.leb(pos);
           cost++;
           // What is taken from the stack: a condition or a reference, that br_on_null leaves if it is not null.
           if (op === 0x0d || op === 0xd6) height--;
           this.settle(-1, 0);
+          this.branch(label, pos, this.value, k, dead);
           if (dead) break;
-          if (k - this.value < frames[f + LOWEST]!) frames[f + LOWEST] = k - this.value;
           this.costs[slot]! += cost;
           cost = 0;
           if (op === 0x0c) {
@@ -339,6 +357,7 @@ export class FunctionScan {
 
         case 0x0e: {
           // br_table
+          const labels = pos;
           pos = this.leb(pos);
           const count = this.value;
           if (count >= end - pos) refuse(`truncated: a br_table in function ${index}`, at);
@@ -349,6 +368,10 @@ export class FunctionScan {
           }
           height--;
           this.settle(-1, 0);
+          const inside = k - frames[f + LOOP_FRAME]!;
+          if (frames[f + LOOP_EVENT]! >= 0 && furthest > inside) {
+            this.push(Event.labels, labels, pos, inside, frames[f + LOOP_EVENT]!);
+          }
           if (dead) break;
           if (k - furthest < frames[f + LOWEST]!) frames[f + LOWEST] = k - furthest;
           this.costs[slot]! += cost + 1;
@@ -371,7 +394,7 @@ export class FunctionScan {
           if (op === 0x08 || op === 0x09 || (op >= 0x12 && op <= 0x15)) pos = this.leb(pos);
           if (op === 0x13) pos = this.leb(pos);
           this.settle(-1, 0);
-          if (op === 0x0f) this.push(Event.return, at, pos, k, 0);
+          if (op === 0x0f) this.push(Event.return, at, pos, k, frames[f + LOOP_EVENT]!);
           if (dead) break;
           if (op >= 0x12) {
             this.push(Event.tailCall, at, at, 0, 0);
@@ -429,13 +452,15 @@ export class FunctionScan {
           const sub = this.value;
           if (sub === 0x18 || sub === 0x19) {
             // br_on_cast, br_on_cast_fail: flags, label, two heap types
-            pos = this.leb(pos + 1);
+            const label = pos + 1;
+            pos = this.leb(label);
+            const after = pos;
             while (bytes[pos++]! >= 0x80);
             while (bytes[pos++]! >= 0x80);
             cost++;
             this.settle(-1, 0);
+            this.branch(label, after, this.value, k, dead);
             if (dead) break;
-            if (k - this.value < frames[f + LOWEST]!) frames[f + LOWEST] = k - this.value;
             this.costs[slot]! += cost;
             cost = 0;
             slot = this.openSlot(pos);
@@ -620,6 +645,17 @@ export class FunctionScan {
     return pos;
   }
 
+  /** A branch from frame `k` to `label`, whose bytes are from `start` to `end`. */
+  private branch(start: number, end: number, label: number, k: number, dead: boolean): void {
+    const { frames } = this;
+    const f = k * FIELDS;
+    const target = k - label;
+    if (frames[f + LOOP_EVENT]! >= 0 && target < frames[f + LOOP_FRAME]!) {
+      this.push(Event.label, start, end, label, frames[f + LOOP_EVENT]!);
+    }
+    if (!dead && target < frames[f + LOWEST]!) frames[f + LOWEST] = target;
+  }
+
   private known(set: Instructions, sub: number, index: number, what: string, at: number): void {
     if (sub < 256 && set.immediate[sub] !== Immediate.unknown) return;
     refuse(`function ${index} uses the unknown ${what} instruction 0x${sub.toString(16)}`, at);
@@ -642,7 +678,7 @@ export class FunctionScan {
 
   /** Something in `loop` calls. */
   private calls(loop: number): void {
-    if (loop >= 0) this.b[loop]! &= ~Loop.callFree;
+    if (loop >= 0) this.b[loop]! &= ~(Loop.callFree | Loop.plain);
   }
 
   private touch(access: number, loop: number): void {

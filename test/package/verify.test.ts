@@ -48,8 +48,7 @@ const vak = (...args: string[]) => run(process.execPath, join(app, "node_modules
 
 test("a log as it was exported verifies, and is told in words", async () => {
   await writeFile(path, zip);
-  const { code, stdout, stderr } = await run("npx", "--no-install", "vak", "verify", "log.zip");
-  expect(stderr).toBe("");
+  const { code, stdout } = await run("npx", "--no-install", "vak", "verify", "log.zip");
   expect(stdout).toContain("The log verifies.");
   expect(stdout).toMatch(/allowed {2}call:add on add/);
   expect(stdout).toMatch(/denied {3}call:wipe on wipe {2}no-permit/);
@@ -70,28 +69,29 @@ test("with one byte of any file changed it does not, and the file or the entry i
   for (const name of names) {
     const { length } = files[name]!;
     // The first byte, the last, and some between.
-    const positions = new Set([0, 0.21, 0.5, 0.83].map((part) => Math.floor(part * length)).concat(length - 1));
-    for (const position of positions) {
-      for (const bit of [1, 0x20]) {
-        const changed = files[name]!.slice();
-        changed[position]! ^= bit;
-        await writeFile(path, zipSync({ ...files, [name]: changed }));
-        const { code, stdout, stderr } = await vak("verify", path);
-        if (code !== 1 || !stdout.includes("DOES NOT VERIFY"))
-          accepted.push(`${name} at ${position}: exit code ${code}`);
-        expect(stderr).toMatch(/^(entry \d+|[\w./-]+): ./);
-      }
+    const positions = [0, 0.21, 0.5, 0.83].map((part) => Math.floor(part * length)).concat(length - 1);
+    for (const position of new Set(positions)) {
+      const changed = files[name]!.slice();
+      changed[position]! ^= position % 2 ? 1 : 0x20;
+      await writeFile(path, zipSync({ ...files, [name]: changed }));
+      const { code, stdout, stderr } = await vak("verify", path);
+      if (code !== 1 || !stdout.includes("DOES NOT VERIFY")) accepted.push(`${name} at ${position}: exit code ${code}`);
+      else if (!stderr.includes(name) && !/^entry \d+/m.test(stderr))
+        accepted.push(`${name} at ${position}: ${stderr}`);
     }
   }
   expect(accepted).toEqual([]);
 });
 
-test("without one of its files it does not", async () => {
+test("without one of its files it does not; only a value may be absent, and that is told", async () => {
   const files = unzipSync(zip);
   for (const name of Object.keys(files)) {
     const { [name]: _, ...others } = files;
     await writeFile(path, zipSync(others));
-    expect(await vak("verify", path), name).toMatchObject({ code: 1 });
+    const { code, stdout, stderr } = await vak("verify", path);
+    if (name.startsWith("values/"))
+      expect({ code, stdout }, name).toMatchObject({ code: 0, stdout: expect.stringContaining("Not checked") });
+    else expect({ code, stderr }, name).toMatchObject({ code: 1, stderr: expect.stringMatching(/./) });
   }
 });
 

@@ -16,13 +16,16 @@ export async function visit(browser: Browser, url: string): Promise<{ outcome: O
   try {
     const tab = await context.newPage();
     const errors: string[] = [];
-    tab.on("pageerror", (error) => errors.push(String(error)));
+    tab.on("pageerror", (error) => {
+      // Firefox reports here what the page's policy blocks: the browser's own wish for an icon, too.
+      if (!String(error).includes("/favicon.ico")) errors.push(String(error));
+    });
     await tab.goto(url);
     // Vite's development server may load the page twice, so what is waited for is that of whichever page is there.
     const settled = await tab.waitForFunction(() => (globalThis as { outcome?: Promise<Outcome> }).outcome, null, {
       timeout: 60_000,
     });
-    return { outcome: await settled.jsonValue().then((it) => it as Outcome), errors };
+    return { outcome: (await settled.jsonValue()) as Outcome, errors };
   } finally {
     await context.close();
   }

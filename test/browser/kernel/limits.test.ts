@@ -184,16 +184,28 @@ test("calls: n are allowed, the next stops the run", async () => {
   expect(await entriesOf(kernel, "outcome")).toHaveLength(3);
 });
 
-test("calls: a request longer than callBytes is refused with an errno, an answer with an error", async () => {
+test("calls: a request of callBytes is answered, one of a byte more is E2BIG and does not count", async () => {
   await using kernel = await testKernel();
-  const agent = await kernel.spawn({
+  await using agent = await kernel.spawn({
+    name: "long",
+    program: await loadGuest("call-long"),
+    limits: { callBytes: 64 },
+  });
+  const { result } = await finish(agent.run());
+  expect(result).toMatchObject({ status: "exited", exitCode: 0, usage: { calls: 1 } });
+});
+
+test("calls: where not even an error fits callBytes, the answer is empty", async () => {
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({
     name: "agent",
     program: await loadGuest("agent"),
     files: { "in.txt": "x" },
     limits: { callBytes: 64 },
   });
-  // The guest's first request has 43 bytes and fits.
-  expect((await finish(agent.run())).stdout).toContain('add: {"ok":3}');
+  // "denied" and why would take 67 bytes; the log has it all the same.
+  expect((await finish(agent.run())).stdout).toContain('add: {"ok":3}\nwipe: none\n');
+  expect(await entriesOf(kernel, "denial")).toHaveLength(1);
 });
 
 test("files: bytes past the limit are ENOSPC, and the guest goes on", async () => {
