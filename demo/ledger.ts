@@ -188,6 +188,7 @@ interface End {
 
 const LIMITS: Record<string, string> = {
   aborted: "stopped by you",
+  fuel: "stopped at the fuel limit",
   deadline: "stopped at the time limit",
   output: "stopped at the output limit",
   calls: "stopped at the limit of calls",

@@ -3,6 +3,7 @@ import { type Limits, MiB, type Usage } from "../src/index.ts";
 import { byId, el, formatBytes, formatSeconds } from "./dom.ts";
 
 export const limits = {
+  fuel: 20e9,
   memoryBytes: 128 * MiB,
   deadlineMs: 30_000,
   outputBytes: 256 * 1024,
@@ -11,7 +12,11 @@ export const limits = {
 
 type Gauge = keyof typeof limits;
 
+/** As 1.2B: a thousand million. */
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+
 const gauges: Record<Gauge, { title: string; format(value: number): string }> = {
+  fuel: { title: "Fuel", format: compact.format },
   memoryBytes: { title: "Memory", format: formatBytes },
   deadlineMs: { title: "Time", format: formatSeconds },
   outputBytes: { title: "Output", format: formatBytes },
@@ -52,7 +57,8 @@ export function createUsage(): UsageView {
   return {
     start() {
       written = 0;
-      set("memoryBytes", null); // known at the end
+      set("fuel", null); // known at the end, as is the memory
+      set("memoryBytes", null);
       set("deadlineMs", 0);
       set("outputBytes", 0);
       set("calls", 0);
@@ -68,6 +74,7 @@ export function createUsage(): UsageView {
     end(usage) {
       clearInterval(clock);
       if (!usage) return;
+      set("fuel", usage.fuel);
       set("memoryBytes", usage.memoryBytes);
       set("deadlineMs", usage.wallMs);
       set("outputBytes", usage.outputBytes);

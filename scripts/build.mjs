@@ -26,7 +26,7 @@ await bundle(
     meter: `${root}src/meter/index.ts`,
     python: `${root}src/runtimes/python.ts`,
   },
-  { format: "es", chunkFileNames: "[name]-[hash].js" },
+  { format: "es", chunkFileNames: ({ name }) => `${name.replace("_virtual_vak-", "")}-[hash].js` },
   { external },
 );
 await bundle({ vak: `${root}src/index.ts` }, { format: "es", codeSplitting: false, minify: true });

@@ -21,6 +21,12 @@ const steps = [
   { name: "browsers", command: "node scripts/browsers.mjs" },
   { name: "guests", command: "node scripts/guests.mjs" },
   { name: "build", command: scripts.build && "npm run build" },
+  {
+    name: "package",
+    // The worker is a file to serve and not a module to import, as is Cedar's wasm: they have no types.
+    command: "publint --strict && attw --pack --profile esm-only --exclude-entrypoints worker cedar.wasm",
+  },
+  { name: "size", command: "node scripts/size.mjs" },
   { name: "tests", command: `vitest run --reporter=default --reporter=json --outputFile.json="${report}"` },
 ];
 

@@ -9,16 +9,17 @@ import vak
 
 def attempt(what, act, *args, **wish):
     try:
-        print(f"  {what}\n    GOT THROUGH: {act(*args, **wish)}")
+        end = f"GOT THROUGH: {act(*args, **wish)}"
     except Exception as error:
-        print(f"  {what}\n    {type(error).__name__}: {error}")
+        end = f"{type(error).__name__}: {error}"
+    print(f"  {what}\n    {end}")
     time.sleep(0.3)
 
 
 call = vak.call
 
 print("Ask for what is forbidden")
-attempt("delete an account", call, "delete_account", name="Ada")
+attempt("delete Ada", call, "delete_account", name="Ada")
 attempt("in capitals", call, "DELETE_ACCOUNT", name="Ada")
 attempt("mail all", call, "send_email", to="all", text="Hi!")
 

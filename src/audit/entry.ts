@@ -169,6 +169,13 @@ export interface Recovery extends Common {
   agents: number;
 }
 
+/** A private value was deleted, by whoever holds the log. */
+export interface Erase extends Common {
+  type: "erase";
+  /** `seq` of the entry whose value that was. */
+  erases: number;
+}
+
 export type Entry =
   | LogOpen
   | PolicyLoad
@@ -181,7 +188,8 @@ export type Entry =
   | Denial
   | Outcome
   | RunEnd
-  | Recovery;
+  | Recovery
+  | Erase;
 
 export type EntryType = Entry["type"];
 
@@ -285,6 +293,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     digest: orNull(isDigest),
   },
   recovery: { intents: isCount, runs: isCount, agents: isCount },
+  erase: { erases: isCount },
 };
 
 const COMMON: Record<keyof Common, Check> = { v: oneOf(1), seq: isCount, time: isCount };

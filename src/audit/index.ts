@@ -17,6 +17,7 @@ export type {
   Digest,
   Entry,
   EntryType,
+  Erase,
   Intent,
   LogOpen,
   Outcome,
@@ -51,6 +52,7 @@ export {
   type Verifier,
   verifyNote,
 } from "./note.ts";
+export { makeProof, type Proven, type TileSource, tileHashes, verifyProof } from "./proof.ts";
 export { decodeEntries, encodeEntries, MAX_ENTRY_BYTES, parseTilePath, type Tile, tilePath, tilesOf } from "./tiles.ts";
 export {
   type CallSummary,

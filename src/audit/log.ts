@@ -4,13 +4,14 @@ import { VakError } from "../errors.ts";
 import { formatCheckpoint, parseCheckpoint } from "./checkpoint.ts";
 import { fromUtf8, toBase64, toUtf8 } from "./encoding.ts";
 import { type Draft, type Entry, parseEntry } from "./entry.ts";
-import { type Bytes, equalBytes, leafHash } from "./merkle.ts";
+import { type Bytes, consistencyProof, equalBytes, leafHash } from "./merkle.ts";
 import { ed25519Verifier, formatNote, formatVkey, parseNote, type Verifier, verifyNote } from "./note.ts";
 import { Order } from "./order.ts";
 import { createNobleKey, createWebCryptoKey, KeyUnavailable, sign } from "./signer.ts";
 import { type Identity, Store } from "./store.ts";
-import { hashesAt, TILE_WIDTH } from "./tiles.ts";
-import { type Attached, type Edge, edgeOf, emptyHead, type Head, splitHashes, Writer } from "./writer.ts";
+import { hashesAt, splitHashes, TILE_WIDTH } from "./tiles.ts";
+import { committedValue, openValue } from "./value.ts";
+import { type Attached, type Edge, edgeOf, emptyHead, type Head, Writer } from "./writer.ts";
 
 /** A signed statement of what the log is. */
 export interface Checkpoint {
@@ -410,13 +411,94 @@ export class AuditLog {
    */
   async export(): Promise<Blob> {
     const { note, size } = await this.checkpoint();
-    try {
+    return this.#reading(async () => {
       const { bundleFiles, zipFiles } = await import("./bundle.ts");
-      return await zipFiles(bundleFiles(this.#store, { note, size, vkey: this.vkey }));
+      return zipFiles(bundleFiles(this.#store, { note, size, vkey: this.vkey }));
+    });
+  }
+
+  /**
+   * A receipt that entry `seq` is in the log: a C2SP tlog-proof, which holds the entry and a checkpoint. `verifyProof` of
+   * `vak/audit` verifies it, with the log's key and nothing else.
+   *
+   * @throws VakError `invalid-argument` when there is no such entry, `log-unavailable`, `closed`
+   * @example const receipt = await log.prove(seq); // keep it as `name.tlog-proof`
+   */
+  async prove(seq: number): Promise<string> {
+    this.#checkSize(seq + 1, 1, "entry");
+    const { note, size } = this.#last && this.#last.size > seq ? this.#last : await this.checkpoint();
+    return this.#reading(async () => (await import("./proof.ts")).makeProof(this.#store, seq, note, size));
+  }
+
+  /**
+   * RFC 6962 §2.1.2: the hashes which prove that the log's first `newSize` entries begin with its first `oldSize`. None
+   * are needed where `oldSize` is 0.
+   *
+   * @throws VakError `invalid-argument` unless 0 ≤ `oldSize` ≤ `newSize` ≤ `size`; `log-unavailable`, `closed`
+   */
+  async consistency(oldSize: number, newSize: number): Promise<Uint8Array[]> {
+    this.#checkSize(newSize, 0, "size");
+    this.#checkSize(oldSize, 0, "size", newSize);
+    if (oldSize === 0) return [];
+    return this.#reading(async () => {
+      const { tileHashes } = await import("./proof.ts");
+      return consistencyProof(oldSize, newSize, tileHashes(this.#store));
+    });
+  }
+
+  #checkSize(size: number, least: number, what: string, most = this.#head.size): void {
+    if (this.#ended) throw this.#ended;
+    if (Number.isSafeInteger(size) && size >= least && size <= most) return;
+    throw new VakError("invalid-argument", `There is no such ${what}; the log has ${this.#head.size} entries.`);
+  }
+
+  /** Work that only reads: a failure of it does not end the log. */
+  async #reading<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
     } catch (error) {
       if (error instanceof VakError) throw error;
       throw this.#ended ?? unavailable(error);
     }
+  }
+
+  /**
+   * The private value kept beside entry `seq`, with null in place of each secret that was never stored; undefined when
+   * there is none, or when it was erased.
+   *
+   * @throws VakError `log-corrupt` when it is not the value that the entry commits to; `log-unavailable`, `closed`
+   */
+  async value(seq: number): Promise<unknown> {
+    const committed = await this.#committed(seq);
+    const file = committed && (await this.#reading(() => this.#store.value(seq)));
+    if (!committed || !file) return undefined;
+    try {
+      return openValue(file, committed.kind, committed.digest).value;
+    } catch (error) {
+      throw corrupt(`the value beside entry ${seq} is not the one that it commits to`, error);
+    }
+  }
+
+  /**
+   * Deletes the private value kept beside entry `seq`, and its salt, and says so in the log. The entry stays, and with
+   * it a commitment that tells nothing about the value; the log still verifies. What was exported before is not reached,
+   * nor what a browser's database has not overwritten yet.
+   *
+   * @returns the `seq` of the entry that says so
+   * @throws VakError `not-found` when no value is kept there, or none any more; otherwise as {@link append}
+   */
+  async erase(seq: number): Promise<{ seq: number }> {
+    if ((await this.#committed(seq)) === undefined || !(await this.#reading(() => this.#store.value(seq)))) {
+      throw new VakError("not-found", `There is no value beside entry ${seq} to erase, or none any more.`);
+    }
+    return this.#append({ type: "erase", erases: seq });
+  }
+
+  async #committed(seq: number) {
+    this.#checkSize(seq + 1, 1, "entry");
+    const bytes = await this.#reading(() => this.#store.entry(seq));
+    if (!bytes) throw corrupt(`entry ${seq} is missing`);
+    return committedValue(decode(bytes));
   }
 
   async *#read(from: number, end: number): AsyncGenerator<LogRecord> {

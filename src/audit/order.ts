@@ -116,6 +116,8 @@ export class Order {
         return entry.intents <= this.#unknown && entry.runs === this.#runs.size && entry.agents === this.#agents.size
           ? undefined
           : "its counts are not what was left open";
+      case "erase":
+        return entry.erases < entry.seq ? undefined : "it erases the value of an entry that was not there yet";
       default:
         return undefined;
     }

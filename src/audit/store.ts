@@ -103,6 +103,10 @@ export class Store {
     return this.#db.get("tiles", [level, index]);
   }
 
+  value(seq: number): Promise<Bytes | undefined> {
+    return this.#db.get("values", seq);
+  }
+
   /** The values kept beside entries from `from` up to, not including, `end`. */
   async values(from: number, end: number): Promise<{ seq: number; file: Bytes }[]> {
     const store = this.#db.transaction("values").store;
@@ -126,6 +130,7 @@ export class Store {
       for (const { level, index, hashes } of batch.tiles) tiles.put(hashes, [level, index]);
       for (const { seq, file } of batch.values) values.add(file, seq);
       for (const policy of batch.policies) policies.add(policy, policy.digest);
+      for (const seq of batch.erased) values.delete(seq);
       transaction.objectStore("meta").put(batch.after, "head");
     });
   }

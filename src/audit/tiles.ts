@@ -1,6 +1,6 @@
 /** C2SP tlog-tiles: how a log's hashes and entries are cut into files, and what the files are called. */
 import { VakError } from "../errors.ts";
-import type { Bytes } from "./merkle.ts";
+import { type Bytes, HASH_BYTES } from "./merkle.ts";
 
 /** Levels of the tree in one tile. */
 export const TILE_HEIGHT = 8;
@@ -94,4 +94,11 @@ export function decodeEntries(bundle: Uint8Array, count: number): Uint8Array[] {
     throw new VakError("invalid-bundle", `It goes on for ${bundle.length - at} bytes after its ${count} entries.`);
   }
   return entries;
+}
+
+/** The hashes of a tile's bytes. */
+export function splitHashes(bytes: Uint8Array): Bytes[] {
+  const hashes: Bytes[] = [];
+  for (let at = 0; at < bytes.length; at += HASH_BYTES) hashes.push(new Uint8Array(bytes.slice(at, at + HASH_BYTES)));
+  return hashes;
 }

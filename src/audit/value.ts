@@ -8,6 +8,10 @@
  *
  *     { "input":  { "salt": <32 hex digits>, "value": … } }     beside an intent or a denial
  *     { "output": { "salt": <32 hex digits>, "value": … } }     beside an outcome
+ *
+ * A secret is never stored, and nothing is that could confirm a guess of it: in the value that is committed to, null
+ * stands in its place. `"withheld"` beside the value then lists the places, as JSON pointers (RFC 6901) in the order of
+ * the value, and the commitment covers that list: its canonical JSON follows the value's.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes, randomBytes } from "@noble/hashes/utils.js";
@@ -22,20 +26,54 @@ const FILE_DEPTH = MAX_DEPTH + 2;
 
 export type ValueKind = "input" | "output";
 
+/** What an entry says of a value, and what is kept beside it. */
+export interface Commitment {
+  kind: ValueKind;
+  digest: Digest;
+  /** The bytes of `values/<seq>.json`. */
+  file: Bytes;
+}
+
 function commitment(salt: Uint8Array, json: string): Digest {
   return bytesToHex(sha256.create().update(salt).update(toUtf8(json)).digest());
 }
 
 /**
- * Commits to a value under a fresh salt: the digest for the entry, the bytes for `values/<seq>.json`.
+ * Commits to a value under a fresh salt.
  *
+ * @param secrets JSON pointers to the values within that are left out
  * @throws VakError `invalid-argument` when the value is not JSON
  */
-export function commitValue(kind: ValueKind, value: unknown): { digest: Digest; file: Bytes } {
-  const json = canonicalJson(value);
+export function commitValue(kind: ValueKind, value: unknown, secrets: readonly string[] = []): Commitment {
+  const withheld: string[] = [];
+  const kept = secrets.length > 0 ? withhold(value, "", new Set(secrets), withheld) : value;
+  const json = canonicalJson(kept);
+  const list = withheld.length > 0 ? canonicalJson(withheld) : "";
   const salt = randomBytes(SALT_BYTES);
-  const file = toUtf8(`{"${kind}":{"salt":"${bytesToHex(salt)}","value":${json}}}`);
-  return { digest: commitment(salt, json), file };
+  const file = toUtf8(
+    `{"${kind}":{"salt":"${bytesToHex(salt)}","value":${json}${list === "" ? "" : `,"withheld":${list}`}}}`,
+  );
+  return { kind, digest: commitment(salt, json + list), file };
+}
+
+/** A copy with null in place of each secret; `withheld` hears of each that was there. */
+function withhold(value: unknown, pointer: string, secrets: ReadonlySet<string>, withheld: string[]): unknown {
+  if (secrets.has(pointer)) {
+    withheld.push(pointer);
+    return null;
+  }
+  if (Array.isArray(value)) return value.map((item, i) => withhold(item, `${pointer}/${i}`, secrets, withheld));
+  if (typeof value !== "object" || value === null) return value;
+  const copy = Object.create(null);
+  for (const [key, item] of Object.entries(value)) {
+    copy[key] = withhold(item, childPointer(pointer, key), secrets, withheld);
+  }
+  return copy;
+}
+
+/** The JSON pointer (RFC 6901) to field `key` of what `pointer` points to. */
+export function childPointer(pointer: string, key: string): string {
+  return `${pointer}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
 }
 
 /** The value that an entry commits to, or undefined when it commits to none. */
@@ -47,20 +85,34 @@ export function committedValue(entry: Entry): { kind: ValueKind; digest: Digest 
   return undefined;
 }
 
+/** A value that was opened. */
+export interface OpenedValue {
+  /** With null in place of each secret. */
+  value: unknown;
+  /** JSON pointers to the secrets that were left out. */
+  withheld: string[];
+}
+
 /**
  * Opens `values/<seq>.json` and checks it against the digest in its entry.
  *
  * @throws VakError `invalid-bundle` when the file is malformed or holds another value
  */
-export function openValue(file: Uint8Array, kind: ValueKind, digest: Digest): unknown {
-  const content = parseCanonical(file, FILE_DEPTH) as Record<string, { salt: string; value: unknown }> | null;
-  const { salt, value } = content?.[kind] ?? {};
-  const spelled = canonicalJson({ [kind]: { salt: salt ?? null, value: value ?? null } }, FILE_DEPTH);
+export function openValue(file: Uint8Array, kind: ValueKind, digest: Digest): OpenedValue {
+  const content = parseCanonical(file, FILE_DEPTH) as Record<string, Record<string, unknown>> | null;
+  const { salt, value, withheld = [] } = content?.[kind] ?? {};
+  const list = isPointers(withheld) && withheld.length > 0 ? { withheld } : {};
+  const spelled = canonicalJson({ [kind]: { salt: salt ?? null, value: value ?? null, ...list } }, FILE_DEPTH);
   if (typeof salt !== "string" || !/^[0-9a-f]{32}$/.test(salt) || canonicalJson(content, FILE_DEPTH) !== spelled) {
     throw new VakError("invalid-bundle", `It does not hold one ${kind} and its salt.`);
   }
-  if (commitment(hexToBytes(salt), canonicalJson(value)) !== digest) {
+  const json = canonicalJson(value) + (list.withheld ? canonicalJson(list.withheld) : "");
+  if (commitment(hexToBytes(salt), json) !== digest) {
     throw new VakError("invalid-bundle", `It does not hold the ${kind} that its entry commits to.`);
   }
-  return value;
+  return { value, withheld: list.withheld ?? [] };
+}
+
+function isPointers(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string" && /^(\/.*)?$/s.test(item));
 }

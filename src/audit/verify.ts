@@ -69,8 +69,12 @@ export interface Report {
   entries: Partial<Record<EntryType, number>>;
   agents: AgentRef[];
   runs: RunSummary[];
-  /** `seq` of the entries whose value is not in the bundle. */
+  /** `seq` of the entries whose value was erased, as the log says. */
   erased: number[];
+  /** `seq` of the other entries whose value is not in the bundle. */
+  missing: number[];
+  /** How many values are there without their secrets: those were never stored. */
+  withheld: number;
   problems: Problem[];
   notChecked: string[];
 }
@@ -141,6 +145,8 @@ class Verification {
     agents: [],
     runs: [],
     erased: [],
+    missing: [],
+    withheld: 0,
     problems: [],
     notChecked: [],
   };
@@ -152,6 +158,9 @@ class Verification {
   /** Per level, the hashes of the tile that is being filled, and its index. */
   readonly #tiles: { index: number; hashes: Bytes[] }[] = [];
   readonly #full: { level: number; index: number; hashes: Bytes[] }[] = [];
+  /** Entries whose value is in the bundle, or is not: what the log says of them may come later. */
+  readonly #values = new Set<number>();
+  readonly #missing = new Set<number>();
   /** Policies whose files were checked. */
   readonly #policies = new Set<string>();
   /** Runs that have not ended, with their calls by what they have in common. */
@@ -179,9 +188,13 @@ class Verification {
       this.#problem(CHECKPOINT_PATH, "its root is not the root of the entries");
     }
     for (const path of this.#unread) this.#problem(path, "nothing in the log speaks of this file");
-    if (this.report.erased.length > 0) {
-      this.report.notChecked.push(`${this.report.erased.length} values are not in the bundle: erased, or left out`);
-    }
+    this.report.missing = [...this.#missing];
+    const { erased, missing, withheld } = this.report;
+    const { notChecked } = this.report;
+    if (erased.length > 0) notChecked.push(`${erased.length} values were erased, as the log says`);
+    if (missing.length > 0)
+      notChecked.push(`${missing.length} values are not in the bundle, and the log does not say why`);
+    if (withheld > 0) notChecked.push(`${withheld} values were kept without their secrets`);
     const { runs, intents } = this.#order.openCounts;
     if (runs > 0) this.report.notChecked.push(`${runs} runs had not ended when the log was signed`);
     if (intents > 0) this.report.notChecked.push(`${intents} calls had no outcome yet when the log was signed`);
@@ -341,6 +354,7 @@ class Verification {
     }
     if (entry.type === "policy-load") await this.#policy(entry.policyDigest);
     await this.#value(entry);
+    if (entry.type === "erase") this.#erase(entry.erases, where);
     if (this.#ordered) this.#summarise(entry);
   }
 
@@ -357,16 +371,24 @@ class Verification {
     if (!committed) return;
     const path = valuePath(entry.seq);
     if (!this.#unread.has(path)) {
-      this.report.erased.push(entry.seq);
+      this.#missing.add(entry.seq);
       return;
     }
+    this.#values.add(entry.seq);
     const file = await this.#read(path, MAX_VALUE_BYTES);
     if (!file) return;
     try {
-      openValue(file, committed.kind, committed.digest);
+      const { withheld } = openValue(file, committed.kind, committed.digest);
+      if (withheld.length > 0) this.report.withheld++;
     } catch (error) {
       this.#problem(path, reason(error));
     }
+  }
+
+  #erase(seq: number, where: string): void {
+    if (this.#missing.delete(seq)) this.report.erased.push(seq);
+    else if (this.#values.has(seq)) this.#problem(valuePath(seq), `${where} erased it, and yet it is here`);
+    else this.#problem(where, `entry ${seq} has no value that it could erase, or none any more`);
   }
 
   #summarise(entry: Entry): void {

@@ -7,10 +7,10 @@ import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
 import { toUtf8 } from "./encoding.ts";
 import { type Digest, type Draft, type Entry, encodeEntry, type LogOpen, type Recovery } from "./entry.ts";
-import { type Bytes, HASH_BYTES, leafHash, RightEdge } from "./merkle.ts";
+import { type Bytes, leafHash, RightEdge } from "./merkle.ts";
 import { Order } from "./order.ts";
 import { TILE_HEIGHT, TILE_WIDTH } from "./tiles.ts";
-import { commitValue } from "./value.ts";
+import { type Commitment, commitValue } from "./value.ts";
 
 /** Where a log stands, as its storage records it. */
 export interface Head {
@@ -45,6 +45,8 @@ export interface Batch {
   tiles: StoredTile[];
   values: { seq: number; file: Bytes }[];
   policies: LoadedText[];
+  /** `seq` of the entries whose values are deleted. */
+  erased: number[];
 }
 
 /** What is kept beside an entry. */
@@ -53,6 +55,8 @@ export interface Attached {
   input?: unknown;
   /** The output of an outcome: JSON. */
   output?: unknown;
+  /** Instead of either, a commitment to it that was made before. */
+  commitment?: Commitment;
   /** The text of the policy that a policy-load speaks of. */
   policy?: string;
 }
@@ -119,6 +123,7 @@ export class Writer {
     this.#order.accept(entry);
     this.#batch.entries.push({ seq, bytes });
     if (value) this.#batch.values.push({ seq, file: value });
+    if (entry.type === "erase") this.#batch.erased.push(entry.erases);
     if (entry.type === "policy-load" && !known) {
       this.#batch.policies.push({ digest: entry.policyDigest, text: attached.policy!, seq });
     }
@@ -159,14 +164,12 @@ export class Writer {
     this.#batch.tiles.push({ level, index, hashes: new Uint8Array(concatBytes(...this.#edge[level]!)) });
   }
 
-  #attach(draft: Draft | OwnDraft, { input, output, policy }: Attached) {
+  #attach(draft: Draft | OwnDraft, { input, output, commitment, policy }: Attached) {
     const wants =
       draft.type === "intent" || draft.type === "denial" ? "input" : draft.type === "outcome" ? "output" : "";
-    if ((input !== undefined && wants !== "input") || (output !== undefined && wants !== "output")) {
-      throw new VakError(
-        "invalid-argument",
-        `A ${draft.type} entry takes no ${input === undefined ? "output" : "input"}.`,
-      );
+    const given = [input !== undefined && "input", output !== undefined && "output", commitment?.kind].filter(Boolean);
+    if (given.length > 1 || (given[0] ?? wants) !== wants) {
+      throw new VakError("invalid-argument", `A ${draft.type} entry does not take this ${given.at(-1)}.`);
     }
     if ((policy !== undefined) !== (draft.type === "policy-load")) {
       throw new VakError("invalid-argument", "Give the policy's text with a policy-load entry, and only with that.");
@@ -177,19 +180,12 @@ export class Writer {
     }
     if (wants === "") return { filled: {} };
     const value = wants === "input" ? input : output;
-    if (value === undefined) return { filled: { [`${wants}Digest`]: null } };
-    const { digest, file } = commitValue(wants, value);
+    if (value === undefined && !commitment) return { filled: { [`${wants}Digest`]: null } };
+    const { digest, file } = commitment ?? commitValue(wants, value);
     return { filled: { [`${wants}Digest`]: digest }, value: file };
   }
 }
 
 function emptyBatch(): Omit<Batch, "before" | "after"> {
-  return { entries: [], tiles: [], values: [], policies: [] };
-}
-
-/** The hashes of a tile's bytes. */
-export function splitHashes(bytes: Uint8Array): Bytes[] {
-  const hashes: Bytes[] = [];
-  for (let at = 0; at < bytes.length; at += HASH_BYTES) hashes.push(new Uint8Array(bytes.slice(at, at + HASH_BYTES)));
-  return hashes;
+  return { entries: [], tiles: [], values: [], policies: [], erased: [] };
 }

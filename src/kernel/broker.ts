@@ -3,8 +3,10 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { canonicalBytes } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
+import { commitValue } from "../audit/value.ts";
 import type { Decision, PolicyEngine } from "../policy/engine.ts";
 import { checkOutput, parseInput, type Tool } from "../tool.ts";
+import { secretsOf } from "./secrets.ts";
 
 /** A call as it reaches the broker: who asks, and within what. The request itself is still bytes. */
 export interface Caller {
@@ -71,18 +73,20 @@ export class Broker {
     if (!checked.ok) return this.refuse(caller, { code: "invalid-input", message: checked.message, tool: tool.name });
 
     const { input } = checked;
-    const { decision, digest } = await this.decide(caller, tool, input);
+    // Made before the decision, so that what is decided, approved and logged is bound to one and the same commitment.
+    const commitment = commitValue("input", input, secretsOf(tool.inputSchema, input));
+    const { decision, digest } = await this.decide(caller, tool, input, commitment.digest);
     const call = { ...position(caller), action: `call:${tool.name}`, resource: tool.name, callDigest: digest };
     const decided = { policies: decision.policies, policyDigest: decision.policyDigest };
     if (decision.decision !== "allow") {
       const { reason = "policy-unavailable", errors } = decision;
       const denial = { type: "denial", ...call, ...decided, decision: "deny", reason, errors } as const;
-      await this.log.append(denial, { input });
+      await this.log.append(denial, { commitment });
       return this.answer(caller, { error: { code: "denied", message: DENIALS[reason] } }).bytes;
     }
 
     const intent = { type: "intent", ...call, ...decided, decision: "allow" } as const;
-    const { seq } = await this.log.append(intent, { input });
+    const { seq } = await this.log.append(intent, { commitment });
     const { answer, status } = await this.effect(caller, tool, checked.argument);
     const { bytes, sent } = this.answer(caller, answer);
     const outcome = { type: "outcome", ...position(caller), intentOf: seq } as const;
@@ -93,11 +97,16 @@ export class Broker {
   }
 
   /** The decision, and the digest that binds it to this call and to the policy that decided. */
-  private async decide(caller: Caller, tool: Tool, input: JsonObject): Promise<{ decision: Decision; digest: string }> {
+  private async decide(
+    caller: Caller,
+    tool: Tool,
+    input: JsonObject,
+    inputDigest: string,
+  ): Promise<{ decision: Decision; digest: string }> {
     const { agent, call } = caller;
     for (;;) {
       const policyDigest = this.policy.loaded?.digest ?? "";
-      const digest = callDigest(agent, tool.name, input, policyDigest);
+      const digest = callDigest(agent, tool.name, inputDigest, policyDigest);
       const vak = { callDigest: digest, now: Date.now(), calls: call - 1 };
       try {
         const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
@@ -207,10 +216,12 @@ function parseRequest(bytes: Uint8Array): { tool: string; input: unknown } | { e
 }
 
 /**
- * What a decision is bound to: SHA-256 of the canonical JSON (RFC 8785) of agent, tool, input and policy digest, hex.
+ * What a decision is bound to: SHA-256 of the canonical JSON (RFC 8785) of agent, tool, inputDigest and policyDigest, hex.
+ * The input comes in by its salted commitment: a digest of the input itself would stay in the log when the input is
+ * erased, and let anyone try what it was.
  */
-export function callDigest(agent: AgentRef, tool: string, input: unknown, policyDigest: string): string {
-  return bytesToHex(sha256(canonicalBytes({ agent: { ...agent }, tool, input, policyDigest })));
+export function callDigest(agent: AgentRef, tool: string, inputDigest: string, policyDigest: string): string {
+  return bytesToHex(sha256(canonicalBytes({ agent: { ...agent }, tool, inputDigest, policyDigest })));
 }
 
 /** What the tool gave, as the JSON that the guest will read and the log commit to. */

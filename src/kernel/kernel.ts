@@ -57,7 +57,20 @@ export interface SpawnProgress {
 }
 
 /** The log, as the page may use it: only the kernel writes. */
-export type KernelLog = Pick<AuditLog, "origin" | "vkey" | "size" | "failed" | "checkpoint" | "export" | "entries">;
+export type KernelLog = Pick<
+  AuditLog,
+  | "origin"
+  | "vkey"
+  | "size"
+  | "failed"
+  | "checkpoint"
+  | "export"
+  | "entries"
+  | "prove"
+  | "consistency"
+  | "value"
+  | "erase"
+>;
 
 /** The policy in force. */
 export interface KernelPolicy {

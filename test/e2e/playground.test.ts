@@ -14,11 +14,19 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const site = `${root}node_modules/.cache/vak/playground`;
 const path = "/some/where/else/";
 const downloads = await mkdtemp(join(tmpdir(), "vak-playground-"));
-/** Stock Firefox saves what is downloaded from a blob, but tells nobody: the file has to be looked for. */
-const saving = { "browser.download.folderList": 2, "browser.download.dir": downloads };
+/** Stock Firefox saves a blob, when told not to ask, but says nothing of it: the file has to be looked for. */
+const saving = {
+  "browser.download.dir": downloads,
+  "browser.download.folderList": 2,
+  "browser.download.useDownloadDir": true,
+  "browser.helperApps.neverAsk.saveToDisk": "application/zip",
+};
 const open = [
   { name: "chromium", browser: await chromium.launch(found("chromium")) },
-  { name: "firefox", browser: await firefox.launch({ ...found("firefox"), firefoxUserPrefs: saving }) },
+  {
+    name: "firefox",
+    browser: await firefox.launch({ ...found("firefox"), downloadsPath: downloads, firefoxUserPrefs: saving }),
+  },
 ];
 let server: Server;
 
@@ -104,7 +112,9 @@ test.each(open)("$name: the job runs, streams, is governed and is measured", asy
   expect(await page.locator("#shop-lamp-name").innerText()).toBe("amber");
 
   const usage = (await page.locator("#usage").innerText()).replace(/\s+/g, " ");
-  expect(usage).toMatch(/Memory [\d.]+ MiB of 128 MiB Time [\d.]+ s of 30 s Output \d+ B of 256 KiB Calls 10 of 100/);
+  expect(usage).toMatch(
+    /Fuel [\d.]+M of 20B Memory [\d.]+ MiB of 128 MiB Time [\d.]+ s of 30 s Output \d+ B of 256 KiB Calls 10 of 100/,
+  );
   expect(complaints).toEqual([]);
 });
 

@@ -76,7 +76,7 @@ test("with one byte of any file changed it does not, and the file or the entry i
       await writeFile(path, zipSync({ ...files, [name]: changed }));
       const { code, stdout, stderr } = await vak("verify", path);
       if (code !== 1 || !stdout.includes("DOES NOT VERIFY")) accepted.push(`${name} at ${position}: exit code ${code}`);
-      else if (!stderr.includes(name) && !/^entry \d+/m.test(stderr))
+      else if (!stderr.includes(name) && !/\bentry \d+/.test(stderr))
         accepted.push(`${name} at ${position}: ${stderr}`);
     }
   }

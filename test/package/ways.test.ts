@@ -25,6 +25,13 @@ import * as vak from "${from}";
 import { job } from "./job.js";
 globalThis.outcome = job(vak);
 `;
+const ownWorker = `
+import * as vak from "vak";
+import workerUrl from "vak/worker?url";
+import cedar from "vak/cedar.wasm?url";
+import { job } from "./job.js";
+globalThis.outcome = job(vak, { kernel: { cedar }, spawn: { isolation: "page", workerUrl } });
+`;
 
 /** What a bundler made, and the program. */
 const site = (folder: string, pages: Record<string, string> = {}) =>
@@ -32,8 +39,14 @@ const site = (folder: string, pages: Record<string, string> = {}) =>
 
 const ways: Record<string, () => Promise<Site>> = {
   "npm and vite build": async () => {
-    await vite.build({ root: app, configFile: false, logLevel: "error", build: { outDir: "with-vite" } });
+    await viteBuild("with-vite");
     return site("with-vite");
+  },
+  "npm and vite build, with the URLs of the worker and of Cedar": async () => {
+    await writeFile(join(app, "main.js"), ownWorker);
+    await viteBuild("with-urls");
+    await writeFile(join(app, "main.js"), main("vak"));
+    return site("with-urls");
   },
   "npm and Vite's development server": async () => {
     const server = await vite.createServer({
@@ -80,6 +93,9 @@ const ways: Record<string, () => Promise<Site>> = {
         </script>`),
     })),
 };
+
+const viteBuild = (outDir: string) =>
+  vite.build({ root: app, configFile: false, logLevel: "error", build: { outDir } });
 
 /** A page, and vak on another origin. */
 async function withCdn(pages: (cdn: string) => Record<string, string>): Promise<Site> {

@@ -1,6 +1,14 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { AgentRef, Draft } from "../../../src/audit/entry.ts";
-import { leafHash, openBundle, type Report, RightEdge, verify } from "../../../src/audit/index.ts";
+import {
+  leafHash,
+  openBundle,
+  type Report,
+  RightEdge,
+  verify,
+  verifyConsistency,
+  verifyProof,
+} from "../../../src/audit/index.ts";
 import { type AuditLog, type LogRecord, openLog } from "../../../src/audit/log.ts";
 import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note.ts";
 import { VakError } from "../../../src/errors.ts";
@@ -165,6 +173,42 @@ describe("a log", () => {
       await log.close();
       log = await openTracked(name);
       expect((await verified(log)).size).toBe(size);
+    }
+  });
+
+  test("proves single entries, and that it only grew", async () => {
+    const log = await openTracked(newName());
+    const roots = new Map<number, Uint8Array<ArrayBuffer>>();
+    for (const size of [1, 200, 256, 300, 520]) {
+      await Promise.all(Array.from({ length: size - log.size }, () => log.append(NOTE)));
+      roots.set(
+        size,
+        Uint8Array.from(atob((await log.checkpoint()).root), (char) => char.charCodeAt(0)),
+      );
+    }
+    for (const seq of [0, 199, 255, 256, 519]) {
+      const receipt = await log.prove(seq);
+      expect(await verifyProof(receipt, [log.vkey])).toMatchObject({ seq, size: 520, origin: log.origin });
+    }
+    await log.append(NOTE);
+    expect((await verifyProof(await log.prove(3), [log.vkey])).size).toBe(520);
+    expect((await verifyProof(await log.prove(520), [log.vkey])).size).toBe(521);
+    for (const [oldSize, oldRoot] of roots) {
+      for (const [newSize, newRoot] of roots) {
+        if (oldSize > newSize) continue;
+        const proof = (await log.consistency(oldSize, newSize)) as Uint8Array<ArrayBuffer>[];
+        expect(verifyConsistency(oldSize, newSize, oldRoot, newRoot, proof)).toBe(true);
+      }
+    }
+    expect(await log.consistency(0, 300)).toEqual([]);
+    for (const wrong of [
+      log.prove(521),
+      log.prove(-1),
+      log.prove(0.5),
+      log.consistency(3, 2),
+      log.consistency(1, 600),
+    ]) {
+      expect((await refusal(wrong)).code).toBe("invalid-argument");
     }
   });
 

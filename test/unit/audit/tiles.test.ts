@@ -1,8 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Bytes, leafHash, RightEdge } from "../../../src/audit/merkle.ts";
-import { decodeEntries, encodeEntries, parseTilePath, type Tile, tilePath, tilesOf } from "../../../src/audit/tiles.ts";
-import { edgeOf, splitHashes } from "../../../src/audit/writer.ts";
+import {
+  decodeEntries,
+  encodeEntries,
+  parseTilePath,
+  splitHashes,
+  type Tile,
+  tilePath,
+  tilesOf,
+} from "../../../src/audit/tiles.ts";
+import { edgeOf } from "../../../src/audit/writer.ts";
 import { VakError } from "../../../src/errors.ts";
 import { logOpen, MemoryLog } from "./memory-log.ts";
 import { haveVectors, vectorBytes, vectorJson } from "./vectors.ts";

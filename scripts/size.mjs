@@ -1,0 +1,70 @@
+// What a page downloads: bundled with all dependencies, minified, gzip -9, of what is in dist/ (`npm run build`); and the
+// budget for it. A KB is 1000 bytes.
+
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { rolldown } from "rolldown";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** What creates a kernel and runs an agent in a worker, in KB. Cedar and the meter are not in it; what is lazy is not. */
+const CORE_BUDGET = 45;
+
+/** @param {string | Uint8Array} code */
+const kilobytes = (code) => gzipSync(code, { level: 9 }).length / 1000;
+/** @param {string} name */
+const file = async (name) => kilobytes(await readFile(`${root}dist/${name}`));
+/** @param {{ size: number }[]} chunks */
+const sum = (chunks) => chunks.reduce((total, { size }) => total + size, 0);
+
+const page = await bundle(`${root}dist/index.js`);
+const kernel = sum(page.filter(({ lazy }) => !lazy));
+const lazy = page.filter(({ lazy, name }) => lazy && name !== "worker");
+const worker = await file("worker.js");
+const sandbox = sum(await bundle(`${root}src/sandbox/entry.ts`, /\/src\/meter\//));
+const core = kernel + sandbox;
+
+const rows = [
+  { what: "core", size: core },
+  { what: "  kernel, on import", size: kernel },
+  { what: "  worker without the meter, on the first spawn", size: sandbox },
+  { what: "the meter's part of the worker", size: worker - sandbox },
+  { what: "core and meter", size: kernel + worker },
+  ...lazy.map(({ name, size }) => ({ what: `lazy: ${name}`, size })),
+  { what: "lazy: cedar.wasm", size: await file("cedar.wasm") },
+  { what: "vak.js, for CDNs", size: await file("vak.js") },
+  { what: "vak.global.js, for CDNs", size: await file("vak.global.js") },
+];
+for (const name of ["audit", "meter", "python"]) {
+  const chunks = await bundle(`${root}dist/${name}.js`);
+  rows.push({ what: `vak/${name}, by itself`, size: sum(chunks.filter(({ lazy }) => !lazy)) });
+}
+for (const { what, size } of rows) console.log(`${what.padEnd(48)} ${size.toFixed(1).padStart(8)} KB`);
+
+const within = core <= CORE_BUDGET;
+console.log(`${within ? "within" : "OVER"} the budget: core ${core.toFixed(1)} of ${CORE_BUDGET} KB`);
+process.exitCode = within ? 0 : 1;
+
+/**
+ * Bundles as a user's bundler does.
+ *
+ * @param {string} input
+ * @param {RegExp} [external]
+ */
+async function bundle(input, external) {
+  const build = await rolldown({ input, platform: "browser", ...(external && { external }) });
+  const { output } = await build.generate({ format: "es", minify: true });
+  await build.close();
+  const chunks = output.filter((part) => part.type === "chunk");
+  // What the entry does not import, itself or by way of others, comes later.
+  const names = new Set(chunks.filter((chunk) => chunk.isEntry).map((chunk) => chunk.fileName));
+  for (const name of names) {
+    for (const next of chunks.find((chunk) => chunk.fileName === name)?.imports ?? []) names.add(next);
+  }
+  return chunks.map(({ name, fileName, facadeModuleId, code }) => {
+    const dependency = facadeModuleId?.match(/node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1];
+    const called = dependency ?? name.replace(/-[\w-]{8}$/, "");
+    return { name: called, size: kilobytes(code), lazy: !names.has(fileName) };
+  });
+}
