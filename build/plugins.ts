@@ -48,7 +48,7 @@ export async function bundleWorker(): Promise<string> {
  * variable, so that a trapped instance could never be replaced; a factory makes as many as are needed.
  *
  * For the library (`beside`), Cedar's wasm goes beside the bundle as `cedar.wasm`, and the bundle says
- * `new URL("./cedar.wasm", import.meta.url)` in just these words, which Vite, webpack and esbuild understand.
+ * `new URL("./cedar.wasm", import.meta.url)` in just these words.
  */
 export function cedarGlue({ beside = false } = {}): Plugin {
   const id = "virtual:cedar-glue";

@@ -3,7 +3,7 @@ import { type Limits, MiB, type Usage } from "../src/index.ts";
 import { byId, el, formatBytes, formatSeconds } from "./dom.ts";
 
 export const limits = {
-  fuel: 20e9,
+  fuel: 200e9,
   memoryBytes: 128 * MiB,
   deadlineMs: 30_000,
   outputBytes: 256 * 1024,
@@ -12,11 +12,11 @@ export const limits = {
 
 type Gauge = keyof typeof limits;
 
-/** As 1.2B: a thousand million. */
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+/** Units, as 1.2 G. */
+const formatFuel = (units: number) => (units < 1e9 ? `${Math.ceil(units / 1e6)} M` : `${(units / 1e9).toFixed(1)} G`);
 
 const gauges: Record<Gauge, { title: string; format(value: number): string }> = {
-  fuel: { title: "Fuel", format: compact.format },
+  fuel: { title: "Fuel", format: formatFuel },
   memoryBytes: { title: "Memory", format: formatBytes },
   deadlineMs: { title: "Time", format: formatSeconds },
   outputBytes: { title: "Output", format: formatBytes },

@@ -1,15 +1,24 @@
 #!/usr/bin/env node
 /** The `vak` command. */
 import { constants } from "node:fs";
-import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Bundle, type ByteSource, openBundle, type Report, type RunSummary, verify } from "./audit/index.ts";
+import {
+  type Bundle,
+  type ByteSource,
+  openBundle,
+  type Report,
+  type RunSummary,
+  verify,
+  verifyProof,
+} from "./audit/index.ts";
 import { VakError } from "./errors.ts";
 
-const USAGE = `Usage: vak verify <log.zip | directory> [--key <vkey>]... [--json]
+const USAGE = `Usage: vak verify <log.zip | directory | receipt.tlog-proof> [--key <vkey>]... [--json]
 
 Verifies an exported log: its signature, every entry, their order, and every file beside them.
+Or a receipt: that its entry is in the log of that key.
 
   --key <vkey>  the key that must have signed it, as you know it from elsewhere (name+id+base64).
                 Without, the key in the bundle is believed, which proves that the log is of one
@@ -33,6 +42,7 @@ async function main(args: string[]): Promise<number> {
   const [command, path, ...rest] = positionals;
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
   if (path === undefined || rest.length > 0) throw new Misuse("Give one zip file or directory.");
+  if (path.endsWith(".tlog-proof")) return verifyReceipt(path, values.key, values.json);
   const report = await verifyPath(path, values.key);
   if (values.json) process.stdout.write(`${plainJson(report)}\n`);
   else process.stdout.write(describe(report));
@@ -68,6 +78,22 @@ async function verifyPath(path: string, keys: string[] | undefined): Promise<Rep
   } finally {
     await file.close();
   }
+}
+
+async function verifyReceipt(path: string, keys: string[] | undefined, json = false): Promise<number> {
+  if (!keys) throw new Misuse("A receipt holds no key: give the log's with --key.");
+  const text = await readFile(path, "utf8").catch((error: Error) => {
+    throw new Misuse(error.message);
+  });
+  const { origin, size, seq, entry, keys: signers } = await verifyProof(text, keys);
+  const proven = { ok: true, origin, size, seq, keys: signers, entry };
+  if (json) process.stdout.write(`${plainJson(proven)}\n`);
+  else {
+    const lines = [`The receipt verifies: entry ${seq} of ${size} in ${origin}, signed by ${signers.join(", ")}.`, ""];
+    for (const line of [...lines, ...JSON.stringify(entry, null, 2).split("\n")])
+      process.stdout.write(`${plain(line)}\n`);
+  }
+  return 0;
 }
 
 function fileSource(file: FileHandle, size: number): ByteSource {

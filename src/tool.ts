@@ -361,9 +361,10 @@ function readSubschema(schema: unknown, where: string, path: string, closable: b
   if (type !== undefined && ![type].flat().every((name) => TYPES.has(name as string))) {
     throw invalid(`${at} has a type that JSON Schema does not know: ${JSON.stringify(type)}.`);
   }
-  if ($ref !== undefined && (typeof $ref !== "string" || !/^#(\/|$)/.test($ref))) {
+  // Only to where subschemas are read: what else a pointer could name has not been checked.
+  if ($ref !== undefined && (typeof $ref !== "string" || !/^#(\/(\$defs|properties)\/[^/]+)*$/.test($ref))) {
     throw invalid(
-      `${at} refers to ${JSON.stringify($ref)}; only #/… within the schema is followed, nothing is fetched.`,
+      `${at} refers to ${JSON.stringify($ref)}; only #, #/$defs/… and #/properties/… are followed, nothing is fetched.`,
     );
   }
   if (schema.enum !== undefined && !Array.isArray(schema.enum)) throw invalid(`${at} has an enum that is not a list.`);

@@ -52,7 +52,8 @@ export type RunResult = RunOutcome & {
   usage: Usage;
   /**
    * SHA-256, hex, of the canonical JSON of `{ files, outcome, stderr, stdout }`: the digests of the file tree and the
-   * two streams, and how the run ended. Null when the worker was lost, and its files with it.
+   * two streams, and how the run ended. Null when the worker was lost, and its files with it, or when the run was stopped
+   * before it began.
    */
   digest: string | null;
 };
@@ -138,10 +139,9 @@ export class Agent {
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
     const run = new Run(this.parts, ++this.runs, checkOptions(options));
     this.current = run;
-    run.result.then((result) => {
+    run.result.then(() => {
       this.current = undefined;
-      if (result.digest === null)
-        this.lose("message" in result ? result.message : "its worker was ended to stop a run");
+      if (run.lost !== undefined) this.lose(run.lost);
     });
     return run;
   }
@@ -297,6 +297,8 @@ export class Run {
   readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Settles when the run has ended and its end is in the log. Never rejects. */
   readonly result: Promise<RunResult>;
+  /** @internal Why the worker is gone, if it is. */
+  lost: string | undefined;
   private readonly number: number;
   private readonly parts: AgentParts;
   private readonly out = { 1: new OutputStream(), 2: new OutputStream() };
@@ -436,6 +438,7 @@ export class Run {
         end = reported;
       }
     } catch (error) {
+      if (error instanceof WorkerLost) this.lost = error.message;
       outcome = this.stopping
         ? { status: "stopped", limit: this.stopping }
         : error instanceof VakError && error.code === "log-unavailable"
@@ -470,10 +473,15 @@ export class Run {
     const { host, answers, ref, seed, limits } = this.parts;
     if (answers) new Int32Array(answers, 0, 3).fill(0);
     const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime };
-    const end = parseRunEnd(await host.call("run", transfer(request, [stdin.buffer])), limits);
-    if (end) return end;
-    host.lose("the worker reported a run's end that is not of the protocol");
-    throw new WorkerLost("the worker reported a run's end that is not of the protocol");
+    let reply: unknown;
+    try {
+      reply = await host.call("run", transfer(request, [stdin.buffer]));
+    } catch (error) {
+      if (error instanceof WorkerLost) throw error;
+      // Whatever a guest does is a result: only a worker that is not itself refuses a run.
+      this.lose(`the worker failed: ${(error as Error).message}`);
+    }
+    return parseRunEnd(reply, limits) ?? this.lose("the worker reported an end that is not of the protocol");
   }
 
   /** The worker knows that it was stopped, the kernel why. */
@@ -481,8 +489,12 @@ export class Run {
     if (outcome.status !== "stopped") return outcome;
     if (outcome.limit !== "asked") return { status: "stopped", limit: outcome.limit };
     if (this.stopping) return { status: "stopped", limit: this.stopping };
-    this.parts.host.lose("the worker stopped a run that nobody asked it to stop");
-    throw new WorkerLost("the worker stopped a run that nobody asked it to stop");
+    return this.lose("the worker stopped a run that nobody asked it to stop");
+  }
+
+  private lose(why: string): never {
+    this.parts.host.lose(why);
+    throw new WorkerLost(why);
   }
 
   /** Puts the end into the log, and a signed checkpoint over it. */

@@ -72,7 +72,9 @@ export class Host {
 
   /** @throws VakError `unsupported` when the browser will not start the worker */
   static async start(options: HostOptions): Promise<Host> {
-    const location = await workerLocation(options);
+    const location = await workerLocation(options).catch((cause) => {
+      throw new VakError("unsupported", `The worker's script did not load: ${(cause as Error).message}.`, { cause });
+    });
     try {
       // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
       const host = new Host(new Worker(trusted(location.url), { name: `vak: ${options.name}` }), options);

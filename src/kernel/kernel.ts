@@ -99,6 +99,7 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (tools.size !== (options.tools ?? []).length) {
     throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   }
+  if (options.policy !== undefined) checkCompiles();
   const log = await openLog({ name: options.log?.name ?? "default" });
   try {
     const policy = options.policy === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
@@ -178,6 +179,7 @@ export class Kernel {
     const seed = checkSeed(options.seed);
     const files = checkFiles(options.files ?? {}, limits);
     const isolation = checkIsolation(options);
+    checkCompiles();
     const wait = waitMode();
     const { signal } = options;
     checkAborted(signal);
@@ -317,6 +319,19 @@ async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>): Promise<Admi
   const admitted = parseAdmitted(reply);
   if (!admitted) throw new WorkerLost("the worker answered with what is not of the protocol");
   return admitted;
+}
+
+/** Tells a Content Security Policy that forbids WebAssembly from a module that is none. */
+function checkCompiles(): void {
+  try {
+    new WebAssembly.Module(Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00));
+  } catch (cause) {
+    throw new VakError(
+      "unsupported",
+      "This page may not compile WebAssembly: add 'wasm-unsafe-eval' to script-src in its Content Security Policy.",
+      { cause },
+    );
+  }
 }
 
 /** How guests will wait: the same for every agent of a page. */

@@ -121,7 +121,7 @@ export class FunctionEmitter {
     this.writeLocals();
     if (this.counted) this.enterDepth();
     if (plan.fuel) {
-      if (scan.hasCall) this.chargeAndCheck(scan.costs[FIRST_SLOT]!, false);
+      if (scan.hasCall) this.chargeAndCheck(scan.costs[FIRST_SLOT]!, false, scan.savedParams);
       else {
         this.global(Op.globalGet);
         this.subtract(scan.costs[FIRST_SLOT]!);
@@ -324,7 +324,7 @@ export class FunctionEmitter {
    * @param fromLocal whether the counter is already in its local
    * @param saved where a list of `savedLocals` begins; 0 for none
    */
-  private chargeAndCheck(cost: number, fromLocal: boolean, saved = 0): void {
+  private chargeAndCheck(cost: number, fromLocal: boolean, saved: number): void {
     if (fromLocal) this.local(Op.localGet, this.fuelLocal);
     else this.global(Op.globalGet);
     if (cost > 0) this.subtract(cost);

@@ -190,6 +190,8 @@ function engineComplaint(bytes: Uint8Array<ArrayBuffer>): string {
     new WebAssembly.Module(bytes);
     return "";
   } catch (error) {
-    return `: ${(error as Error).message.replace(/^WebAssembly\.Module\(\): /, "").replace(/\.$/, "")}`;
+    // On a page's main thread large modules are not compiled at all.
+    if (!(error instanceof WebAssembly.CompileError)) return "";
+    return `: ${error.message.replace(/^WebAssembly\.Module\(\): /, "").replace(/\.$/, "")}`;
   }
 }

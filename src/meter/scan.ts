@@ -107,6 +107,8 @@ export class FunctionScan {
    * then those locals.
    */
   savedLocals = new Int32Array(256);
+  /** The same for the check at the function's entry: its parameters. */
+  savedParams = 0;
   private saved = 0;
   /** Accesses to locals in the call-free loops at hand: the index, or its complement where the access writes. */
   private touched = new Int32Array(256);
@@ -126,6 +128,7 @@ export class FunctionScan {
   groupsAt = 0;
   codeAt = 0;
   localGroups = 0;
+  paramCount = 0;
   /** Parameters included. */
   localCount = 0;
   localWords = 0;
@@ -306,6 +309,12 @@ export class FunctionScan {
           if (k === 0) {
             if (pos !== end) refuse(`function ${index} goes on after its end`, pos);
             this.maxHeight = maxHeight;
+            this.touches = 0;
+            this.savedParams = 0;
+            if (this.saves && this.hasCall) {
+              for (let n = 0; n < this.paramCount; n++) this.touchLocal(n);
+              this.savedParams = this.findSaved(0);
+            }
             return;
           }
           const flags = frames[f + FLAGS]!;
@@ -545,6 +554,7 @@ export class FunctionScan {
     this.localCount = 0;
     this.localWords = type.paramWords;
     this.groupEnds.length = this.groupTypes.length = 0;
+    this.paramCount = type.paramCount;
     const params = new Reader(this.module.bytes, type.params, type.results);
     for (let n = params.count("parameters"); n > 0; n--) {
       this.addGroup(1, params.peek());
@@ -682,7 +692,10 @@ export class FunctionScan {
   }
 
   private touch(access: number, loop: number): void {
-    if (!this.saves || !(this.b[loop]! & Loop.callFree)) return;
+    if (this.saves && this.b[loop]! & Loop.callFree) this.touchLocal(access);
+  }
+
+  private touchLocal(access: number): void {
     if (this.touches === this.touched.length) this.touched = grow(this.touched, Int32Array);
     this.touched[this.touches++] = access;
   }

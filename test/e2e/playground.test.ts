@@ -113,7 +113,7 @@ test.each(open)("$name: the job runs, streams, is governed and is measured", asy
 
   const usage = (await page.locator("#usage").innerText()).replace(/\s+/g, " ");
   expect(usage).toMatch(
-    /Fuel [\d.]+M of 20B Memory [\d.]+ MiB of 128 MiB Time [\d.]+ s of 30 s Output \d+ B of 256 KiB Calls 10 of 100/,
+    /Fuel \d+ M of 200 G Memory [\d.]+ MiB of 128 MiB Time [\d.]+ s of 30 s Output \d+ B of 256 KiB Calls 10 of 100/,
   );
   expect(complaints).toEqual([]);
 });

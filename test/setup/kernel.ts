@@ -48,6 +48,14 @@ export async function finish(run: Run) {
   return { result: await run.result, stdout: await stdout, stderr: await stderr };
 }
 
+/** Waits until the run is under way: its start is in the log. */
+export async function started(kernel: Kernel, run: Run): Promise<void> {
+  const stop = new AbortController();
+  for await (const { entry } of kernel.log.entries({ follow: true, signal: stop.signal })) {
+    if (entry.type === "run-start" && entry.run === run.id) stop.abort();
+  }
+}
+
 /** The log's entries, or those of one type. */
 export async function entriesOf(kernel: Kernel): Promise<Entry[]>;
 export async function entriesOf<T extends Entry["type"]>(

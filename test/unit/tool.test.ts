@@ -328,6 +328,16 @@ describe("parseInput", () => {
     expect(await message(tool, { b: 1 })).not.toBe("");
   });
 
+  test("attack: a reference to what is no schema, and was never checked as one", () => {
+    const hidden = { uniqueItems: true, pattern: "(a+)+$" };
+    for (const $ref of ["#/x-hidden", "#/properties/a/default", "#/$defs", "#/$defs/a/enum/0", "https://a.example/"]) {
+      const properties = { a: { type: "string", default: hidden }, b: { $ref } };
+      expect(() =>
+        toolWith({ type: "object", properties, "x-hidden": hidden, $defs: { a: { enum: [hidden] } } }),
+      ).toThrow(expect.objectContaining({ code: "invalid-tool" }));
+    }
+  });
+
   test("uniqueItems compares no list that is longer than maxItems", async () => {
     const list = { type: "array", items: {}, uniqueItems: true, maxItems: 3, allOf: [{ minItems: 1 }] };
     const tool = toolWith({

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { AgentRef, Draft } from "../../../src/audit/entry.ts";
+import type { AgentRef, Denial, Draft, Intent } from "../../../src/audit/entry.ts";
 import {
   leafHash,
   openBundle,
@@ -12,6 +12,9 @@ import {
 import { type AuditLog, type LogRecord, openLog } from "../../../src/audit/log.ts";
 import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note.ts";
 import { VakError } from "../../../src/errors.ts";
+import { Broker } from "../../../src/kernel/broker.ts";
+import type { LoadedPolicy, PolicyEngine } from "../../../src/policy/engine.ts";
+import { defineTool, type Tool } from "../../../src/tool.ts";
 
 const POLICY = `permit (principal, action == Action::"call:add", resource);`;
 const AGENT: AgentRef = { name: "tester", id: "a1", program: "ab".repeat(32) };
@@ -308,6 +311,100 @@ describe("a log", () => {
     for (const name of ["", "a b", "a+b", "a/b", "é", "x".repeat(65)]) {
       expect((await refusal(openLog({ name }))).code).toBe("invalid-argument");
     }
+  });
+});
+
+describe("private values", () => {
+  test("are read, and erased for good: the log says so, and still verifies", async () => {
+    const name = newName();
+    let log = await openTracked(name);
+    await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
+    await log.append(SPAWN);
+    await log.append(START);
+    const { seq } = await log.append(await intent(0), { input: { a: "private" } });
+    const answer = await log.append(outcome(0, seq), { output: 3.5 });
+    expect(await log.value(seq)).toEqual({ a: "private" });
+    expect(await log.value(answer.seq)).toBe(3.5);
+    expect(await log.value(0)).toBeUndefined();
+
+    const erased = await log.erase(seq);
+    expect((await allOf(log))[erased.seq]!.entry).toMatchObject({ type: "erase", erases: seq });
+    expect(await log.value(seq)).toBeUndefined();
+    for (const wrong of [seq, 0, erased.seq]) expect((await refusal(log.erase(wrong))).code).toBe("not-found");
+    expect((await refusal(log.erase(99))).code).toBe("invalid-argument");
+    const zip = await log.export();
+    expect(await zip.text()).not.toContain("private");
+    expect(await verified(log)).toMatchObject({ erased: [seq], missing: [] });
+
+    await log.close();
+    log = await openTracked(name);
+    expect(await log.value(seq)).toBeUndefined();
+    expect(await log.value(answer.seq)).toBe(3.5);
+    await verified(log);
+  });
+
+  test("of a tool whose schema marks secrets: no part of the log, its storage or its export has them", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
+    await log.append(SPAWN);
+    await log.append(START);
+    const seen: unknown[] = [];
+    const login = defineTool({
+      name: "login",
+      description: "Logs in.",
+      inputSchema: {
+        type: "object",
+        properties: { user: { type: "string" }, password: { type: "string", writeOnly: true } },
+        required: ["user", "password"],
+      },
+      execute: (input) => {
+        seen.push({ ...input });
+        return "in";
+      },
+    });
+    const digest = await policyDigest();
+    const decided: { input: object; vak: { callDigest: string } }[] = [];
+    const engine: PolicyEngine = {
+      loaded: { digest, policies: ["policy0"] } as unknown as LoadedPolicy,
+      load: () => Promise.reject(new Error()),
+      decide: async (request) => {
+        decided.push(request);
+        const allow = decided.length === 1;
+        return allow
+          ? { decision: "allow", policies: ["policy0"], errors: [], policyDigest: digest }
+          : { decision: "deny", policies: [], reason: "no-permit", errors: [], policyDigest: digest };
+      },
+      close: () => {},
+    };
+    const broker = new Broker(new Map([["login", login as Tool]]), engine, log);
+    const request = new TextEncoder().encode('{"tool":"login","input":{"user":"ann","password":"hunter2"}}');
+    for (const call of [1, 2]) {
+      const caller = { agent: AGENT, run: "r1", call, callBytes: 1000, signal: new AbortController().signal };
+      await broker.handle(caller, request);
+    }
+    // The policy and the tool saw it,
+    expect(decided.map(({ input }) => ({ ...input }))).toEqual(Array(2).fill({ user: "ann", password: "hunter2" }));
+    expect(seen).toEqual([{ user: "ann", password: "hunter2" }]);
+    // the log did not, nor anything from which it could be guessed: the same call has another digest each time.
+    const entries = (await allOf(log)).map(({ entry }) => entry);
+    const [allowed, denied] = [entries.find(({ type }) => type === "intent"), entries.at(-1)] as [Intent, Denial];
+    expect(allowed.callDigest).toBe(decided[0]!.vak.callDigest);
+    expect(denied.callDigest).not.toBe(allowed.callDigest);
+    expect(await log.value(allowed.seq)).toEqual({ user: "ann", password: null });
+    expect(await log.value(denied.seq)).toEqual({ user: "ann", password: null });
+    expect(await (await log.export()).text()).not.toContain("hunter2");
+    const db = await raw(name);
+    for (const store of db.objectStoreNames) {
+      const all = await new Promise<unknown[]>((resolve) => {
+        const request = db.transaction(store).objectStore(store).getAll();
+        request.onsuccess = () => resolve(request.result);
+      });
+      const text = all.map((item) => (item instanceof Uint8Array ? new TextDecoder().decode(item) : ""));
+      expect(text.join("\n")).not.toContain("hunter2");
+    }
+    db.close();
+    expect((await verified(log)).withheld).toBe(2);
   });
 });
 

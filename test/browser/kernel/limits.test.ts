@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { MiB } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
-import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
+import { effects, entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
 
 const endless = ["spin", "spin-calls", "flood-nothing"];
 
@@ -37,15 +37,18 @@ test.each(endless)(
 
     const controller = new AbortController();
     const aborted = agent.run({ signal: controller.signal });
-    setTimeout(() => controller.abort(), 30);
+    await started(kernel, aborted);
+    controller.abort();
     expect(await aborted.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
 
     const stopped = agent.run();
-    setTimeout(() => stopped.stop(), 30);
+    await started(kernel, stopped);
+    stopped.stop();
     expect(await stopped.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
 
     const closed = agent.run();
-    setTimeout(() => agent.close(), 30);
+    await started(kernel, closed);
+    void agent.close();
     expect(await closed.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
     await agent.close();
     expect(await entriesOf(kernel, "agent-close")).toHaveLength(1);
@@ -86,7 +89,8 @@ test("a paused run can be stopped", async () => {
   await using agent = await kernel.spawn({ name: "spin", program: await loadGuest("spin") });
   const run = agent.run();
   run.pause();
-  setTimeout(() => run.stop(), 50);
+  await started(kernel, run);
+  run.stop();
   expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
 });
 
@@ -105,8 +109,10 @@ test("an aborted signal stops a run before it begins", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const { result, stdout } = await finish(agent.run({ signal: AbortSignal.abort() }));
-  expect(result).toMatchObject({ status: "stopped", limit: "aborted" });
+  expect(result).toMatchObject({ status: "stopped", limit: "aborted", digest: null });
   expect(stdout).toBe("");
+  // Its worker is as it was.
+  expect((await finish(agent.run())).stdout).toBe("hello\n");
 });
 
 test("output: n bytes are allowed, n + 1 stop the run, and what fitted is kept", async () => {

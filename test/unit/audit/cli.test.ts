@@ -8,6 +8,7 @@ import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { zipFiles } from "../../../src/audit/bundle.ts";
 import type { Draft } from "../../../src/audit/entry.ts";
+import { makeProof } from "../../../src/audit/proof.ts";
 import { AGENT, logOpen, MemoryLog, POLICY, type Step, scenario, signed } from "./memory-log.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-cli-"));
@@ -94,6 +95,25 @@ describe("vak verify", () => {
     const { code, out } = await vak("verify", await writeZip("good.zip", files), "--json", "--key", vkey);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ ok: true, size: 13, problems: [], notChecked: [] });
+  });
+
+  test("a receipt: exit 0, and the entry; exit 1 when it proves nothing", async () => {
+    const log = new MemoryLog();
+    log.append(...(await logOpen()));
+    for (const step of scenario(DIGEST)) log.append(...step);
+    log.commit();
+    const receipt = await makeProof(log, 6, (await signed(13, log.writer.root())).note, 13);
+    const path = join(folder, "call.tlog-proof");
+    writeFileSync(path, receipt);
+    const good = await vak("verify", path, "--key", vkey);
+    expect(good).toMatchObject({ code: 0, err: "" });
+    expect(good.out).toContain("The receipt verifies: entry 6 of 13");
+    expect(good.out).toContain('"type": "intent"');
+    const json = await vak("verify", path, "--key", vkey, "--json");
+    expect(JSON.parse(json.out)).toMatchObject({ ok: true, seq: 6, size: 13, entry: { type: "intent" } });
+    expect((await vak("verify", path)).code).toBe(2);
+    writeFileSync(path, receipt.replace("index 6", "index 7"));
+    expect(await vak("verify", path, "--key", vkey)).toMatchObject({ code: 1, out: "" });
   });
 
   test("a changed byte in any file: exit 1, and which", async () => {

@@ -17,7 +17,7 @@ export class MemoryLog implements LogSource {
   readonly writer = new Writer();
   readonly stored: Uint8Array<ArrayBuffer>[] = [];
   readonly tiles = new Map<string, Uint8Array<ArrayBuffer>>();
-  readonly files: { seq: number; file: Uint8Array<ArrayBuffer> }[] = [];
+  files: { seq: number; file: Uint8Array<ArrayBuffer> }[] = [];
   readonly texts: LoadedText[] = [];
   readonly batches: Batch[] = [];
 
@@ -32,6 +32,7 @@ export class MemoryLog implements LogSource {
     for (const { bytes } of batch.entries) this.stored.push(bytes);
     for (const { level, index, hashes } of batch.tiles) this.tiles.set(`${level}/${index}`, hashes);
     this.files.push(...batch.values);
+    this.files = this.files.filter(({ seq }) => !batch.erased.includes(seq));
     this.texts.push(...batch.policies);
   }
 

@@ -5,6 +5,7 @@ import { canonicalBytes } from "../../../src/audit/canonical.ts";
 import type { Entry } from "../../../src/audit/entry.ts";
 import { leafHash, RightEdge } from "../../../src/audit/merkle.ts";
 import { decodeEntries, encodeEntries, tilePath } from "../../../src/audit/tiles.ts";
+import { commitValue } from "../../../src/audit/value.ts";
 import { type Report, verify } from "../../../src/audit/verify.ts";
 import { VakError } from "../../../src/errors.ts";
 import { AGENT, logOpen, MemoryLog, POLICY, scenario, signed } from "./memory-log.ts";
@@ -86,10 +87,45 @@ describe("a bundle", () => {
     await expect(verify(good, { keys: ["nonsense"] })).rejects.toThrow(VakError);
   });
 
-  test("may have values erased, and says which", async () => {
+  test("may have values left out, and says which", async () => {
     const report = await verify(changed((files) => files.delete("values/7.json")));
-    expect(report).toMatchObject({ ok: true, erased: [7] });
-    expect(report.notChecked.join()).toContain("1 values are not in the bundle");
+    expect(report).toMatchObject({ ok: true, erased: [], missing: [7] });
+    expect(report.notChecked.join()).toContain("1 values are not in the bundle, and the log does not say why");
+  });
+
+  test("may have values erased by the log, and says which", async () => {
+    const log = new MemoryLog();
+    log.append(...(await logOpen()));
+    for (const step of scenario(DIGEST)) log.append(...step);
+    log.commit();
+    log.append({ type: "erase", erases: 6 });
+    log.append({ type: "erase", erases: 7 });
+    log.commit();
+    const files = await log.bundle();
+    expect(files.has("values/6.json")).toBe(false);
+    const report = await verify(files);
+    expect(report).toMatchObject({ ok: true, problems: [], erased: [6, 7], missing: [], entries: { erase: 2 } });
+    expect(report.notChecked.join()).toContain("2 values were erased, as the log says");
+    // A value that was erased must not come back.
+    files.set("values/6.json", good.get("values/6.json")!);
+    expect((await problems(files)).join("\n")).toContain(
+      "entry 13 (tile/entries/000.p/15) erased it, and yet it is here",
+    );
+  });
+
+  test("may hold values without their secrets, and says how many", async () => {
+    const log = new MemoryLog();
+    log.append(...(await logOpen()));
+    for (const [draft, attached] of scenario(DIGEST)) {
+      const secret = draft.type === "intent" && { commitment: commitValue("input", { a: 1, s: "hunter2" }, ["/s"]) };
+      log.append(draft, secret || attached);
+    }
+    log.commit();
+    const files = await log.bundle();
+    expect(new TextDecoder().decode(files.get("values/6.json")!)).not.toContain("hunter2");
+    const report = await verify(files);
+    expect(report).toMatchObject({ ok: true, problems: [], withheld: 2 });
+    expect(report.notChecked).toContain("2 values were kept without their secrets");
   });
 
   test("of a log that is still in use says what is open", async () => {
@@ -298,6 +334,16 @@ describe("a log that its own writer forged", () => {
     ["another origin", () => edit(0, { origin: "vak.invalid/other" }), /entry 0 .*origin is not the checkpoint's/],
     ["another key", () => edit(0, { vkey: "other" }), /entry 0 .*not signed by the key that it names/],
     ["a policy that replaces another", () => edit(1, { previous: DIGEST }), /entry 1 .*previous is not/],
+    [
+      "an erasure of what is still to come",
+      () => insert(12, { v: 1, type: "erase", time: 0, erases: 12 }),
+      /entry 12 .*not there yet/,
+    ],
+    [
+      "an erasure of what never was",
+      () => insert(12, { v: 1, type: "erase", time: 0, erases: 3 }),
+      /entry 12 .*entry 3 has no value/,
+    ],
     [
       "a recovery of what was not open",
       () => insert(12, { v: 1, type: "recovery", time: 0, intents: 0, runs: 1, agents: 1 }),
