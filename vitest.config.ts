@@ -72,7 +72,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "e2e",
-          include: ["test/e2e/**/*.test.ts"],
+          include: ["test/e2e/**/*.test.ts", "test/outside/**/*.test.ts"],
           sequence: { groupOrder: 4 },
           testTimeout: 120_000,
           hookTimeout: 300_000,

@@ -13,4 +13,7 @@ if (!existsSync(`${root}dist/vak.js`)) {
 // The sections are TypeScript, which Node 20 does not run; Vite does. Nor does it know `await using`.
 /** @type {{ module: typeof import("../test/bench/run.ts") }} */
 const { module } = await runnerImport(`${root}test/bench/run.ts`, { oxc: { target: "es2022" } });
-process.exitCode = await module.run(process.argv.slice(2));
+// Imported here: Vite has let go of what it ran by the time that a section would.
+/** @type {typeof import("../src/audit/index.ts")} */
+const audit = await import(`${root}dist/audit.js`);
+process.exitCode = await module.run(process.argv.slice(2), audit);

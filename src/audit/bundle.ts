@@ -3,7 +3,8 @@
  *
  *     checkpoint                          the signed tree head
  *     tile/entries/…, tile/<level>/…      the entries and hashes, as C2SP tlog-tiles says
- *     keys.txt                            the verifier keys (vkey), one a line
+ *     keys.txt                            the verifier keys (vkey), one a line, the one that signs last
+ *     rotations/<seq>                     for each change of key, the checkpoint that both keys signed
  *     policies/<digest>.cedar             each policy that was loaded
  *     values/<seq>.json                   the private values that were not erased (see `value.ts`)
  */
@@ -18,6 +19,7 @@ import type { LoadedText } from "./writer.ts";
 export const CHECKPOINT_PATH = "checkpoint";
 export const KEYS_PATH = "keys.txt";
 export const policyPath = (digest: Digest): string => `policies/${digest}.cedar`;
+export const rotationPath = (seq: number): string => `rotations/${seq}`;
 export const valuePath = (seq: number): string => `values/${seq}.json`;
 
 /** Files that a zip without the Zip64 extension can list. */
@@ -37,6 +39,8 @@ export interface LogSource {
   tile(level: number, index: number): Promise<Bytes | undefined>;
   values(from: number, end: number): Promise<{ seq: number; file: Bytes }[]>;
   policies(): Promise<LoadedText[]>;
+  /** Changes of key, in order. */
+  rotations(): Promise<{ seq: number; previous: string; note: string }[]>;
 }
 
 /** The files of the bundle of a log's first `size` entries. The log may grow meanwhile. */
@@ -45,7 +49,11 @@ export async function* bundleFiles(
   { note, size, vkey }: { note: string; size: number; vkey: string },
 ): AsyncGenerator<BundleFile> {
   yield { path: CHECKPOINT_PATH, bytes: toUtf8(note) };
-  yield { path: KEYS_PATH, bytes: toUtf8(`${vkey}\n`) };
+  const rotations = await source.rotations();
+  const before = rotations.filter(({ seq }) => seq < size);
+  const keys = [...before.map(({ previous }) => previous), rotations[before.length]?.previous ?? vkey];
+  yield { path: KEYS_PATH, bytes: toUtf8(keys.map((key) => `${key}\n`).join("")) };
+  for (const { seq, note } of before) yield { path: rotationPath(seq), bytes: toUtf8(note) };
   for (const { digest, text, seq } of await source.policies()) {
     if (seq < size) yield { path: policyPath(digest), bytes: toUtf8(text) };
   }

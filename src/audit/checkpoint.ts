@@ -10,6 +10,17 @@ export interface TreeHead {
   root: Bytes;
 }
 
+/** A signed statement of what the log is. */
+export interface Checkpoint {
+  origin: string;
+  /** Entries it covers. */
+  size: number;
+  /** Root of their tree, base64. */
+  root: string;
+  /** The C2SP signed note that says so. */
+  note: string;
+}
+
 export function formatCheckpoint({ origin, size, root }: TreeHead): string {
   return `${origin}\n${size}\n${toBase64(root)}\n`;
 }

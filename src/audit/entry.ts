@@ -16,6 +16,9 @@ export interface AgentRef {
   program: Digest;
 }
 
+/** Who holds the key: WebCrypto, this library, or the caller. */
+export type SignerKind = "webcrypto" | "noble" | "custom";
+
 interface Common {
   /** Version of this vocabulary. */
   v: 1;
@@ -31,9 +34,19 @@ export interface LogOpen extends Common {
   origin: string;
   /** The key that signs the checkpoints. */
   vkey: string;
-  signer: "webcrypto" | "noble";
-  /** Whether scripts of the page could read the secret key. */
-  extractable: boolean;
+  signer: SignerKind;
+  /** Whether scripts of the page could read the secret key; null where only its owner knows. */
+  extractable: boolean | null;
+}
+
+/** Another key signs from here on. A checkpoint of just this size is signed by both. */
+export interface KeyRotation extends Common {
+  type: "key-rotation";
+  /** The key that signed until now. */
+  previous: string;
+  vkey: string;
+  signer: SignerKind;
+  extractable: boolean | null;
 }
 
 export interface PolicyLoad extends Common {
@@ -178,6 +191,7 @@ export interface Erase extends Common {
 
 export type Entry =
   | LogOpen
+  | KeyRotation
   | PolicyLoad
   | PolicyRefused
   | AgentSpawn
@@ -207,10 +221,11 @@ type DraftOf<T extends EntryType> = Omit<
 >;
 
 /** An entry as it is given to the log, which fills in `v`, `seq`, `time` and the digests of what is attached. */
-export type Draft = { [T in Exclude<EntryType, "log-open" | "recovery">]: DraftOf<T> }[Exclude<
-  EntryType,
-  "log-open" | "recovery"
->];
+export type Draft = { [T in Exclude<EntryType, OwnType>]: DraftOf<T> }[Exclude<EntryType, OwnType>];
+
+/** What only the log itself says. */
+type OwnType = "log-open" | "key-rotation" | "recovery";
+export type OwnDraft = { [T in OwnType]: DraftOf<T> }[OwnType];
 
 /** Text from a stranger, made fit for an entry: at most `length` UTF-16 units, and well-formed. */
 export const clip = (text: string, length: number): string => text.slice(0, length).toWellFormed();
@@ -241,11 +256,13 @@ const orNull =
   (value) =>
     value === null || check(value);
 
+const isSigner = oneOf("webcrypto", "noble", "custom");
 const CALL = { agent: isAgent, run: isText, call: isCount };
 
 /** Every field of every type, so that the compiler says when one is missing here. */
 const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T }>, keyof Common | "type">, Check> } = {
-  "log-open": { origin: isText, vkey: isText, signer: oneOf("webcrypto", "noble"), extractable: isFlag },
+  "log-open": { origin: isText, vkey: isText, signer: isSigner, extractable: orNull(isFlag) },
+  "key-rotation": { previous: isText, vkey: isText, signer: isSigner, extractable: orNull(isFlag) },
   "policy-load": { policyDigest: isDigest, previous: orNull(isDigest), policies: isTexts },
   "policy-refused": { textDigest: isDigest, message: isText },
   "agent-spawn": { agent: isAgent, limits: isCounts, seed: isInteger, isolation: isText },

@@ -19,6 +19,7 @@ export type {
   EntryType,
   Erase,
   Intent,
+  KeyRotation,
   LogOpen,
   Outcome,
   PolicyLoad,

@@ -1,34 +1,82 @@
 /** The writer of a log: one at a time, in IndexedDB, failing closed. */
 import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
-import { formatCheckpoint, parseCheckpoint } from "./checkpoint.ts";
+import type { Anchor } from "./anchor.ts";
+import { type Checkpoint, formatCheckpoint, parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 import { fromUtf8, toBase64, toUtf8 } from "./encoding.ts";
-import { type Draft, type Entry, parseEntry } from "./entry.ts";
+import { type Draft, type Entry, parseEntry, type SignerKind } from "./entry.ts";
+import { type Lock, takeLock } from "./lock.ts";
 import { type Bytes, consistencyProof, equalBytes, leafHash } from "./merkle.ts";
 import { ed25519Verifier, formatNote, formatVkey, parseNote, type Verifier, verifyNote } from "./note.ts";
 import { Order } from "./order.ts";
-import { createNobleKey, createWebCryptoKey, KeyUnavailable, sign } from "./signer.ts";
+import {
+  createNobleKey,
+  createWebCryptoKey,
+  customKey,
+  extractable,
+  KeyUnavailable,
+  type Signer,
+  type StoredKey,
+  sign,
+} from "./signer.ts";
 import { type Identity, Store } from "./store.ts";
 import { hashesAt, splitHashes, TILE_WIDTH } from "./tiles.ts";
 import { committedValue, openValue } from "./value.ts";
-import { type Attached, type Edge, edgeOf, emptyHead, type Head, Writer } from "./writer.ts";
+import { type Attached, type Batch, type Edge, edgeOf, emptyHead, type Head, Writer } from "./writer.ts";
 
-/** A signed statement of what the log is. */
-export interface Checkpoint {
-  origin: string;
-  /** Entries it covers. */
-  size: number;
-  /** Root of their tree, base64. */
-  root: string;
-  /** The C2SP signed note that says so. */
-  note: string;
-}
+export type { Checkpoint } from "./checkpoint.ts";
 
 export interface LogRecord {
   seq: number;
   entry: Entry;
   /** The entry as it was hashed. */
   bytes: Uint8Array;
+}
+
+export interface LogOptions {
+  /** 1 to 64 letters, digits, `.`, `_` and `-`; the default is "default". */
+  name?: string;
+  /**
+   * What to do where another tab or kernel writes this log:
+   * - `fail` (the default): throw `log-in-use`;
+   * - `wait`: until it is free, or `signal` aborts;
+   * - `read`: open it for reading, follow what is written, and write once it is free (see {@link AuditLog.writable});
+   * - `own`: write another log, `<name>.2` or the next that is free.
+   */
+  onBusy?: "fail" | "wait" | "read" | "own";
+  /** Gives up waiting. */
+  signal?: AbortSignal;
+  /** Signs instead of a key that the log makes; asked for again each time the log is opened. */
+  signer?: Signer;
+  /** What remembers checkpoints outside; the log must extend the newest of them. */
+  anchor?: Anchor;
+  /** Milliseconds after which new entries are under a signed checkpoint at the latest; 10,000 unless given. */
+  checkpointMs?: number;
+}
+
+/** How a log fares. */
+export interface LogStatus {
+  /** `reading`: another tab writes it. */
+  mode: "writing" | "reading" | "ended";
+  /** Committed entries. */
+  size: number;
+  signer: SignerKind;
+  /** Whether scripts of the page could read the secret key; null where only its owner knows. */
+  extractable: boolean | null;
+  /**
+   * `persistent`: only the person can have the browser delete the site's storage. `ephemeral`: the browser may, when
+   * space is short; `navigator.storage.persist()` asks it not to.
+   */
+  storage: "persistent" | "ephemeral";
+  /** Bytes that the whole site uses, and could still use, as far as the browser tells. */
+  usedBytes: number | null;
+  availableBytes: number | null;
+  /** The last checkpoint that was signed, or null. */
+  checkpoint: Checkpoint | null;
+  /** Size and root of the last checkpoint that the anchor has, and when it took it (ms since 1970); or null. */
+  anchored: { size: number; root: string; time: number } | null;
+  /** Why the anchor did not take the last checkpoint, or null. */
+  anchorError: string | null;
 }
 
 export interface EntriesOptions {
@@ -40,81 +88,107 @@ export interface EntriesOptions {
 /** Entries read from storage at a time. */
 const READ_BATCH = 256;
 
+/** Names tried for a log of one's own. */
+const MAX_OWN = 100;
+const CHECKPOINT_MS = 10_000;
+/** Milliseconds between two looks at a log that another tab is just making. */
+const MAKING_MS = 20;
+
 /**
- * Opens the log of that name, makes it on first use, and holds it until it is closed: no other tab can write it
- * meanwhile. What an earlier session left open is closed by `outcome: unknown` and `recovery` entries.
+ * Opens a log, makes it on first use, and holds it until it is closed: no other tab can write it meanwhile. What an
+ * earlier session left open is closed by `outcome: unknown` and `recovery` entries.
  *
- * @param name 1 to 64 letters, digits, `.`, `_` and `-`
  * @throws VakError `log-in-use` when another tab or kernel writes it, `log-corrupt` when what is stored contradicts
- *   itself, `log-unavailable` when it cannot be opened, `unsupported` where there is no IndexedDB or no Web Locks
+ *   itself, `log-rollback` when it does not extend what its anchor has seen, `log-unavailable` when it cannot be opened
+ *   or its anchor be asked, `aborted`, `unsupported` where there is no IndexedDB or no Web Locks
  * @example
  * const log = await openLog({ name: "default" });
  * const { seq } = await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: text });
  */
-export async function openLog({ name }: { name: string }): Promise<AuditLog> {
+export async function openLog({ name = "default", onBusy = "fail", signal, ...rest }: LogOptions): Promise<AuditLog> {
   if (!/^[\w.-]{1,64}$/.test(name)) {
     throw new VakError("invalid-argument", `"${name}" cannot name a log; use 1 to 64 letters, digits, ".", "_", "-".`);
+  }
+  if (!["fail", "wait", "read", "own"].includes(onBusy)) {
+    throw new VakError("invalid-argument", `onBusy is ${JSON.stringify(onBusy)}; say "fail", "wait", "read" or "own".`);
   }
   if (!globalThis.navigator?.locks || !globalThis.indexedDB) {
     throw new VakError("unsupported", "The log needs IndexedDB and Web Locks; serve the page over https, unsandboxed.");
   }
-  const key = `vak:log:${name}`;
-  const lock = await takeLock(key);
-  let lost: string | undefined;
+  try {
+    if (onBusy === "read") return await openForReading(name, rest);
+    if (onBusy === "wait") return await openForWriting(name, (await takeLock(keyOf(name), { signal }))!, rest);
+    for (let i = 1; i <= (onBusy === "own" ? MAX_OWN : 1); i++) {
+      const own = i === 1 ? name : `${name.slice(0, 60)}.${i}`;
+      const lock = await takeLock(keyOf(own));
+      if (lock) return await openForWriting(own, lock, rest);
+    }
+  } catch (error) {
+    if (error instanceof VakError) throw error;
+    if (signal?.aborted) throw new VakError("aborted", "Waiting for the log was aborted.", { cause: error });
+    throw unavailable(error);
+  }
+  throw inUse();
+}
+
+const STOLEN = "another tab took the log's lock";
+
+const keyOf = (name: string): string => `vak:log:${name}`;
+
+type Rest = Pick<LogOptions, "signer" | "anchor" | "checkpointMs">;
+
+async function openForWriting(name: string, lock: Lock, rest: Rest): Promise<AuditLog> {
   let log: AuditLog | undefined;
-  let store: Store | undefined;
+  let lost: string | undefined;
   const onLost = (reason: string) => {
     lost ??= reason;
     log?.fail(new Error(reason));
   };
-  lock.onStolen = () => onLost("another tab took the log's lock");
+  lock.onStolen = () => onLost(STOLEN);
+  let store: Store | undefined;
   try {
-    store = await Store.open(key, onLost);
-    const { identity, verifier, writer, head, open } = await load(store, name);
-    log = new AuditLog(store, lock, identity, verifier, writer, head);
+    store = await Store.open(keyOf(name), onLost);
+    if (!(await store.identity()) && (await store.lastSeq()) < 0) await createIdentity(store, name, rest.signer);
+    const loaded = await load(store, rest);
+    log = new AuditLog(name, store, loaded, rest);
     if (lost !== undefined) log.fail(new Error(lost));
-    await log.recover(open);
+    await log.start(lock, loaded);
     return log;
   } catch (error) {
     store?.close();
     await lock.release();
-    if (error instanceof VakError) throw error;
-    throw unavailable(error);
+    throw error;
   }
 }
 
-interface Lock {
-  /** Gives the lock back; resolves once another can have it. */
-  release(): Promise<void>;
-  onStolen: () => void;
-}
-
-async function takeLock(name: string): Promise<Lock> {
-  const taken = Promise.withResolvers<boolean>();
-  const released = Promise.withResolvers<void>();
-  const lock: Lock = {
-    release: async () => {
-      released.resolve();
-      await ended;
-    },
-    onStolen: () => {},
-  };
-  const ended = navigator.locks
-    .request(name, { ifAvailable: true }, (granted) => {
-      taken.resolve(granted !== null);
-      return granted ? released.promise : undefined;
-    })
-    .catch((error: unknown) => {
-      taken.reject(unavailable(error));
-      lock.onStolen();
+/** Opens for writing where nobody else does; otherwise for reading, as soon as there is something to read. */
+async function openForReading(name: string, rest: Rest): Promise<AuditLog> {
+  for (;;) {
+    const lock = await takeLock(keyOf(name));
+    if (lock) return openForWriting(name, lock, rest);
+    let log: AuditLog | undefined;
+    let lost: string | undefined;
+    const store = await Store.open(keyOf(name), (reason) => {
+      lost ??= reason;
+      log?.fail(new Error(reason));
     });
-  if (!(await taken.promise)) {
-    throw new VakError(
-      "log-in-use",
-      "Another tab or kernel writes this log. Close it there, or give this kernel a log with another name.",
-    );
+    const [identity, head] = [await store.identity(), await store.head()];
+    if (identity && head && lost === undefined) {
+      log = new AuditLog(name, store, { identity, head, note: await store.checkpoint() }, rest);
+      if (lost !== undefined) log.fail(new Error(lost));
+      void log.read();
+      return log;
+    }
+    store.close();
+    await new Promise((done) => setTimeout(done, MAKING_MS));
   }
-  return lock;
+}
+
+function inUse(): VakError {
+  return new VakError(
+    "log-in-use",
+    'Another tab or kernel writes this log. Close it there, or say with onBusy to "wait", to "read", or to write your "own".',
+  );
 }
 
 function unavailable(cause: unknown): VakError {
@@ -123,6 +197,9 @@ function unavailable(cause: unknown): VakError {
   const why = name === "QuotaExceededError" ? "the site's storage or the disk is full; free some" : message || name;
   return new VakError("log-unavailable", `The log cannot be written, so no effect may happen: ${why}.`, { cause });
 }
+
+/** Codes of the errors that end a log. */
+const FATAL: readonly string[] = ["log-unavailable", "log-corrupt", "log-rollback"];
 
 function closed(): VakError {
   return new VakError("closed", "The log was closed.");
@@ -133,10 +210,27 @@ function corrupt(what: string, cause?: unknown): VakError {
   return new VakError("log-corrupt", message, { cause });
 }
 
-/** Reads where the log stands, and checks it against the entries, the tiles and the last checkpoint. */
-async function load(store: Store, name: string) {
+/** Where a log stands, and what is needed to go on. */
+interface Opened {
+  identity: Identity;
+  head: Head;
+  /** The last checkpoint. */
+  note: string | undefined;
+}
+
+interface Loaded extends Opened {
+  writer: Writer;
+  /** The entries that opened what is still open. */
+  open: Entry[];
+}
+
+/**
+ * Reads where the log stands, and checks it against the entries, the tiles, the last checkpoint, what the anchor has
+ * seen and what this tab has.
+ */
+async function load(store: Store, { signer, anchor }: Rest, seen?: TreeHead): Promise<Loaded> {
   const lastSeq = await store.lastSeq();
-  const identity = (await store.identity()) ?? (lastSeq < 0 ? await createIdentity(store, name) : undefined);
+  const identity = await store.identity();
   const head = await store.head();
   if (!identity || !head) throw corrupt("there are entries, but no key or no head");
   if (lastSeq !== head.size - 1) throw corrupt(`its head says ${head.size} entries, the last is ${lastSeq}`);
@@ -144,9 +238,21 @@ async function load(store: Store, name: string) {
   const edge = await readEdge(store, head.size);
   if (!equalBytes(edgeOf(head.size, edge).root(), head.root)) throw corrupt("its entries do not hash to its root");
 
-  const verifier = ed25519Verifier(identity.origin, identity.key.publicKey);
+  const { origin, key } = identity;
   const note = await store.checkpoint();
-  if (note !== undefined) await checkCheckpoint(store, note, verifier, head);
+  if (note !== undefined) await checkCheckpoint(store, note, ed25519Verifier(origin, key.publicKey), head);
+  if (seen) await checkExtends(store, head, seen, "this tab");
+  if (anchor?.newest) {
+    const newest = await inTime(anchor.newest(origin), "the anchor");
+    if (newest !== undefined) {
+      const anchored = parseCheckpoint(parseNote(toUtf8(newest)).text);
+      if (anchored.origin !== origin) throw rollback("its anchor speaks of another log");
+      await checkExtends(store, head, anchored, "its anchor");
+    }
+  }
+  if (key.kind === "custom" ? !signer || !equalBytes(signer.publicKey, key.publicKey) : signer) {
+    throw new VakError("invalid-argument", "The log is signed by another key than the signer's: rotate it instead.");
+  }
 
   const open: Entry[] = [];
   let order: Order;
@@ -157,25 +263,47 @@ async function load(store: Store, name: string) {
   } catch (error) {
     throw corrupt("what it says is still open is not", error);
   }
-  return { identity, verifier, head, writer: new Writer(head, edge, order), open };
+  return { identity, note, head, writer: new Writer(head, edge, order), open };
 }
 
-async function createIdentity(store: Store, name: string): Promise<Identity> {
+async function createIdentity(store: Store, name: string, signer: Signer | undefined): Promise<void> {
   // A log is known by its origin alone, to a witness and to whoever compares two checkpoints: so it must be unique, and
   // must not claim a domain that belongs to someone. `.invalid` never will (RFC 6761).
   const origin = `vak.invalid/${bytesToHex(randomBytes(8))}/${name}`;
   const head = emptyHead();
   try {
-    const identity: Identity = { origin, key: await createWebCryptoKey() };
-    await store.putIdentity(identity, head);
-    return identity;
+    const key = signer ? customKey(signer) : await createWebCryptoKey();
+    await store.putIdentity({ origin, key }, head);
   } catch (error) {
     // No Ed25519 in WebCrypto, or no CryptoKey in IndexedDB. Storage that fails must not cost the log its better key.
     if (!(error instanceof KeyUnavailable) && (error as Error).name !== "DataCloneError") throw error;
+    await store.putIdentity({ origin, key: await createNobleKey() }, head);
   }
-  const identity: Identity = { origin, key: await createNobleKey() };
-  await store.putIdentity(identity, head);
-  return identity;
+}
+
+/** Whether the stored log begins with the tree that someone has seen. */
+async function checkExtends(store: Store, head: Head, seen: TreeHead, who: string): Promise<void> {
+  if (seen.size > head.size) throw rollback(`it has ${head.size} entries, ${who} has seen ${seen.size}`);
+  const root = edgeOf(seen.size, await readEdge(store, seen.size)).root();
+  if (!equalBytes(root, seen.root)) throw rollback(`its first ${seen.size} entries are not those that ${who} has seen`);
+}
+
+function rollback(what: string): VakError {
+  const message = `The log was rolled back or replaced: ${what}. Keep it to be looked into, and use a log of another name.`;
+  return new VakError("log-rollback", message);
+}
+
+/** Milliseconds that an anchor may take. */
+const ANCHOR_MS = 15_000;
+
+async function inTime<T>(work: Promise<T>, who: string): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`${who} did not answer for ${ANCHOR_MS} ms`)), ANCHOR_MS);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The last tile of each level of the tree of the first `size` entries, cut to that size. */
@@ -212,6 +340,11 @@ async function checkCheckpoint(store: Store, stored: string, verifier: Verifier,
   if (!equalBytes(root, signed.root)) throw corrupt("its entries are not those of its last checkpoint");
 }
 
+function checkpointOf(note: string): Checkpoint {
+  const { origin, size, root } = parseCheckpoint(parseNote(toUtf8(note)).text);
+  return { origin, size, root: toBase64(root), note };
+}
+
 function decode(bytes: Uint8Array): Entry {
   return JSON.parse(fromUtf8(bytes));
 }
@@ -222,50 +355,143 @@ interface Waiting {
   reject: (error: VakError) => void;
 }
 
-/** A log that is open for writing; {@link openLog} makes it. */
+/** A log that is open; {@link openLog} makes it. */
 export class AuditLog {
+  /** Its name in this browser: another than was asked for where it is one's own. */
+  readonly name: string;
   /** The name of the log and of its key. */
   readonly origin: string;
-  /** The key that verifies its checkpoints, as C2SP signed-note writes it. */
-  readonly vkey: string;
   /**
-   * Settles when the log can take no more: with `log-unavailable` and its cause when it failed, with `closed` after
-   * {@link close}. It never rejects.
+   * Settles when the log can take no more: with `log-unavailable` and its cause when it failed, or `log-rollback`, or
+   * `log-corrupt`; with `closed` after {@link close}. It never rejects.
    */
   readonly failed: Promise<VakError>;
+  /**
+   * Resolves once this tab writes the log: at once, unless it was opened to `read` while another one did. Rejects with
+   * what {@link failed} settles with, if that comes first.
+   */
+  readonly writable: Promise<void>;
 
   readonly #store: Store;
-  readonly #lock: Lock;
-  readonly #identity: Identity;
-  readonly #verifier: Verifier;
-  readonly #writer: Writer;
+  readonly #rest: Rest;
+  #lock: Lock | undefined;
+  #identity: Identity;
+  #verifier: Verifier;
+  /** Undefined while another tab writes. */
+  #writer: Writer | undefined;
   /** What is committed. */
   #head: Head;
   #ended: VakError | undefined;
   #closing = false;
   readonly #onEnded = Promise.withResolvers<VakError>();
+  readonly #onWritable = Promise.withResolvers<void>();
   #waiting: Waiting[] = [];
   #tail: Promise<unknown> = Promise.resolve();
   /** Replaced at each commit, for those who follow. */
   #changed = Promise.withResolvers<void>();
   #last: Checkpoint | undefined;
+  #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
+  #anchored: LogStatus["anchored"] = null;
+  #anchorError: string | null = null;
+  /** Whether a checkpoint is with the anchor. */
+  #anchoring = false;
+  /** On which writers tell readers that there is more. */
+  readonly #channel: BroadcastChannel;
+  readonly #stopWaiting = new AbortController();
 
   /** @internal */
-  constructor(store: Store, lock: Lock, identity: Identity, verifier: Verifier, writer: Writer, head: Head) {
+  constructor(name: string, store: Store, { identity, head, note }: Opened, rest: Rest) {
+    this.name = name;
     this.#store = store;
-    this.#lock = lock;
+    this.#rest = rest;
     this.#identity = identity;
-    this.#verifier = verifier;
-    this.#writer = writer;
+    this.#verifier = ed25519Verifier(identity.origin, identity.key.publicKey);
     this.#head = head;
     this.origin = identity.origin;
-    this.vkey = formatVkey(verifier);
     this.failed = this.#onEnded.promise;
+    this.writable = this.#onWritable.promise;
+    this.writable.catch(() => {});
+    this.#last = note === undefined ? undefined : checkpointOf(note);
+    this.#channel = new BroadcastChannel(keyOf(name));
+  }
+
+  /** The key that verifies its checkpoints, as C2SP signed-note writes it. */
+  get vkey(): string {
+    return formatVkey(this.#verifier);
   }
 
   /** Committed entries. */
   get size(): number {
     return this.#head.size;
+  }
+
+  /** Whether this tab writes the log; false while another one does. */
+  get writing(): boolean {
+    return this.#writer !== undefined && !this.#ended;
+  }
+
+  /**
+   * Begins to write, with the lock held.
+   *
+   * @internal
+   */
+  async start(lock: Lock, { identity, writer, head, open, note }: Loaded): Promise<void> {
+    this.#lock = lock;
+    this.#identity = identity;
+    this.#verifier = ed25519Verifier(identity.origin, identity.key.publicKey);
+    this.#writer = writer;
+    this.#head = head;
+    this.#last = note === undefined ? undefined : checkpointOf(note);
+    const { anchor } = this.#rest;
+    // An anchor that cannot be asked what it has seen is told what there is, and says if it has seen more.
+    if (anchor && !anchor.newest && this.#last) await this.#putToAnchor(anchor, this.#last);
+    await this.#recover(open);
+    if (this.#ended) throw this.#ended;
+    this.#onWritable.resolve();
+  }
+
+  /**
+   * While another tab writes: follows it until it is closed, or dies, and then goes on in its place.
+   *
+   * @internal
+   */
+  async read(): Promise<void> {
+    const look = () => void this.#serially(() => this.#refresh());
+    this.#channel.onmessage = look;
+    look();
+    let lock: Lock | undefined;
+    try {
+      lock = await takeLock(keyOf(this.name), { signal: this.#stopWaiting.signal });
+      this.#channel.onmessage = null;
+      await this.#tail;
+      if (this.#ended) throw this.#ended;
+      lock!.onStolen = () => this.fail(new Error(STOLEN));
+      // This tab has been an anchor: what it has seen must still be there.
+      await this.start(lock!, await load(this.#store, this.#rest, { origin: this.origin, ...this.#head }));
+    } catch (error) {
+      if (!this.#ended) this.fail(error);
+      await lock?.release();
+    }
+  }
+
+  /** Reads how far the tab that writes has come. */
+  async #refresh(): Promise<void> {
+    if (this.#ended || this.#writer) return;
+    try {
+      const [identity, head, note] = [
+        await this.#store.identity(),
+        await this.#store.head(),
+        await this.#store.checkpoint(),
+      ];
+      if (!identity || !head || head.size < this.#head.size) throw rollback("it has become shorter");
+      this.#identity = identity;
+      this.#verifier = ed25519Verifier(identity.origin, identity.key.publicKey);
+      this.#head = head;
+      this.#last = note === undefined ? undefined : checkpointOf(note);
+      this.#wake();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   /**
@@ -283,6 +509,7 @@ export class AuditLog {
   async #append(draft: Parameters<Writer["append"]>[0], attached?: Attached): Promise<{ seq: number }> {
     if (this.#ended) throw this.#ended;
     if (this.#closing) throw closed();
+    if (!this.#writer) throw inUse();
     const seq = this.#writer.append(draft, attached);
     const { promise, resolve, reject } = Promise.withResolvers<{ seq: number }>();
     this.#waiting.push({ seq, resolve, reject });
@@ -298,12 +525,17 @@ export class AuditLog {
   }
 
   async #commit(): Promise<void> {
-    const batch = this.#writer.take();
+    const batch = this.#writer!.take();
     if (this.#ended || !batch) return;
+    await this.#put(batch);
+  }
+
+  /** Commits a batch and settles those who wait for it. When that fails, the log has ended. */
+  async #put(batch: Batch, rotate?: () => Promise<Parameters<Store["commit"]>[1]>): Promise<void> {
     const waiting = this.#waiting;
     this.#waiting = [];
     try {
-      await this.#store.commit(batch);
+      await this.#store.commit(batch, await rotate?.());
       if (this.#ended) throw this.#ended;
     } catch (error) {
       this.fail(error);
@@ -313,6 +545,11 @@ export class AuditLog {
     this.#head = batch.after;
     for (const { seq, resolve } of waiting) resolve({ seq });
     this.#wake();
+    this.#channel.postMessage(null);
+    this.#checkpointTimer ??= setTimeout(() => {
+      this.#checkpointTimer = undefined;
+      this.checkpoint().catch(() => {}); // whoever needs it will ask again, and be told
+    }, this.#rest.checkpointMs ?? CHECKPOINT_MS);
   }
 
   #wake(): void {
@@ -326,14 +563,18 @@ export class AuditLog {
    * @internal
    */
   fail(cause: unknown): void {
-    this.#end(cause instanceof VakError && cause.code === "log-unavailable" ? cause : unavailable(cause));
-    this.#store.close();
-    void this.#lock.release();
+    this.#end(cause instanceof VakError && FATAL.includes(cause.code) ? cause : unavailable(cause));
+    void this.#lock?.release();
   }
 
   #end(error: VakError): void {
     if (this.#ended) return;
     this.#ended = error;
+    clearTimeout(this.#checkpointTimer);
+    this.#channel.close();
+    this.#stopWaiting.abort();
+    this.#store.close();
+    this.#onWritable.reject(error);
     this.#onEnded.resolve(error);
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -341,20 +582,16 @@ export class AuditLog {
     this.#wake();
   }
 
-  /**
-   * Opens a new log with its first entry, and closes what an earlier session left open.
-   *
-   * @internal
-   */
-  async recover(open: readonly Entry[]): Promise<void> {
+  /** Opens a new log with its first entry, and closes what an earlier session left open. */
+  async #recover(open: readonly Entry[]): Promise<void> {
     if (this.#head.size === 0) {
-      const { kind } = this.#identity.key;
+      const { key } = this.#identity;
       await this.#append({
         type: "log-open",
         origin: this.origin,
         vkey: this.vkey,
-        signer: kind,
-        extractable: kind === "noble",
+        signer: key.kind,
+        extractable: extractable(key),
       });
       return;
     }
@@ -387,21 +624,144 @@ export class AuditLog {
 
   async #checkpoint(): Promise<Checkpoint> {
     if (this.#ended) throw this.#ended;
+    if (!this.#writer) throw inUse();
     const { size, root } = this.#head;
     if (this.#last?.size === size) return this.#last;
-    const text = formatCheckpoint({ origin: this.origin, size, root });
     try {
-      const signature = await sign(this.#identity.key, toUtf8(text));
-      const { name, keyId } = this.#verifier;
-      const note = fromUtf8(formatNote({ text, signatures: [{ name, keyId, signature }] }));
+      const note = await this.#sign({ size, root }, [this.#identity.key]);
       await this.#store.putCheckpoint(note, this.#head);
       if (this.#ended) throw this.#ended;
-      this.#last = { origin: this.origin, size, root: toBase64(root), note };
-      return this.#last;
+      this.#last = checkpointOf(note);
     } catch (error) {
+      if (error instanceof VakError && error.code === "signer-failed") throw error;
       this.fail(error);
       throw this.#ended;
     }
+    clearTimeout(this.#checkpointTimer);
+    this.#checkpointTimer = undefined;
+    this.#channel.postMessage(null);
+    void this.#anchorLast();
+    return this.#last;
+  }
+
+  async #sign(
+    { size, root }: { size: number; root: Bytes },
+    keys: StoredKey[],
+    signer = this.#rest.signer,
+  ): Promise<string> {
+    const text = formatCheckpoint({ origin: this.origin, size, root });
+    const signatures = [];
+    for (const key of keys) {
+      const { name, keyId } = ed25519Verifier(this.origin, key.publicKey);
+      // When a key is replaced, two of the caller's own may have to sign, each with its own.
+      const own = [signer, this.#rest.signer].find((one) => one && equalBytes(one.publicKey, key.publicKey));
+      signatures.push({ name, keyId, signature: await sign(key, toUtf8(text), own) });
+    }
+    return fromUtf8(formatNote({ text, signatures }));
+  }
+
+  /**
+   * Has another key sign from here on: the signer's, or without one a new key that the log makes. The old key and the new
+   * one both sign the checkpoint over the entry that says so; after it the old one, if the log had made it, is forgotten.
+   *
+   * @throws VakError `signer-failed` when the new signer does not sign: nothing has changed then; otherwise as
+   *   {@link append}
+   */
+  async rotate(signer?: Signer): Promise<Checkpoint> {
+    const key = signer ? customKey(signer) : await this.#newKey();
+    // Tried first, for a rotation that fails half-way ends the log.
+    const trial = formatCheckpoint({ origin: this.origin, size: 0, root: emptyHead().root });
+    await sign(key, toUtf8(trial), signer);
+    return this.#serially(async () => {
+      if (this.#ended) throw this.#ended;
+      if (this.#closing) throw closed();
+      if (!this.#writer) throw inUse();
+      const { key: old } = this.#identity;
+      const [previous, next] = [this.vkey, formatVkey(ed25519Verifier(this.origin, key.publicKey))];
+      if (previous === next) throw new VakError("invalid-argument", "That key signs the log already.");
+      const draft = { previous, vkey: next, signer: key.kind, extractable: extractable(key) };
+      const seq = this.#writer.append({ type: "key-rotation", ...draft });
+      // Taken in the same turn, so that the rotation is the last entry under its checkpoint.
+      const batch = this.#writer.take()!;
+      const identity: Identity = { origin: this.origin, key };
+      let note = "";
+      await this.#put(batch, async () => {
+        note = await this.#sign(batch.after, [old, key], signer);
+        return { identity, rotation: { seq, previous, note } };
+      });
+      if (this.#ended) throw this.#ended;
+      this.#identity = identity;
+      this.#verifier = ed25519Verifier(this.origin, key.publicKey);
+      if (signer) this.#rest.signer = signer;
+      else delete this.#rest.signer;
+      this.#last = checkpointOf(note);
+      void this.#anchorLast();
+      return this.#last;
+    });
+  }
+
+  async #newKey(): Promise<StoredKey> {
+    if (this.#identity.key.kind === "noble") return createNobleKey();
+    return createWebCryptoKey().catch((error: unknown) => {
+      if (error instanceof KeyUnavailable) return createNobleKey();
+      throw unavailable(error);
+    });
+  }
+
+  /** Gives the anchor the last checkpoint, and whichever comes meanwhile. */
+  async #anchorLast(): Promise<void> {
+    const { anchor } = this.#rest;
+    if (!anchor || this.#anchoring) return;
+    this.#anchoring = true;
+    for (let sent = -1; this.#last && this.#last.size !== sent && !this.#ended; ) {
+      sent = this.#last.size;
+      try {
+        await this.#putToAnchor(anchor, this.#last);
+      } catch (error) {
+        if (error instanceof VakError && error.code === "log-rollback") this.fail(error);
+        this.#anchorError = error instanceof Error ? error.message : String(error);
+      }
+    }
+    this.#anchoring = false;
+  }
+
+  async #putToAnchor(anchor: Anchor, checkpoint: Checkpoint): Promise<void> {
+    const lines = await inTime(Promise.resolve(anchor.put(checkpoint, this)), "the anchor");
+    const { size, root } = checkpoint;
+    this.#anchored = { size, root, time: Date.now() };
+    this.#anchorError = null;
+    if (!lines) return;
+    const note = checkpoint.note + lines;
+    if (parseNote(toUtf8(note)).text !== parseNote(toUtf8(checkpoint.note)).text) {
+      throw new VakError("invalid-bundle", "What the anchor answered is not signature lines.");
+    }
+    await this.#serially(async () => {
+      if (this.#ended || this.#last?.note !== checkpoint.note) return;
+      await this.#store.putCheckpoint(note, this.#head).catch((error: unknown) => this.fail(error));
+      this.#last = checkpointOf(note);
+    });
+  }
+
+  /** How the log fares. Never throws: what the browser does not tell is null. */
+  async status(): Promise<LogStatus> {
+    const { key } = this.#identity;
+    const [persisted, estimate] = await Promise.all([
+      navigator.storage?.persisted?.().catch(() => false),
+      navigator.storage?.estimate?.().catch(() => undefined),
+    ]);
+    const { usage, quota } = estimate ?? {};
+    return {
+      mode: this.#ended ? "ended" : this.#writer ? "writing" : "reading",
+      size: this.#head.size,
+      signer: key.kind,
+      extractable: extractable(key),
+      storage: persisted ? "persistent" : "ephemeral",
+      usedBytes: usage ?? null,
+      availableBytes: quota === undefined || usage === undefined ? null : Math.max(0, quota - usage),
+      checkpoint: this.#last ?? null,
+      anchored: this.#anchored,
+      anchorError: this.#anchorError,
+    };
   }
 
   /**
@@ -410,7 +770,7 @@ export class AuditLog {
    * @throws VakError `log-unavailable`, `log-corrupt`, `closed`, `unsupported` when it is too large for one zip
    */
   async export(): Promise<Blob> {
-    const { note, size } = await this.checkpoint();
+    const { note, size } = this.#writer || !this.#last ? await this.checkpoint() : this.#last;
     return this.#reading(async () => {
       const { bundleFiles, zipFiles } = await import("./bundle.ts");
       return zipFiles(bundleFiles(this.#store, { note, size, vkey: this.vkey }));
@@ -545,8 +905,7 @@ export class AuditLog {
     this.#closing = true;
     await this.#tail;
     this.#end(closed());
-    this.#store.close();
-    await this.#lock.release();
+    await this.#lock?.release();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

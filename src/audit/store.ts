@@ -15,8 +15,8 @@ interface Schema extends DBSchema {
   values: { key: number; value: Bytes };
   /** By digest. */
   policies: { key: Digest; value: LoadedText };
-  /** Three records: `identity`, `head` and `checkpoint`. */
-  meta: { key: string; value: Identity | Head | string };
+  /** `identity`, `head` and `checkpoint`; and per rotation of the key, the note that both keys signed. */
+  meta: { key: string; value: Identity | Head | string | Rotation };
 }
 
 type StoreName = "entries" | "tiles" | "values" | "policies" | "meta";
@@ -26,6 +26,16 @@ export interface Identity {
   origin: string;
   key: StoredKey;
 }
+
+/** A change of key: the `seq` of its entry, the key until then, and the checkpoint that both keys signed. */
+export interface Rotation {
+  seq: number;
+  previous: string;
+  note: string;
+}
+
+/** A key for a number, by which records are in order. */
+const rotationKey = (seq: number): string => `rotation ${String(seq).padStart(16, "0")}`;
 
 /** Milliseconds after which a transaction that says nothing is given up: no promise may stay unsettled. */
 const TRANSACTION_TIMEOUT_MS = 30_000;
@@ -118,8 +128,16 @@ export class Store {
     return this.#db.getAll("policies");
   }
 
-  /** Resolves once it is on disk; rejects, and then none of it is stored, if the log does not stand at `batch.before`. */
-  commit(batch: Batch): Promise<void> {
+  rotations(): Promise<Rotation[]> {
+    return this.#db.getAll("meta", IDBKeyRange.bound(rotationKey(0), "rotation ~")) as Promise<Rotation[]>;
+  }
+
+  /**
+   * Resolves once it is on disk; rejects, and then none of it is stored, if the log does not stand at `batch.before`.
+   *
+   * @param rotated where the batch changes the key: the new one, and the checkpoint over the batch
+   */
+  commit(batch: Batch, rotated?: { identity: Identity; rotation: Rotation }): Promise<void> {
     return this.#write(["entries", "tiles", "values", "policies", "meta"], batch.before, (transaction) => {
       const entries = transaction.objectStore("entries");
       const tiles = transaction.objectStore("tiles");
@@ -131,7 +149,12 @@ export class Store {
       for (const { seq, file } of batch.values) values.add(file, seq);
       for (const policy of batch.policies) policies.add(policy, policy.digest);
       for (const seq of batch.erased) values.delete(seq);
-      transaction.objectStore("meta").put(batch.after, "head");
+      const meta = transaction.objectStore("meta");
+      meta.put(batch.after, "head");
+      if (!rotated) return;
+      meta.put(rotated.identity, "identity");
+      meta.put(rotated.rotation.note, "checkpoint");
+      meta.add(rotated.rotation, rotationKey(rotated.rotation.seq));
     });
   }
 

@@ -6,7 +6,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
 import { toUtf8 } from "./encoding.ts";
-import { type Digest, type Draft, type Entry, encodeEntry, type LogOpen, type Recovery } from "./entry.ts";
+import { type Digest, type Draft, type Entry, encodeEntry, type OwnDraft } from "./entry.ts";
 import { type Bytes, leafHash, RightEdge } from "./merkle.ts";
 import { Order } from "./order.ts";
 import { TILE_HEIGHT, TILE_WIDTH } from "./tiles.ts";
@@ -60,8 +60,6 @@ export interface Attached {
   /** The text of the policy that a policy-load speaks of. */
   policy?: string;
 }
-
-type OwnDraft = Omit<LogOpen, "v" | "seq" | "time"> | Omit<Recovery, "v" | "seq" | "time">;
 
 /** The hashes of the last, not full, tile of each level; and with them the right edge of the tree. */
 export type Edge = Bytes[][];

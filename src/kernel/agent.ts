@@ -52,7 +52,7 @@ export type RunResult = RunOutcome & {
   usage: Usage;
   /**
    * SHA-256, hex, of the canonical JSON of `{ files, outcome, stderr, stdout }`: the digests of the file tree and the
-   * two streams, and how the run ended. Null when the worker was lost, and its files with it, or when the run was stopped
+   * two streams, and how the run ended, without the engine's own words for it. The same in every browser. Null when the worker was lost, and its files with it, or when the run was stopped
    * before it began.
    */
   digest: string | null;
@@ -223,6 +223,12 @@ function checkOptions({ args = [], stdin = "", env = {}, signal, startTime }: Ru
   const time = startTime ?? DEFAULT_START_TIME;
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
   return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time };
+}
+
+/** A trap has the same name in every engine, and another message in each. */
+function withoutMessage(outcome: RunOutcome): object {
+  const { message: _, ...rest } = { message: "", ...outcome };
+  return rest;
 }
 
 /** A copy of the bytes, or the text as UTF-8. */
@@ -463,7 +469,7 @@ export class Run {
     const stdout = this.out[1].close();
     const stderr = this.out[2].close();
     const digest = end
-      ? bytesToHex(sha256(canonicalBytes({ files: end.files, outcome: { ...outcome }, stderr, stdout })))
+      ? bytesToHex(sha256(canonicalBytes({ files: end.files, outcome: withoutMessage(outcome), stderr, stdout })))
       : null;
     return this.record({ ...outcome, usage, digest });
   }

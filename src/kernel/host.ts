@@ -48,12 +48,14 @@ export class Host {
   private readonly pending = new Set<(lost: WorkerLost) => void>();
   private readonly options: HostOptions;
   private readonly hello = Promise.withResolvers<void>();
+  /** Settles when the worker has said hello. Calls made before then wait in its queue. */
+  readonly ready: Promise<void>;
   private greeted = false;
   private closed: string | undefined;
   private second = 0;
   private messages = 0;
 
-  private constructor(worker: Worker, options: HostOptions) {
+  private constructor(worker: Worker, options: HostOptions, advice: string) {
     this.worker = worker;
     this.options = options;
     const endpoint: Endpoint = {
@@ -62,6 +64,14 @@ export class Host {
       removeEventListener: (_type, listener) => this.replies.delete(listener as (event: MessageEvent) => void),
     };
     this.remote = wrap<SandboxApi>(endpoint);
+    const timer = setTimeout(() => this.lose(`the worker said nothing for ${TIMEOUT} ms`), TIMEOUT);
+    this.ready = this.hello.promise
+      .finally(() => clearTimeout(timer))
+      .catch((cause) => {
+        throw notStarted(cause, advice);
+      });
+    // Whoever makes an agent comes to wait for it, but may have other things to wait for first.
+    this.ready.catch(() => {});
     worker.onmessage = ({ data }) => this.receive(data);
     worker.onmessageerror = () => this.lose("the worker sent a message that cannot be read");
     worker.onerror = (event) => {
@@ -70,25 +80,24 @@ export class Host {
     };
   }
 
-  /** @throws VakError `unsupported` when the browser will not start the worker */
+  /**
+   * Makes the worker, and does not wait for it.
+   *
+   * @throws VakError `unsupported` when the browser will not start the worker; so may {@link ready}
+   */
   static async start(options: HostOptions): Promise<Host> {
     const location = await workerLocation(options).catch((cause) => {
       throw new VakError("unsupported", `The worker's script did not load: ${(cause as Error).message}.`, { cause });
     });
     try {
       // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
-      const host = new Host(new Worker(trusted(location.url), { name: `vak: ${options.name}` }), options);
-      const timer = setTimeout(() => host.lose(`the worker said nothing for ${TIMEOUT} ms`), TIMEOUT);
-      await host.hello.promise.finally(() => clearTimeout(timer));
+      const worker = new Worker(trusted(location.url), { name: `vak: ${options.name}` });
+      const host = new Host(worker, options, location.advice);
+      host.ready.then(location.revoke, location.revoke);
       return host;
     } catch (cause) {
-      throw new VakError(
-        "unsupported",
-        `The agent's worker could not be started (${(cause as Error).message}). ${location.advice}`,
-        { cause },
-      );
-    } finally {
       location.revoke();
+      throw notStarted(cause, location.advice);
     }
   }
 
@@ -125,6 +134,7 @@ export class Host {
   end(why: string): void {
     if (this.closed !== undefined) return;
     this.closed = why;
+    this.hello.reject(new WorkerLost(why));
     this.worker.onmessage = this.worker.onmessageerror = this.worker.onerror = null;
     this.worker.terminate();
     for (const reject of this.pending) reject(new WorkerLost(why));
@@ -136,7 +146,6 @@ export class Host {
     if (this.closed !== undefined) return;
     this.end(why);
     if (this.greeted) this.options.onLost(why);
-    else this.hello.reject(new WorkerLost(why));
   }
 
   private receive(data: unknown): void {
@@ -169,6 +178,14 @@ export class Host {
   }
 }
 
+const notStarted = (cause: unknown, advice: string): VakError =>
+  new VakError("unsupported", `The agent's worker could not be started (${(cause as Error).message}). ${advice}`, {
+    cause,
+  });
+
+/** The same for every worker, and starting one takes longer the longer it is: only what must be is escaped. */
+let dataUrl: string | undefined;
+
 async function workerLocation({ isolation, workerUrl }: HostOptions) {
   if (workerUrl !== undefined) {
     const advice = `The file vak/worker must be at ${workerUrl}, and the page's Content Security Policy, if it has one, must allow`;
@@ -180,8 +197,8 @@ async function workerLocation({ isolation, workerUrl }: HostOptions) {
     `The page's Content Security Policy, if it has one, must allow it: worker-src ${opaque ? "data:" : "blob:"}` +
     `${TRUSTED}. Or serve the file vak/worker yourself, and pass isolation: "page" and workerUrl.`;
   if (opaque) {
-    const url = `data:text/javascript;charset=utf-8,${encodeURIComponent(workerSource)}`;
-    return { url, advice, revoke: () => {} };
+    dataUrl ??= `data:text/javascript;charset=utf-8,${workerSource.replace(/[%#\s]/g, encodeURIComponent)}`;
+    return { url: dataUrl, advice, revoke: () => {} };
   }
   const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
   return { url, advice, revoke: () => URL.revokeObjectURL(url) };

@@ -1,7 +1,7 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
 import { type AgentRef, clip } from "../audit/entry.ts";
-import { type AuditLog, openLog } from "../audit/log.ts";
+import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Decision, LoadedPolicy, PolicyEngine } from "../policy/engine.ts";
@@ -17,10 +17,8 @@ export interface KernelOptions {
   policy?: string;
   /** What guests may ask for, if the policy lets them. */
   tools?: readonly Tool<never>[];
-  log?: {
-    /** Names the log in this origin's IndexedDB; 1 to 64 letters, digits, `.`, `_`, `-`. The default is "default". */
-    name?: string;
-  };
+  /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
+  log?: LogOptions;
   /** Where Cedar's WebAssembly is, if not in `cedar.wasm` beside this script. */
   cedar?: WasmSource;
 }
@@ -59,17 +57,22 @@ export interface SpawnProgress {
 /** The log, as the page may use it: only the kernel writes. */
 export type KernelLog = Pick<
   AuditLog,
+  | "name"
   | "origin"
   | "vkey"
   | "size"
   | "failed"
+  | "writing"
+  | "writable"
+  | "status"
   | "checkpoint"
+  | "rotate"
   | "export"
   | "entries"
-  | "prove"
-  | "consistency"
   | "value"
   | "erase"
+  | "prove"
+  | "consistency"
 >;
 
 /** The policy in force. */
@@ -100,11 +103,15 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
     throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   }
   if (options.policy !== undefined) checkCompiles();
-  const log = await openLog({ name: options.log?.name ?? "default" });
+  const log = await openLog(options.log ?? {});
   try {
     const policy = options.policy === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
     const kernel = new Kernel(tools, policy, log);
-    if (options.policy !== undefined) await kernel.policy.load(options.policy);
+    const { policy: text } = options;
+    if (text === undefined) return kernel;
+    if (log.writing) await kernel.policy.load(text);
+    // Until another tab leaves the log to this one, there is nothing to decide; a policy that is refused then denies all.
+    else log.writable.then(() => kernel.policy.load(text)).catch(() => {});
     return kernel;
   } catch (error) {
     await log.close();
@@ -155,7 +162,7 @@ export class Kernel {
       load: (text) => this.loadPolicy(text),
     };
     log.failed.then((error) => {
-      if (error.code === "log-unavailable") for (const agent of this.agents) agent.logFailed();
+      if (error.code !== "closed") for (const agent of this.agents) agent.logFailed();
     });
   }
 
@@ -174,6 +181,7 @@ export class Kernel {
     // A fetch that fails is answered for here, also where the spawn is refused for something else.
     if (options.program instanceof Promise) options.program.catch(() => {});
     if (this.closing) throw new VakError("closed", "The kernel was closed; make another.");
+    if (!this.auditLog.writing) await this.auditLog.checkpoint(); // throws what keeps it from being written
     const name = checkName(options.name);
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
@@ -191,10 +199,6 @@ export class Kernel {
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       const { onProgress } = options;
-      const bytes = await readProgram(options.program, onProgress);
-      const size = bytes.byteLength;
-      program = await sha256Hex(bytes);
-      checkAborted(signal);
       host = await Host.start({
         name,
         isolation,
@@ -206,9 +210,19 @@ export class Kernel {
       checkAborted(signal);
       const answers =
         wait === "atomics" ? new SharedArrayBuffer(AnswerBuffer.HEADER_BYTES + align(limits.callBytes)) : undefined;
-      await boot(host, { wait, limits, files, ...(answers && { answers }) });
+      // The worker starts and boots while the program is read and hashed.
+      const booted = boot(host, { wait, limits, files, ...(answers && { answers }) });
+      booted.catch(() => {});
+      const bytes = await readProgram(options.program, onProgress);
+      const size = bytes.byteLength;
+      program = await sha256Hex(bytes);
+      checkAborted(signal);
+      const admitted = this.admit(host, bytes, program, limits);
+      admitted.catch(() => {});
+      await host.ready;
+      await booted;
       onProgress?.({ phase: "compile", loaded: size, total: size });
-      await this.admit(host, bytes, program, limits);
+      await admitted;
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
       await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation });

@@ -75,10 +75,11 @@ function concatenate(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
-/** Writes up to the end of the last of `limits`, each with its maximum replaced, and moves `reader` there. */
+/** Writes up to the last of `limits` whose maximum changes, each with the new one, and moves `reader` there. */
 function writeLimits(body: Writer, reader: Reader, limits: Limits[], maxima: (number | undefined)[]): void {
   for (const [index, own] of limits.entries()) {
     const max = maxima[index];
+    if (max === own.max) continue; // As it is: what is above 2^53 is not exact here.
     body.copy(reader.bytes, reader.pos, own.start);
     body.byte(max === undefined ? own.flags : own.flags | 1).unsigned(own.min);
     if (max !== undefined) body.unsigned(max);

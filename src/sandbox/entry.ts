@@ -1,7 +1,6 @@
 import { expose, transfer } from "comlink";
 import type { Limits } from "../limits.ts";
 import {
-  type Admitted,
   type KernelMessage,
   PROTOCOL_VERSION,
   type RunRequest,
@@ -10,7 +9,7 @@ import {
 } from "../protocol.ts";
 import { Bridge } from "./bridge.ts";
 import { lockdown } from "./lockdown.ts";
-import { compile, execute } from "./program.ts";
+import { compile, execute, type Loaded, load } from "./program.ts";
 import { Volume } from "./vfs.ts";
 
 /** A worker's scope, as much of it as is used here; the project is typed for pages. */
@@ -30,7 +29,7 @@ interface Booted {
 }
 
 let booted: Booted | undefined;
-let program: Admitted | undefined;
+let program: Loaded | undefined;
 
 function machine(): Booted {
   if (!booted) throw new Error("the sandbox has not booted");
@@ -45,11 +44,12 @@ const api: SandboxApi = {
     booted = { limits, volume, bridge: new Bridge(post, wait, answers) };
   },
   async compile(bytes) {
-    program = await compile(bytes, machine().limits);
-    return program;
+    const admitted = await compile(bytes, machine().limits);
+    program = load(admitted);
+    return admitted;
   },
   adopt(admitted) {
-    program = admitted;
+    program = load(admitted);
   },
   run(request: RunRequest) {
     const { limits, volume, bridge } = machine();

@@ -10,10 +10,12 @@ export const TRAP = -0x8000_0000;
  * to stop a guest: its `catch_all` catches one. The gate's functions are wasm. Where the host answers {@link TRAP}, or
  * the function never returns (`proc_exit`), they run into `unreachable`, and a trap cannot be caught.
  *
- * Imports `host.NAME` (each with an i32 result), exports `NAME` with the type that the guest expects.
+ * Imports `host.NAME` (each with an i32 result), exports `NAME` with the type that the guest expects; for the names that
+ * are wanted.
  */
-export function gateModule(): Uint8Array<ArrayBuffer> {
-  const functions = Object.values(WASI_IMPORTS).flatMap((names) => Object.entries(names));
+export function gateModule(wanted: ReadonlySet<string>): Uint8Array<ArrayBuffer> {
+  const all = Object.values(WASI_IMPORTS).flatMap((names) => Object.entries(names));
+  const functions = all.filter(([name]) => wanted.has(name));
   const types = functions.flatMap(([, { params, result }]) => [
     funcType(params, true), // the host's side
     funcType(params, result), // the guest's side

@@ -59,12 +59,20 @@ function checkExports(exports: Metered["exports"]): void {
   }
 }
 
-/** Compiled once a worker. */
-let gate: WebAssembly.Module | undefined;
+/** A program that this worker can run. */
+export interface Loaded extends Admitted {
+  /** Being compiled, so that no run has to wait for it. */
+  gate: Promise<WebAssembly.Module>;
+}
+
+export function load(program: Admitted): Loaded {
+  const wanted = new Set(program.imports.map(({ name }) => name));
+  return { ...program, gate: WebAssembly.compile(gateModule(wanted)) };
+}
 
 /** Runs an admitted program to its end. Never throws for what the guest does. */
 export async function execute(
-  program: Admitted,
+  program: Loaded,
   request: RunRequest,
   limits: Limits,
   volume: Volume,
@@ -79,7 +87,7 @@ export async function execute(
   let meter: Meter | undefined;
   let outcome: Outcome;
   try {
-    const exports = link(program, process, bridge.wait);
+    const exports = link(program, await program.gate, process, bridge.wait);
     memory.attach(exports.memory);
     meter = attach(exports, { fuel: limits.fuel, slice: FIRST_SLICE });
     process.attach(meter);
@@ -132,12 +140,11 @@ function refill(meter: Meter, bridge: Bridge): (() => void) | object {
 }
 
 /** Instantiates the gate over the host's functions, and the program over the gate's. */
-function link(program: Admitted, process: Process, wait: WaitMode): WebAssembly.Exports {
+function link(program: Admitted, gate: WebAssembly.Module, process: Process, wait: WaitMode): WebAssembly.Exports {
   const host = nullRecord<WebAssembly.ImportValue>();
   for (const [name, fn] of Object.entries(process.host)) {
     host[name] = wait === "jspi" && process.waits.has(name) ? new WebAssembly.Suspending(fn) : fn;
   }
-  gate ??= new WebAssembly.Module(gateModule());
   const doors = new WebAssembly.Instance(gate, { host }).exports;
   const imports = nullRecord<WebAssembly.ModuleImports>();
   for (const { module, name } of program.imports) {

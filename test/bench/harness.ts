@@ -1,14 +1,15 @@
 /** What every section is given: browsers freshly launched, and pages in them over the built library. */
-import { cp, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BrowserContext, chromium, firefox } from "playwright";
 import { type Plugin, rolldown } from "rolldown";
+import loadWabt from "wabt";
 import { buildGuests } from "../../scripts/guests.mjs";
 import { isolation, type Server, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
-import { guests } from "./guests.ts";
+import { programs } from "./programs.ts";
 import type { Table } from "./stats.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -22,10 +23,13 @@ export interface Section {
   measure(bench: Bench): Promise<Table[]>;
 }
 
+export type Audit = typeof import("../../src/audit/index.ts");
+
 export interface Bench {
   /** "node" for a section of Node's. */
   readonly browser: BrowserName | "node";
-  readonly quick: boolean;
+  /** `vak/audit`, as built. */
+  readonly audit: Audit;
   /** So many, or the fewer that a quick look wants. */
   times(full: number, quick: number): number;
   launch(): Promise<Launch>;
@@ -49,9 +53,9 @@ const scratch = await mkdtemp(join(tmpdir(), "vak-bench-"));
 export async function startServers(): Promise<{ plain: Server; isolated: Server; close(): Promise<void> }> {
   await buildGuests();
   // A build that somebody starts meanwhile must not change what is measured.
-  await cp(`${root}dist`, `${scratch}/dist`, { recursive: true });
+  for (const name of ["vak.js", "cedar.wasm"]) await cp(`${root}dist/${name}`, `${scratch}/dist/${name}`);
   await bundlePages();
-  await guests(`${scratch}/guests`);
+  await assemble(`${scratch}/guests`);
   const directories = {
     "/dist/": `${scratch}/dist`,
     "/page/": `${scratch}/page`,
@@ -73,7 +77,7 @@ export async function startServers(): Promise<{ plain: Server; isolated: Server;
 }
 
 /** The modules of test/bench/page that are a page's; their exports are what {@link Tab.call} calls. */
-const pageNames = ["spawn"];
+const pageNames = ["spawn", "call", "stop", "log"];
 
 const pageOf = (name: string) => `<!doctype html><title>${name}</title>
   <script type="module">import * as bench from "/page/${name}.js"; globalThis.bench = bench;</script>`;
@@ -87,11 +91,27 @@ const builtLibrary: Plugin = {
 async function bundlePages(): Promise<void> {
   const bundle = async (name: string, format: "es" | "iife") => {
     const build = await rolldown({ input: `${root}test/bench/page/${name}.ts`, plugins: [builtLibrary] });
-    await build.write({ dir: `${scratch}/page`, format, entryFileNames: "[name].js", minify: true, codeSplitting: false });
+    await build.write({
+      dir: `${scratch}/page`,
+      format,
+      entryFileNames: "[name].js",
+      minify: true,
+      codeSplitting: false,
+    });
     await build.close();
   };
   for (const name of pageNames) await bundle(name, "es");
   await bundle("bare-worker", "iife");
+}
+
+async function assemble(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const wabt = await loadWabt();
+  for (const [name, source] of Object.entries(programs)) {
+    const module = wabt.parseWat(name, source, { threads: true });
+    await writeFile(`${folder}/${name}.wasm`, module.toBinary({}).buffer);
+    module.destroy();
+  }
 }
 
 export async function launch(browser: BrowserName, servers: { plain: Server; isolated: Server }): Promise<Launch> {

@@ -1,12 +1,15 @@
-import { type Bench, type BrowserName, launch, type Section, startServers } from "./harness.ts";
+import { call } from "./call.ts";
+import { type Audit, type Bench, type BrowserName, launch, type Section, startServers } from "./harness.ts";
+import { log, verify } from "./log.ts";
 import { spawn } from "./spawn.ts";
 import { formatTable } from "./stats.ts";
+import { stop } from "./stop.ts";
 
-const sections: Section[] = [spawn];
+const sections: Section[] = [spawn, call, stop, log, verify];
 const names = sections.map(({ name }) => name);
 
 /** @returns the exit code */
-export async function run(argv: string[]): Promise<number> {
+export async function run(argv: string[], audit: Audit): Promise<number> {
   const options = argv.filter((arg) => arg.startsWith("--"));
   const wanted = argv.filter((arg) => !arg.startsWith("--"));
   const unknown = [
@@ -23,7 +26,7 @@ export async function run(argv: string[]): Promise<number> {
   const servers = await startServers();
   const bench = (browser: Bench["browser"], launcher: Bench["launch"]): Bench => ({
     browser,
-    quick,
+    audit,
     times: (full, few) => (quick ? few : full),
     launch: launcher,
   });

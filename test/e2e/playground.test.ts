@@ -1,5 +1,5 @@
 /** The playground as it is published: the built site, on any host, under any path, without special headers. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,9 +11,13 @@ import { type Server, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const site = `${root}node_modules/.cache/vak/playground`;
 const path = "/some/where/else/";
-const downloads = await mkdtemp(join(tmpdir(), "vak-playground-"));
+/** Of this process alone: another that builds the site meanwhile must not empty it. */
+const scratch = await mkdtemp(join(tmpdir(), "vak-playground-"));
+const site = join(scratch, "site");
+const downloads = join(scratch, "downloads");
+await mkdir(downloads);
+
 /** Stock Firefox saves a blob, when told not to ask, but says nothing of it: the file has to be looked for. */
 const saving = {
   "browser.download.dir": downloads,
@@ -37,7 +41,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all(open.map(({ browser }) => browser.close()));
   await server?.close();
-  await rm(downloads, { recursive: true, force: true });
+  await rm(scratch, { recursive: true, force: true });
 });
 
 /** A page of its own origin storage, ready to run, and what it complained of. */

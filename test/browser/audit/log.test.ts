@@ -12,9 +12,11 @@ import {
 import { type AuditLog, type LogRecord, openLog } from "../../../src/audit/log.ts";
 import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note.ts";
 import { VakError } from "../../../src/errors.ts";
+import { createKernel } from "../../../src/index.ts";
 import { Broker } from "../../../src/kernel/broker.ts";
 import type { LoadedPolicy, PolicyEngine } from "../../../src/policy/engine.ts";
 import { defineTool, type Tool } from "../../../src/tool.ts";
+import { add as addTool } from "../../setup/kernel.ts";
 
 const POLICY = `permit (principal, action == Action::"call:add", resource);`;
 const AGENT: AgentRef = { name: "tester", id: "a1", program: "ab".repeat(32) };
@@ -530,6 +532,171 @@ describe("one writer", () => {
       expect((await log.failed).code).toBe("log-unavailable");
       expect((await refusal(log.append(NOTE))).code).toBe("log-unavailable");
     });
+  });
+});
+
+describe("two tabs, one log: the second one", () => {
+  test("waits until the first has closed, if it says so", async () => {
+    const name = newName();
+    const first = await openTracked(name);
+    let opened = false;
+    const waiting = openLog({ name, onBusy: "wait" }).then((log) => {
+      opened = true;
+      open.push(log);
+      return log;
+    });
+    await Promise.all(Array.from({ length: 20 }, () => first.append(NOTE)));
+    await new Promise((done) => setTimeout(done, 50));
+    expect(opened).toBe(false);
+    await first.close();
+    const second = await waiting;
+    await second.append(NOTE);
+    await verified(second);
+    expect([second.size, second.origin]).toEqual([22, first.origin]);
+  });
+
+  test("gives up waiting when it is aborted", async () => {
+    const name = newName();
+    await openTracked(name);
+    const stop = new AbortController();
+    const waiting = refusal(openLog({ name, onBusy: "wait", signal: stop.signal }));
+    stop.abort();
+    expect((await waiting).code).toBe("aborted");
+    expect((await refusal(openLog({ name, onBusy: "wait", signal: stop.signal }))).code).toBe("aborted");
+  });
+
+  test("writes a log of its own", async () => {
+    const name = newName();
+    const logs: AuditLog[] = [];
+    for (let i = 0; i < 3; i++) {
+      const log = await openLog({ name, onBusy: "own" });
+      open.push(log);
+      logs.push(log);
+    }
+    expect(logs.map((log) => log.name)).toEqual([name, `${name}.2`, `${name}.3`]);
+    expect(new Set(logs.map((log) => log.origin)).size).toBe(3);
+    for (const log of logs) {
+      await log.append(NOTE);
+      await verified(log);
+    }
+  });
+
+  test("reads, follows what is written, and writes on when the first has closed", async () => {
+    const name = newName();
+    const first = await openTracked(name);
+    await first.append(NOTE);
+    await first.checkpoint();
+    const second = await openLog({ name, onBusy: "read" });
+    open.push(second);
+    expect([second.writing, second.size, second.origin, second.vkey]).toEqual([false, 2, first.origin, first.vkey]);
+    expect((await second.status()).mode).toBe("reading");
+    for (const wrong of [second.append(NOTE), second.checkpoint(), second.rotate()]) {
+      expect((await refusal(wrong)).code).toBe("log-in-use");
+    }
+    const stop = new AbortController();
+    const seen: number[] = [];
+    const following = (async () => {
+      for await (const { seq } of second.entries({ follow: true, signal: stop.signal })) {
+        seen.push(seq);
+        if (seq === 402) stop.abort();
+      }
+    })();
+    for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 20 }, () => first.append(NOTE)));
+    await expect.poll(() => seen.length).toBe(402);
+
+    // It can prove and export what is under a checkpoint that the first has signed.
+    expect((await verifyProof(await second.prove(1), [first.vkey])).seq).toBe(1);
+    expect((await verified(second)).size).toBe(2);
+    expect((await refusal(second.prove(300))).code).toBe("log-in-use");
+    await first.checkpoint();
+    await expect.poll(async () => (await second.status()).checkpoint?.size).toBe(402);
+    expect((await verified(second)).size).toBe(402);
+
+    await first.close();
+    await second.writable;
+    expect([second.writing, (await second.status()).mode]).toEqual([true, "writing"]);
+    expect(await second.append(NOTE)).toEqual({ seq: 402 });
+    await following;
+    expect(seen).toEqual(Array.from({ length: 403 }, (_, i) => i));
+    expect((await verified(second)).size).toBe(403);
+  });
+
+  test("that reads, closes what the first left open when it takes over", async () => {
+    const name = newName();
+    const first = await openTracked(name);
+    const second = await openLog({ name, onBusy: "read" });
+    open.push(second);
+    await first.append(SPAWN);
+    await first.append(START);
+    await first.close();
+    await second.writable;
+    expect((await allOf(second)).at(-1)!.entry).toMatchObject({ type: "recovery", runs: 1, agents: 1 });
+    await verified(second);
+  });
+
+  test("that reads, has seen the log: it refuses to go on with another one", async () => {
+    const name = newName();
+    const first = await openTracked(name);
+    await first.append(NOTE);
+    const db = await raw(name);
+    const head = await new Promise((resolve) => {
+      const request = db.transaction("meta").objectStore("meta").get("head");
+      request.onsuccess = () => resolve(request.result);
+    });
+    db.close();
+    await first.append(NOTE);
+    const second = await openLog({ name, onBusy: "read" });
+    open.push(second);
+    expect(second.size).toBe(3);
+    await tamper(name, "entries", (entries) => entries.delete(2));
+    await tamper(name, "meta", (meta) => meta.put(head, "head"));
+    await first.close();
+    expect((await second.failed).code).toBe("log-rollback");
+    await expect(second.writable).rejects.toMatchObject({ code: "log-rollback" });
+    // The lock is free again; who has not seen the log cannot know.
+    await (await openTracked(name)).append(NOTE);
+  });
+
+  test("that reads, can be closed: nothing stays unsettled, and it takes nothing over", async () => {
+    const name = newName();
+    const first = await openTracked(name);
+    const second = await openLog({ name, onBusy: "read" });
+    await second.close();
+    expect((await second.failed).code).toBe("closed");
+    await expect(second.writable).rejects.toMatchObject({ code: "closed" });
+    await first.close();
+    await (await openTracked(name)).append(NOTE);
+  });
+
+  test("and a third, at the very start: one writes, and the next goes on", async () => {
+    const name = newName();
+    const logs = await Promise.all([0, 1, 2].map(() => openLog({ name, onBusy: "read" })));
+    open.push(...logs);
+    const writers = () => logs.filter((log) => log.writing);
+    expect(writers().length).toBe(1);
+    const [first] = writers();
+    await first!.close();
+    await Promise.race(logs.filter((log) => log !== first).map((log) => log.writable));
+    expect(writers().length).toBe(1);
+    expect((await allOf(writers()[0]!)).map(({ entry }) => entry.type)).toEqual(["log-open"]);
+  });
+
+  test("is refused what onBusy does not know", async () => {
+    expect((await refusal(openLog({ name: newName(), onBusy: "steal" as "fail" }))).code).toBe("invalid-argument");
+  });
+
+  test("has a kernel that spawns nothing until the log is its own", async () => {
+    const name = newName();
+    const first = await createKernel({ log: { name } });
+    const options = { policy: POLICY, tools: [addTool], log: { name, onBusy: "read" } } as const;
+    await using second = await createKernel(options);
+    expect(second.log.writing).toBe(false);
+    const program = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
+    expect((await refusal(second.spawn({ name: "a", program }))).code).toBe("log-in-use");
+    await first.close();
+    await second.log.writable;
+    await expect.poll(() => second.policy.loaded).toBeDefined();
+    expect((await refusal(second.spawn({ name: "a", program }))).code).toBe("invalid-module");
   });
 });
 

@@ -40,6 +40,8 @@ export class MemoryLog implements LogSource {
   tile = async (level: number, index: number) => this.tiles.get(`${level}/${index}`);
   values = async (from: number, end: number) => this.files.filter(({ seq }) => seq >= from && seq < end);
   policies = async () => this.texts;
+  readonly changes: { seq: number; previous: string; note: string }[] = [];
+  rotations = async () => this.changes;
 
   async bundle(size = this.stored.length, root = this.writer.root()): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
     const { note, vkey } = await signed(size, root);

@@ -1,6 +1,7 @@
-/** Programs that only the benchmarks need. */
-import { mkdir, writeFile } from "node:fs/promises";
-import loadWabt from "wabt";
+/** Programs that only the benchmarks need, as WebAssembly text. */
+
+/** Calls that the programs that call make. */
+export const CALLS = 1000;
 
 const write = `(func $say (param $at i32)
     (i32.store (i32.const 0) (local.get $at))
@@ -25,10 +26,7 @@ const caller = (request: string) => `(module
       (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
     (call $say (i32.const 18))))`;
 
-/** Calls that {@link caller}'s programs make. */
-export const CALLS = 1000;
-
-const sources = {
+export const programs = {
   "call-add": caller('{"tool":"add","input":{"a":1,"b":2}}'),
   "call-wipe": caller('{"tool":"wipe","input":{"path":"/"}}'),
   /** Prints a line, then never ends. */
@@ -52,13 +50,3 @@ const sources = {
       (i32.atomic.store (i32.const 0) (local.get $n))
       (br $again))))`,
 };
-
-export async function guests(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const wabt = await loadWabt();
-  for (const [name, source] of Object.entries(sources)) {
-    const module = wabt.parseWat(name, source, { threads: true });
-    await writeFile(`${folder}/${name}.wasm`, module.toBinary({}).buffer);
-    module.destroy();
-  }
-}

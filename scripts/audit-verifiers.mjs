@@ -1,0 +1,58 @@
+// Finds the verifiers of logs that are not ours: Go with x/mod's sumdb, and openssl. `node scripts/audit-verifiers.mjs`
+// gets what is missing, as root on Debian by apt.
+
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+/** Where Debian puts Go sources. */
+const GOPATH = "/usr/share/gocode";
+const SUMDB = `${GOPATH}/src/golang.org/x/mod/sumdb/tlog`;
+
+/** What Go needs in its environment to find Debian's x/mod and no network. */
+export const goEnv = { GOPATH, GO111MODULE: "off", GOFLAGS: "", CGO_ENABLED: "0" };
+
+/** @returns {{ go: boolean, openssl: boolean }} */
+export function findVerifiers() {
+  return { go: answers(["go", "version"]) && existsSync(SUMDB), openssl: answers(["openssl", "version"]) };
+}
+
+/**
+ * Finds them, and gets those that are missing where that can be done.
+ *
+ * @returns {{ go: boolean, openssl: boolean }}
+ */
+export function installVerifiers() {
+  const found = findVerifiers();
+  const wanted = [...(found.go ? [] : ["golang-go", "golang-golang-x-mod-dev"]), ...(found.openssl ? [] : ["openssl"])];
+  if (!wanted.length || process.getuid?.() !== 0 || !existsSync("/etc/debian_version")) return found;
+  if (run(["apt-get", "update"], 120)) run(["apt-get", "install", "-y", "--no-install-recommends", ...wanted], 600);
+  return findVerifiers();
+}
+
+/** @param {string[]} command */
+function answers(command) {
+  return spawnSync(/** @type {string} */ (command[0]), command.slice(1), { timeout: 30_000 }).status === 0;
+}
+
+/**
+ * @param {string[]} command
+ * @param {number} seconds
+ */
+function run(command, seconds) {
+  console.log(`$ ${command.join(" ")}`);
+  const { status, error } = spawnSync(/** @type {string} */ (command[0]), command.slice(1), {
+    stdio: ["ignore", "inherit", "inherit"],
+    timeout: seconds * 1000,
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
+  if (error) console.log(`${command[0]}: ${error.message}`);
+  return status === 0;
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const { go, openssl } = installVerifiers();
+  console.log(`go with x/mod: ${go ? "found" : "NOT FOUND"}`);
+  console.log(`openssl: ${openssl ? "found" : "NOT FOUND"}`);
+  process.exitCode = go && openssl ? 0 : 1;
+}

@@ -1,0 +1,172 @@
+/**
+ * Runs the WebAssembly core suite plain and metered: metered must fail nothing that plain passes.
+ *
+ *   node scripts/meter-spec.mjs DIR [node] [chromium] [firefox]
+ *
+ * DIR holds the suite as the reference interpreter writes it: `wasm -d x.wast -o x.js` for each file of test/core
+ * (of the converters, it reads all of WebAssembly 3.0).
+ */
+
+import { readdir, readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { chromium, firefox } from "playwright";
+import { build } from "vite";
+
+const [directory, ...engines] = process.argv.slice(2);
+if (!directory) {
+  console.error("usage: node scripts/meter-spec.mjs DIR [node] [chromium] [firefox]");
+  process.exit(2);
+}
+
+/** The meter, as a script that sets the global `meter`. */
+async function bundle() {
+  const entry = new URL("../src/meter/index.ts", import.meta.url).pathname;
+  const result = await build({
+    configFile: false,
+    logLevel: "error",
+    build: { write: false, target: "es2022", lib: { entry, formats: ["iife"], name: "meter", fileName: "meter" } },
+  });
+  return [result].flat()[0].output[0].code;
+}
+
+/** Runs in each engine: every command of every file, with each option set. @returns what each set failed */
+async function runSuite(files, load) {
+  const sets = {
+    plain: undefined,
+    fuel: { fuel: true },
+    resumable: { fuel: true, resumable: true },
+    nan: { nan: true },
+    depth: { stackDepth: 10_000 },
+    all: { fuel: true, resumable: true, stackDepth: 10_000, nan: true },
+  };
+  const totals = Object.fromEntries(
+    Object.keys(sets).map((set) => [set, { passed: 0, refused: {}, missing: 0, regressions: [] }]),
+  );
+  for (const file of files) {
+    const passedPlain = new Set();
+    const source = await load(file);
+    for (const [set, options] of Object.entries(sets)) {
+      const total = totals[set];
+      let number = 0;
+      const failed = [];
+      let refusals = 0;
+      const attempt = (where, command) => {
+        number++;
+        try {
+          command();
+          total.passed++;
+          if (!options) passedPlain.add(number);
+        } catch (error) {
+          if (!passedPlain.has(number)) return;
+          failed.push(`${where}: ${error}`);
+          if (error?.code !== "invalid-module" || !/is not admitted/.test(error.message)) return;
+          const what = error.message.replace(/function \d+| \(at byte \d+\)/g, "…");
+          total.refused[what] = (total.refused[what] ?? 0) + 1;
+          refusals++;
+        }
+      };
+      const rewrite = (buffer) => {
+        if (!options) return buffer;
+        try {
+          return globalThis.meter.instrument(new Uint8Array(buffer), options).bytes;
+        } catch (error) {
+          // What is not valid must be refused; the suite expects that of the engine.
+          throw error.code === "invalid-module" && !WebAssembly.validate(buffer)
+            ? new WebAssembly.CompileError()
+            : error;
+        }
+      };
+      const instantiate = (module, imports) => {
+        const instance = new WebAssembly.Instance(module, imports);
+        if ("vak:fuel" in instance.exports)
+          globalThis.meter.attach(instance.exports, { fuel: Number.MAX_SAFE_INTEGER });
+        instance.exports["vak:start"]?.();
+        return instance;
+      };
+      new Function("attempt", "rewrite", "instantiate", prepare(source))(attempt, rewrite, instantiate);
+      // Where a module was refused by name, what else fails in its file is for want of it.
+      if (refusals > 0) total.missing += failed.length;
+      else total.regressions.push(...failed);
+    }
+  }
+  return totals;
+
+  /** Each command made one attempt, and the harness to compile and instantiate through the hooks. */
+  function prepare(source) {
+    const [harness, ...commands] = source.split(/^(?=\/\/ \S+\.wast:\d+$)/m);
+    const hooked = harness
+      .replace("return new WebAssembly.Module(buffer)", "return new WebAssembly.Module(rewrite(buffer))")
+      .replaceAll("new WebAssembly.Instance(", "instantiate(")
+      .replace(
+        "return instance.exports[name]",
+        'instance.exports["vak:set-depth"]?.(10_000); return instance.exports[name]',
+      )
+      .replaceAll("console.log.bind(console)", "() => {}")
+      .replace(/(table64|memory64): (new WebAssembly\.\w+\([^)]*\))/g, "$1: (() => { try { return $2 } catch {} })()")
+      // With a limit on the stack its end is a trap.
+      .replace(
+        "if (e instanceof StackOverflow) return;",
+        "if (e instanceof StackOverflow || e instanceof WebAssembly.RuntimeError) return;",
+      );
+    const attempts = commands.map((command) => {
+      const [, where, body] = /^\/\/ (\S+)\n([\s\S]*)$/.exec(command);
+      const declared = /^let (\S+) = /.exec(body);
+      const variable = declared ? `var ${declared[1]};` : "";
+      return `${variable} attempt(${JSON.stringify(where)}, () => { ${declared ? body.slice(4) : body} });`;
+    });
+    return `${hooked}\n${attempts.join("\n")}`;
+  }
+}
+
+function report(engine, totals) {
+  let failed = false;
+  for (const [set, { passed, refused, missing, regressions }] of Object.entries(totals)) {
+    console.log(
+      `${engine} ${set}: ${passed} passed, ${regressions.length} regressions, ${missing} for want of what is refused`,
+    );
+    for (const [message, count] of Object.entries(refused)) console.log(`  refused ${count}×: ${message}`);
+    for (const regression of regressions.slice(0, 20)) console.log(`  ${regression}`);
+    failed ||= regressions.length > 0;
+  }
+  return failed;
+}
+
+const files = (await readdir(directory)).filter((name) => name.endsWith(".js")).sort();
+const meter = await bundle();
+const server = createServer(async ({ url }, response) => {
+  const name = url.slice(1);
+  response.setHeader("content-type", name ? "text/javascript" : "text/html");
+  if (name === "meter.js") response.end(meter);
+  else if (files.includes(name)) response.end(await readFile(join(directory, name)));
+  else response.end("<!doctype html><script src=/meter.js></script>");
+}).listen(0, "127.0.0.1");
+
+const launch = {
+  chromium: () =>
+    chromium.launch({
+      executablePath: process.env.VAK_CHROMIUM ?? "/usr/bin/chromium",
+      args: ["--no-sandbox", "--disable-gpu"],
+    }),
+  firefox: () =>
+    firefox.launch({ channel: "moz-firefox", executablePath: process.env.VAK_FIREFOX ?? "/usr/bin/firefox-esr" }),
+};
+let failed = false;
+for (const engine of engines.length ? engines : ["node", "chromium", "firefox"]) {
+  if (engine === "node") {
+    globalThis.meter = new Function(`${meter}; return meter;`)();
+    failed = report(engine, await runSuite(files, (name) => readFile(join(directory, name), "utf8"))) || failed;
+    continue;
+  }
+  const browser = await launch[engine]();
+  const page = await browser.newPage();
+  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  const totals = await page.evaluate(
+    ([run, names]) => new Function(`return ${run}`)()(names, async (name) => (await fetch(`/${name}`)).text()),
+    [runSuite.toString(), files],
+  );
+  failed = report(engine, totals) || failed;
+  await browser.close();
+}
+server.close();
+process.exit(failed ? 1 : 0);

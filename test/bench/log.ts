@@ -1,0 +1,105 @@
+import { createHash } from "node:crypto";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { logOpen, MemoryLog, type Step } from "../unit/audit/memory-log.ts";
+import type { Section } from "./harness.ts";
+import { figure, type Pair, ratioCells } from "./stats.ts";
+
+/** Entries committed a second, in batches and one at a time. */
+export const log: Section = {
+  name: "log",
+  where: "browser",
+  async measure({ browser, times, launch }) {
+    const batches: Pair[] = [];
+    const single: Pair[] = [];
+    let sizes: number[] = [];
+    for (let i = 0; i < times(4, 1); i++) {
+      await using browser = await launch();
+      await using tab = await browser.visit("log");
+      sizes = await tab.call("bytesOfEntry");
+      for (let j = -1; j < times(4, 2); j++) {
+        const pair = async (...args: number[]): Promise<Pair> => [
+          await tab.call("vak", ...args),
+          await tab.call("raw", ...args),
+        ];
+        const [many, one] = [await pair(20, 100), await pair(200, 1)];
+        if (j < 0) continue;
+        batches.push(many);
+        single.push(one);
+      }
+    }
+    const rows = [
+      ["100 appended at a time", ...ratioCells(batches, "/s")],
+      ["one at a time", ...ratioCells(single, "/s")],
+    ];
+    const title = `log, ${browser}: entries of ${sizes[0]} bytes and their values of ${sizes[1]}`;
+    return [{ title, head: ["entries committed", "vak", "raw IndexedDB", "ratio", "middle half", "pairs"], rows }];
+  },
+};
+
+const ENTRIES = 100_000;
+
+/** Verifying a bundle of 100 000 entries, beside hashing the bytes of its entries. */
+export const verify: Section = {
+  name: "verify",
+  where: "node",
+  async measure({ times, audit }) {
+    const log = await logOf(ENTRIES);
+    const bundle = await log.bundle();
+    const entries = log.stored;
+    const bytes = entries.reduce((sum, { length }) => sum + length, 0);
+    const noble: Pair[] = [];
+    const node: Pair[] = [];
+    for (let i = -1; i < times(5, 2); i++) {
+      const verifying = await timed(async () => {
+        const report = await audit.verify(bundle);
+        if (!report.ok || report.size !== ENTRIES) throw new Error(JSON.stringify(report.problems));
+      });
+      const hashing = await timed(() => {
+        for (const entry of entries) sha256(entry);
+      });
+      const native = await timed(() => {
+        for (const entry of entries) createHash("sha256").update(entry).digest();
+      });
+      if (i < 0) continue;
+      noble.push([verifying, hashing]);
+      node.push([verifying, native]);
+    }
+    const head = ["100 000 entries", "verify", "hash", "ratio", "middle half", "pairs"];
+    const rows = [
+      ["beside @noble/hashes, which it uses", ...ratioCells(noble, "ms")],
+      ["beside node:crypto", ...ratioCells(node, "ms")],
+    ];
+    return [{ title: `verify, Node: ${figure(bytes / 1e6)} MB of entries, and the values of them all`, head, rows }];
+  },
+};
+
+async function timed(work: () => unknown): Promise<number> {
+  const began = performance.now();
+  await work();
+  return performance.now() - began;
+}
+
+/** The log of one run with as many calls as fit: intents and outcomes, each with its value. */
+async function logOf(size: number): Promise<MemoryLog> {
+  const log = new MemoryLog();
+  const agent = { name: "bench", id: "a1", program: "ab".repeat(32) };
+  const run = "a1/1";
+  const opening: Step[] = [
+    await logOpen(),
+    [{ type: "policy-load", policies: ["policy0"] }, { policy: "permit (principal, action, resource);" }],
+    [{ type: "agent-spawn", agent, limits: { calls: size }, seed: 1, isolation: "opaque" }],
+    [{ type: "run-start", agent, run, args: [], stdinDigest: null, env: [] }],
+  ];
+  for (const step of opening) log.append(...step);
+  log.commit();
+  const { policyDigest } = JSON.parse(new TextDecoder().decode(log.stored[1]));
+  for (let call = 1; call <= (size - opening.length) / 2; call++) {
+    const position = { agent, run, call };
+    const what = { action: "call:add", resource: "add", callDigest: "cd".repeat(32) };
+    const decided = { decision: "allow" as const, policies: ["policy0"], policyDigest };
+    const seq = log.append({ type: "intent", ...position, ...what, ...decided }, { input: { a: call, b: 2 } });
+    log.append({ type: "outcome", ...position, intentOf: seq, status: "ok", error: null }, { output: call + 2 });
+  }
+  log.commit();
+  return log;
+}

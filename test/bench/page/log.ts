@@ -1,0 +1,68 @@
+import type { AgentRef, Draft } from "../../../src/audit/entry.ts";
+import { openLog } from "../../../src/audit/log.ts";
+import { commitValue } from "../../../src/audit/value.ts";
+
+const log = await openLog({ name: crypto.randomUUID() });
+const agent: AgentRef = { name: "bench", id: crypto.randomUUID(), program: "ab".repeat(32) };
+const run = `${agent.id}/1`;
+const policy = "permit (principal, action, resource);";
+await log.append({ type: "policy-load", policies: ["policy0"] }, { policy });
+await log.append({ type: "agent-spawn", agent, limits: { calls: 1000 }, seed: 1, isolation: "opaque" });
+await log.append({ type: "run-start", agent, run, args: [], stdinDigest: null, env: [] });
+
+const input = { a: 1, b: 2 };
+let call = 0;
+const denial = (): Draft => ({
+  type: "denial",
+  agent,
+  run,
+  call: ++call,
+  action: "call:add",
+  resource: "add",
+  callDigest: "cd".repeat(32),
+  decision: "deny",
+  reason: "no-permit",
+  policies: [],
+  errors: [],
+  policyDigest: "",
+});
+const append = () => log.append(denial(), { input });
+
+const { seq } = await append();
+const sizes = [0, commitValue("input", input).file.length];
+for await (const { bytes } of log.entries({ from: seq })) sizes[0] = bytes.length;
+
+const database = await new Promise<IDBDatabase>((resolve, reject) => {
+  const opening = indexedDB.open(crypto.randomUUID(), 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore("entries", { autoIncrement: true });
+  opening.onsuccess = () => resolve(opening.result);
+  opening.onerror = () => reject(opening.error);
+});
+
+/** As many bytes as the log keeps of so many entries, in one strict transaction. */
+function put(entries: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const transaction = database.transaction("entries", "readwrite", { durability: "strict" });
+    const store = transaction.objectStore("entries");
+    for (let i = 0; i < entries; i++) for (const size of sizes) store.add(new Uint8Array(size));
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+/** Entries a second. */
+export async function vak(batches: number, batch: number): Promise<number> {
+  const began = performance.now();
+  for (let i = 0; i < batches; i++) await Promise.all(Array.from({ length: batch }, append));
+  return (batches * batch * 1000) / (performance.now() - began);
+}
+
+/** Entries a second. */
+export async function raw(batches: number, batch: number): Promise<number> {
+  const began = performance.now();
+  for (let i = 0; i < batches; i++) await put(batch);
+  return (batches * batch * 1000) / (performance.now() - began);
+}
+
+/** Bytes that the log keeps of an entry, and of its value. */
+export const bytesOfEntry = (): number[] => sizes;
