@@ -210,7 +210,7 @@ async function run(): Promise<void> {
   terminal.clear();
   terminal.note("$ python main.py");
   shop.reset();
-  usage.start();
+  usage.clear();
   let ending = "not started";
   let agent: Agent | undefined;
   try {
@@ -218,6 +218,7 @@ async function run(): Promise<void> {
     agent = await kernel.spawn({ name: "python", program: python, files, limits, signal });
     compiled = true;
     if (!signal.aborted) enter("running", "Running");
+    usage.start();
     const run = agent.run({ args: ["-u", "/main.py"], signal });
     const counting = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
       transform(chunk, controller) {

@@ -24,7 +24,9 @@ const gauges: Record<Gauge, { title: string; format(value: number): string }> = 
 };
 
 export interface UsageView {
-  /** Back to nothing, and the clock runs. */
+  /** Back to nothing. */
+  clear(): void;
+  /** The clock runs. */
   start(): void;
   /** While it runs; bytes are added up, calls are as the log numbers them. */
   output(bytes: number): void;
@@ -55,11 +57,12 @@ export function createUsage(): UsageView {
   let written = 0;
   let clock: ReturnType<typeof setInterval> | undefined;
   return {
-    start() {
+    clear() {
       written = 0;
-      set("fuel", null); // known at the end, as is the memory
-      set("memoryBytes", null);
-      set("deadlineMs", 0);
+      for (const name of Object.keys(gauges) as Gauge[]) set(name, null);
+    },
+    start() {
+      // Fuel and memory are known at the end.
       set("outputBytes", 0);
       set("calls", 0);
       const began = performance.now();

@@ -37,7 +37,7 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     modulePreload: { polyfill: false },
-    // The program that runs is shown in the page; nobody reads this bundle.
     reportCompressedSize: false,
+    chunkSizeWarningLimit: 1000, // the editors are most of it, and Python is 26 MB
   },
 });
