@@ -19,7 +19,12 @@ if (!directory) {
   process.exit(2);
 }
 
-/** The meter, as a script that sets the global `meter`. */
+/**
+ * @typedef {{ fuel?: boolean, resumable?: boolean, nan?: boolean, stackDepth?: number }} Options
+ * @typedef {{ passed: number, refused: Record<string, number>, missing: number, regressions: string[] }} Total
+ */
+
+/** The meter, as a script that sets the global `meter`. @returns {Promise<string>} */
 async function bundle() {
   const entry = new URL("../src/meter/index.ts", import.meta.url).pathname;
   const result = await build({
@@ -27,11 +32,23 @@ async function bundle() {
     logLevel: "error",
     build: { write: false, target: "es2022", lib: { entry, formats: ["iife"], name: "meter", fileName: "meter" } },
   });
-  return [result].flat()[0].output[0].code;
+  const outputs = [result].flat().flatMap((part) => ("output" in part ? part.output : []));
+  const chunk = outputs.find((part) => part.type === "chunk");
+  if (!chunk) throw new Error("the meter did not bundle");
+  return chunk.code;
 }
 
-/** Runs in each engine: every command of every file, with each option set. @returns what each set failed */
+/**
+ * Runs in each engine: every command of every file, with each option set.
+ *
+ * @param {string[]} files
+ * @param {(file: string) => Promise<string>} load
+ */
 async function runSuite(files, load) {
+  const { meter } = /** @type {{ meter: typeof import("../src/meter/index.ts") }} */ (
+    /** @type {unknown} */ (globalThis)
+  );
+  /** @type {Record<string, Options | undefined>} */
   const sets = {
     plain: undefined,
     fuel: { fuel: true },
@@ -40,24 +57,27 @@ async function runSuite(files, load) {
     depth: { stackDepth: 10_000 },
     all: { fuel: true, resumable: true, stackDepth: 10_000, nan: true },
   };
-  const totals = Object.fromEntries(
-    Object.keys(sets).map((set) => [set, { passed: 0, refused: {}, missing: 0, regressions: [] }]),
-  );
+  /** @type {Record<string, Total>} */
+  const totals = {};
+  for (const set of Object.keys(sets)) totals[set] = { passed: 0, refused: {}, missing: 0, regressions: [] };
   for (const file of files) {
     const passedPlain = new Set();
     const source = await load(file);
     for (const [set, options] of Object.entries(sets)) {
-      const total = totals[set];
+      const total = /** @type {Total} */ (totals[set]);
       let number = 0;
+      /** @type {string[]} */
       const failed = [];
       let refusals = 0;
+      /** @type {(where: string, command: () => void) => void} */
       const attempt = (where, command) => {
         number++;
         try {
           command();
           total.passed++;
           if (!options) passedPlain.add(number);
-        } catch (error) {
+        } catch (thrown) {
+          const error = /** @type {Error & { code?: string }} */ (thrown);
           if (!passedPlain.has(number)) return;
           failed.push(`${where}: ${error}`);
           if (error?.code !== "invalid-module" || !/is not admitted/.test(error.message)) return;
@@ -66,22 +86,24 @@ async function runSuite(files, load) {
           refusals++;
         }
       };
+      /** @type {(buffer: ArrayBuffer) => BufferSource} */
       const rewrite = (buffer) => {
         if (!options) return buffer;
         try {
-          return globalThis.meter.instrument(new Uint8Array(buffer), options).bytes;
-        } catch (error) {
+          return meter.instrument(new Uint8Array(buffer), options).bytes;
+        } catch (thrown) {
+          const error = /** @type {Error & { code?: string }} */ (thrown);
           // What is not valid must be refused; the suite expects that of the engine.
           throw error.code === "invalid-module" && !WebAssembly.validate(buffer)
             ? new WebAssembly.CompileError()
             : error;
         }
       };
+      /** @type {(module: WebAssembly.Module, imports: WebAssembly.Imports) => WebAssembly.Instance} */
       const instantiate = (module, imports) => {
         const instance = new WebAssembly.Instance(module, imports);
-        if ("vak:fuel" in instance.exports)
-          globalThis.meter.attach(instance.exports, { fuel: Number.MAX_SAFE_INTEGER });
-        instance.exports["vak:start"]?.();
+        if ("vak:fuel" in instance.exports) meter.attach(instance.exports, { fuel: Number.MAX_SAFE_INTEGER });
+        /** @type {{ "vak:start"?: () => void }} */ (instance.exports)["vak:start"]?.();
         return instance;
       };
       new Function("attempt", "rewrite", "instantiate", prepare(source))(attempt, rewrite, instantiate);
@@ -92,9 +114,13 @@ async function runSuite(files, load) {
   }
   return totals;
 
-  /** Each command made one attempt, and the harness to compile and instantiate through the hooks. */
+  /**
+   * Each command made one attempt, and the harness to compile and instantiate through the hooks.
+   *
+   * @param {string} source
+   */
   function prepare(source) {
-    const [harness, ...commands] = source.split(/^(?=\/\/ \S+\.wast:\d+$)/m);
+    const [harness = "", ...commands] = source.split(/^(?=\/\/ \S+\.wast:\d+$)/m);
     const hooked = harness
       .replace("return new WebAssembly.Module(buffer)", "return new WebAssembly.Module(rewrite(buffer))")
       .replaceAll("new WebAssembly.Instance(", "instantiate(")
@@ -110,7 +136,7 @@ async function runSuite(files, load) {
         "if (e instanceof StackOverflow || e instanceof WebAssembly.RuntimeError) return;",
       );
     const attempts = commands.map((command) => {
-      const [, where, body] = /^\/\/ (\S+)\n([\s\S]*)$/.exec(command);
+      const [, where = "", body = ""] = /^\/\/ (\S+)\n([\s\S]*)$/.exec(command) ?? [];
       const declared = /^let (\S+) = /.exec(body);
       const variable = declared ? `var ${declared[1]};` : "";
       return `${variable} attempt(${JSON.stringify(where)}, () => { ${declared ? body.slice(4) : body} });`;
@@ -119,6 +145,7 @@ async function runSuite(files, load) {
   }
 }
 
+/** @param {string} engine @param {Record<string, Total>} totals */
 function report(engine, totals) {
   let failed = false;
   for (const [set, { passed, refused, missing, regressions }] of Object.entries(totals)) {
@@ -135,13 +162,14 @@ function report(engine, totals) {
 const files = (await readdir(directory)).filter((name) => name.endsWith(".js")).sort();
 const meter = await bundle();
 const server = createServer(async ({ url }, response) => {
-  const name = url.slice(1);
+  const name = (url ?? "/").slice(1);
   response.setHeader("content-type", name ? "text/javascript" : "text/html");
   if (name === "meter.js") response.end(meter);
   else if (files.includes(name)) response.end(await readFile(join(directory, name)));
   else response.end("<!doctype html><script src=/meter.js></script>");
 }).listen(0, "127.0.0.1");
 
+/** @type {Record<string, () => Promise<import("playwright").Browser>>} */
 const launch = {
   chromium: () =>
     chromium.launch({
@@ -154,16 +182,18 @@ const launch = {
 let failed = false;
 for (const engine of engines.length ? engines : ["node", "chromium", "firefox"]) {
   if (engine === "node") {
-    globalThis.meter = new Function(`${meter}; return meter;`)();
+    Object.assign(globalThis, { meter: new Function(`${meter}; return meter;`)() });
     failed = report(engine, await runSuite(files, (name) => readFile(join(directory, name), "utf8"))) || failed;
     continue;
   }
-  const browser = await launch[engine]();
+  const browser = await launch[engine]?.();
+  if (!browser) throw new Error(`there is no engine ${engine}`);
   const page = await browser.newPage();
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.goto(`http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}/`);
   const totals = await page.evaluate(
-    ([run, names]) => new Function(`return ${run}`)()(names, async (name) => (await fetch(`/${name}`)).text()),
-    [runSuite.toString(), files],
+    (/** @type {[string, string[]]} */ [run, names]) =>
+      new Function(`return ${run}`)()(names, async (/** @type {string} */ name) => (await fetch(`/${name}`)).text()),
+    /** @type {[string, string[]]} */ ([runSuite.toString(), files]),
   );
   failed = report(engine, totals) || failed;
   await browser.close();

@@ -10,12 +10,13 @@ import {
   openBundle,
   type Report,
   type RunSummary,
+  type VerifyOptions,
   verify,
   verifyProof,
 } from "./audit/index.ts";
 import { VakError } from "./errors.ts";
 
-const USAGE = `Usage: vak verify <log.zip | directory | receipt.tlog-proof> [--key <vkey>]... [--json]
+const USAGE = `Usage: vak verify <log.zip | directory | receipt.tlog-proof> [--key <vkey>]... [--witness <vkey>]... [--json]
 
 Verifies an exported log: its signature, every entry, their order, and every file beside them.
 Or a receipt: that its entry is in the log of that key.
@@ -23,6 +24,8 @@ Or a receipt: that its entry is in the log of that key.
   --key <vkey>  the key that must have signed it, as you know it from elsewhere (name+id+base64).
                 Without, the key in the bundle is believed, which proves that the log is of one
                 piece, but not whose it is.
+  --witness <vkey>
+                a witness that must have cosigned it
   --json        print the report as JSON
 
 Exit code: 0 when nothing is wrong, 1 when something is, 2 when the command was misused.
@@ -43,7 +46,8 @@ async function main(args: string[]): Promise<number> {
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
   if (path === undefined || rest.length > 0) throw new Misuse("Give one zip file or directory.");
   if (path.endsWith(".tlog-proof")) return verifyReceipt(path, values.key, values.json);
-  const report = await verifyPath(path, values.key);
+  const options = { ...(values.key && { keys: values.key }), ...(values.witness && { witnesses: values.witness }) };
+  const report = await verifyPath(path, options);
   if (values.json) process.stdout.write(`${plainJson(report)}\n`);
   else process.stdout.write(describe(report));
   for (const { where, message } of report.problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
@@ -57,6 +61,7 @@ function parse(args: string[]) {
       allowPositionals: true,
       options: {
         key: { type: "string", multiple: true },
+        witness: { type: "string", multiple: true },
         json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
       },
@@ -66,8 +71,7 @@ function parse(args: string[]) {
   }
 }
 
-async function verifyPath(path: string, keys: string[] | undefined): Promise<Report> {
-  const options = keys ? { keys } : {};
+async function verifyPath(path: string, options: VerifyOptions): Promise<Report> {
   const found = await stat(path).catch((error: Error) => {
     throw new Misuse(error.message);
   });
@@ -150,6 +154,7 @@ function describe(report: Report): string {
     `  entries  ${report.size}`,
     `  root     ${report.root || "?"}`,
     ...report.keys.map((key) => `  key      ${key}`),
+    ...report.witnesses.map(({ key, time }) => `  witness  ${key} at ${new Date(time).toISOString()}`),
     "",
     ...report.runs.flatMap(describeRun),
     ...(report.notChecked.length > 0 ? ["Not checked:", ...report.notChecked.map((what) => `  - ${what}`), ""] : []),

@@ -43,6 +43,9 @@ export {
   verifyInclusion,
 } from "./merkle.ts";
 export {
+  cosignatureVerifier,
+  cosignedAt,
+  cosignedMessage,
   ed25519Verifier,
   formatNote,
   formatVkey,
@@ -63,4 +66,5 @@ export {
   type VerifyOptions,
   verify,
 } from "./verify.ts";
+export { type WitnessOptions, witness } from "./witness.ts";
 export { type Bundle, type ByteSource, openBundle } from "./zip.ts";

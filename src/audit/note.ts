@@ -1,6 +1,7 @@
 /**
  * C2SP signed-note: a text with Ed25519 signatures below it, and the short keys (`vkey`) that verify it. The text, with
- * its last newline and without the blank line, is what is signed.
+ * its last newline and without the blank line, is what is signed. And C2SP tlog-cosignature: what a witness signs is the
+ * text and when it saw it.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
@@ -12,6 +13,7 @@ import { type Bytes, equalBytes } from "./merkle.ts";
 export const MAX_NOTE_BYTES = 1_000_000;
 const MAX_SIGNATURES = 100;
 const ED25519 = 1;
+const COSIGNATURE = 4;
 const KEY_ID_BYTES = 4;
 
 /** What verifies the signatures of one key. */
@@ -20,6 +22,8 @@ export interface Verifier {
   name: string;
   keyId: Bytes;
   publicKey: Bytes;
+  /** Of a witness: its signatures say when. */
+  cosigns: boolean;
 }
 
 export interface Signature {
@@ -47,13 +51,23 @@ function keyIdOf(name: string, key: Uint8Array): Bytes {
 
 /** @throws VakError `invalid-argument` when `name` cannot be a key's name */
 export function ed25519Verifier(name: string, publicKey: Bytes): Verifier {
-  if (!isKeyName(name)) throw new VakError("invalid-argument", `"${name}" has a space or a + and cannot name a key.`);
-  return { name, keyId: keyIdOf(name, concatBytes(Uint8Array.of(ED25519), publicKey)), publicKey };
+  return verifierOf(name, concatBytes(Uint8Array.of(ED25519), publicKey));
 }
 
-/** `name+keyid+base64(0x01 ‖ public key)`. */
-export function formatVkey({ name, keyId, publicKey }: Verifier): string {
-  return `${name}+${bytesToHex(keyId)}+${toBase64(concatBytes(Uint8Array.of(ED25519), publicKey))}`;
+/** As {@link ed25519Verifier}, for the key of a witness. */
+export function cosignatureVerifier(name: string, publicKey: Bytes): Verifier {
+  return verifierOf(name, concatBytes(Uint8Array.of(COSIGNATURE), publicKey));
+}
+
+function verifierOf(name: string, key: Uint8Array): Verifier {
+  if (!isKeyName(name)) throw new VakError("invalid-argument", `"${name}" has a space or a + and cannot name a key.`);
+  return { name, keyId: keyIdOf(name, key), publicKey: Uint8Array.from(key.slice(1)), cosigns: key[0] === COSIGNATURE };
+}
+
+/** `name+keyid+base64(type ‖ public key)`, the type being 0x01, or 0x04 for the key of a witness. */
+export function formatVkey({ name, keyId, publicKey, cosigns }: Verifier): string {
+  const type = Uint8Array.of(cosigns ? COSIGNATURE : ED25519);
+  return `${name}+${bytesToHex(keyId)}+${toBase64(concatBytes(type, publicKey))}`;
 }
 
 /**
@@ -67,8 +81,10 @@ export function parseVkey(vkey: string): Verifier {
   const name = match[1]!;
   const key = fromBase64(match[3]!);
   if (bytesToHex(keyIdOf(name, key)) !== match[2]) throw bad(`The verifier key of ${name} does not match its key id.`);
-  if (key[0] !== ED25519 || key.length !== 33) throw new VakError("unsupported", `The key of ${name} is not Ed25519.`);
-  return ed25519Verifier(name, key.slice(1));
+  if ((key[0] !== ED25519 && key[0] !== COSIGNATURE) || key.length !== 33) {
+    throw new VakError("unsupported", `The key of ${name} is not Ed25519.`);
+  }
+  return verifierOf(name, key);
 }
 
 export function formatNote(note: Note): Bytes {
@@ -117,14 +133,31 @@ export async function verifyEd25519(signature: Bytes, message: Uint8Array, publi
  * @throws VakError `invalid-bundle` when a given key's signature is wrong, or none of them signed
  */
 export async function verifyNote(note: Note, verifiers: readonly Verifier[]): Promise<Verifier[]> {
-  const message = toUtf8(note.text);
   const signers: Verifier[] = [];
   for (const { name, keyId, signature } of note.signatures) {
     const verifier = verifiers.find((v) => v.name === name && equalBytes(v.keyId, keyId));
     if (!verifier || signers.includes(verifier)) continue;
-    if (!(await verifyEd25519(signature, message, verifier.publicKey))) throw bad(`The signature by ${name} is wrong.`);
+    if (!(await isSignedBy(verifier, signature, note.text))) throw bad(`The signature by ${name} is wrong.`);
     signers.push(verifier);
   }
   if (signers.length === 0) throw bad("No signature is by a known key.");
   return signers;
+}
+
+async function isSignedBy({ publicKey, cosigns }: Verifier, signature: Bytes, text: string): Promise<boolean> {
+  if (!cosigns) return verifyEd25519(signature, toUtf8(text), publicKey);
+  if (signature.length !== TIME_BYTES + 64) return false;
+  return verifyEd25519(signature.slice(TIME_BYTES), cosignedMessage(cosignedAt(signature), text), publicKey);
+}
+
+const TIME_BYTES = 8;
+
+/** What a witness signs: the text of a note, and when it saw it, in seconds since 1970. */
+export function cosignedMessage(time: bigint, text: string): Bytes {
+  return toUtf8(`cosignature/v1\ntime ${time}\n${text}`);
+}
+
+/** When a witness saw the note that carries this signature of its, in seconds since 1970. */
+export function cosignedAt(signature: Bytes): bigint {
+  return new DataView(signature.buffer, signature.byteOffset).getBigUint64(0);
 }

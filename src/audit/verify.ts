@@ -5,7 +5,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
-import { CHECKPOINT_PATH, KEYS_PATH, policyPath, valuePath } from "./bundle.ts";
+import { CHECKPOINT_PATH, KEYS_PATH, policyPath, rotationPath, valuePath } from "./bundle.ts";
 import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 import { fromUtf8, toBase64 } from "./encoding.ts";
 import {
@@ -14,11 +14,12 @@ import {
   type Entry,
   type EntryType,
   type Intent,
+  type KeyRotation,
   parseEntry,
   type RunEnd,
 } from "./entry.ts";
 import { type Bytes, equalBytes, HASH_BYTES, leafHash, RightEdge } from "./merkle.ts";
-import { formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, type Verifier, verifyNote } from "./note.ts";
+import { cosignedAt, formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, type Verifier, verifyNote } from "./note.ts";
 import { Order } from "./order.ts";
 import { decodeEntries, MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH, tilePath } from "./tiles.ts";
 import { committedValue, openValue } from "./value.ts";
@@ -27,6 +28,8 @@ import { type Bundle, isBundlePath } from "./zip.ts";
 export interface VerifyOptions {
   /** Verifier keys (vkey) that the log must be signed by. Without, the bundle's own `keys.txt` is believed. */
   keys?: readonly string[];
+  /** Verifier keys (vkey) of witnesses, each of which must have cosigned the checkpoint. */
+  witnesses?: readonly string[];
 }
 
 export interface Problem {
@@ -64,8 +67,10 @@ export interface Report {
   size: number;
   /** Root of the tree, base64. */
   root: string;
-  /** The keys (vkey) that signed the checkpoint. */
+  /** The keys of the log (vkey) that signed the checkpoint. */
   keys: string[];
+  /** The given witnesses (vkey) that cosigned it, and when (ms since 1970). */
+  witnesses: { key: string; time: number }[];
   entries: Partial<Record<EntryType, number>>;
   agents: AgentRef[];
   runs: RunSummary[];
@@ -102,21 +107,30 @@ export async function verify(
   bundle: Bundle | ReadonlyMap<string, Uint8Array>,
   options: VerifyOptions = {},
 ): Promise<Report> {
-  const pinned = options.keys?.map((key) => {
-    try {
-      return parseVkey(key);
-    } catch (cause) {
-      throw new VakError("invalid-argument", `The key to verify with cannot be read. ${reason(cause)}`, { cause });
-    }
-  });
+  const pinned = options.keys?.map((key) => readKey(key, false));
+  const witnesses = options.witnesses?.map((key) => readKey(key, true)) ?? [];
   const check = new Verification(isMap(bundle) ? fromMap(bundle) : bundle);
   try {
-    await check.run(pinned);
+    await check.run(pinned, witnesses);
   } catch (error) {
     if (!(error instanceof Stop)) throw error;
   }
   check.report.ok = check.report.problems.length === 0;
   return check.report;
+}
+
+function readKey(key: string, cosigns: boolean): Verifier {
+  let verifier: Verifier | undefined;
+  let cause: unknown;
+  try {
+    verifier = parseVkey(key);
+  } catch (error) {
+    cause = error;
+  }
+  if (verifier?.cosigns === cosigns) return verifier;
+  const what = cosigns ? "a witness, of type 0x04" : "a log";
+  const why = cause === undefined ? `It is not the key of ${what}.` : reason(cause);
+  throw new VakError("invalid-argument", `The key to verify with cannot be read. ${why}`, { cause });
 }
 
 function isMap(bundle: Bundle | ReadonlyMap<string, Uint8Array>): bundle is ReadonlyMap<string, Uint8Array> {
@@ -141,6 +155,7 @@ class Verification {
     size: 0,
     root: "",
     keys: [],
+    witnesses: [],
     entries: {},
     agents: [],
     runs: [],
@@ -165,6 +180,10 @@ class Verification {
   readonly #policies = new Set<string>();
   /** Runs that have not ended, with their calls by what they have in common. */
   readonly #runs = new Map<string, { summary: RunSummary; calls: Map<string, CallSummary> }>();
+  /** The keys (vkey) that the log says have signed it, in order; the last is in force. */
+  readonly #keys: string[] = [];
+  /** Where the log names the key in force. */
+  #keyNamed = "";
   /** False once an entry did not stand where it may: of those behind it nothing certain can be said. */
   #ordered = true;
 
@@ -172,14 +191,14 @@ class Verification {
     this.#bundle = bundle;
   }
 
-  async run(pinned: readonly Verifier[] | undefined): Promise<void> {
+  async run(pinned: readonly Verifier[] | undefined, witnesses: readonly Verifier[]): Promise<void> {
     for (const path of await this.#bundle.paths()) {
       if (isBundlePath(path)) this.#unread.add(path);
       else this.#problem(JSON.stringify(path), "this is not a path that a bundle may hold");
     }
-    const { head, signers } = await this.#checkpoint(pinned);
+    const { head, signers, carried } = await this.#checkpoint(pinned, witnesses);
     for (let index = 0; index * TILE_WIDTH < head.size; index++) {
-      await this.#entryBundle(index, Math.min(TILE_WIDTH, head.size - index * TILE_WIDTH), signers, head);
+      await this.#entryBundle(index, Math.min(TILE_WIDTH, head.size - index * TILE_WIDTH), head);
     }
     for (const [level, { index, hashes }] of this.#tiles.entries()) {
       if (hashes.length > 0) await this.#hashTile(level, index, hashes);
@@ -187,6 +206,7 @@ class Verification {
     if (!equalBytes(this.#tree.root(), head.root)) {
       this.#problem(CHECKPOINT_PATH, "its root is not the root of the entries");
     }
+    this.#checkKeys(pinned, signers, carried);
     for (const path of this.#unread) this.#problem(path, "nothing in the log speaks of this file");
     this.report.missing = [...this.#missing];
     const { erased, missing, withheld } = this.report;
@@ -229,7 +249,34 @@ class Verification {
     return bytes;
   }
 
-  async #checkpoint(pinned: readonly Verifier[] | undefined): Promise<{ head: TreeHead; signers: Verifier[] }> {
+  /**
+   * Whether it was signed by whom the log says, and that is a key which is known: at first hand, or because one that is
+   * known has handed over to it.
+   */
+  #checkKeys(pinned: readonly Verifier[] | undefined, signers: readonly string[], carried: readonly string[]): void {
+    const inForce = this.#keys.at(-1);
+    if (inForce === undefined) {
+      // An empty log names no key.
+      for (const key of carried)
+        if (!signers.includes(key)) this.#problem(KEYS_PATH, `the checkpoint is not signed by ${key}`);
+      return;
+    }
+    if (!signers.includes(inForce)) {
+      this.#problem(this.#keyNamed, "the checkpoint is not signed by the key that it names");
+    }
+    for (const key of carried) {
+      if (!this.#keys.includes(key)) this.#problem(KEYS_PATH, `nothing in the log speaks of the key ${key}`);
+    }
+    for (const key of this.#keys) if (!carried.includes(key)) this.#problem(KEYS_PATH, `the key ${key} is missing`);
+    if (pinned && !pinned.some((key) => this.#keys.includes(formatVkey(key)))) {
+      this.#problem(CHECKPOINT_PATH, "No signature is by a known key.");
+    }
+  }
+
+  async #checkpoint(
+    pinned: readonly Verifier[] | undefined,
+    witnesses: readonly Verifier[],
+  ): Promise<{ head: TreeHead; signers: string[]; carried: string[] }> {
     const keysFile = await this.#require(KEYS_PATH, MAX_KEYS_BYTES);
     const noteFile = await this.#require(CHECKPOINT_PATH, MAX_NOTE_BYTES);
     if (!keysFile || !noteFile) throw new Stop();
@@ -241,6 +288,7 @@ class Verification {
       if (new Set(carried.map(formatVkey)).size !== carried.length) {
         throw new VakError("invalid-bundle", "it holds a key twice");
       }
+      if (carried.some(({ cosigns }) => cosigns)) throw new VakError("invalid-bundle", "it holds the key of a witness");
     } catch (error) {
       this.#stop(KEYS_PATH, reason(error));
     }
@@ -249,8 +297,24 @@ class Verification {
     try {
       const note = parseNote(noteFile);
       head = parseCheckpoint(note.text);
-      signers = await verifyNote(note, pinned ?? carried);
-      const ignored = note.signatures.length - signers.length;
+      const listed = carried.map(formatVkey);
+      const own = new Map([...carried, ...(pinned ?? [])].map((key) => [formatVkey(key), key]));
+      const all = await verifyNote(note, [...own.values(), ...witnesses]);
+      signers = all.filter(({ cosigns, name }) => !cosigns && name === head.origin);
+      // A key that is known may have handed over to the one that signed: the log will have to say so.
+      const known = pinned?.map(formatVkey) ?? listed;
+      const candidates = [...signers.map(formatVkey), ...listed];
+      if (signers.length === 0 || !known.some((key) => candidates.includes(key))) {
+        throw new VakError("invalid-bundle", "No signature is by a known key.");
+      }
+      for (const witness of witnesses) {
+        const line = note.signatures.find(
+          ({ name, keyId }) => name === witness.name && equalBytes(keyId, witness.keyId),
+        );
+        if (!line) throw new VakError("invalid-bundle", `It is not cosigned by ${formatVkey(witness)}.`);
+        this.report.witnesses.push({ key: formatVkey(witness), time: Number(cosignedAt(line.signature)) * 1000 });
+      }
+      const ignored = note.signatures.length - all.length;
       if (ignored > 0)
         this.report.notChecked.push(`${ignored} signatures of the checkpoint are by keys that were not given`);
     } catch (error) {
@@ -265,15 +329,10 @@ class Verification {
     this.report.size = head.size;
     this.report.root = toBase64(head.root);
     this.report.keys = signers.map(formatVkey);
-    for (const key of carried) {
-      if (!signers.some((signer) => formatVkey(signer) === formatVkey(key))) {
-        this.#problem(KEYS_PATH, `the checkpoint is not signed by ${formatVkey(key)}`);
-      }
-    }
-    return { head, signers };
+    return { head, signers: this.report.keys, carried: carried.map(formatVkey) };
   }
 
-  async #entryBundle(index: number, width: number, signers: readonly Verifier[], head: TreeHead): Promise<void> {
+  async #entryBundle(index: number, width: number, head: TreeHead): Promise<void> {
     const path = tilePath({ level: "entries", index, width });
     const bytes = await this.#require(path, MAX_BUNDLE_BYTES);
     if (!bytes) throw new Stop();
@@ -289,7 +348,7 @@ class Verification {
         if (level % TILE_HEIGHT === 0) this.#addHash(level / TILE_HEIGHT, hash, seq);
       });
       for (const { level, index, hashes } of this.#full.splice(0)) await this.#hashTile(level, index, hashes);
-      await this.#entry(seq, entryBytes, path, signers, head);
+      await this.#entry(seq, entryBytes, path, head);
     }
   }
 
@@ -321,13 +380,7 @@ class Verification {
     }
   }
 
-  async #entry(
-    seq: number,
-    bytes: Uint8Array,
-    path: string,
-    signers: readonly Verifier[],
-    head: TreeHead,
-  ): Promise<void> {
+  async #entry(seq: number, bytes: Uint8Array, path: string, head: TreeHead): Promise<void> {
     const where = `entry ${seq} (${path})`;
     let entry: Entry;
     try {
@@ -348,14 +401,36 @@ class Verification {
     this.report.entries[entry.type] = (this.report.entries[entry.type] ?? 0) + 1;
     if (entry.type === "log-open") {
       if (entry.origin !== head.origin) this.#problem(where, "its origin is not the checkpoint's");
-      if (!signers.some((signer) => formatVkey(signer) === entry.vkey)) {
-        this.#problem(where, "the checkpoint is not signed by the key that it names");
-      }
+      this.#keys.push(entry.vkey);
+      this.#keyNamed = where;
     }
+    if (entry.type === "key-rotation") await this.#rotation(entry, where);
     if (entry.type === "policy-load") await this.#policy(entry.policyDigest);
     await this.#value(entry);
     if (entry.type === "erase") this.#erase(entry.erases, where);
     if (this.#ordered) this.#summarise(entry);
+  }
+
+  /** A change of key stands when both keys have signed the tree up to the entry that says so. */
+  async #rotation({ seq, previous, vkey }: KeyRotation, where: string): Promise<void> {
+    if (previous !== this.#keys.at(-1)) this.#problem(where, "previous is not the key that signed until then");
+    this.#keys.push(vkey);
+    this.#keyNamed = where;
+    const path = rotationPath(seq);
+    const file = await this.#require(path, MAX_NOTE_BYTES);
+    if (!file) return;
+    try {
+      const note = parseNote(file);
+      const { origin, size, root } = parseCheckpoint(note.text);
+      const signers = await verifyNote(note, [parseVkey(previous), parseVkey(vkey)]);
+      if (signers.length !== 2) throw new VakError("invalid-bundle", "it is not signed by both keys");
+      if (origin !== this.report.origin) throw new VakError("invalid-bundle", "its origin is not the checkpoint's");
+      if (size !== seq + 1 || !equalBytes(root, this.#tree.root())) {
+        throw new VakError("invalid-bundle", `it is not a checkpoint of the first ${seq + 1} entries`);
+      }
+    } catch (error) {
+      this.#problem(path, reason(error));
+    }
   }
 
   async #policy(digest: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { type Endpoint, type Remote, wrap } from "comlink";
 import { VakError } from "../errors.ts";
-import type { Limits } from "../limits.ts";
+import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import {
   type KernelMessage,
   MESSAGES_PER_SECOND,
@@ -16,11 +16,15 @@ import {
  */
 export type Isolation = "opaque" | "page";
 
-export interface HostOptions {
-  name: string;
+/** Where a worker runs. */
+export interface Place {
   isolation: Isolation;
   /** Where `vak/worker` is served from. Only with isolation `"page"`. */
-  workerUrl: string | URL | undefined;
+  workerUrl?: string | URL | undefined;
+}
+
+/** Whom a worker works for. */
+export interface Client {
   limits: Limits;
   /** What the worker posts, parsed. Must not throw. */
   onMessage(message: WorkerMessage): void;
@@ -46,18 +50,16 @@ export class Host {
   private readonly remote: Remote<SandboxApi>;
   private readonly replies = new Set<(event: MessageEvent) => void>();
   private readonly pending = new Set<(lost: WorkerLost) => void>();
-  private readonly options: HostOptions;
   private readonly hello = Promise.withResolvers<void>();
   /** Settles when the worker has said hello. Calls made before then wait in its queue. */
   readonly ready: Promise<void>;
-  private greeted = false;
+  private client: Client | undefined;
   private closed: string | undefined;
   private second = 0;
   private messages = 0;
 
-  private constructor(worker: Worker, options: HostOptions, advice: string) {
+  private constructor(worker: Worker, advice: string) {
     this.worker = worker;
-    this.options = options;
     const endpoint: Endpoint = {
       postMessage: (message, transfer) => worker.postMessage(message, transfer ?? []),
       addEventListener: (_type, listener) => this.replies.add(listener as (event: MessageEvent) => void),
@@ -81,24 +83,33 @@ export class Host {
   }
 
   /**
-   * Makes the worker, and does not wait for it.
+   * Makes a worker that works for nobody yet, and does not wait for it.
    *
    * @throws VakError `unsupported` when the browser will not start the worker; so may {@link ready}
    */
-  static async start(options: HostOptions): Promise<Host> {
-    const location = await workerLocation(options).catch((cause) => {
+  static async start(place: Place): Promise<Host> {
+    const location = await workerLocation(place).catch((cause) => {
       throw new VakError("unsupported", `The worker's script did not load: ${(cause as Error).message}.`, { cause });
     });
     try {
       // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
-      const worker = new Worker(trusted(location.url), { name: `vak: ${options.name}` });
-      const host = new Host(worker, options, location.advice);
+      const host = new Host(new Worker(trusted(location.url), { name: "vak" }), location.advice);
       host.ready.then(location.revoke, location.revoke);
       return host;
     } catch (cause) {
       location.revoke();
       throw notStarted(cause, location.advice);
     }
+  }
+
+  /** Whether the worker has not ended, as far as is known. */
+  get alive(): boolean {
+    return this.closed === undefined;
+  }
+
+  /** Gives the worker to a client, once and for all: nobody is served by a worker that another has used. */
+  serve(client: Client): void {
+    this.client = client;
   }
 
   /**
@@ -113,7 +124,7 @@ export class Host {
       return promise;
     }
     this.pending.add(reject);
-    const patience = TIMEOUT + this.options.limits.deadlineMs;
+    const patience = TIMEOUT + (this.client?.limits.deadlineMs ?? 0);
     const timer =
       name === "run"
         ? undefined
@@ -145,7 +156,7 @@ export class Host {
   lose(why: string): void {
     if (this.closed !== undefined) return;
     this.end(why);
-    if (this.greeted) this.options.onLost(why);
+    this.client?.onLost(why);
   }
 
   private receive(data: unknown): void {
@@ -161,11 +172,11 @@ export class Host {
       for (const listener of this.replies) listener(event);
       return;
     }
-    const message = parseWorkerMessage(data, this.options.limits);
+    const message = parseWorkerMessage(data, this.client?.limits ?? DEFAULT_LIMITS);
     if (!message) return this.lose("the worker sent a message that is not of the protocol");
-    if (message.vak !== "hello") return this.options.onMessage(message);
-    this.greeted = true;
-    this.hello.resolve();
+    if (message.vak === "hello") return this.hello.resolve();
+    if (!this.client) return this.lose("the worker spoke before it worked for anybody");
+    this.client.onMessage(message);
   }
 
   private floods(): boolean {
@@ -186,7 +197,7 @@ const notStarted = (cause: unknown, advice: string): VakError =>
 /** The same for every worker, and starting one takes longer the longer it is: only what must be is escaped. */
 let dataUrl: string | undefined;
 
-async function workerLocation({ isolation, workerUrl }: HostOptions) {
+async function workerLocation({ isolation, workerUrl }: Place) {
   if (workerUrl !== undefined) {
     const advice = `The file vak/worker must be at ${workerUrl}, and the page's Content Security Policy, if it has one, must allow`;
     return { url: String(workerUrl), advice: `${advice} it: worker-src 'self'${TRUSTED}.`, revoke: () => {} };

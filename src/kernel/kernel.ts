@@ -10,7 +10,7 @@ import { type Admitted, AnswerBuffer, parseAdmitted, type WaitMode } from "../pr
 import type { Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
 import { Broker } from "./broker.ts";
-import { Host, type Isolation, WorkerLost } from "./host.ts";
+import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
 
 export interface KernelOptions {
   /** Cedar policies. Without any, every call is denied. */
@@ -148,6 +148,8 @@ export class Kernel {
   private readonly agents = new Set<Agent>();
   /** Compiled programs, by digest and by the limits that are compiled in; shared by agents. */
   private readonly programs = new Map<string, Promise<Admitted>>();
+  /** A worker that nobody has used, started ahead, because that is most of what a spawn takes. */
+  private spare: Promise<Host | undefined> | undefined;
   private closing: Promise<void> | undefined;
 
   /** @internal */
@@ -199,10 +201,8 @@ export class Kernel {
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       const { onProgress } = options;
-      host = await Host.start({
-        name,
-        isolation,
-        workerUrl: options.workerUrl,
+      host = await this.takeHost({ isolation, workerUrl: options.workerUrl });
+      host.serve({
         limits,
         onMessage: (message) => agent?.receive(message),
         onLost: (why) => agent?.lose(why),
@@ -237,6 +237,8 @@ export class Kernel {
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
+      // Not before the agent that was asked for is under way.
+      if (isolation === "opaque") setTimeout(() => this.startSpare());
       onProgress?.({ phase: "ready", loaded: size, total: size });
       return agent;
     } catch (error) {
@@ -267,6 +269,7 @@ export class Kernel {
   }
 
   private async shut(): Promise<void> {
+    (await this.spare)?.end("the kernel was closed");
     await Promise.all([...this.agents].map((agent) => agent.close()));
     this.engine.close();
     await this.auditLog.close();
@@ -285,6 +288,19 @@ export class Kernel {
       }
       throw error;
     }
+  }
+
+  private async takeHost(place: Place): Promise<Host> {
+    if (place.isolation !== "opaque") return Host.start(place);
+    const { spare } = this;
+    this.spare = undefined;
+    const host = await spare;
+    return host?.alive ? host : Host.start(place);
+  }
+
+  /** Called after a spawn: the page is seen to allow such workers, and is likely to want another. */
+  private startSpare(): void {
+    if (!this.closing) this.spare ??= Host.start({ isolation: "opaque" }).catch(() => undefined);
   }
 
   /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */

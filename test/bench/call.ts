@@ -8,10 +8,10 @@ export const call: Section = {
   async measure({ browser, times, launch }) {
     const allowed: Record<"bare" | "commits", Pair[]> = { bare: [], commits: [] };
     const denied: Record<"bare" | "commit", Pair[]> = { bare: [], commit: [] };
-    for (let i = 0; i < times(4, 1); i++) {
+    for (let i = 0; i < times(3, 1); i++) {
       await using browser = await launch();
       await using tab = await browser.visit("call");
-      for (let j = -1; j < times(4, 2); j++) {
+      for (let j = -1; j < times(3, 1); j++) {
         const governed: number = await tab.call("vakAllowed");
         const bare: number = await tab.call("bare", 0);
         const twoCommits: number = await tab.call("bare", 2);

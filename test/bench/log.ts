@@ -12,11 +12,11 @@ export const log: Section = {
     const batches: Pair[] = [];
     const single: Pair[] = [];
     let sizes: number[] = [];
-    for (let i = 0; i < times(4, 1); i++) {
+    for (let i = 0; i < times(3, 1); i++) {
       await using browser = await launch();
       await using tab = await browser.visit("log");
       sizes = await tab.call("bytesOfEntry");
-      for (let j = -1; j < times(4, 2); j++) {
+      for (let j = -1; j < times(3, 1); j++) {
         const pair = async (...args: number[]): Promise<Pair> => [
           await tab.call("vak", ...args),
           await tab.call("raw", ...args),

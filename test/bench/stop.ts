@@ -7,7 +7,7 @@ export const stop: Section = {
   where: "browser",
   async measure({ browser, times, launch }) {
     const took: Record<"idle" | "busy" | "terminate", number[]> = { idle: [], busy: [], terminate: [] };
-    for (let i = 0; i < times(4, 1); i++) {
+    for (let i = 0; i < times(3, 1); i++) {
       await using browser = await launch();
       await using tab = await browser.visit("stop", { isolated: true });
       await tab.call("vak", 5, "idle");

@@ -27,7 +27,7 @@ const everyone = ["limits", "errors"];
 
 /** Rooms that run anywhere, with no DOM and no worker. */
 const pure = ["meter", "audit", "tool", "protocol", "replay", "limits", "errors"];
-const impure = ["audit/store.ts", "audit/log.ts", "audit/signer.ts"];
+const impure = ["audit/store.ts", "audit/log.ts", "audit/signer.ts", "audit/lock.ts"];
 
 const browserGlobals = new Set([
   "BroadcastChannel",

@@ -33,6 +33,14 @@ export async function vak(): Promise<number> {
   return took;
 }
 
+/** As {@link vak}, at once after another spawn: the kernel has no worker started ahead. */
+export async function vakAgain(): Promise<number> {
+  const other = await kernel.spawn({ name: "other", program: bytes });
+  const took = await vak();
+  await other.close();
+  return took;
+}
+
 /** ms from `new Worker` to the first bytes of output. */
 export async function bare(how: "compile" | "compiled"): Promise<number> {
   if (how === "compiled") module ??= await WebAssembly.compile(bytes);

@@ -413,7 +413,7 @@ describe("a log that its own writer forged", () => {
     const other = await signed(0, new Uint8Array(32), new Uint8Array(32).fill(8));
     const both = utf8(`${new TextDecoder().decode(good.get("keys.txt")!)}${other.vkey}\n`);
     expect((await problems(changed((f) => f.set("keys.txt", both)))).join()).toContain(
-      "keys.txt: the checkpoint is not signed by",
+      "keys.txt: nothing in the log speaks of the key",
     );
     const twice = utf8(new TextDecoder().decode(good.get("keys.txt")!).repeat(2));
     expect((await problems(changed((f) => f.set("keys.txt", twice)))).join()).toContain(

@@ -255,6 +255,16 @@ export function attackCases(): void {
     );
   });
 
+  test("limits beyond what a JavaScript number holds are kept to the bit", () => {
+    const most = [...Array<number>(9).fill(0xff), 0x01];
+    const bytes = binary(section(4, [1, 0x70, 0x05, 0x00, ...most]));
+    if (!WebAssembly.validate(bytes)) return expect(() => instrument(bytes)).toThrow(/valid/);
+    expect(instrument(bytes, { fuel: true }).bytes.join()).toContain(most.join());
+    expect(WebAssembly.validate(instrument(bytes, { fuel: true, resumable: true, tableElements: 10 }).bytes)).toBe(
+      true,
+    );
+  });
+
   test("a deeper nesting than the limit is refused, and up to it is metered", () => {
     const nested = (depth: number) =>
       binary(

@@ -1,0 +1,308 @@
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Browser, Page } from "playwright";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { openBundle, verify } from "../../src/audit/index.ts";
+import { browsers } from "../setup/launch.ts";
+import { openPage, servePage, startChromium } from "./harness.ts";
+import { goVerify, have, opensslVerify, sigstoreVerify, writeFolder } from "./verifiers.ts";
+import { startWitness } from "./witness.ts";
+
+let page: Awaited<ReturnType<typeof servePage>>;
+const cleanups: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  page = await servePage();
+});
+afterAll(() => page.close());
+afterEach(async () => {
+  for (const clean of cleanups.splice(0).reverse()) await clean();
+});
+
+function newProfile(): string {
+  const profile = mkdtempSync(join(tmpdir(), "vak-profile-"));
+  cleanups.push(() => rmSync(profile, { recursive: true, force: true }));
+  return profile;
+}
+
+async function chromium(profile: string) {
+  const started = await startChromium(profile);
+  cleanups.push(() => started.kill().catch(() => {}));
+  return started;
+}
+
+async function filesOf(base64: string): Promise<Map<string, Uint8Array>> {
+  const bundle = await openBundle(new Uint8Array(Buffer.from(base64, "base64")));
+  const files = new Map<string, Uint8Array>();
+  for (const path of await bundle.paths()) files.set(path, (await bundle.read(path, 2 ** 30))!);
+  return files;
+}
+
+/** The rest of the page's work is in functions that it keeps. */
+async function prepare(tab: Page): Promise<void> {
+  await tab.evaluate(() => {
+    Object.assign(globalThis, {
+      NOTE: { type: "policy-refused", textDigest: "00".repeat(32), message: "é" },
+      base64: async (blob: Blob) => {
+        let text = "";
+        for (const byte of new Uint8Array(await blob.arrayBuffer())) text += String.fromCharCode(byte);
+        return btoa(text);
+      },
+    });
+  });
+}
+
+declare const NOTE: { type: "policy-refused"; textDigest: string; message: string };
+declare const base64: (blob: Blob) => Promise<string>;
+
+describe.each(browsers)("$name writes logs that others verify unchanged", ({ launch }) => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await launch();
+  });
+  afterAll(() => browser.close());
+
+  test.each([1, 2, 255, 256, 257, 700])("of %i entries", async (size) => {
+    const tab = await openPage(browser, page.url);
+    await prepare(tab);
+    const { zip, vkey, receipts } = await tab.evaluate(async (size) => {
+      const log = await vak.openLog({ name: `size-${size}-${Math.random().toString(36).slice(2)}` });
+      while (log.size < size) {
+        const count = Math.min(50, size - log.size);
+        await Promise.all(Array.from({ length: count }, () => log.append(NOTE)));
+      }
+      const zip = await base64(await log.export());
+      const receipts = [await log.prove(0), await log.prove(size >> 1), await log.prove(size - 1)];
+      return { zip, vkey: log.vkey, receipts };
+    }, size);
+    await tab.close();
+    const files = await filesOf(zip);
+    expect(await verify(files, { keys: [vkey] })).toMatchObject({ ok: true, problems: [], size });
+    for (const receipt of receipts) await sigstoreVerify(receipt, vkey);
+    const checkpoint = new TextDecoder().decode(files.get("checkpoint")!);
+    if (have.openssl) expect(opensslVerify(checkpoint, vkey)).toBe(true);
+    if (have.go) expect(await goVerify(writeFolder(files), vkey)).toEqual(["ok"]);
+  });
+
+  test("after its key was replaced", async () => {
+    const tab = await openPage(browser, page.url);
+    await prepare(tab);
+    const { zip, keys } = await tab.evaluate(async () => {
+      const log = await vak.openLog({ name: "rotated" });
+      const keys = [log.vkey];
+      await log.append(NOTE);
+      await log.rotate();
+      keys.push(log.vkey);
+      await log.append(NOTE);
+      return { zip: await base64(await log.export()), keys };
+    });
+    await tab.close();
+    const files = await filesOf(zip);
+    expect(await verify(files, { keys: [keys[0]!] })).toMatchObject({ ok: true, problems: [] });
+    if (!have.go) return;
+    expect(await goVerify(writeFolder(files), keys[1]!)).toEqual(["ok"]);
+    expect((await goVerify(writeFolder(files), keys[0]!))[0]).toContain("refused");
+  });
+
+  test("with the cosignatures of a witness, which shows a log that was put back", async () => {
+    const witness = await startWitness();
+    cleanups.push(() => witness.close());
+    const tab = await openPage(browser, page.url);
+    await prepare(tab);
+    const options = { url: witness.url, vkey: witness.vkey };
+    const vkey = await tab.evaluate(async (options) => {
+      const log = await vak.openLog({ name: "witnessed", anchor: vak.witness(options) });
+      Object.assign(globalThis, { log });
+      await log.append(NOTE);
+      await log.checkpoint();
+      return log.vkey;
+    }, options);
+    // It does not know the log yet.
+    await expect.poll(() => witness.statuses).toEqual([404]);
+    witness.know(vkey);
+    const { zip, error } = await tab.evaluate(async () => {
+      const { log } = globalThis as unknown as { log: Awaited<ReturnType<typeof vak.openLog>> };
+      const { anchorError } = await log.status();
+      await log.append(NOTE);
+      await log.checkpoint();
+      while (!(await log.status()).anchored) await new Promise((done) => setTimeout(done, 10));
+      while (!(await log.checkpoint()).note.includes("witness.example"))
+        await new Promise((done) => setTimeout(done, 10));
+      return { zip: await base64(await log.export()), error: anchorError };
+    });
+    expect(error).toContain("404");
+    const files = await filesOf(zip);
+    const report = await verify(files, { keys: [vkey], witnesses: [witness.vkey] });
+    expect(report).toMatchObject({ ok: true, problems: [], notChecked: [], size: 3 });
+    if (have.go) expect(await goVerify(writeFolder(files), vkey)).toEqual(["ok"]);
+
+    // The witness sees more of that origin, as after the profile of this browser was copied elsewhere and back.
+    await tab.evaluate(async () => {
+      const { log } = globalThis as unknown as { log: Awaited<ReturnType<typeof vak.openLog>> };
+      await log.close();
+    });
+    witness.answer(409, "500\n");
+    const refused = await tab.evaluate(async (options) => {
+      const opening = vak.openLog({ name: "witnessed", anchor: vak.witness(options) });
+      return opening.then(
+        () => "opened",
+        (error: { code: string }) => error.code,
+      );
+    }, options);
+    expect(refused).toBe("log-rollback");
+    await tab.close();
+  });
+
+  test("in two tabs: one that reads goes on when the one that writes is gone, with nothing lost", async () => {
+    const context = await browser.newContext();
+    const tabs: Page[] = [];
+    for (let i = 0; i < 2; i++) {
+      const tab = await context.newPage();
+      await tab.goto(page.url);
+      await tab.waitForFunction(() => globalThis.vak !== undefined);
+      await prepare(tab);
+      await tab.evaluate(async () => {
+        const log = await vak.openLog({ name: "two-tabs", onBusy: "read" });
+        Object.assign(globalThis, { log, done: 0 });
+      });
+      tabs.push(tab);
+    }
+    const [first, second] = tabs as [Page, Page];
+    const state = (tab: Page) =>
+      tab.evaluate(async () => {
+        const { log } = globalThis as unknown as { log: Awaited<ReturnType<typeof vak.openLog>> };
+        return { writing: log.writing, size: log.size };
+      });
+    expect([(await state(first)).writing, (await state(second)).writing]).toEqual([true, false]);
+    const append = (count: number) => {
+      const { log } = globalThis as unknown as { log: Awaited<ReturnType<typeof vak.openLog>> };
+      const work = async () => {
+        await log.writable;
+        for (let i = 0; i < count; i += 10) {
+          await Promise.all(Array.from({ length: 10 }, () => log.append(NOTE)));
+          (globalThis as unknown as { done: number }).done += 10;
+        }
+      };
+      void work();
+    };
+    // The second has its 1000 waiting; the first is gone before it is done with its own.
+    await second.evaluate(append, 1000);
+    await first.evaluate(append, 100_000);
+    await first.waitForFunction(() => (globalThis as unknown as { done: number }).done >= 1000);
+    const acknowledged = await first.evaluate(() => (globalThis as unknown as { done: number }).done);
+    expect((await state(second)).writing).toBe(false);
+    await first.close();
+    await second.waitForFunction(() => (globalThis as unknown as { done: number }).done >= 1000, undefined, {
+      timeout: 60_000,
+    });
+    const { zip, vkey } = await second.evaluate(async () => {
+      const { log } = globalThis as unknown as { log: Awaited<ReturnType<typeof vak.openLog>> };
+      return { zip: await base64(await log.export()), vkey: log.vkey };
+    });
+    const files = await filesOf(zip);
+    const report = await verify(files, { keys: [vkey] });
+    expect(report).toMatchObject({ ok: true, problems: [] });
+    expect(report.size).toBeGreaterThanOrEqual(1 + acknowledged + 1000);
+    if (have.go) expect(await goVerify(writeFolder(files), vkey)).toEqual(["ok"]);
+    await context.close();
+  });
+});
+
+describe("Chromium's storage gives way", () => {
+  async function writing(options: { name: string }) {
+    const { browser, kill } = await chromium(newProfile());
+    const tab = await openPage(browser, page.url);
+    await prepare(tab);
+    await tab.evaluate(async ({ name }) => {
+      const log = await vak.openLog({ name });
+      Object.assign(globalThis, { log, acknowledged: log.size, failure: undefined });
+      void log.failed.then((error) => Object.assign(globalThis, { failure: error.code, why: error.message }));
+      await log.append(NOTE);
+    }, options);
+    const session = await tab.context().newCDPSession(tab);
+    return { tab, session, kill };
+  }
+
+  /** Appends until the log says that it cannot; gives the size that was acknowledged. */
+  const appendUntilItFails = () =>
+    (async () => {
+      const { log } = globalThis as unknown as { log: Awaited<ReturnType<typeof vak.openLog>> };
+      let size = log.size;
+      try {
+        for (;;) {
+          const big = { ...NOTE, message: "x".repeat(60_000) };
+          const done = await Promise.all(Array.from({ length: 8 }, () => log.append(big)));
+          size = done.at(-1)!.seq + 1;
+        }
+      } catch (error) {
+        const { code, message } = error as { code: string; message: string };
+        return { size, code, message, failed: (await log.failed).code };
+      }
+    })();
+
+  test("when the quota is exceeded: the log says so, ends, and is whole when there is room again", async () => {
+    const { tab, session } = await writing({ name: "quota" });
+    const quotaSize = await tab.evaluate(async () => (await navigator.storage.estimate()).usage! + 4_000_000);
+    await session.send("Storage.overrideQuotaForOrigin", { origin: page.origin, quotaSize });
+    const { size, code, message, failed } = await tab.evaluate(appendUntilItFails);
+    expect([code, failed]).toEqual(["log-unavailable", "log-unavailable"]);
+    expect(message).toContain("storage or the disk is full");
+    await session.send("Storage.overrideQuotaForOrigin", { origin: page.origin });
+    const again = await tab.evaluate(async () => {
+      const log = await vak.openLog({ name: "quota" });
+      await log.append(NOTE);
+      const report = await vak.verify(await vak.openBundle(await log.export()), { keys: [log.vkey] });
+      return { ok: report.ok, problems: report.problems, size: log.size };
+    });
+    expect(again).toMatchObject({ ok: true, problems: [] });
+    expect(again.size).toBeGreaterThanOrEqual(size + 1);
+  });
+
+  test("when the site's data is cleared: the log says so and ends", async () => {
+    const { tab, session } = await writing({ name: "cleared" });
+    await session.send("Storage.clearDataForOrigin", { origin: page.origin, storageTypes: "all" });
+    const { code, failed } = await tab.evaluate(appendUntilItFails);
+    expect([code, failed]).toEqual(["log-unavailable", "log-unavailable"]);
+  });
+
+  test("when an old copy of the profile is put back: an anchor shows it", async () => {
+    const kept = new Map<string, string>();
+    const profile = newProfile();
+    const copy = newProfile();
+    const session = async (work: (tab: Page) => Promise<unknown>) => {
+      const started = await chromium(profile);
+      const tab = await openPage(started.browser, page.url);
+      await prepare(tab);
+      await tab.exposeFunction("newest", (origin: string) => kept.get(origin));
+      await tab.exposeFunction("put", (origin: string, note: string) => void kept.set(origin, note));
+      const result = await work(tab);
+      await started.close();
+      return result;
+    };
+    const extend = (tab: Page) =>
+      tab.evaluate(async () => {
+        const { newest, put } = globalThis as unknown as {
+          newest: (origin: string) => Promise<string | undefined>;
+          put: (origin: string, note: string) => Promise<undefined>;
+        };
+        const anchor = { newest, put: ({ origin, note }: { origin: string; note: string }) => put(origin, note) };
+        try {
+          const log = await vak.openLog({ name: "copied", anchor });
+          await log.append(NOTE);
+          await log.checkpoint();
+          while ((await log.status()).anchored?.size !== log.size) await new Promise((done) => setTimeout(done, 10));
+          await log.close();
+          return log.size;
+        } catch (error) {
+          return (error as { code: string }).code;
+        }
+      });
+    expect(await session(extend)).toBe(2);
+    cpSync(profile, copy, { recursive: true });
+    expect(await session(extend)).toBe(3);
+    rmSync(profile, { recursive: true });
+    cpSync(copy, profile, { recursive: true });
+    expect(await session(extend)).toBe("log-rollback");
+  });
+});

@@ -1,0 +1,93 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { type Browser, chromium, type Page } from "playwright";
+import { build } from "vite";
+import { serve } from "../serve.ts";
+import { found } from "../setup/launch.ts";
+
+/** Serves a page with `vak` in it: the log, built as an app would build it. */
+export async function servePage() {
+  const folder = mkdtempSync(join(tmpdir(), "vak-page-"));
+  await build({
+    configFile: false,
+    logLevel: "error",
+    build: {
+      outDir: folder,
+      target: "es2022",
+      minify: false,
+      lib: { entry: join(import.meta.dirname, "page/main.ts"), formats: ["es"], fileName: () => "main.js" },
+    },
+  });
+  const html = `<!doctype html><title>log</title><script type="module" src="/main.js"></script>`;
+  const server = await serve({ directories: { "/": folder }, pages: { "/index.html": html } });
+  return {
+    url: `${server.url}/index.html`,
+    origin: server.url,
+    close: async () => {
+      await server.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function openPage(browser: Browser, url: string): Promise<Page> {
+  const context = browser.contexts()[0] ?? (await browser.newContext());
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.waitForFunction(() => globalThis.vak !== undefined);
+  return page;
+}
+
+const killed = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of killed) kill(child);
+});
+
+function kill(child: ChildProcess): void {
+  try {
+    if (child.pid) process.kill(-child.pid, "SIGKILL");
+  } catch {} // it has ended by itself
+}
+
+/** Chromium with a profile of its own, and in a process group of its own, so that all of it can be killed at once. */
+export async function startChromium(profile: string) {
+  const { executablePath, args = [] } = found("chromium");
+  const child = spawn(
+    executablePath!,
+    [...args, "--headless=new", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"],
+    { detached: true, stdio: ["ignore", "ignore", "pipe"] },
+  );
+  killed.add(child);
+  const lines = createInterface({ input: child.stderr! });
+  const endpoint = await new Promise<string>((resolve, reject) => {
+    lines.on("line", (line) => {
+      const match = /DevTools listening on (ws:\S+)/.exec(line);
+      if (match) resolve(match[1]!);
+    });
+    child.once("exit", (code) => reject(new Error(`Chromium ended with ${code} before it was there`)));
+  });
+  const browser = await chromium.connectOverCDP(endpoint);
+  return {
+    browser,
+    /** kill -9, of every process of it. */
+    kill: async () => {
+      const gone = once(child, "exit");
+      kill(child);
+      killed.delete(child);
+      await gone;
+      await browser.close().catch(() => {});
+    },
+    /** As a person closes it. */
+    close: async () => {
+      const gone = once(child, "exit");
+      const session = await browser.newBrowserCDPSession();
+      await session.send("Browser.close").catch(() => {});
+      await gone;
+      killed.delete(child);
+    },
+  };
+}

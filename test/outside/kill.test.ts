@@ -1,0 +1,99 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openPage, servePage, startChromium } from "./harness.ts";
+
+/** As many as `node scripts/audit-kill.mjs 50` says, and a few in every run of the tests. */
+const KILLS = Number(process.env.VAK_KILLS ?? 4);
+
+let page: Awaited<ReturnType<typeof servePage>>;
+const profile = mkdtempSync(join(tmpdir(), "vak-kill-"));
+
+beforeAll(async () => {
+  page = await servePage();
+});
+afterAll(async () => {
+  await page.close();
+  rmSync(profile, { recursive: true, force: true });
+});
+
+test(
+  `Chromium killed with kill -9 while it appends, ${KILLS} times: nothing that was acknowledged is lost`,
+  async () => {
+    /** What the page was told is on disk: message by seq, and root by size. */
+    const acknowledged = new Map<number, string>();
+    const signed = new Map<number, string>();
+    let last = 0;
+    for (let round = 0; round <= KILLS; round++) {
+      const chromium = await startChromium(profile);
+      const tab = await openPage(chromium.browser, page.url);
+      const told = new Promise<void>((resolve, reject) => {
+        tab
+          .exposeFunction("acknowledge", (list: [number, string][]) => {
+            for (const [seq, message] of list) acknowledged.set(seq, message);
+            resolve();
+          })
+          .catch(reject);
+      });
+      await tab.exposeFunction("signed", (size: number, root: string) => void signed.set(size, root));
+
+      const found = await tab.evaluate(async () => {
+        const log = await vak.openLog({ name: "kill", onBusy: "wait" });
+        Object.assign(globalThis, { log });
+        const messages: [number, string][] = [];
+        const roots: [number, string][] = [];
+        const tree = new vak.RightEdge();
+        for await (const { seq, entry, bytes } of log.entries()) {
+          tree.append(vak.leafHash(bytes));
+          roots.push([seq + 1, btoa(String.fromCharCode(...tree.root()))]);
+          if (entry.type === "policy-refused") messages.push([seq, entry.message]);
+        }
+        const report = await vak.verify(await vak.openBundle(await log.export()), { keys: [log.vkey] });
+        return { messages, roots, problems: report.problems, size: log.size };
+      });
+      expect(found.problems).toEqual([]);
+      const messages = new Map(found.messages);
+      for (const [seq, message] of acknowledged) expect(messages.get(seq), `entry ${seq}`).toBe(message);
+      const roots = new Map(found.roots);
+      for (const [size, root] of signed) expect(roots.get(size), `the checkpoint of size ${size}`).toBe(root);
+      expect(found.size).toBeGreaterThanOrEqual(last);
+      last = found.size;
+      if (round === KILLS) {
+        await chromium.close();
+        break;
+      }
+
+      void tab
+        .evaluate(async (round) => {
+          type Log = Awaited<ReturnType<typeof vak.openLog>>;
+          const { log, acknowledge, signed } = globalThis as unknown as {
+            log: Log;
+            acknowledge: (list: [number, string][]) => void;
+            signed: (size: number, root: string) => void;
+          };
+          for (let burst = 0; ; burst++) {
+            const count = 1 + ((burst * 7) % 40);
+            const done = Array.from({ length: count }, async (_, i): Promise<[number, string]> => {
+              const message = `${round} ${burst} ${i} ${"x".repeat((i * 97) % 700)}`;
+              const { seq } = await log.append({ type: "policy-refused", textDigest: "00".repeat(32), message });
+              return [seq, message];
+            });
+            acknowledge(await Promise.all(done));
+            if (burst % 5 === 4) {
+              const { size, root } = await log.checkpoint();
+              signed(size, root);
+            }
+          }
+        }, round)
+        .catch(() => {}); // it is killed in the middle of it
+      await told;
+      await sleep(Math.random() * 300);
+      await chromium.kill();
+    }
+    console.log(`${KILLS} kills: ${acknowledged.size} acknowledged entries and ${signed.size} checkpoints, none lost`);
+    expect(acknowledged.size).toBeGreaterThan(KILLS);
+  },
+  60_000 + KILLS * 15_000,
+);
