@@ -32,6 +32,7 @@ function browserProject(
     {
       extends: true,
       server: { headers },
+      optimizeDeps: { include: ["wabt"] },
       test: {
         name,
         include: [include],

@@ -1,10 +1,11 @@
 /**
  * Runs the WebAssembly core suite plain and metered: metered must fail nothing that plain passes.
  *
- *   node scripts/meter-spec.mjs DIR [node] [chromium] [firefox]
+ *   npm run spec -- DIR [node] [chromium] [firefox]
  *
  * DIR holds the suite as the reference interpreter writes it: `wasm -d x.wast -o x.js` for each file of test/core
  * (of the converters, it reads all of WebAssembly 3.0).
+ * Exits with 1 if anything that passes plain fails metered, other than for want of what is refused by name.
  */
 
 import { readdir, readFile } from "node:fs/promises";
@@ -12,10 +13,12 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { chromium, firefox } from "playwright";
 import { build } from "vite";
+import { findBrowsers } from "./browsers.mjs";
 
 const [directory, ...engines] = process.argv.slice(2);
 if (!directory) {
-  console.error("usage: node scripts/meter-spec.mjs DIR [node] [chromium] [firefox]");
+  console.error("usage: npm run spec -- DIR [node] [chromium] [firefox]");
+  console.error("DIR: the core suite as `wasm -d x.wast -o x.js` writes it, for each file of test/core");
   process.exit(2);
 }
 
@@ -159,7 +162,16 @@ function report(engine, totals) {
   return failed;
 }
 
+/** @param {string} engine */
+function launch(engine) {
+  if (engine !== "chromium" && engine !== "firefox") throw new Error(`there is no engine ${engine}`);
+  const found = findBrowsers()[engine];
+  if (!found) throw new Error(`${engine} is not found: node scripts/browsers.mjs gets it`);
+  return (engine === "chromium" ? chromium : firefox).launch(found.launch);
+}
+
 const files = (await readdir(directory)).filter((name) => name.endsWith(".js")).sort();
+if (!files.length) throw new Error(`${directory} has no .js files: \`wasm -d x.wast -o x.js\` makes them`);
 const meter = await bundle();
 const server = createServer(async ({ url }, response) => {
   const name = (url ?? "/").slice(1);
@@ -169,16 +181,6 @@ const server = createServer(async ({ url }, response) => {
   else response.end("<!doctype html><script src=/meter.js></script>");
 }).listen(0, "127.0.0.1");
 
-/** @type {Record<string, () => Promise<import("playwright").Browser>>} */
-const launch = {
-  chromium: () =>
-    chromium.launch({
-      executablePath: process.env.VAK_CHROMIUM ?? "/usr/bin/chromium",
-      args: ["--no-sandbox", "--disable-gpu"],
-    }),
-  firefox: () =>
-    firefox.launch({ channel: "moz-firefox", executablePath: process.env.VAK_FIREFOX ?? "/usr/bin/firefox-esr" }),
-};
 let failed = false;
 for (const engine of engines.length ? engines : ["node", "chromium", "firefox"]) {
   if (engine === "node") {
@@ -186,8 +188,7 @@ for (const engine of engines.length ? engines : ["node", "chromium", "firefox"])
     failed = report(engine, await runSuite(files, (name) => readFile(join(directory, name), "utf8"))) || failed;
     continue;
   }
-  const browser = await launch[engine]?.();
-  if (!browser) throw new Error(`there is no engine ${engine}`);
+  const browser = await launch(engine);
   const page = await browser.newPage();
   await page.goto(`http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}/`);
   const totals = await page.evaluate(

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import {
   type Bundle,
   type ByteSource,
+  joinBundles,
   openBundle,
   type Report,
   type RunSummary,
@@ -16,9 +17,11 @@ import {
 } from "./audit/index.ts";
 import { VakError } from "./errors.ts";
 
-const USAGE = `Usage: vak verify <log.zip | directory | receipt.tlog-proof> [--key <vkey>]... [--witness <vkey>]... [--json]
+const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>]... [--witness <vkey>]... [--json]
+       vak verify <receipt.tlog-proof> --key <vkey> [--json]
 
 Verifies an exported log: its signature, every entry, their order, and every file beside them.
+Increments of an export come after it, the oldest first.
 Or a receipt: that its entry is in the log of that key.
 
   --key <vkey>  the key that must have signed it, as you know it from elsewhere (name+id+base64).
@@ -42,12 +45,13 @@ async function main(args: string[]): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  const [command, path, ...rest] = positionals;
+  const [command, ...paths] = positionals;
+  const [path] = paths;
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
-  if (path === undefined || rest.length > 0) throw new Misuse("Give one zip file or directory.");
-  if (path.endsWith(".tlog-proof")) return verifyReceipt(path, values.key, values.json);
+  if (path === undefined) throw new Misuse("Give a zip file or a directory.");
+  if (path.endsWith(".tlog-proof") && paths.length === 1) return verifyReceipt(path, values.key, values.json);
   const options = { ...(values.key && { keys: values.key }), ...(values.witness && { witnesses: values.witness }) };
-  const report = await verifyPath(path, options);
+  const report = await verifyPaths(paths, options);
   if (values.json) process.stdout.write(`${plainJson(report)}\n`);
   else process.stdout.write(describe(report));
   for (const { where, message } of report.problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
@@ -71,16 +75,24 @@ function parse(args: string[]) {
   }
 }
 
-async function verifyPath(path: string, options: VerifyOptions): Promise<Report> {
-  const found = await stat(path).catch((error: Error) => {
-    throw new Misuse(error.message);
-  });
-  if (found.isDirectory()) return verify(openDirectory(path), options);
-  const file = await open(path);
+async function verifyPaths(paths: readonly string[], options: VerifyOptions): Promise<Report> {
+  const bundles: Bundle[] = [];
+  const files: FileHandle[] = [];
   try {
-    return await verify(await openBundle(fileSource(file, found.size)), options);
+    for (const path of paths) {
+      const found = await stat(path).catch((error: Error) => {
+        throw new Misuse(error.message);
+      });
+      if (found.isDirectory()) bundles.push(openDirectory(path));
+      else {
+        const file = await open(path);
+        files.push(file);
+        bundles.push(await openBundle(fileSource(file, found.size)));
+      }
+    }
+    return await verify(bundles.length === 1 ? bundles[0]! : await joinBundles(bundles), options);
   } finally {
-    await file.close();
+    for (const file of files) await file.close();
   }
 }
 

@@ -1,6 +1,15 @@
 export type { Anchor, ProofSource } from "./audit/anchor.ts";
+export type { ExportProgress } from "./audit/bundle.ts";
 export type { Entry } from "./audit/entry.ts";
-export type { Checkpoint, EntriesOptions, LogOptions, LogRecord, LogStatus } from "./audit/log.ts";
+export type {
+  Checkpoint,
+  EntriesOptions,
+  EntryFilter,
+  ExportOptions,
+  LogOptions,
+  LogRecord,
+  LogStatus,
+} from "./audit/log.ts";
 export type { Signer } from "./audit/signer.ts";
 export { VakError, type VakErrorCode } from "./errors.ts";
 export type { Agent, AgentFiles, Run, RunOptions, RunOutcome, RunResult, StopLimit, Usage } from "./kernel/agent.ts";

@@ -13,7 +13,7 @@ import { VakError } from "../errors.ts";
 import { toUtf8 } from "./encoding.ts";
 import type { Digest } from "./entry.ts";
 import { type Bytes, leafHash } from "./merkle.ts";
-import { encodeEntries, TILE_WIDTH, tilePath, tilesOf } from "./tiles.ts";
+import { encodeEntries, hashesAt, parseTilePath, TILE_WIDTH, tilePath, tilesOf } from "./tiles.ts";
 import type { LoadedText } from "./writer.ts";
 
 export const CHECKPOINT_PATH = "checkpoint";
@@ -43,10 +43,23 @@ export interface LogSource {
   rotations(): Promise<{ seq: number; previous: string; note: string }[]>;
 }
 
-/** The files of the bundle of a log's first `size` entries. The log may grow meanwhile. */
+/** Told how far an export has come. */
+export interface ExportProgress {
+  /** Entries in it so far, and in all. */
+  entries: number;
+  size: number;
+  /** Bytes of files so far. */
+  bytes: number;
+}
+
+/**
+ * The files of the bundle of a log's first `size` entries. The log may grow meanwhile.
+ *
+ * @param since leaves out the files that the bundle of the first `since` entries has too
+ */
 export async function* bundleFiles(
   source: LogSource,
-  { note, size, vkey }: { note: string; size: number; vkey: string },
+  { note, size, vkey, since = 0 }: { note: string; size: number; vkey: string; since?: number },
 ): AsyncGenerator<BundleFile> {
   yield { path: CHECKPOINT_PATH, bytes: toUtf8(note) };
   const rotations = await source.rotations();
@@ -55,18 +68,19 @@ export async function* bundleFiles(
   yield { path: KEYS_PATH, bytes: toUtf8(keys.map((key) => `${key}\n`).join("")) };
   for (const { seq, note } of before) yield { path: rotationPath(seq), bytes: toUtf8(note) };
   for (const { digest, text, seq } of await source.policies()) {
-    if (seq < size) yield { path: policyPath(digest), bytes: toUtf8(text) };
+    if (seq >= since && seq < size) yield { path: policyPath(digest), bytes: toUtf8(text) };
   }
   let lastHashes = new Uint8Array();
   for (const tile of tilesOf(size)) {
     const from = tile.index * TILE_WIDTH;
+    if (from + tile.width <= hashesAt(tile.level === "entries" ? 0 : tile.level, since)) continue;
     if (tile.level === "entries") {
       const entries = await source.entries(from, from + tile.width);
       if (entries.length !== tile.width) throw new VakError("log-corrupt", `Entries from ${from} on are missing.`);
       yield { path: tilePath(tile), bytes: encodeEntries(entries) };
       // A level-0 tile is stored once it is full: the last one is made from its entries.
       if (tile.width < TILE_WIDTH) lastHashes = concat(entries.map(leafHash));
-      for (const { seq, file } of await source.values(from, from + tile.width)) {
+      for (const { seq, file } of await source.values(Math.max(from, since), from + tile.width)) {
         yield { path: valuePath(seq), bytes: file };
       }
       continue;
@@ -79,13 +93,17 @@ export async function* bundleFiles(
   }
 }
 
+/** Bytes after which the parts of a zip are handed to the browser, which may keep them on disk. */
+const SPILL_BYTES = 32 * 2 ** 20;
+
 /**
- * A zip of the files, uncompressed: hashes do not compress, and the code that would compress the rest is not small.
+ * A zip of the files, uncompressed, bit by bit: hashes do not compress, and the code that would compress the rest is not
+ * small.
  *
  * @throws VakError `unsupported` when there are more files or bytes than a zip can hold
  */
-export async function zipFiles(files: AsyncIterable<BundleFile>): Promise<Blob> {
-  const parts: Bytes[] = [];
+export async function* zipChunks(files: AsyncIterable<BundleFile>): AsyncGenerator<Bytes> {
+  let parts: Bytes[] = [];
   let count = 0;
   let bytes = 0;
   const zip = new Zip((error, chunk) => {
@@ -100,9 +118,49 @@ export async function zipFiles(files: AsyncIterable<BundleFile>): Promise<Blob> 
     if (++count > MAX_ZIP_FILES || bytes > MAX_ZIP_BYTES) {
       throw new VakError("unsupported", `The log is too large for one zip: more than ${MAX_ZIP_FILES} files or 4 GiB.`);
     }
+    yield* parts;
+    parts = [];
   }
   zip.end();
-  return new Blob(parts, { type: "application/zip" });
+  yield* parts;
+}
+
+/** As {@link zipChunks}, in one piece. */
+export async function zipFiles(files: AsyncIterable<BundleFile>): Promise<Blob> {
+  const type = "application/zip";
+  let parts: BlobPart[] = [];
+  let bytes = 0;
+  for await (const chunk of zipChunks(files)) {
+    parts.push(chunk);
+    bytes += chunk.length;
+    if (bytes < SPILL_BYTES) continue;
+    parts = [new Blob(parts)];
+    bytes = 0;
+  }
+  return new Blob(parts, { type });
+}
+
+/**
+ * Writes the files into a directory. Of a tile that has grown since an earlier export there, the narrower file goes.
+ *
+ * @throws what the file system throws
+ */
+export async function writeFiles(files: AsyncIterable<BundleFile>, root: FileSystemDirectoryHandle): Promise<void> {
+  for await (const { path, bytes } of files) {
+    const folders = path.split("/");
+    const name = folders.pop()!;
+    let folder = root;
+    for (const step of folders) folder = await folder.getDirectoryHandle(step, { create: true });
+    const writable = await (await folder.getFileHandle(name, { create: true })).createWritable();
+    await writable.write(bytes);
+    await writable.close();
+    const tile = parseTilePath(path);
+    if (tile?.width === TILE_WIDTH) {
+      await folder.removeEntry(`${name}.p`, { recursive: true }).catch(() => {}); // most often there is none
+    } else if (tile) {
+      for await (const other of folder.keys()) if (other !== name) await folder.removeEntry(other);
+    }
+  }
 }
 
 function concat(hashes: Bytes[]): Bytes {

@@ -67,4 +67,4 @@ export {
   verify,
 } from "./verify.ts";
 export { type WitnessOptions, witness } from "./witness.ts";
-export { type Bundle, type ByteSource, openBundle } from "./zip.ts";
+export { type Bundle, type ByteSource, joinBundles, openBundle } from "./zip.ts";

@@ -2,12 +2,13 @@
 import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
 import type { Anchor } from "./anchor.ts";
+import type { BundleFile, ExportProgress } from "./bundle.ts";
 import { type Checkpoint, formatCheckpoint, parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 import { fromUtf8, toBase64, toUtf8 } from "./encoding.ts";
-import { type Draft, type Entry, parseEntry, type SignerKind } from "./entry.ts";
+import { type Draft, type Entry, type EntryType, parseEntry, type SignerKind } from "./entry.ts";
 import { type Lock, takeLock } from "./lock.ts";
 import { type Bytes, consistencyProof, equalBytes, leafHash } from "./merkle.ts";
-import { ed25519Verifier, formatNote, formatVkey, parseNote, type Verifier, verifyNote } from "./note.ts";
+import { ed25519Verifier, formatNote, formatVkey, parseNote, type Verifier } from "./note.ts";
 import { Order } from "./order.ts";
 import {
   createNobleKey,
@@ -18,6 +19,7 @@ import {
   type Signer,
   type StoredKey,
   sign,
+  verifyOwn,
 } from "./signer.ts";
 import { type Identity, Store } from "./store.ts";
 import { hashesAt, splitHashes, TILE_WIDTH } from "./tiles.ts";
@@ -80,8 +82,46 @@ export interface LogStatus {
 }
 
 export interface EntriesOptions {
+  /** Where to begin: 0, or one more than the last `seq` that was read. */
   from?: number;
+  /** Goes on with what is committed later. */
   follow?: boolean;
+  signal?: AbortSignal;
+  /** Only entries for which all of this is so. */
+  where?: EntryFilter;
+}
+
+/** What an entry must be; an entry that does not speak of a thing is not of any. */
+export interface EntryFilter {
+  types?: readonly EntryType[];
+  /** An agent's name or id. */
+  agent?: string;
+  run?: string;
+  /** The tool of a call: its intent, its denial. */
+  tool?: string;
+  decision?: "allow" | "deny";
+  /** Of this time or later, and before that one: ms since 1970, by the clock of who wrote it. */
+  since?: number;
+  until?: number;
+}
+
+function matches(entry: Entry, { types, agent, run, tool, decision, since, until }: EntryFilter): boolean {
+  const { name, id } = "agent" in entry ? entry.agent : {};
+  return (
+    (types === undefined || types.includes(entry.type)) &&
+    (agent === undefined || agent === name || agent === id) &&
+    (run === undefined || ("run" in entry && entry.run === run)) &&
+    (tool === undefined || ("action" in entry && entry.action === `call:${tool}`)) &&
+    (decision === undefined || ("decision" in entry && entry.decision === decision)) &&
+    (since === undefined || entry.time >= since) &&
+    (until === undefined || entry.time < until)
+  );
+}
+
+export interface ExportOptions {
+  /** Leaves out what an export of the first `since` entries held: `joinBundles` puts the two together. */
+  since?: number;
+  onProgress?: (progress: ExportProgress) => void;
   signal?: AbortSignal;
 }
 
@@ -240,7 +280,7 @@ async function load(store: Store, { signer, anchor }: Rest, seen?: TreeHead): Pr
 
   const { origin, key } = identity;
   const note = await store.checkpoint();
-  if (note !== undefined) await checkCheckpoint(store, note, ed25519Verifier(origin, key.publicKey), head);
+  if (note !== undefined) await checkCheckpoint(store, note, identity, head);
   if (seen) await checkExtends(store, head, seen, "this tab");
   if (anchor?.newest) {
     const newest = await inTime(anchor.newest(origin), "the anchor");
@@ -324,19 +364,21 @@ async function readEdge(store: Store, size: number): Promise<Edge> {
   return edge;
 }
 
-async function checkCheckpoint(store: Store, stored: string, verifier: Verifier, head: Head): Promise<void> {
-  let signed: { origin: string; size: number; root: Bytes };
+async function checkCheckpoint(store: Store, stored: string, { origin, key }: Identity, head: Head): Promise<void> {
+  const { name, keyId } = ed25519Verifier(origin, key.publicKey);
+  let signed: TreeHead;
   try {
     const note = parseNote(toUtf8(stored));
-    await verifyNote(note, [verifier]);
+    const own = note.signatures.find((line) => line.name === name && equalBytes(line.keyId, keyId));
+    if (!own || !(await verifyOwn(key, own.signature, toUtf8(note.text)))) throw new Error("its signature is wrong");
     signed = parseCheckpoint(note.text);
   } catch (error) {
     throw corrupt("its last checkpoint is not one that it signed", error);
   }
-  if (signed.origin !== verifier.name || signed.size > head.size) {
+  if (signed.origin !== origin || signed.size > head.size) {
     throw corrupt(`its last checkpoint covers ${signed.size} entries, it has ${head.size}`);
   }
-  const root = edgeOf(signed.size, await readEdge(store, signed.size)).root();
+  const root = signed.size === head.size ? head.root : edgeOf(signed.size, await readEdge(store, signed.size)).root();
   if (!equalBytes(root, signed.root)) throw corrupt("its entries are not those of its last checkpoint");
 }
 
@@ -765,16 +807,66 @@ export class AuditLog {
   }
 
   /**
-   * The log as a bundle (see `bundle.ts`), with a checkpoint that covers all of it: a zip.
+   * The log as a bundle (see `bundle.ts`), with a checkpoint that covers all of it: a zip. The log may grow meanwhile.
    *
-   * @throws VakError `log-unavailable`, `log-corrupt`, `closed`, `unsupported` when it is too large for one zip
+   * @throws VakError `log-unavailable`, `log-corrupt`, `closed`, `aborted`, `log-in-use` where another tab writes the log
+   *   and has not signed it yet, `unsupported` when it is too large for one zip
    */
-  async export(): Promise<Blob> {
-    const { note, size } = this.#writer || !this.#last ? await this.checkpoint() : this.#last;
-    return this.#reading(async () => {
-      const { bundleFiles, zipFiles } = await import("./bundle.ts");
-      return zipFiles(bundleFiles(this.#store, { note, size, vkey: this.vkey }));
+  async export(options: ExportOptions = {}): Promise<Blob> {
+    const { files } = await this.#files(options);
+    return this.#reading(async () => (await import("./bundle.ts")).zipFiles(files));
+  }
+
+  /** As {@link export}, bit by bit: for a log that is large, into a file or over the network. */
+  async exportStream(options: ExportOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+    const { files } = await this.#files(options);
+    const { zipChunks } = await import("./bundle.ts");
+    const chunks = zipChunks(files);
+    return new ReadableStream({
+      pull: async (controller) => {
+        const { done, value } = await this.#reading(() => chunks.next());
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: async () => {
+        await chunks.return(undefined);
+      },
     });
+  }
+
+  /**
+   * As {@link export}, into a directory: plain files, as C2SP tlog-tiles has them. Where an earlier export lies there, the
+   * two become one.
+   *
+   * @returns the checkpoint that covers it; its `size` is what `since` is to be the next time
+   * @throws what the file system throws, as well
+   */
+  async exportTo(directory: FileSystemDirectoryHandle, options: ExportOptions = {}): Promise<Checkpoint> {
+    const { files, checkpoint } = await this.#files(options);
+    const { writeFiles } = await import("./bundle.ts");
+    await writeFiles(files, directory);
+    return checkpoint;
+  }
+
+  async #files({ since = 0, onProgress, signal }: ExportOptions) {
+    const checkpoint = this.#writer || !this.#last ? await this.checkpoint() : this.#last;
+    const { note, size } = checkpoint;
+    this.#checkSize(since, 0, "size", size);
+    const { bundleFiles } = await import("./bundle.ts");
+    const all = bundleFiles(this.#store, { note, size, vkey: this.vkey, since });
+    const counted = async function* (): AsyncGenerator<BundleFile> {
+      let bytes = 0;
+      let entries = since;
+      for await (const file of all) {
+        if (signal?.aborted) throw new VakError("aborted", "The export was aborted.", { cause: signal.reason });
+        yield file;
+        bytes += file.bytes.length;
+        if (file.path.startsWith("tile/entries/"))
+          entries = Math.min(size, (Math.floor(entries / TILE_WIDTH) + 1) * TILE_WIDTH);
+        onProgress?.({ entries, size, bytes });
+      }
+    };
+    return { files: counted(), checkpoint };
   }
 
   /**
@@ -880,7 +972,12 @@ export class AuditLog {
    *
    * @throws VakError `log-unavailable` or `closed` when the log ended before all of them were read
    */
-  async *entries({ from = 0, follow = false, signal }: EntriesOptions = {}): AsyncGenerator<LogRecord, void> {
+  async *entries({
+    from = 0,
+    follow = false,
+    signal,
+    where = {},
+  }: EntriesOptions = {}): AsyncGenerator<LogRecord, void> {
     const wake = () => this.#wake();
     signal?.addEventListener("abort", wake);
     try {
@@ -888,8 +985,8 @@ export class AuditLog {
       while (!signal?.aborted) {
         const changed = this.#changed.promise;
         for await (const record of this.#read(next, this.#head.size)) {
-          yield record;
           next = record.seq + 1;
+          if (matches(record.entry, where)) yield record;
           if (signal?.aborted) return;
         }
         if (!follow || this.#ended) return;

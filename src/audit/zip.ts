@@ -4,6 +4,7 @@
  */
 import { inflateSync } from "fflate";
 import { VakError } from "../errors.ts";
+import { parseTilePath } from "./tiles.ts";
 
 /** Bytes to read from: a file, a `Blob`, memory. */
 export interface ByteSource {
@@ -66,6 +67,33 @@ export async function openBundle(zip: Blob | ArrayBuffer | Uint8Array | ByteSour
       const file = files.get(path);
       return file && readFile(source, file, maxBytes);
     },
+  };
+}
+
+/**
+ * An export and its increments (`export({ since })`) as one bundle.
+ *
+ * @param bundles the oldest first
+ * @example const whole = await joinBundles([await openBundle(first), await openBundle(second)]);
+ */
+export async function joinBundles(bundles: readonly Bundle[]): Promise<Bundle> {
+  const holders = new Map<string, Bundle>();
+  /** By level and index, the path of a tile: a wider one takes the place of a narrower one. */
+  const tiles = new Map<string, string>();
+  for (const bundle of bundles) {
+    for (const path of await bundle.paths()) {
+      holders.set(path, bundle);
+      const tile = parseTilePath(path);
+      if (!tile) continue;
+      const key = `${tile.level}/${tile.index}`;
+      const before = tiles.get(key);
+      if (before !== undefined && before !== path) holders.delete(before);
+      tiles.set(key, path);
+    }
+  }
+  return {
+    paths: async () => holders.keys(),
+    read: async (path, maxBytes) => holders.get(path)?.read(path, maxBytes),
   };
 }
 

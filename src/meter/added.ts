@@ -1,7 +1,8 @@
 /** What the meter appends to a module: types, functions, globals, a table and exports, after the module's own. */
 import { Writer } from "./bytes.ts";
-import { type Added, Op, type Plan, Type } from "./emit.ts";
+import { type Added, type Plan, Type } from "./emit.ts";
 import { type Module, Section } from "./module.ts";
+import * as Op from "./op.ts";
 
 /** Names of the exports that the meter adds. Guests may not export names that begin with {@link RESERVED_PREFIX}. */
 export const RESERVED_PREFIX = "vak:";

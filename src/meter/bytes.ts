@@ -5,6 +5,9 @@ export function refuse(message: string, at?: number): never {
   throw new VakError("invalid-module", at === undefined ? `${message}.` : `${message} (at byte ${at}).`);
 }
 
+const TRUNCATED = "truncated, or a length or count is wrong";
+const TOO_LONG = "an integer is too long";
+
 /** Reads the binary format's primitives (WebAssembly 3.0, section 5.2) between two bounds. */
 export class Reader {
   readonly bytes: Uint8Array;
@@ -21,8 +24,8 @@ export class Reader {
     return this.pos >= this.end;
   }
 
-  byte(what: string): number {
-    if (this.pos >= this.end) refuse(`truncated: ${what} is missing`, this.pos);
+  byte(): number {
+    if (this.pos >= this.end) refuse(TRUNCATED, this.pos);
     return this.bytes[this.pos++]!;
   }
 
@@ -31,61 +34,57 @@ export class Reader {
     return this.pos < this.end ? this.bytes[this.pos]! : -1;
   }
 
-  skip(length: number, what: string): void {
-    if (length > this.end - this.pos) refuse(`truncated: ${what} needs ${length} bytes`, this.pos);
+  skip(length: number): void {
+    if (length > this.end - this.pos) refuse(TRUNCATED, this.pos);
     this.pos += length;
   }
 
-  u32(what: string): number {
+  u32(): number {
     const start = this.pos;
-    let value = 0;
-    for (let shift = 0; shift < 35; shift += 7) {
-      const byte = this.byte(what);
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) {
-        if (value > 0xffff_ffff) break;
-        return value;
-      }
-    }
-    return refuse(`${what} is not a 32-bit integer`, start);
+    const value = this.unsigned(35);
+    return value <= 0xffff_ffff ? value : refuse(TOO_LONG, start);
   }
 
   /** An unsigned 64-bit integer, exact up to 2^53 and rounded above. */
-  u64(what: string): number {
-    const start = this.pos;
-    let value = 0;
-    for (let shift = 0; shift < 70; shift += 7) {
-      const byte = this.byte(what);
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return value;
-    }
-    return refuse(`${what} is not a 64-bit integer`, start);
+  u64(): number {
+    return this.unsigned(70);
   }
 
-  /** A signed integer of up to `bits` bits (33 or 64), exact within ±2^53. */
-  signed(bits: number, what: string): number {
+  private unsigned(bits: number): number {
     const start = this.pos;
     let value = 0;
     for (let shift = 0; shift < bits; shift += 7) {
-      const byte = this.byte(what);
+      const byte = this.byte();
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+    return refuse(TOO_LONG, start);
+  }
+
+  /** A signed integer of up to `bits` bits (33 or 64), exact within ±2^53. */
+  signed(bits: number): number {
+    const start = this.pos;
+    let value = 0;
+    for (let shift = 0; shift < bits; shift += 7) {
+      const byte = this.byte();
       value += (byte & 0x7f) * 2 ** shift;
       if (byte < 0x80) return byte & 0x40 ? value - 2 ** (shift + 7) : value;
     }
-    return refuse(`${what} is not a ${bits}-bit integer`, start);
+    return refuse(TOO_LONG, start);
   }
 
   /** How many items a vector holds; each takes at least one byte, so that a huge count ends here. */
-  count(what: string): number {
+  count(): number {
     const start = this.pos;
-    const count = this.u32(`the number of ${what}`);
-    if (count > this.end - this.pos) refuse(`truncated: ${count} ${what} do not fit`, start);
+    const count = this.u32();
+    if (count > this.end - this.pos) refuse(TRUNCATED, start);
     return count;
   }
 
-  name(what: string): string {
-    const length = this.u32(`the length of ${what}`);
+  name(): string {
+    const length = this.u32();
     const start = this.pos;
-    this.skip(length, what);
+    this.skip(length);
     return utf8.decode(this.bytes.subarray(start, this.pos));
   }
 }

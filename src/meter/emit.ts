@@ -1,7 +1,10 @@
 /** Writes functions with what the meter adds to them, from the events that `scan.ts` found. */
 import { Reader, refuse, Writer } from "./bytes.ts";
+import * as Event from "./event.ts";
+import { CAUGHT_AT_HEADER, PLAIN } from "./event.ts";
 import type { Module } from "./module.ts";
-import { Event, FIRST_SLOT, type FunctionScan, Loop } from "./scan.ts";
+import * as Op from "./op.ts";
+import { FIRST_SLOT, type FunctionScan } from "./scan.ts";
 
 /** What the added code refers to: indices after the module's own. */
 export interface Added {
@@ -32,40 +35,11 @@ const LEAF_WORDS = 256;
 /** The engines' own limit on the bytes of a function. */
 const MAX_FUNCTION_BYTES = 7_654_321;
 
-export const Op = {
-  unreachable: 0x00,
-  block: 0x02,
-  loop: 0x03,
-  if: 0x04,
-  end: 0x0b,
-  br: 0x0c,
-  brIf: 0x0d,
-  call: 0x10,
-  callIndirect: 0x11,
-  drop: 0x1a,
-  select: 0x1b,
-  localGet: 0x20,
-  localSet: 0x21,
-  localTee: 0x22,
-  globalGet: 0x23,
-  globalSet: 0x24,
-  i32Const: 0x41,
-  i64Const: 0x42,
-  i32LtS: 0x48,
-  i64LtS: 0x53,
-  i64GtU: 0x56,
-  i32Add: 0x6a,
-  i32Sub: 0x6b,
-  i64Add: 0x7c,
-  i64Sub: 0x7d,
-  i64ExtendI32U: 0xad,
-  f64ConvertI64S: 0xb9,
-} as const;
 const EMPTY = 0x40;
 
 export const Type = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b, funcref: 0x70 } as const;
 
-/** By `Float` type: its local's type, the constant, the comparison and the choice. */
+/** By floating-point type: its local's type, the constant, the comparison and the choice. */
 const NAN_CODE = [
   { type: Type.f32, constant: [0x43, 0, 0, 0xc0, 0x7f], choose: [0x5b, Op.select] },
   { type: Type.f64, constant: [0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f], choose: [0x61, Op.select] },
@@ -90,7 +64,7 @@ export class FunctionEmitter {
   private readonly unlikely: number[] = [];
   private fuelLocal = 0;
   private depthLocal = 0;
-  /** By `Float` type. */
+  /** By floating-point type. */
   private readonly nanLocals = [0, 0, 0, 0];
   /** The counter is in `fuelLocal`, and in its global only while control is outside the function. */
   private cached = false;
@@ -175,7 +149,7 @@ export class FunctionEmitter {
     const { fuel, added } = plan;
     const { bytes } = this.module;
     /** Set in the flags of the loops that {@link writePlainLoop} writes. */
-    const doubled = cached && plan.resumable ? Loop.plain : 0;
+    const doubled = cached && plan.resumable ? PLAIN : 0;
     let copied = scan.codeAt;
 
     for (let n = 0; n < events; n++) {
@@ -193,7 +167,7 @@ export class FunctionEmitter {
         case Event.loop:
           body.copy(bytes, copied, after);
           copied = after;
-          if (y & Loop.caught && counted) this.restoreDepth();
+          if (y & CAUGHT_AT_HEADER && counted) this.restoreDepth();
           if (y & doubled) this.writePlainLoop(start, after, costs[x]!, c[n]!);
           else if (fuel) this.chargeAndCheck(costs[x]!, cached, c[n]!);
           break;
@@ -282,10 +256,10 @@ export class FunctionEmitter {
   /** The labels of a br_table, those greater than `inside` leading over the added loop. */
   private writeLabels(start: number, end: number, inside: number): void {
     const reader = new Reader(this.module.bytes, start, end);
-    const count = reader.u32("a number of labels");
+    const count = reader.u32();
     this.body.unsigned(count);
     for (let n = count + 1; n > 0; n--) {
-      const label = reader.u32("a label");
+      const label = reader.u32();
       this.body.unsigned(label > inside ? label + 1 : label);
     }
   }

@@ -25,6 +25,8 @@ export interface Meter {
    * @returns whether the guest can go on
    */
   grant(units: number): boolean;
+  /** Takes back what is left of the grant: the next check refills. What the guest `used` stays as it is. */
+  recall(): void;
   /** Takes all fuel away: the guest traps at its next check. What it `used` stays as it is. */
   stop(): void;
   /**
@@ -93,6 +95,12 @@ export function attach(
       granted += more;
       add(more);
       return read() >= 0;
+    },
+    recall() {
+      const left = read();
+      if (left < 0) return;
+      granted -= left + 1;
+      add(-(left + 1));
     },
     stop() {
       if (usedAtStop !== undefined) return;

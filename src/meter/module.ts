@@ -101,7 +101,6 @@ export interface Import {
   kind: ExternKind;
   /** Index of the function's or tag's type. */
   type?: number;
-  limits?: Limits;
   at: number;
 }
 
@@ -126,7 +125,6 @@ export interface Module {
   tags: number[];
   exports: { name: string; kind: ExternKind; at: number }[];
   start: number | undefined;
-  startAt: number;
 }
 
 /** @throws VakError `invalid-module` naming what is not admitted and at which byte */
@@ -149,7 +147,6 @@ export function readModule(bytes: Uint8Array): Module {
     tags: [],
     exports: [],
     start: undefined,
-    startAt: 0,
   };
   const allocations: Allocations = { allowed: MODULE_LIMITS.constantElements, hasArrays: false };
   for (const section of module.sections) {
@@ -162,31 +159,30 @@ export function readModule(bytes: Uint8Array): Module {
         readImports(reader, module);
         break;
       case Section.function:
-        for (let n = reader.count("functions"); n > 0; n--) module.functions.push(reader.u32("a type index"));
+        for (let n = reader.count(); n > 0; n--) module.functions.push(reader.u32());
         break;
       case Section.table:
         readTables(reader, module, allocations);
         break;
       case Section.memory:
-        for (let n = reader.count("memories"); n > 0; n--) module.memories.push(readMemoryType(reader));
+        for (let n = reader.count(); n > 0; n--) module.memories.push(readMemoryType(reader));
         break;
       case Section.tag:
-        for (let n = reader.count("tags"); n > 0; n--) module.tags.push(readTagType(reader));
+        for (let n = reader.count(); n > 0; n--) module.tags.push(readTagType(reader));
         break;
       case Section.global:
         readGlobals(reader, module, allocations);
         break;
       case Section.export:
-        for (let n = reader.count("exports"); n > 0; n--) {
+        for (let n = reader.count(); n > 0; n--) {
           const at = reader.pos;
-          const name = reader.name("an export's name");
+          const name = reader.name();
           module.exports.push({ name, kind: readExternKind(reader), at });
-          reader.u32("an export's index");
+          reader.u32();
         }
         break;
       case Section.start:
-        module.startAt = reader.pos;
-        module.start = reader.u32("the start function");
+        module.start = reader.u32();
         break;
       case Section.element:
         if (allocations.hasArrays) readElements(reader, allocations);
@@ -231,8 +227,8 @@ function readSections(bytes: Uint8Array): SectionRange[] {
   let rank = -1;
   while (!reader.done) {
     const header = reader.pos;
-    const id = reader.byte("a section's id");
-    const size = reader.u32("a section's size");
+    const id = reader.byte();
+    const size = reader.u32();
     const start = reader.pos;
     if (size > reader.end - start) {
       refuse(
@@ -242,7 +238,7 @@ function readSections(bytes: Uint8Array): SectionRange[] {
     }
     const section: SectionRange = { id, start, end: start + size, header };
     if (id === Section.custom) {
-      section.name = new Reader(bytes, start, section.end).name("a custom section's name");
+      section.name = new Reader(bytes, start, section.end).name();
     } else {
       const own = SECTION_ORDER.indexOf(id);
       if (own < 0) refuse(`section ${id} is not known`, header);
@@ -258,7 +254,7 @@ function readSections(bytes: Uint8Array): SectionRange[] {
 
 const readExternKind = (reader: Reader): ExternKind => {
   const at = reader.pos;
-  const kind = reader.byte("a kind");
+  const kind = reader.byte();
   return EXTERN_KINDS[kind] ?? refuse(`kind ${kind} of import or export is not known`, at);
 };
 
@@ -285,7 +281,7 @@ const HEAP_TYPES: Readonly<Record<number, string>> = {
 /** @returns the name of an abstract heap type, or a type's index */
 export function readHeapType(reader: Reader): string {
   const at = reader.pos;
-  const type = reader.signed(33, "a heap type");
+  const type = reader.signed(33);
   if (type >= 0) return String(type);
   return HEAP_TYPES[type + 0x80] ?? refuse(`heap type ${type} is not known`, at);
 }
@@ -293,7 +289,7 @@ export function readHeapType(reader: Reader): string {
 /** @returns the type as the text format writes it */
 export function readValueType(reader: Reader): string {
   const at = reader.pos;
-  const byte = reader.byte("a value type");
+  const byte = reader.byte();
   if (byte === 0x63) return `(ref null ${readHeapType(reader)})`;
   if (byte === 0x64) return `(ref ${readHeapType(reader)})`;
   if (NUMBER_TYPES[byte]) return NUMBER_TYPES[byte];
@@ -315,7 +311,7 @@ export function skipValueType(reader: Reader): boolean {
 /** The value types of a vector that begins at `at`. */
 export function valueTypesAt(bytes: Uint8Array, at: number): string[] {
   const reader = new Reader(bytes, at, bytes.length);
-  return Array.from({ length: reader.count("value types") }, () => readValueType(reader));
+  return Array.from({ length: reader.count() }, () => readValueType(reader));
 }
 
 interface Allocations {
@@ -326,11 +322,11 @@ interface Allocations {
 
 function readTypes(reader: Reader, module: Module, allocations: Allocations): void {
   module.typeGroups = reader.pos;
-  for (let groups = reader.count("types"); groups > 0; groups--) {
+  for (let groups = reader.count(); groups > 0; groups--) {
     let members = 1;
     if (reader.peek() === 0x4e) {
       reader.pos++;
-      members = reader.count("types of a group");
+      members = reader.count();
     }
     for (; members > 0; members--) readSubType(reader, module, allocations);
   }
@@ -339,15 +335,15 @@ function readTypes(reader: Reader, module: Module, allocations: Allocations): vo
 function readSubType(reader: Reader, module: Module, allocations: Allocations): void {
   if (reader.peek() === 0x50 || reader.peek() === 0x4f) {
     reader.pos++;
-    for (let supers = reader.count("supertypes"); supers > 0; supers--) reader.u32("a supertype");
+    for (let supers = reader.count(); supers > 0; supers--) reader.u32();
   }
   const index = module.types.length;
   const at = reader.pos;
-  const form = reader.byte("a type");
+  const form = reader.byte();
   let type: FuncType | undefined;
   if (form === 0x60) type = readFuncType(reader);
   else if (form === 0x5f) {
-    const fields = reader.count("fields");
+    const fields = reader.count();
     module.structFields[index] = fields;
     for (let n = fields; n > 0; n--) skipField(reader);
   } else if (form === 0x5e) {
@@ -360,11 +356,11 @@ function readSubType(reader: Reader, module: Module, allocations: Allocations): 
 
 function readFuncType(reader: Reader): FuncType {
   const params = reader.pos;
-  const paramCount = reader.count("parameters");
+  const paramCount = reader.count();
   let paramWords = paramCount;
   for (let n = paramCount; n > 0; n--) if (skipValueType(reader)) paramWords++;
   const results = reader.pos;
-  const resultCount = reader.count("results");
+  const resultCount = reader.count();
   let resultWords = resultCount;
   for (let n = resultCount; n > 0; n--) if (skipValueType(reader)) resultWords++;
   const hasV128 = paramWords > paramCount || resultWords > resultCount;
@@ -375,27 +371,25 @@ function skipField(reader: Reader): void {
   const byte = reader.peek();
   if (byte === 0x78 || byte === 0x77) reader.pos++;
   else skipValueType(reader);
-  reader.byte("a field's mutability");
+  reader.byte();
 }
 
 function readImports(reader: Reader, module: Module): void {
-  for (let n = reader.count("imports"); n > 0; n--) {
+  for (let n = reader.count(); n > 0; n--) {
     const at = reader.pos;
-    const from = reader.name("an import's module");
-    const name = reader.name("an import's name");
+    const from = reader.name();
+    const name = reader.name();
     const kind = readExternKind(reader);
     const entry: Import = { module: from, name, kind, at };
     if (kind === "func") {
-      entry.type = reader.u32("a type index");
+      entry.type = reader.u32();
       module.functions.push(entry.type);
       module.importedFunctions++;
     } else if (kind === "table") {
-      entry.limits = readTableType(reader);
-      module.tables.push(entry.limits);
+      module.tables.push(readTableType(reader));
       module.importedTables++;
     } else if (kind === "memory") {
-      entry.limits = readMemoryType(reader);
-      module.memories.push(entry.limits);
+      module.memories.push(readMemoryType(reader));
       module.importedMemories++;
     } else if (kind === "global") {
       readValueType(reader);
@@ -411,13 +405,13 @@ function readImports(reader: Reader, module: Module): void {
 
 function readTagType(reader: Reader): number {
   const at = reader.pos;
-  if (reader.byte("a tag's attribute") !== 0) refuse("a tag that is not an exception", at);
-  return reader.u32("a type index");
+  if (reader.byte() !== 0) refuse("a tag that is not an exception", at);
+  return reader.u32();
 }
 
 function readMutability(reader: Reader): void {
   const at = reader.pos;
-  if (reader.byte("a global's mutability") > 1) refuse("shared globals (threads) are not admitted", at);
+  if (reader.byte() > 1) refuse("shared globals (threads) are not admitted", at);
 }
 
 function readMemoryType(reader: Reader): Limits {
@@ -431,21 +425,21 @@ function readTableType(reader: Reader): Limits {
 
 function readLimits(reader: Reader, what: string): Limits {
   const start = reader.pos;
-  const flags = reader.byte(`a ${what}'s limits`);
+  const flags = reader.byte();
   if (flags & 0x02) refuse(`a shared ${what} (threads) is not admitted`, start);
   if (flags & 0x08) refuse(`a ${what} with its own page size is not admitted`, start);
   if (flags > 0x05) refuse(`the limits of a ${what} have unknown flags 0x${flags.toString(16)}`, start);
-  const min = reader.u64(`a ${what}'s minimum`);
-  const max = flags & 0x01 ? reader.u64(`a ${what}'s maximum`) : undefined;
+  const min = reader.u64();
+  const max = flags & 0x01 ? reader.u64() : undefined;
   return { flags, min, max, is64: (flags & 0x04) !== 0, start, end: reader.pos };
 }
 
 function readTables(reader: Reader, module: Module, allocations: Allocations): void {
-  for (let n = reader.count("tables"); n > 0; n--) {
+  for (let n = reader.count(); n > 0; n--) {
     const initialised = reader.peek() === 0x40;
     if (initialised) {
       const at = reader.pos++;
-      if (reader.byte("a table's second byte") !== 0) refuse("a table of an unknown form", at);
+      if (reader.byte() !== 0) refuse("a table of an unknown form", at);
     }
     module.tables.push(readTableType(reader));
     if (initialised) skipConstant(reader, allocations);
@@ -453,7 +447,7 @@ function readTables(reader: Reader, module: Module, allocations: Allocations): v
 }
 
 function readGlobals(reader: Reader, module: Module, allocations: Allocations): void {
-  const count = reader.count("globals");
+  const count = reader.count();
   module.globalCount += count;
   for (let n = count; n > 0; n--) {
     readValueType(reader);
@@ -464,24 +458,24 @@ function readGlobals(reader: Reader, module: Module, allocations: Allocations): 
 
 /** Element segments (section 5.5.12), for what their constant expressions allocate. */
 function readElements(reader: Reader, allocations: Allocations): void {
-  for (let n = reader.count("element segments"); n > 0; n--) {
+  for (let n = reader.count(); n > 0; n--) {
     const at = reader.pos;
-    const flags = reader.u32("an element segment's kind");
+    const flags = reader.u32();
     if (flags > 7) refuse(`element segments of kind ${flags} are not known`, at);
     const passiveOrDeclared = flags & 1;
     const explicit = flags & 2;
     const expressions = flags & 4;
     if (!passiveOrDeclared) {
-      if (explicit) reader.u32("a table index");
+      if (explicit) reader.u32();
       skipConstant(reader, allocations);
     }
     if (passiveOrDeclared || explicit) {
       if (expressions) readValueType(reader);
-      else reader.byte("an element kind");
+      else reader.byte();
     }
-    for (let items = reader.count("elements"); items > 0; items--) {
+    for (let items = reader.count(); items > 0; items--) {
       if (expressions) skipConstant(reader, allocations);
-      else reader.u32("a function index");
+      else reader.u32();
     }
   }
 }
@@ -494,18 +488,18 @@ function skipConstant(reader: Reader, allocations: Allocations): void {
   let previous: number | undefined;
   for (;;) {
     const at = reader.pos;
-    const op = reader.byte("a constant expression");
+    const op = reader.byte();
     let constant: number | undefined;
     if (op === 0x0b) return;
-    if (op === 0x41) constant = reader.signed(33, "an i32");
-    else if (op === 0x42) reader.signed(70, "an i64");
-    else if (op === 0x43) reader.skip(4, "an f32");
-    else if (op === 0x44) reader.skip(8, "an f64");
-    else if (op === 0x23 || op === 0xd2) reader.u32("an index");
+    if (op === 0x41) constant = reader.signed(33);
+    else if (op === 0x42) reader.signed(70);
+    else if (op === 0x43) reader.skip(4);
+    else if (op === 0x44) reader.skip(8);
+    else if (op === 0x23 || op === 0xd2) reader.u32();
     else if (op === 0xd0) readHeapType(reader);
     else if (op === 0xfd) {
-      if (reader.u32("an opcode") !== 0x0c) refuse("an instruction that is not constant", at);
-      reader.skip(16, "a v128");
+      if (reader.u32() !== 0x0c) refuse("an instruction that is not constant", at);
+      reader.skip(16);
     } else if (op === 0xfb) skipConstantAllocation(reader, previous, allocations, at);
     else if (!((op >= 0x6a && op <= 0x6c) || (op >= 0x7c && op <= 0x7e)))
       refuse("an instruction that is not constant", at);
@@ -519,12 +513,12 @@ function skipConstantAllocation(
   allocations: Allocations,
   at: number,
 ): void {
-  const op = reader.u32("an opcode");
+  const op = reader.u32();
   if (op === 0x1a || op === 0x1b || op === 0x1c) return; // conversions and ref.i31
   if (op !== 0x00 && op !== 0x01 && (op < 0x06 || op > 0x08)) refuse("an instruction that is not constant", at);
-  reader.u32("a type index");
+  reader.u32();
   let elements = 1;
-  if (op === 0x08) elements = reader.u32("a length");
+  if (op === 0x08) elements = reader.u32();
   else if (op === 0x06 || op === 0x07) {
     if (length === undefined) refuse("the length of an array in a constant expression must be an i32.const", at);
     elements = length >>> 0;

@@ -11,56 +11,37 @@
  * the code before the frame also runs the code after it. Else the parent opens a new one.
  */
 import { Reader, refuse } from "./bytes.ts";
+import * as Event from "./event.ts";
+import { CALL_FREE, CAUGHT_AT_HEADER, LEVELS, PLAIN } from "./event.ts";
 import { MODULE_LIMITS, type Module, skipValueType } from "./module.ts";
-import { CORE, GC, Immediate, type Instructions, MISC, SIMD, SIMD_TRAILING } from "./opcodes.ts";
-
-/** What an event's `a` and `b` mean is said at each. Positions are `start`, before which it acts, and `end`. */
-export const Event = {
-  /** Nothing: it turned out not to be needed. */
-  none: 0,
-  /** Charges slot `a`. */
-  charge: 1,
-  /** A loop's header, with its block type; slot `a`; `b` is a set of {@link Loop} flags; `c` as in `savedLocals`. */
-  loop: 2,
-  /** A call, from opcode to end; slot `a` runs after it. */
-  call: 3,
-  /** The frame is left for good by a tail call. */
-  tailCall: 4,
-  /** Control leaves by an exception or a trap. */
-  leave: 5,
-  /** A return, from opcode to end; a branch to the outermost label would be one to `a`, in loop `b` (an event, or -1). */
-  return: 6,
-  /** A value of {@link Float} type `a` whose NaN bits may show. */
-  nan: 7,
-  /** A bulk instruction with its length on top of the stack, an i64 if `a`. */
-  bulk: 8,
-  /** An exception has been caught. */
-  caught: 9,
-  /** The end of the loop whose event is `a`. */
-  loopEnd: 10,
-  /** A label `a` that is outside loop `b`. */
-  label: 11,
-  /** The labels of a br_table; those greater than `a` are outside loop `b`. */
-  labels: 12,
-} as const;
-
-export const Loop = {
-  /** Nothing inside calls. */
-  callFree: 1,
-  /** No loop inside either, and no parameters. */
-  plain: 2,
-  /** An exception may be caught at its header. */
-  caught: 4,
-  /** How far left the number of levels of loops inside is. */
-  levels: 3,
-} as const;
+import {
+  CORE,
+  EIGHT,
+  FOUR,
+  GC,
+  type Instructions,
+  LEB,
+  MEMARG,
+  MISC,
+  NONE,
+  SIMD,
+  SIMD_TRAILING,
+  SPECIAL,
+  UNKNOWN,
+} from "./opcodes.ts";
 
 /** Levels of call-free loops, from the innermost, for which the locals to save are found; so that this stays linear. */
 const SAVED_LEVELS = 3;
 /** Locals of one type that are saved for one loop: about as many as engines have registers. */
 const SAVED_LOCALS = 16;
 
-const Kind = { block: 0, loop: 1, if: 2, else: 3, try: 4, catch: 5 } as const;
+/** Kinds of control frames. */
+const BLOCK = 0;
+const LOOP = 1;
+const IF = 2;
+const ELSE = 3;
+const TRY = 4;
+const CATCH = 5;
 const KIND = 7;
 /** Flags beside the kind: entered by code that is never run; an exception may be caught at its end. */
 const DEAD = 8;
@@ -136,7 +117,7 @@ export class FunctionScan {
   hasCall = false;
   hasTry = false;
   usesV128 = false;
-  /** The {@link Float} types to canonicalise, as a set. */
+  /** The floating-point types to canonicalise, as a set. */
   floats = 0;
   maxHeight = 0;
 
@@ -171,7 +152,7 @@ export class FunctionScan {
     let f = 0;
     frames[SLOT] = FIRST_SLOT;
     frames[LOWEST] = 0;
-    frames[FLAGS] = Kind.block;
+    frames[FLAGS] = BLOCK;
     frames[HEIGHT] = 0;
     frames[PARAMS] = 0;
     frames[RESULTS] = types[functions[index]!]!.resultCount;
@@ -190,8 +171,8 @@ export class FunctionScan {
       if (pos >= end) refuse(`function ${index} has no end`, at);
       const op = bytes[pos++]!;
       const immediate = IMMEDIATE[op]!;
-      if (immediate < Immediate.special) {
-        if (immediate === Immediate.leb) {
+      if (immediate < SPECIAL) {
+        if (immediate === LEB) {
           if (op >= 0x20 && op <= 0x22 && frames[f + LOOP_EVENT]! >= 0) {
             pos = this.leb(pos);
             this.touch(op === 0x20 ? this.value : ~this.value, frames[f + LOOP_EVENT]!);
@@ -199,9 +180,9 @@ export class FunctionScan {
             if (op === 0x40) this.calls(frames[f + LOOP_EVENT]!); // memory.grow
             while (bytes[pos++]! >= 0x80);
           }
-        } else if (immediate === Immediate.memarg) pos = this.skipMemarg(pos);
-        else if (immediate === Immediate.four) pos += 4;
-        else if (immediate === Immediate.eight) pos += 8;
+        } else if (immediate === MEMARG) pos = this.skipMemarg(pos);
+        else if (immediate === FOUR) pos += 4;
+        else if (immediate === EIGHT) pos += 8;
         cost += COST[op]!;
         height -= POPS[op]!;
         if (this.pending > 0) this.settle(height, CORE.absorbsNan[op]!);
@@ -241,8 +222,8 @@ export class FunctionScan {
           frames[f + LOOP_EVENT] = frames[f - FIELDS + LOOP_EVENT]!;
           frames[f + LOOP_FRAME] = frames[f - FIELDS + LOOP_FRAME]!;
           if (op === 0x03) {
-            frames[f + FLAGS]! |= Kind.loop;
-            if (frames[f + LOOP_EVENT]! >= 0) this.b[frames[f + LOOP_EVENT]!]! &= ~Loop.plain;
+            frames[f + FLAGS]! |= LOOP;
+            if (frames[f + LOOP_EVENT]! >= 0) this.b[frames[f + LOOP_EVENT]!]! &= ~PLAIN;
             frames[f + LOOP_FRAME] = k;
             frames[f + LOOP_EVENT] = -1;
             if (!dead) {
@@ -252,17 +233,17 @@ export class FunctionScan {
               slot = this.newSlot();
               frames[f + LOOP_EVENT] = this.events;
               frames[f + TOUCHED] = this.touches;
-              this.push(Event.loop, at, pos, slot, Loop.callFree | (this.blockParams === 0 ? Loop.plain : 0));
+              this.push(Event.loop, at, pos, slot, CALL_FREE | (this.blockParams === 0 ? PLAIN : 0));
             }
           } else if (op === 0x04) {
-            frames[f + FLAGS]! |= Kind.if;
+            frames[f + FLAGS]! |= IF;
             if (!dead) {
               this.costs[slot]! += cost;
               cost = 0;
               slot = this.openSlot(pos);
             }
           } else if (op === 0x06) {
-            frames[f + FLAGS]! |= Kind.try;
+            frames[f + FLAGS]! |= TRY;
             this.hasTry = true;
           } else if (op === 0x1f) {
             this.hasTry = true;
@@ -290,7 +271,7 @@ export class FunctionScan {
           this.costs[slot]! += cost;
           cost = 0;
           dead = (frames[f + FLAGS]! & DEAD) !== 0;
-          frames[f + FLAGS] = (frames[f + FLAGS]! & ~KIND) | (op === 0x05 ? Kind.else : Kind.catch);
+          frames[f + FLAGS] = (frames[f + FLAGS]! & ~KIND) | (op === 0x05 ? ELSE : CATCH);
           if (dead) break;
           if (op !== 0x05) this.push(Event.caught, pos, pos, 0, 0);
           slot = this.openSlot(pos);
@@ -324,12 +305,12 @@ export class FunctionScan {
           height = frames[f + HEIGHT]! + frames[f + RESULTS]!;
           if (height > maxHeight) maxHeight = height;
           dead = (flags & DEAD) !== 0;
-          const split = lowest < k || kind >= Kind.try;
+          const split = lowest < k || kind >= TRY;
           k--;
           f -= FIELDS;
           if (lowest < frames[f + LOWEST]!) frames[f + LOWEST] = lowest;
           if (dead) break;
-          if (kind === Kind.loop) {
+          if (kind === LOOP) {
             this.push(Event.loopEnd, at, at, loop, 0);
             this.endLoop(loop, frames[f + LOOP_EVENT]!, frames[f + FIELDS + TOUCHED]!);
           }
@@ -479,11 +460,11 @@ export class FunctionScan {
           this.known(GC, sub, index, "garbage collection", at);
           let taken = GC.pops[sub]!;
           const immediate = GC.immediate[sub]!;
-          if (immediate !== Immediate.none) {
+          if (immediate !== NONE) {
             pos = this.leb(pos);
             if (sub === 0x00) taken = this.module.structFields[this.value]!;
           }
-          if (immediate === Immediate.special && sub !== 0x00) {
+          if (immediate === SPECIAL && sub !== 0x00) {
             pos = this.leb(pos);
             if (sub === 0x08) taken = this.value;
           }
@@ -504,9 +485,9 @@ export class FunctionScan {
           const sub = this.value;
           this.known(MISC, sub, index, "numeric or bulk", at);
           const immediate = MISC.immediate[sub]!;
-          if (immediate !== Immediate.none) pos = this.leb(pos);
+          if (immediate !== NONE) pos = this.leb(pos);
           const first = this.value;
-          if (immediate === Immediate.special) pos = this.leb(pos);
+          if (immediate === SPECIAL) pos = this.leb(pos);
           if (!dead && sub >= 0x08 && sub !== 0x09 && sub !== 0x0d && sub !== 0x10) {
             this.bulk(at, this.hasLongLength(sub, first, this.value), frames[f + LOOP_EVENT]!);
           }
@@ -523,7 +504,7 @@ export class FunctionScan {
           const sub = this.value;
           if (sub >= 0x100 && sub <= 0x12f) refuse(`function ${index} uses relaxed SIMD, which is not admitted`, at);
           this.known(SIMD, sub, index, "vector", at);
-          if (SIMD.immediate[sub] === Immediate.memarg) pos = this.skipMemarg(pos);
+          if (SIMD.immediate[sub] === MEMARG) pos = this.skipMemarg(pos);
           pos += SIMD_TRAILING[sub]!;
           this.usesV128 = true;
           cost++;
@@ -549,19 +530,19 @@ export class FunctionScan {
     if (!type) refuse(`function ${index} has no function type`, start);
     const reader = new Reader(this.module.bytes, start, end);
     this.localsAt = start;
-    this.localGroups = reader.count("groups of locals");
+    this.localGroups = reader.count();
     this.groupsAt = reader.pos;
     this.localCount = 0;
     this.localWords = type.paramWords;
     this.groupEnds.length = this.groupTypes.length = 0;
     this.paramCount = type.paramCount;
     const params = new Reader(this.module.bytes, type.params, type.results);
-    for (let n = params.count("parameters"); n > 0; n--) {
+    for (let n = params.count(); n > 0; n--) {
       this.addGroup(1, params.peek());
       skipValueType(params);
     }
     for (let n = this.localGroups; n > 0; n--) {
-      const count = reader.u32("a number of locals");
+      const count = reader.u32();
       this.addGroup(count, reader.peek());
       this.localWords += skipValueType(reader) ? count * 2 : count;
     }
@@ -649,7 +630,7 @@ export class FunctionScan {
       if (target < frames[k * FIELDS + LOWEST]!) frames[k * FIELDS + LOWEST] = target;
       if (target <= 0) continue;
       const flags = frames[target * FIELDS + FLAGS]!;
-      if ((flags & KIND) === Kind.loop) this.b[frames[target * FIELDS + LOOP_EVENT]!]! |= Loop.caught;
+      if ((flags & KIND) === LOOP) this.b[frames[target * FIELDS + LOOP_EVENT]!]! |= CAUGHT_AT_HEADER;
       else frames[target * FIELDS + FLAGS] = flags | CAUGHT;
     }
     return pos;
@@ -667,7 +648,7 @@ export class FunctionScan {
   }
 
   private known(set: Instructions, sub: number, index: number, what: string, at: number): void {
-    if (sub < 256 && set.immediate[sub] !== Immediate.unknown) return;
+    if (sub < 256 && set.immediate[sub] !== UNKNOWN) return;
     refuse(`function ${index} uses the unknown ${what} instruction 0x${sub.toString(16)}`, at);
   }
 
@@ -688,11 +669,11 @@ export class FunctionScan {
 
   /** Something in `loop` calls. */
   private calls(loop: number): void {
-    if (loop >= 0) this.b[loop]! &= ~(Loop.callFree | Loop.plain);
+    if (loop >= 0) this.b[loop]! &= ~(CALL_FREE | PLAIN);
   }
 
   private touch(access: number, loop: number): void {
-    if (this.saves && this.b[loop]! & Loop.callFree) this.touchLocal(access);
+    if (this.saves && this.b[loop]! & CALL_FREE) this.touchLocal(access);
   }
 
   private touchLocal(access: number): void {
@@ -703,19 +684,19 @@ export class FunctionScan {
   /** The end of `loop`, which is in `outer` (-1 for none), and which touched locals from number `first` on. */
   private endLoop(loop: number, outer: number, first: number): void {
     const flags = this.b[loop]!;
-    if (!(flags & Loop.callFree)) {
+    if (!(flags & CALL_FREE)) {
       this.calls(outer);
       return;
     }
     if (!this.saves) return;
-    const inside = flags >> Loop.levels;
+    const inside = flags >> LEVELS;
     if (inside < SAVED_LEVELS) this.c[loop] = this.findSaved(first);
     if (outer < 0) {
       this.touches = 0;
       return;
     }
-    const others = this.b[outer]! & ((1 << Loop.levels) - 1);
-    this.b[outer] = others | (Math.max(inside + 1, this.b[outer]! >> Loop.levels) << Loop.levels);
+    const others = this.b[outer]! & ((1 << LEVELS) - 1);
+    this.b[outer] = others | (Math.max(inside + 1, this.b[outer]! >> LEVELS) << LEVELS);
   }
 
   /** Lists the locals that are read before they are written since access `first`. @returns where the list begins */

@@ -36,7 +36,7 @@ export function writeModule(module: Module, maxima: Maxima, additions: Additions
     }
     const contents = new Writer();
     const reader = section ? new Reader(bytes, section.start, section.end) : new Reader(bytes, 0, 0);
-    contents.unsigned((section ? reader.u32("a count") : 0) + added.count);
+    contents.unsigned((section ? reader.u32() : 0) + added.count);
     if (id === Section.memory)
       writeLimits(contents, reader, module.memories.slice(module.importedMemories), maxima.memories);
     if (id === Section.table) writeLimits(contents, reader, module.tables.slice(module.importedTables), maxima.tables);
@@ -93,7 +93,7 @@ function writeCode(module: Module, additions: Additions, plan: Plan): { contents
   const section = module.sections.find(({ id }) => id === Section.code);
   const defined = module.functions.length - module.importedFunctions;
   const reader = section ? new Reader(bytes, section.start, section.end) : new Reader(bytes, 0, 0);
-  const count = section ? reader.count("functions") : 0;
+  const count = section ? reader.count() : 0;
   if (count !== defined) refuse(`${defined} functions are declared and ${count} defined`, section?.start);
 
   const added = additions.to(Section.code);
@@ -103,9 +103,9 @@ function writeCode(module: Module, additions: Additions, plan: Plan): { contents
   const changes = plan.fuel || plan.nan || plan.stackDepth !== undefined;
   const first = reader.pos;
   for (let n = 0; n < count; n++) {
-    const size = reader.u32("a function's size");
+    const size = reader.u32();
     const start = reader.pos;
-    reader.skip(size, "a function");
+    reader.skip(size);
     const index = module.importedFunctions + n;
     scan.scan(index, start, reader.pos);
     if (changes) emitter.emit(index, reader.pos, contents);

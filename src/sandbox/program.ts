@@ -90,8 +90,9 @@ export async function execute(
     const exports = link(program, await program.gate, process, bridge.wait);
     memory.attach(exports.memory);
     meter = attach(exports, { fuel: limits.fuel, slice: FIRST_SLICE });
-    process.attach(meter);
-    meter.refillWith(refill(meter, bridge));
+    const slices = slicing(meter, bridge);
+    process.attach(meter, slices.pace);
+    meter.refillWith(slices.refill);
     if (program.start !== null) await enter(exports[program.start], bridge.wait);
     await enter(exports._start, bridge.wait);
     outcome = { status: "exited", exitCode: 0 };
@@ -117,10 +118,11 @@ const FIRST_SLICE = 1_000_000;
 const LEAST_SLICE = 10_000;
 
 /**
- * Called from the guest's own checks, whenever a slice of fuel is used up. Listens to the kernel, and grants the next
- * slice, measured so that slices take {@link SLICE_MS}: how they are cut shows in nothing that the guest can see.
+ * Cuts the budget into slices of about {@link SLICE_MS}. `refill` is called from the guest's own checks when one is used
+ * up: it listens to the kernel, and grants the next. `pace` ends a slice early that system calls have made long. How the
+ * slices are cut shows in nothing that the guest can see.
  */
-function refill(meter: Meter, bridge: Bridge): (() => void) | object {
+function slicing(meter: Meter, bridge: Bridge): { refill: (() => void) | object; pace: () => void } {
   let slice = FIRST_SLICE;
   let began = performance.now();
   const grant = () => {
@@ -128,7 +130,7 @@ function refill(meter: Meter, bridge: Bridge): (() => void) | object {
     else meter.grant(slice);
     began = performance.now();
   };
-  const next = () => {
+  const refill = () => {
     // All that was budgeted is granted already: it is spent.
     if (meter.exhausted) return;
     const took = performance.now() - began;
@@ -136,7 +138,10 @@ function refill(meter: Meter, bridge: Bridge): (() => void) | object {
     const heard = bridge.listen();
     return heard instanceof Promise ? heard.then(grant) : grant();
   };
-  return bridge.wait === "jspi" ? new WebAssembly.Suspending(next) : next;
+  const pace = () => {
+    if (performance.now() - began > SLICE_MS) meter.recall();
+  };
+  return { refill: bridge.wait === "jspi" ? new WebAssembly.Suspending(refill) : refill, pace };
 }
 
 /** Instantiates the gate over the host's functions, and the program over the gate's. */

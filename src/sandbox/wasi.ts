@@ -16,6 +16,8 @@ const SIZE = { fdstat: 24, filestat: 64, prestat: 8, dirent: 24, subscription: 4
 /** The most subscriptions one `poll_oneoff` takes. */
 const MAX_SUBSCRIPTIONS = 1024;
 const NS_PER_MS = 1_000_000n;
+/** System calls between two looks at the time. */
+const CALLS_PER_PACE = 256;
 
 /** What is not an errno is success. */
 type SystemCall = (...args: never[]) => Awaitable<unknown>;
@@ -25,8 +27,12 @@ export interface Process {
   host: Record<string, (...args: never[]) => Awaitable<number>>;
   /** Those of `host` that may wait. */
   waits: ReadonlySet<string>;
-  /** Gives the process the meter of its instance, which is there only once the instance is. */
-  attach(meter: Meter): void;
+  /**
+   * Gives the process the meter of its instance, which is there only once the instance is.
+   *
+   * @param pace called now and then from system calls: time passes in them that the meter does not count
+   */
+  attach(meter: Meter, pace: () => void): void;
   /** Why the run was ended from inside a system call, if it was. */
   ended(): { exitCode: number } | Halt | undefined;
   /** Closes what the guest left open. */
@@ -48,6 +54,8 @@ export function createProcess(
   const args = request.args;
   const env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);
   let meter: Meter | undefined;
+  let pace = () => {};
+  let systemCalls = 0;
   const clock = new VirtualClock(request.startTime, () => meter?.used ?? 0);
   const random = randomStream(request.seed, request.run);
   volume.now = () => clock.realtime();
@@ -360,6 +368,7 @@ export function createProcess(
     };
     return (...args: never[]): Awaitable<number> => {
       if (ended || meter?.exhausted) return TRAP;
+      if (++systemCalls % CALLS_PER_PACE === 0) pace();
       try {
         bridge.check();
         const result = systemCall(...args);
@@ -373,8 +382,9 @@ export function createProcess(
   return {
     host: Object.fromEntries(Object.entries(calls).map(([name, systemCall]) => [name, guard(name, systemCall)])),
     waits: new Set(["call", "fd_write", "poll_oneoff"]),
-    attach: (of) => {
+    attach: (of, paced) => {
       meter = of;
+      pace = paced;
     },
     ended: () => ended,
     close: () => {

@@ -210,18 +210,20 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
 });
 
 describe("Chromium's storage gives way", () => {
-  async function writing(options: { name: string }) {
-    const { browser, kill } = await chromium(newProfile());
+  async function writing({ quotaSize, ...options }: { name: string; quotaSize?: number }) {
+    const { browser } = await chromium(newProfile());
     const tab = await openPage(browser, page.url);
     await prepare(tab);
+    const session = await tab.context().newCDPSession(tab);
+    // Before the first write: Chromium remembers for a while how much room there was.
+    if (quotaSize) await session.send("Storage.overrideQuotaForOrigin", { origin: page.origin, quotaSize });
     await tab.evaluate(async ({ name }) => {
       const log = await vak.openLog({ name });
       Object.assign(globalThis, { log, acknowledged: log.size, failure: undefined });
       void log.failed.then((error) => Object.assign(globalThis, { failure: error.code, why: error.message }));
       await log.append(NOTE);
     }, options);
-    const session = await tab.context().newCDPSession(tab);
-    return { tab, session, kill };
+    return { tab, session };
   }
 
   /** Appends until the log says that it cannot; gives the size that was acknowledged. */
@@ -231,7 +233,10 @@ describe("Chromium's storage gives way", () => {
       let size = log.size;
       try {
         for (;;) {
-          const big = { ...NOTE, message: "x".repeat(60_000) };
+          // Random, for the database compresses.
+          const random = () =>
+            String.fromCharCode(...crypto.getRandomValues(new Uint8Array(60_000)).map((b) => 32 + (b % 90)));
+          const big = { ...NOTE, message: random() };
           const done = await Promise.all(Array.from({ length: 8 }, () => log.append(big)));
           size = done.at(-1)!.seq + 1;
         }
@@ -242,9 +247,7 @@ describe("Chromium's storage gives way", () => {
     })();
 
   test("when the quota is exceeded: the log says so, ends, and is whole when there is room again", async () => {
-    const { tab, session } = await writing({ name: "quota" });
-    const quotaSize = await tab.evaluate(async () => (await navigator.storage.estimate()).usage! + 4_000_000);
-    await session.send("Storage.overrideQuotaForOrigin", { origin: page.origin, quotaSize });
+    const { tab, session } = await writing({ name: "quota", quotaSize: 4_000_000 });
     const { size, code, message, failed } = await tab.evaluate(appendUntilItFails);
     expect([code, failed]).toEqual(["log-unavailable", "log-unavailable"]);
     expect(message).toContain("storage or the disk is full");

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Browser, chromium, type Page } from "playwright";
 import { build } from "vite";
+import { afterAll } from "vitest";
 import { serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
 
@@ -42,9 +43,10 @@ export async function openPage(browser: Browser, url: string): Promise<Page> {
   return page;
 }
 
-const killed = new Set<ChildProcess>();
-process.once("exit", () => {
-  for (const child of killed) kill(child);
+const running = new Set<ChildProcess>();
+// A test that fails leaves its browser behind.
+afterAll(() => {
+  for (const child of running) kill(child);
 });
 
 function kill(child: ChildProcess): void {
@@ -61,7 +63,7 @@ export async function startChromium(profile: string) {
     [...args, "--headless=new", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"],
     { detached: true, stdio: ["ignore", "ignore", "pipe"] },
   );
-  killed.add(child);
+  running.add(child);
   const lines = createInterface({ input: child.stderr! });
   const endpoint = await new Promise<string>((resolve, reject) => {
     lines.on("line", (line) => {
@@ -70,24 +72,21 @@ export async function startChromium(profile: string) {
     });
     child.once("exit", (code) => reject(new Error(`Chromium ended with ${code} before it was there`)));
   });
+  const gone = once(child, "exit").then(() => running.delete(child));
   const browser = await chromium.connectOverCDP(endpoint);
   return {
     browser,
     /** kill -9, of every process of it. */
     kill: async () => {
-      const gone = once(child, "exit");
       kill(child);
-      killed.delete(child);
       await gone;
       await browser.close().catch(() => {});
     },
     /** As a person closes it. */
     close: async () => {
-      const gone = once(child, "exit");
       const session = await browser.newBrowserCDPSession();
       await session.send("Browser.close").catch(() => {});
       await gone;
-      killed.delete(child);
     },
   };
 }

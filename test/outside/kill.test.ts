@@ -26,6 +26,7 @@ test(
     const acknowledged = new Map<number, string>();
     const signed = new Map<number, string>();
     let last = 0;
+    let origin: string | undefined;
     for (let round = 0; round <= KILLS; round++) {
       const chromium = await startChromium(profile);
       const tab = await openPage(chromium.browser, page.url);
@@ -51,9 +52,12 @@ test(
           if (entry.type === "policy-refused") messages.push([seq, entry.message]);
         }
         const report = await vak.verify(await vak.openBundle(await log.export()), { keys: [log.vkey] });
-        return { messages, roots, problems: report.problems, size: log.size };
+        return { messages, roots, problems: report.problems, size: log.size, origin: log.origin };
       });
       expect(found.problems).toEqual([]);
+      // Another log in its place would be the browser having thrown the whole database away.
+      origin ??= found.origin;
+      expect(found.origin, `after ${round} kills, with ${acknowledged.size} acknowledged entries`).toBe(origin);
       const messages = new Map(found.messages);
       for (const [seq, message] of acknowledged) expect(messages.get(seq), `entry ${seq}`).toBe(message);
       const roots = new Map(found.roots);

@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { afterAll } from "vitest";
 import { goEnv, installVerifiers } from "../../scripts/audit-verifiers.mjs";
 import { parseNote, parseVkey } from "../../src/audit/note.ts";
 
@@ -19,8 +20,8 @@ for (const [name, found] of Object.entries(have)) {
   console.warn(message);
 }
 
-export const folder = mkdtempSync(join(tmpdir(), "vak-outside-"));
-process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+const folder = mkdtempSync(join(tmpdir(), "vak-outside-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 let count = 0;
 

@@ -1,5 +1,5 @@
 /** Pausing and stopping a spinning guest through JSPI, in real engines. */
-import { expect, test } from "vitest";
+import { test as base, expect } from "vitest";
 import { attach, instrument } from "../../../src/meter/index.ts";
 import { wat } from "../../unit/meter/assemble.ts";
 
@@ -23,6 +23,9 @@ function load(text: string, slice?: number) {
   const meter = attach(exports, { fuel: 1e12, ...(slice !== undefined && { slice }) });
   return { exports, meter };
 }
+
+/** WebKitGTK has no JSPI; there, guests are stopped and paused by shared memory (test/isolated). */
+const test = base.skipIf(!Suspending);
 
 const turn = () => new Promise<void>((resolve) => setTimeout(resolve));
 

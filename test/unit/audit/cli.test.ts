@@ -161,8 +161,8 @@ describe("vak verify", () => {
   test.each([
     [[], "Say what to do"],
     [["inspect"], 'no command "inspect"'],
-    [["verify"], "Give one zip"],
-    [["verify", "a", "b"], "Give one zip"],
+    [["verify"], "Give a zip"],
+    [["verify", "/nowhere", "b"], "no such file"],
     [["verify", "/nowhere/log.zip"], "no such file"],
     [["verify", "--nonsense", "a"], "--nonsense"],
     [["verify", "package.json", "--key", "x"], "key to verify with"],

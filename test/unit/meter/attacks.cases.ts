@@ -58,7 +58,7 @@ export function attackCases(): void {
     test("is stopped at a refill, and stays stopped", () => {
       let refills = 0;
       const outcome = runMetered(bytes, [], sets[2]!, { slice: 1000, onRefill: () => ++refills < 20 });
-      expect(outcome.result).toMatch(/^trap unreachable$/);
+      expect(outcome.result).toMatch(/^trap .*unreachable/i); // in each engine's own words
       expect(refills).toBe(20);
       expect(outcome.fuel).toBeGreaterThan(19_000);
       const { main, "vak:start": start = main } = outcome.exports;

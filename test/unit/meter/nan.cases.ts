@@ -121,6 +121,14 @@ export function nanCases(): void {
     expect(see(`(f64x2.pmin ${sum} (f64x2.splat (f64.const -1)))`)).toBe(0xbff0000000000000n);
   });
 
+  test("a NaN in a narrow lane is not absorbed by arithmetic on the wide lane around it", () => {
+    // Low lane a strange NaN, high lane 1: as an f64 an ordinary number, whose last bits are the NaN's.
+    const lanes = `(v128.const i32x4 ${STRANGE.f32} 0x3f800000 0 0)`;
+    const sum = `(f32x4.add ${lanes} (v128.const i32x4 0 0 0 0))`;
+    const product = evaluate("f64", `(i64x2.extract_lane 0 (f64x2.mul ${sum} (f64x2.splat (local.get $y))))`);
+    expect(product).toBe(0x3f800000_7fc00000n);
+  });
+
   test("copies of memory keep NaNs as they are", () => {
     expect(
       evaluate(

@@ -1,0 +1,30 @@
+/** Opcodes that the meter writes (WebAssembly 3.0, section 5.4); used as `Op`, whose members minifiers put in place. */
+export const unreachable = 0x00;
+export const block = 0x02;
+export const loop = 0x03;
+export const if_ = 0x04;
+export const end = 0x0b;
+export const br = 0x0c;
+export const brIf = 0x0d;
+export const call = 0x10;
+export const callIndirect = 0x11;
+export const drop = 0x1a;
+export const select = 0x1b;
+export const localGet = 0x20;
+export const localSet = 0x21;
+export const localTee = 0x22;
+export const globalGet = 0x23;
+export const globalSet = 0x24;
+export const i32Const = 0x41;
+export const i64Const = 0x42;
+export const i32LtS = 0x48;
+export const i64LtS = 0x53;
+export const i64GtU = 0x56;
+export const i32Add = 0x6a;
+export const i32Sub = 0x6b;
+export const i64Add = 0x7c;
+export const i64Sub = 0x7d;
+export const i64ExtendI32U = 0xad;
+export const f64ConvertI64S = 0xb9;
+
+export { if_ as if };

@@ -1,0 +1,181 @@
+import { ConsoleStdout, File, OpenFile, PreopenDirectory, WASI } from "@bjorn3/browser_wasi_shim";
+import { attach, instrument, type MeterOptions } from "../../../src/meter/index.ts";
+import { fetchBytes } from "./bare.ts";
+
+/** How the programs are metered; the first is not. */
+const sets = {
+  plain: undefined,
+  trap: { fuel: true },
+  resumable: { fuel: true, resumable: true },
+  depth: { fuel: true, resumable: true, stackDepth: 30_000 },
+  nan: { fuel: true, resumable: true, nan: true },
+  all: { fuel: true, resumable: true, stackDepth: 30_000, nan: true },
+} satisfies Record<string, MeterOptions | undefined>;
+export type Metering = keyof typeof sets;
+
+/** The kernels, each with a size that takes it some tens of milliseconds. */
+const sizes = {
+  nbody: 100_000,
+  fannkuch: 9,
+  sha256: 20_000,
+  sort_pointer: 80_000,
+  sort_direct: 200_000,
+  matrix: 200,
+  fib: 29,
+  sieve: 2_000_000,
+  crc32: 8_000_000,
+  mandelbrot: 400,
+  interpreter: 500_000,
+  hashtable: 1_000_000,
+  list: 150,
+  lz: 1_000_000,
+  copy: 20_000,
+};
+export type Kernel = keyof typeof sizes;
+
+const FUEL = Number.MAX_SAFE_INTEGER;
+const names = Object.keys(sets) as Metering[];
+const caps = { memoryBytes: 2 ** 28, tableElements: 100_000 };
+
+/** A module metered as `set` says, or as it is; and that it is so. */
+function metered(program: Uint8Array<ArrayBuffer>, set: Metering): Uint8Array<ArrayBuffer> {
+  const options: MeterOptions | undefined = sets[set];
+  return options ? instrument(program, { ...options, ...caps }).bytes : program;
+}
+
+function grant(instance: WebAssembly.Instance, set: Metering): () => number {
+  const added = Object.keys(instance.exports).filter((name) => name.startsWith("vak:"));
+  if (set !== "plain") {
+    const meter = attach(instance.exports, { fuel: FUEL });
+    return () => meter.used;
+  }
+  if (added.length) throw new Error(`the baseline is metered: it exports ${added.join()}`);
+  return () => 0;
+}
+
+function checkFuel(set: Metering, used: number): void {
+  if (used > 0 !== (set !== "plain")) throw new Error(`${set} used ${used} units of fuel`);
+}
+
+/** ms that each kernel took with each set, in rounds that go through all sets, after one that is not counted. */
+export async function kernels(base64: string, rounds: number): Promise<Record<Kernel, Record<Metering, number>[]>> {
+  const program = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const instances = await Promise.all(
+    names.map(async (set) => {
+      const { instance } = await WebAssembly.instantiate(metered(program, set));
+      return { set, run: instance.exports as Record<Kernel, (size: number) => number>, used: grant(instance, set) };
+    }),
+  );
+  const took = Object.fromEntries(Object.keys(sizes).map((kernel) => [kernel, [] as Record<Metering, number>[]]));
+  for (const [kernel, size] of Object.entries(sizes) as [Kernel, number][]) {
+    for (let round = -1; round < rounds; round++) {
+      const row = {} as Record<Metering, number>;
+      const results = new Set<number>();
+      // Another is the first in every round.
+      for (const [i] of instances.entries()) {
+        const { set, run, used } = instances[(i + round + 1) % instances.length]!;
+        const before = used();
+        const began = performance.now();
+        results.add(run[kernel](size));
+        row[set] = performance.now() - began;
+        checkFuel(set, used() - before);
+      }
+      if (results.size !== 1) throw new Error(`${kernel} gives ${[...results].join()}`);
+      if (round >= 0) took[kernel]!.push(row);
+      // So that the compiler's other threads get their turn.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+  return took as Record<Kernel, Record<Metering, number>[]>;
+}
+
+const script = `
+import json, re, math
+def fib(n): return n if n < 2 else fib(n-1) + fib(n-2)
+s = 0.0
+for i in range(60000): s += math.sin(i) * 1.5
+d = {str(i): i * i for i in range(8000)}
+t = json.dumps(d); e = json.loads(t)
+class A:
+  def __init__(self, x): self.x = x
+  def m(self, y): return self.x + y
+for i in range(40000): A(i).m(3)
+print(fib(18), s, len(t), sum(e.values()), len(re.findall(r"[0-9]+", t)), sorted([i * 7919 % 10007 for i in range(10000)])[5000])
+`;
+
+const pythonBytes = () => fetchBytes("/python/python.wasm");
+
+/** ms that CPython took for a script, from its start to its end, as {@link kernels}. */
+export async function python(rounds: number): Promise<Record<Metering, number>[]> {
+  const program = await pythonBytes();
+  const modules = new Map<Metering, WebAssembly.Module>();
+  for (const set of names) modules.set(set, await WebAssembly.compile(metered(program, set)));
+  const rows: Record<Metering, number>[] = [];
+  for (let round = -1; round < rounds; round++) {
+    const row = {} as Record<Metering, number>;
+    const printed = new Set<string>();
+    for (const [i] of names.entries()) {
+      const set = names[(i + round + 1) % names.length]!;
+      const { ms, output } = await runPython(modules.get(set)!, set);
+      row[set] = ms;
+      printed.add(output);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    if (printed.size !== 1) throw new Error(`CPython printed ${[...printed].join(" and ")}`);
+    if (round >= 0) rows.push(row);
+  }
+  return rows;
+}
+
+async function runPython(module: WebAssembly.Module, set: Metering): Promise<{ ms: number; output: string }> {
+  let output = "";
+  const print = ConsoleStdout.lineBuffered((line) => {
+    output += `${line}\n`;
+  });
+  const files = [new OpenFile(new File([])), print, print, new PreopenDirectory("/", new Map())];
+  const wasi = new WASI(["python", "-c", script], ["PYTHONHASHSEED=1"], files, { debug: false });
+  const instance = await WebAssembly.instantiate(module, { wasi_snapshot_preview1: wasi.wasiImport });
+  const used = grant(instance, set);
+  const began = performance.now();
+  const status = wasi.start(instance as Parameters<WASI["start"]>[0]);
+  const ms = performance.now() - began;
+  if (status !== 0 || !output) throw new Error(`CPython ended with ${status}: ${output}`);
+  checkFuel(set, used());
+  return { ms, output };
+}
+
+/** ms of rewriting CPython, its validation included, in this page's first go and in later ones; and bytes of code. */
+export async function rewriting(times: number) {
+  const program = await pythonBytes();
+  const took: number[] = [];
+  const validating: number[] = [];
+  for (let i = 0; i < times; i++) {
+    const began = performance.now();
+    instrument(program, { ...sets.all, ...caps });
+    const rewritten = performance.now();
+    if (!WebAssembly.validate(program)) throw new Error("CPython is not valid");
+    took.push(rewritten - began);
+    validating.push(performance.now() - rewritten);
+  }
+  const code = Object.fromEntries(names.map((set) => [set, codeBytes(metered(program, set))]));
+  return { took, validating, code: code as Record<Metering, number> };
+}
+
+/** Bytes of a module's code section. */
+function codeBytes(module: Uint8Array): number {
+  let at = 8;
+  const leb = () => {
+    for (let value = 0, scale = 1; ; scale *= 128) {
+      const byte = module[at++]!;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+    }
+  };
+  for (;;) {
+    const id = module[at++];
+    const size = leb();
+    if (id === 10) return size;
+    if (id === undefined) throw new Error("the module has no code");
+    at += size;
+  }
+}
