@@ -56,7 +56,8 @@ export {
   type Verifier,
   verifyNote,
 } from "./note.ts";
-export { makeProof, type Proven, type TileSource, tileHashes, verifyProof } from "./proof.ts";
+export { type Proven, verifyProof } from "./proof.ts";
+export { makeProof, type TileSource, tileHashes } from "./prove.ts";
 export { decodeEntries, encodeEntries, MAX_ENTRY_BYTES, parseTilePath, type Tile, tilePath, tilesOf } from "./tiles.ts";
 export {
   type CallSummary,

@@ -7,7 +7,7 @@ import { type Checkpoint, formatCheckpoint, parseCheckpoint, type TreeHead } fro
 import { fromUtf8, toBase64, toUtf8 } from "./encoding.ts";
 import { type Draft, type Entry, type EntryType, parseEntry, type SignerKind } from "./entry.ts";
 import { type Lock, takeLock } from "./lock.ts";
-import { type Bytes, consistencyProof, equalBytes, leafHash } from "./merkle.ts";
+import { type Bytes, equalBytes, leafHash } from "./merkle.ts";
 import { ed25519Verifier, formatNote, formatVkey, parseNote, type Verifier } from "./note.ts";
 import { Order } from "./order.ts";
 import {
@@ -879,7 +879,7 @@ export class AuditLog {
   async prove(seq: number): Promise<string> {
     this.#checkSize(seq + 1, 1, "entry");
     const { note, size } = this.#last && this.#last.size > seq ? this.#last : await this.checkpoint();
-    return this.#reading(async () => (await import("./proof.ts")).makeProof(this.#store, seq, note, size));
+    return this.#reading(async () => (await import("./prove.ts")).makeProof(this.#store, seq, note, size));
   }
 
   /**
@@ -893,8 +893,8 @@ export class AuditLog {
     this.#checkSize(oldSize, 0, "size", newSize);
     if (oldSize === 0) return [];
     return this.#reading(async () => {
-      const { tileHashes } = await import("./proof.ts");
-      return consistencyProof(oldSize, newSize, tileHashes(this.#store));
+      const { proveConsistency } = await import("./prove.ts");
+      return proveConsistency(this.#store, oldSize, newSize);
     });
   }
 

@@ -4,61 +4,17 @@
  */
 import { VakError } from "../errors.ts";
 import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
-import { fromBase64, toBase64, toUtf8 } from "./encoding.ts";
+import { fromBase64, toUtf8 } from "./encoding.ts";
 import { type Entry, parseEntry } from "./entry.ts";
-import { type Bytes, type HashReader, inclusionProof, leafHash, RightEdge, verifyInclusion } from "./merkle.ts";
+import { type Bytes, leafHash, verifyInclusion } from "./merkle.ts";
 import { formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "./note.ts";
-import { MAX_ENTRY_BYTES, splitHashes, TILE_HEIGHT, TILE_WIDTH } from "./tiles.ts";
+import { PROOF_HEADER } from "./prove.ts";
+import { MAX_ENTRY_BYTES } from "./tiles.ts";
 
-const HEADER = "c2sp.org/tlog-proof@v1";
 /** A path in a tree of at most 2^53 leaves, with room to spare. */
 const MAX_HASHES = 63;
 /** Characters in the longest receipt that is read. */
 const MAX_PROOF = MAX_NOTE_BYTES + 2 * MAX_ENTRY_BYTES;
-
-/** Where hashes and entries are read from. */
-export interface TileSource {
-  entries(from: number, end: number): Promise<Bytes[]>;
-  /** A tile as far as it is stored; of level 0 only full ones. */
-  tile(level: number, index: number): Promise<Bytes | undefined>;
-}
-
-/**
- * Reads the hashes of a log's perfect subtrees from its tiles. Each tile is read once.
- *
- * @throws VakError `log-corrupt`, when a hash is read that should be there and is not
- */
-export function tileHashes(source: TileSource): HashReader {
-  const tiles = new Map<string, Promise<Bytes[]>>();
-  const load = async (level: number, index: number): Promise<Bytes[]> => {
-    const tile = await source.tile(level, index);
-    if (tile) return splitHashes(tile);
-    const from = index * TILE_WIDTH;
-    return level === 0 ? (await source.entries(from, from + TILE_WIDTH)).map(leafHash) : [];
-  };
-  return async (level, index) => {
-    const row = Math.floor(level / TILE_HEIGHT);
-    const width = 2 ** (level % TILE_HEIGHT);
-    const first = index * width;
-    const tile = Math.floor(first / TILE_WIDTH);
-    const key = `${row}/${tile}`;
-    if (!tiles.has(key)) tiles.set(key, load(row, tile));
-    const hashes = (await tiles.get(key)!).slice(first % TILE_WIDTH, (first % TILE_WIDTH) + width);
-    if (hashes.length !== width)
-      throw new VakError("log-corrupt", `Hashes of tile ${tile}, level ${row}, are missing.`);
-    const subtree = new RightEdge();
-    for (const hash of hashes) subtree.append(hash);
-    return subtree.root();
-  };
-}
-
-/** A receipt for entry `seq` of the log under the checkpoint `note`, which covers `size` entries. */
-export async function makeProof(source: TileSource, seq: number, note: string, size: number): Promise<string> {
-  const [entry] = await source.entries(seq, seq + 1);
-  if (!entry) throw new VakError("log-corrupt", `Entry ${seq} is missing.`);
-  const path = await inclusionProof(seq, size, tileHashes(source));
-  return [HEADER, `extra ${toBase64(entry)}`, `index ${seq}`, ...path.map(toBase64), "", note].join("\n");
-}
 
 /** What a receipt proves. */
 export interface Proven extends TreeHead {
@@ -103,7 +59,7 @@ function parseProof(receipt: string): { seq: number; path: Bytes[]; entryBytes: 
   const blank = receipt.indexOf("\n\n");
   if (blank < 0) throw bad("it has no checkpoint");
   const [header, extra = "", index = "", ...hashes] = receipt.slice(0, blank).split("\n");
-  if (header !== HEADER) throw bad(`it does not begin with ${HEADER}`);
+  if (header !== PROOF_HEADER) throw bad(`it does not begin with ${PROOF_HEADER}`);
   if (!extra.startsWith("extra ")) throw bad("it does not hold the entry");
   const seq = /^index (0|[1-9]\d*)$/.test(index) ? Number(index.slice(6)) : Number.NaN;
   if (!Number.isSafeInteger(seq)) throw bad("its index is not a decimal number below 2^53");

@@ -5,8 +5,7 @@ import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import { commitValue } from "../audit/value.ts";
 import type { Decision, PolicyEngine } from "../policy/engine.ts";
-import { checkOutput, parseInput, type Tool } from "../tool.ts";
-import { secretsOf } from "./secrets.ts";
+import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
 
 /** A call as it reaches the broker: who asks, and within what. The request itself is still bytes. */
 export interface Caller {
@@ -74,7 +73,7 @@ export class Broker {
 
     const { input } = checked;
     // Made before the decision, so that what is decided, approved and logged is bound to one and the same commitment.
-    const commitment = commitValue("input", input, secretsOf(tool.inputSchema, input));
+    const commitment = commitValue("input", input, await secretsIn(tool.inputSchema, input));
     const { decision, digest } = await this.decide(caller, tool, input, commitment.digest);
     const call = { ...position(caller), action: `call:${tool.name}`, resource: tool.name, callDigest: digest };
     const decided = { policies: decision.policies, policyDigest: decision.policyDigest };
@@ -193,6 +192,14 @@ function strict({ decision, policies, reason, errors, policyDigest }: Decision):
     errors: [...(errors ?? [])].slice(0, 10).map((error) => clip(error, MAX_MESSAGE)),
     policyDigest,
   };
+}
+
+const marked = new WeakMap<JsonSchema, boolean>();
+
+/** JSON pointers to the secrets in an input. Most schemas, which are frozen, mark none, and are asked at every call. */
+async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> {
+  if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
+  return marked.get(schema) ? (await import("./secrets.ts")).secretsOf(schema, input) : [];
 }
 
 const position = ({ agent, run, call }: Caller) => ({ agent, run, call });

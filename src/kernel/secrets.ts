@@ -11,7 +11,6 @@ const SAME = ["if", "then", "else", "not"];
  * holds: better a value too many is left out than a secret kept.
  */
 export function secretsOf(schema: JsonSchema, input: unknown): string[] {
-  if (!mayHold(schema)) return [];
   const found = new Set<string>();
   const seen = new Set<string>();
   const ids = new Map<unknown, number>();
@@ -53,14 +52,6 @@ export function secretsOf(schema: JsonSchema, input: unknown): string[] {
 
   visit(schema, input, "");
   return [...found];
-}
-
-const marked = new WeakMap<JsonSchema, boolean>();
-
-/** Whether the schema, which is frozen, has the mark at all: most have not, and are asked at every call. */
-function mayHold(schema: JsonSchema): boolean {
-  if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
-  return marked.get(schema)!;
 }
 
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);

@@ -24,6 +24,8 @@ const F64X2 = 3;
 
 export interface Instructions {
   immediate: Uint8Array;
+  /** Bytes of immediates after that, or instead of it. */
+  trailing: Uint8Array;
   pops: Uint8Array;
   pushes: Uint8Array;
   cost: Uint8Array;
@@ -35,6 +37,7 @@ export interface Instructions {
 
 const table = (): Instructions => ({
   immediate: new Uint8Array(256).fill(UNKNOWN),
+  trailing: new Uint8Array(256),
   pops: new Uint8Array(256),
   pushes: new Uint8Array(256),
   cost: new Uint8Array(256).fill(1),
@@ -86,17 +89,15 @@ const SHAPES: Readonly<Record<string, readonly [pops: number, pushes: number, im
     k: [2, 0, MEMARG, 1], // store lane
   };
 
-/** Bytes of immediates that follow a vector instruction, after its memory argument if it has one. */
-export const SIMD_TRAILING = new Uint8Array(256);
-
 /** One letter for each opcode; `.` where there is none. */
 function shaped(letters: string): Instructions {
   const made = table();
   for (let op = 0; op < 256; op++) {
     const shape = SHAPES[letters[op]!];
     if (!shape) continue;
-    define(made, op, op, ...shape);
-    SIMD_TRAILING[op] = shape[3] ?? 0;
+    const [pops, pushes, immediate, trailing = 0] = shape;
+    define(made, op, op, pops, pushes, immediate);
+    made.trailing[op] = trailing;
   }
   return made;
 }

@@ -25,7 +25,6 @@ import {
   MISC,
   NONE,
   SIMD,
-  SIMD_TRAILING,
   SPECIAL,
   UNKNOWN,
 } from "./opcodes.ts";
@@ -505,7 +504,7 @@ export class FunctionScan {
           if (sub >= 0x100 && sub <= 0x12f) refuse(`function ${index} uses relaxed SIMD, which is not admitted`, at);
           this.known(SIMD, sub, index, "vector", at);
           if (SIMD.immediate[sub] === MEMARG) pos = this.skipMemarg(pos);
-          pos += SIMD_TRAILING[sub]!;
+          pos += SIMD.trailing[sub]!;
           this.usesV128 = true;
           cost++;
           height -= SIMD.pops[sub]!;

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { leafHash, RightEdge, verify, verifyProof } from "../../src/audit/index.ts";
-import { makeProof } from "../../src/audit/proof.ts";
+import { makeProof } from "../../src/audit/prove.ts";
 import { encodeEntries } from "../../src/audit/tiles.ts";
 import { logOpen, MemoryLog, POLICY, signed } from "../unit/audit/memory-log.ts";
 import { type Change, type Files, goVerify, have, opensslVerify, sigstoreVerify, writeFolder } from "./verifiers.ts";

@@ -8,7 +8,7 @@ import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { zipFiles } from "../../../src/audit/bundle.ts";
 import type { Draft } from "../../../src/audit/entry.ts";
-import { makeProof } from "../../../src/audit/proof.ts";
+import { makeProof } from "../../../src/audit/prove.ts";
 import { AGENT, logOpen, MemoryLog, POLICY, type Step, scenario, signed } from "./memory-log.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-cli-"));

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Checkpoint } from "../../../src/audit/checkpoint.ts";
 import { toBase64 } from "../../../src/audit/encoding.ts";
 import { consistencyProof, leafHash, RightEdge, verify, witness } from "../../../src/audit/index.ts";
-import { tileHashes } from "../../../src/audit/proof.ts";
+import { tileHashes } from "../../../src/audit/prove.ts";
 import { VakError } from "../../../src/errors.ts";
 import { startWitness } from "../../outside/witness.ts";
 import { logOpen, MemoryLog, ORIGIN, signed } from "./memory-log.ts";

@@ -108,6 +108,25 @@ export function attackCases(): void {
     expect((exports["vak:depth"] as () => number)()).toBe(120);
   });
 
+  const catching = wat(`(module (tag $t)
+    (func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))) (throw $t))
+    (func (export "main") (local $i i32)
+      (block $done
+        (loop $l
+          (br_if $done (i32.eq (local.get $i) (i32.const 1000)))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (block $b (try_table (catch_all $b) (call $deep (i32.const 10))))
+          (try_table (catch_all $l) (call $deep (i32.const 10)))))))`);
+  const newer = WebAssembly.validate(catching);
+  test.skipIf(!newer)(
+    `depth is given back by exceptions to blocks and loops${newer ? "" : " (skipped: no try_table here)"}`,
+    () => {
+      const { result, meter, exports } = runMetered(catching, [], { stackDepth: 120 });
+      expect({ result, overflowed: meter.overflowed }).toEqual({ result: "ok undefined", overflowed: false });
+      expect((exports["vak:depth"] as () => number)()).toBe(120);
+    },
+  );
+
   test("a frame cannot be left by a branch out of the function without giving its depth back", () => {
     const bytes = wat(
       `(module (func $f (param i32) (result i32) (call $g) (block (br_table 0 1 0 (local.get 0)) ) (br_if 0 (i32.const 3) (local.get 0)) (br 0 (i32.const 4)))
@@ -179,6 +198,24 @@ export function attackCases(): void {
       }
     }
     expect(tried).toBeGreaterThan(90);
+  });
+
+  test("the counter is none of the guest's globals, imported or its own", () => {
+    const bytes = wat(`(module (import "env" "g" (global $imported (mut i64))) (global $own (mut i64) (i64.const 5))
+      (func (export "main") (result i64)
+        (loop $l
+          (global.set $own (i64.const 0x7fffffffffffff))
+          (global.set $imported (i64.add (global.get $imported) (i64.const 1)))
+          (br_if $l (i64.lt_u (global.get $imported) (i64.const 10))))
+        (global.get $own)))`);
+    const g = new WebAssembly.Global({ value: "i64", mutable: true }, 0n);
+    const metered = instrument(bytes, { fuel: true, resumable: true, stackDepth: 100 });
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(metered.bytes), { env: { g } });
+    const meter = attach(exports, { fuel: 1e6 });
+    expect((exports.main as () => bigint)()).toBe(0x7fffffffffffffn);
+    expect(g.value).toBe(10n);
+    // The entry, ten times ten instructions, and the last.
+    expect(meter.used).toBe(1 + 10 * 10 + 1);
   });
 
   test("padded integers and prefix opcodes are read as the engine reads them", () => {
