@@ -8,6 +8,7 @@
  */
 
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -407,16 +408,17 @@ async function runTests(project) {
   const end = () => process.kill(-(/** @type {number} */ (child.pid)), "SIGKILL");
   const interrupted = () => {
     end();
+    rmSync(scratch, { recursive: true, force: true });
     process.exit(1);
   };
   process.on("SIGINT", interrupted).on("SIGTERM", interrupted);
   const ended = new Promise((resolve) => child.once("close", () => resolve(true)));
   const late = new Promise((resolve) => setTimeout(resolve, LIMIT_MS, false).unref());
-  if (!(await Promise.race([ended, late]))) {
-    process.kill(-(/** @type {number} */ (child.pid)), "SIGKILL");
-    await ended;
-    return { caught: true, by: `did not end within ${LIMIT_MS / 1000} s` };
-  }
+  const inTime = await Promise.race([ended, late]);
+  if (!inTime) end();
+  await ended;
+  process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
+  if (!inTime) return { caught: true, by: `did not end within ${LIMIT_MS / 1000} s` };
   /** @type {{ numPassedTests: number, testResults: { message: string, assertionResults: { status: string, fullName: string }[] }[] }} */
   const report = JSON.parse(await readFile(results, "utf8").catch(() => Promise.reject(new Error(errors))));
   const failed = report.testResults

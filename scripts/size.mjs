@@ -8,8 +8,8 @@ import { rolldown } from "rolldown";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** What creates a kernel and runs an agent in a worker, in KB. Cedar and the meter are not in it; what is lazy is not. */
-const CORE_BUDGET = 45;
+/** KB of what a page imports to make a kernel, without Cedar; and of that and the worker of its first agent, meter and all. */
+const BUDGETS = { core: 45, agent: 62 };
 
 /** @param {string | Uint8Array} code */
 const kilobytes = (code) => gzipSync(code, { level: 9 }).length / 1000;
@@ -19,18 +19,17 @@ const file = async (name) => kilobytes(await readFile(`${root}dist/${name}`));
 const sum = (chunks) => chunks.reduce((total, { size }) => total + size, 0);
 
 const page = await bundle(`${root}dist/index.js`);
-const kernel = sum(page.filter(({ lazy }) => !lazy));
+const core = sum(page.filter(({ lazy }) => !lazy));
 const lazy = page.filter(({ lazy, name }) => lazy && name !== "worker");
 const worker = await file("worker.js");
 const sandbox = sum(await bundle(`${root}src/sandbox/entry.ts`, /\/src\/meter\//));
-const core = kernel + sandbox;
+const agent = core + worker;
 
 const rows = [
-  { what: "core", size: core },
-  { what: "  kernel, on import", size: kernel },
-  { what: "  worker without the meter, on the first spawn", size: sandbox },
-  { what: "the meter's part of the worker", size: worker - sandbox },
-  { what: "core and meter", size: kernel + worker },
+  { what: "core, on import", size: core },
+  { what: "worker, on the first spawn", size: worker },
+  { what: "  of which the meter", size: worker - sandbox },
+  { what: "core and worker", size: agent },
   ...lazy.map(({ name, size }) => ({ what: `lazy: ${name}`, size })),
   { what: "lazy: cedar.wasm", size: await file("cedar.wasm") },
   { what: "vak.js, for CDNs", size: await file("vak.js") },
@@ -42,9 +41,13 @@ for (const name of ["audit", "meter", "python"]) {
 }
 for (const { what, size } of rows) console.log(`${what.padEnd(48)} ${size.toFixed(1).padStart(8)} KB`);
 
-const within = core <= CORE_BUDGET;
-console.log(`${within ? "within" : "OVER"} the budget: core ${core.toFixed(1)} of ${CORE_BUDGET} KB`);
-process.exitCode = within ? 0 : 1;
+const over = [
+  { what: "core", size: core, budget: BUDGETS.core },
+  { what: "core and worker", size: agent, budget: BUDGETS.agent },
+].filter(({ size, budget }) => size > budget);
+for (const { what, size, budget } of over) console.log(`OVER its budget: ${what}, ${size.toFixed(1)} of ${budget} KB`);
+if (over.length === 0) console.log(`within the budgets: core ${BUDGETS.core} KB, core and worker ${BUDGETS.agent} KB`);
+process.exitCode = over.length ? 1 : 0;
 
 /**
  * Bundles as a user's bundler does.

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openPage, servePage, startChromium } from "./harness.ts";
 
-/** As many as `node scripts/audit-kill.mjs 50` says, and a few in every run of the tests. */
-const KILLS = Number(process.env.VAK_KILLS ?? 4);
+/** As many as `npm run test:kill -- 50` says. */
+const KILLS = Number(process.env.VAK_KILLS);
 
 let page: Awaited<ReturnType<typeof servePage>>;
 const profile = mkdtempSync(join(tmpdir(), "vak-kill-"));
