@@ -38,7 +38,7 @@ export const meter: Section = {
       }
       {
         await using tab = await browser.visit("meter");
-        const took: Record<Kernel, Row[]> = await tab.call("kernels", program, times(6, 3));
+        const took: Record<Kernel, Row[]> = await tab.call("kernels", program, times(5, 3));
         for (const [kernel, rows] of Object.entries(took) as [Kernel, Row[]][]) {
           kernels[kernel] = [...(kernels[kernel] ?? []), ...rows];
         }

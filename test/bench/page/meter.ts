@@ -13,7 +13,7 @@ const sets = {
 } satisfies Record<string, MeterOptions | undefined>;
 export type Metering = keyof typeof sets;
 
-/** The kernels, each with a size that takes it some tens of milliseconds. */
+/** The kernels, each with a size that takes it some milliseconds. */
 const sizes = {
   nbody: 100_000,
   fannkuch: 9,
@@ -32,6 +32,9 @@ const sizes = {
   copy: 20_000,
 };
 export type Kernel = keyof typeof sizes;
+
+/** ms that the plain program is given at the least: Firefox's clock ticks in whole ones. */
+const LEAST = 40;
 
 const FUEL = Number.MAX_SAFE_INTEGER;
 const names = Object.keys(sets) as Metering[];
@@ -57,26 +60,48 @@ function checkFuel(set: Metering, used: number): void {
   if (used > 0 !== (set !== "plain")) throw new Error(`${set} used ${used} units of fuel`);
 }
 
+type Exports = Record<Kernel, (size: number) => number>;
+
+/** Runs a kernel `count` times. */
+function repeat(exports: Exports, kernel: Kernel, count: number): number {
+  let sum = 0;
+  for (let n = 0; n < count; n++) sum = (sum + exports[kernel](sizes[kernel])) | 0;
+  return sum;
+}
+
+/** How often the plain program has to run a kernel, once it is warm, to take {@link LEAST}. */
+function countFor(exports: Exports, kernel: Kernel): number {
+  for (let count = 1; ; count *= 2) {
+    repeat(exports, kernel, count);
+    const began = performance.now();
+    repeat(exports, kernel, count);
+    const took = performance.now() - began;
+    if (took >= LEAST / 4) return Math.ceil((count * LEAST) / took);
+  }
+}
+
 /** ms that each kernel took with each set, in rounds that go through all sets, after one that is not counted. */
 export async function kernels(base64: string, rounds: number): Promise<Record<Kernel, Record<Metering, number>[]>> {
   const program = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const instances = await Promise.all(
     names.map(async (set) => {
       const { instance } = await WebAssembly.instantiate(metered(program, set));
-      return { set, run: instance.exports as Record<Kernel, (size: number) => number>, used: grant(instance, set) };
+      return { set, exports: instance.exports as Exports, used: grant(instance, set) };
     }),
   );
+  const { instance } = await WebAssembly.instantiate(program);
   const took = Object.fromEntries(Object.keys(sizes).map((kernel) => [kernel, [] as Record<Metering, number>[]]));
-  for (const [kernel, size] of Object.entries(sizes) as [Kernel, number][]) {
+  for (const kernel of Object.keys(sizes) as Kernel[]) {
+    const count = countFor(instance.exports as Exports, kernel);
     for (let round = -1; round < rounds; round++) {
       const row = {} as Record<Metering, number>;
       const results = new Set<number>();
       // Another is the first in every round.
       for (const [i] of instances.entries()) {
-        const { set, run, used } = instances[(i + round + 1) % instances.length]!;
+        const { set, exports, used } = instances[(i + round + 1) % instances.length]!;
         const before = used();
         const began = performance.now();
-        results.add(run[kernel](size));
+        results.add(repeat(exports, kernel, count));
         row[set] = performance.now() - began;
         checkFuel(set, used() - before);
       }
