@@ -185,3 +185,15 @@ test("a spawn tells how far it has come", async () => {
   expect(seen).toContain(`load ${whole}`);
   expect(seen.slice(-2)).toEqual([`compile ${whole}`, `ready ${whole}`]);
 });
+
+test("the kernel says where agents run, and a spawn may say otherwise", async () => {
+  await using kernel = await testKernel({ isolation: "page" });
+  const program = await loadGuest("hello");
+  for (const options of [{}, { isolation: "opaque" as const }, {}]) {
+    await using agent = await kernel.spawn({ name: "a", program, ...options });
+    expect((await finish(agent.run())).stdout).toBe("hello\n");
+  }
+  const spawned = await entriesOf(kernel, "agent-spawn");
+  expect(spawned.map(({ isolation }) => isolation)).toEqual(["page", "opaque", "page"]);
+  await expect(testKernel({ isolation: "frame" as never })).rejects.toMatchObject({ code: "unsupported" });
+});
