@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { VakError } from "../../../src/errors.ts";
+import { capMemories } from "../../../src/meter/caps.ts";
 import { instrument, type MeterOptions } from "../../../src/meter/index.ts";
+import { readModule } from "../../../src/meter/module.ts";
 import { binary, custom, section, wat } from "./assemble.ts";
 
 const options: MeterOptions = { memoryBytes: 10 * 65_536, tableElements: 100 };
@@ -85,6 +87,11 @@ test("memory grows to the cap, or to the module's own maximum if that is less", 
   expect(grown('(module (memory (export "memory") 1 4))')).toBe(4);
   expect(grown('(module (memory (export "memory") 1 65536))')).toBe(10);
   expect(grown('(module (memory (export "memory") 0))', { ...options, memoryBytes: 65_535 })).toBe(0);
+});
+
+test("each of several memories may use its minimum and an equal share of what the minima leave", () => {
+  const module = readModule(wat("(module (memory 1) (memory 3) (memory 0 2))"));
+  expect(capMemories(module, 10 * 65_536)).toEqual([3, 5, 2]);
 });
 
 test("tables grow to the cap, or to their own maximum if that is less", () => {

@@ -200,6 +200,25 @@ export function attackCases(): void {
     expect(tried).toBeGreaterThan(90);
   });
 
+  test.each([
+    ["f32.demote_f64", "i32", "i32.reinterpret_f32", "f64.reinterpret_i64", "i64", 0x7ffc_dead_beef_0000n, 0x7fc0_0000],
+    [
+      "f64.promote_f32",
+      "i64",
+      "i64.reinterpret_f64",
+      "f32.reinterpret_i32",
+      "i32",
+      0x7fed_cba9,
+      0x7ff8_0000_0000_0000n,
+    ],
+  ])("%s gives the canonical NaN", (op, result, out, into, from, given, expected) => {
+    const bytes = wat(
+      `(module (func (export "main") (param ${from}) (result ${result}) (${out} (${op} (${into} (local.get 0))))))`,
+    );
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(instrument(bytes, { nan: true }).bytes));
+    expect((exports.main as (bits: unknown) => unknown)(given)).toBe(expected);
+  });
+
   test("the counter is none of the guest's globals, imported or its own", () => {
     const bytes = wat(`(module (import "env" "g" (global $imported (mut i64))) (global $own (mut i64) (i64.const 5))
       (func (export "main") (result i64)
