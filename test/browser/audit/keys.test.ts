@@ -233,9 +233,10 @@ describe("how a log fares", () => {
       anchored: null,
       anchorError: null,
     });
-    expect(before.storage).toBe((await navigator.storage.persisted()) ? "persistent" : "ephemeral");
-    // WebKitGTK does not tell.
-    const told = (await navigator.storage.estimate?.())?.quota !== undefined;
+    // WebKitGTK has no StorageManager, and so does not tell.
+    const storage = navigator.storage as StorageManager | undefined;
+    expect(before.storage).toBe((await storage?.persisted()) ? "persistent" : "ephemeral");
+    const told = (await storage?.estimate())?.quota !== undefined;
     expect(before.availableBytes).toEqual(told ? expect.any(Number) : null);
     expect(before.usedBytes).toEqual(told ? expect.any(Number) : null);
     const checkpoint = await log.checkpoint();
