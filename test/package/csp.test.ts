@@ -1,7 +1,7 @@
 /** The Content Security Policies that docs/csp.md says are enough are enough, and without them it is said what is missing. */
 import { join } from "node:path";
 import { afterAll, describe, expect, inject, test } from "vitest";
-import type { SpawnOptions } from "../../src/index.ts";
+import type { KernelOptions } from "../../src/index.ts";
 import { type Server, serve } from "../serve.ts";
 import { browsers } from "../setup/launch.ts";
 import { expectDone, page, visit } from "./visit.ts";
@@ -11,11 +11,11 @@ const open = await Promise.all(browsers.map(async ({ name, launch }) => ({ name,
 afterAll(() => Promise.all(open.map(({ browser }) => browser.close())));
 
 /** A page that sends the policy with everything it serves, workers too. */
-function strictPage(policy: string, spawn: Partial<SpawnOptions>): Promise<Server> {
+function strictPage(policy: string, kernel: KernelOptions): Promise<Server> {
   const script = `
     import * as vak from "/vak/vak.js";
     import { job } from "/job.js";
-    globalThis.outcome = job(vak, { spawn: ${JSON.stringify(spawn)} });`;
+    globalThis.outcome = job(vak, { kernel: ${JSON.stringify(kernel)} });`;
   return serve({
     directories: {
       "/vak/": join(app, "node_modules/vak/dist"),
@@ -32,7 +32,7 @@ const trusted = "require-trusted-types-for 'script'; trusted-types vak";
 const isolation = "page";
 const workerUrl = "/vak/worker.js";
 
-describe.each<[string, string, Partial<SpawnOptions>]>([
+describe.each<[string, string, KernelOptions]>([
   ["a data: worker", `${base}; worker-src data:`, {}],
   ["a blob: worker", `${base}; worker-src blob:`, { isolation }],
   ["a worker of one's own", `${base}; worker-src 'self'`, { isolation, workerUrl }],
@@ -45,14 +45,14 @@ describe.each<[string, string, Partial<SpawnOptions>]>([
   ["a data: worker and any Trusted Types", `${base}; worker-src data:; require-trusted-types-for 'script'`, {}],
   ["a blob: worker and Trusted Types", `${base}; worker-src blob:; ${trusted}`, { isolation }],
   ["a worker of one's own and Trusted Types", `${base}; worker-src 'self'; ${trusted}`, { isolation, workerUrl }],
-])("allowed: %s", (_, policy, spawn) => {
+])("allowed: %s", (_, policy, kernel) => {
   test.each(open)("$name does the job", async ({ browser }) => {
-    await using server = await strictPage(policy, spawn);
+    await using server = await strictPage(policy, kernel);
     await expectDone(await visit(browser, server.url));
   });
 });
 
-describe.each<[string, string, Partial<SpawnOptions>, string]>([
+describe.each<[string, string, KernelOptions, string]>([
   ["a data: worker", base, {}, "worker-src data:"],
   ["a blob: worker", `${base}; worker-src data:`, { isolation }, "worker-src blob:"],
   ["a worker of one's own", `${base}; worker-src data:`, { isolation, workerUrl }, "worker-src 'self'"],
@@ -63,9 +63,9 @@ describe.each<[string, string, Partial<SpawnOptions>, string]>([
     {},
     "trusted-types vak",
   ],
-])("refused: %s", (_, policy, spawn, advice) => {
+])("refused: %s", (_, policy, kernel, advice) => {
   test.each(open)("$name says what is missing", async ({ browser }) => {
-    await using server = await strictPage(policy, spawn);
+    await using server = await strictPage(policy, kernel);
     const { outcome } = await visit(browser, server.url);
     expect(outcome).toMatchObject({ code: "unsupported", message: expect.stringContaining(advice) });
   });

@@ -30,7 +30,7 @@ import * as vak from "vak";
 import workerUrl from "vak/worker?url";
 import cedar from "vak/cedar.wasm?url";
 import { job } from "./job.js";
-globalThis.outcome = job(vak, { kernel: { cedar }, spawn: { isolation: "page", workerUrl } });
+globalThis.outcome = job(vak, { kernel: { cedar, isolation: "page", workerUrl } });
 `;
 
 /** What a bundler made, and the program. */
