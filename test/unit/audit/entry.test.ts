@@ -74,9 +74,9 @@ describe("entries", () => {
 
 describe("the writer", () => {
   test("is as it was after it has refused an entry", async () => {
-    const step = await logOpen();
+    const [draft] = await logOpen();
     const [clean, other] = [new Writer(), new Writer()];
-    for (const writer of [clean, other]) writer.append(...step, 0);
+    for (const writer of [clean, other]) writer.append(draft, {}, 0);
     for (const wrong of [
       () => other.append({ type: "agent-close", agent: AGENT }),
       () => other.append({ type: "policy-load", policies: [] }),
