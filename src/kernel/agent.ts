@@ -481,7 +481,10 @@ export class Run {
     const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime };
     let reply: unknown;
     try {
-      reply = await host.call("run", transfer(request, [stdin.buffer]));
+      const running = host.call("run", transfer(request, [stdin.buffer]));
+      // The worker forgets what it was told before the run; its deadline stands still only while the guest does.
+      if (this.paused) this.tell({ vak: "pause" }, AnswerBuffer.PAUSED, 1);
+      reply = await running;
     } catch (error) {
       if (error instanceof WorkerLost) throw error;
       // Whatever a guest does is a result: only a worker that is not itself refuses a run.

@@ -84,6 +84,17 @@ test("a run can be paused, which its deadline waits for, and resumed", async () 
   expect(await run.result).toMatchObject({ status: "stopped", limit: "deadline" });
 });
 
+test("a run that is paused before it begins stands still once it has", async () => {
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({ name: "spin", program: await loadGuest("spin"), limits: { fuel: 1e8 } });
+  const run = agent.run();
+  run.pause();
+  const still = new Promise((resolve) => setTimeout(() => resolve("still"), 1500));
+  expect(await Promise.race([run.result, still])).toBe("still");
+  run.resume();
+  expect(await run.result).toMatchObject({ status: "stopped", limit: "fuel" });
+});
+
 test("a paused run can be stopped", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "spin", program: await loadGuest("spin") });
