@@ -4,6 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { pathToFileURL } from "node:url";
+import { run } from "./browsers.mjs";
 
 /** Where Debian puts Go sources. */
 const GOPATH = "/usr/share/gocode";
@@ -33,21 +34,6 @@ export function installVerifiers() {
 /** @param {string[]} command */
 function answers(command) {
   return spawnSync(/** @type {string} */ (command[0]), command.slice(1), { timeout: 30_000 }).status === 0;
-}
-
-/**
- * @param {string[]} command
- * @param {number} seconds
- */
-function run(command, seconds) {
-  console.log(`$ ${command.join(" ")}`);
-  const { status, error } = spawnSync(/** @type {string} */ (command[0]), command.slice(1), {
-    stdio: ["ignore", "inherit", "inherit"],
-    timeout: seconds * 1000,
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-  });
-  if (error) console.log(`${command[0]}: ${error.message}`);
-  return status === 0;
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

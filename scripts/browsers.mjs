@@ -150,10 +150,12 @@ function findWebKit() {
 }
 
 /**
+ * Runs a command that installs something, and says so.
+ *
  * @param {string[]} command
  * @param {number} seconds
  */
-function run(command, seconds) {
+export function run(command, seconds) {
   console.log(`$ ${command.join(" ")}`);
   const { status, error } = spawnSync(/** @type {string} */ (command[0]), command.slice(1), {
     stdio: ["ignore", "inherit", "inherit"],
