@@ -83,6 +83,8 @@ console.log("");
 if (absent.length) console.log(`not there yet: ${absent.join(", ")}`);
 if (!findBrowsers().webkit) console.log("LEFT OUT: the tests in WebKit, which only Debian's packages bring here");
 if (failed.length) console.log(`failed steps: ${failed.join(", ")}`);
+// Last, and short: the end of a long output is what is kept of it.
+for (const failure of [...tests.failures, ...inWebKit.failures]) console.log(`FAILED: ${failure}`);
 if (tests.passed === 0) console.log("no test passed: nothing was shown");
 console.log(`${tests.passed} passed, ${failures} failed, ${tests.skipped} skipped`);
 process.exitCode = failures > 0 || tests.passed === 0 ? 1 : 0;
@@ -102,23 +104,30 @@ function died({ passed, failed, pending }) {
  * @param {"tests" | "webkit"} report
  */
 function count(report) {
-  const sum = { passed: 0, failed: 0, skipped: 0, pending: 0 };
+  const sum = { passed: 0, failed: 0, skipped: 0, pending: 0, failures: /** @type {string[]} */ ([]) };
   let files;
   try {
     files = JSON.parse(readFileSync(`${cache}${report}.json`, "utf8")).testResults;
   } catch {
     return sum; // Vitest did not get so far: its step has failed
   }
-  for (const { status, assertionResults } of files) {
+  for (const { name, status, message, assertionResults } of files) {
+    const file = name.replace(root, "");
     let failedHere = 0;
     for (const test of assertionResults) {
       if (test.status === "passed") sum.passed++;
-      else if (test.status === "failed") failedHere++;
-      else if (test.status === "pending")
+      else if (test.status === "failed") {
+        failedHere++;
+        sum.failures.push(`${file} > ${test.fullName}\n${test.failureMessages.join("\n").slice(0, 2000)}`);
+      } else if (test.status === "pending")
         sum.pending++; // it was never begun
       else sum.skipped++;
     }
-    sum.failed += status === "failed" ? Math.max(failedHere, 1) : failedHere;
+    if (status === "failed" && failedHere === 0) {
+      failedHere = 1;
+      sum.failures.push(`${file}\n${String(message).slice(0, 2000)}`);
+    }
+    sum.failed += failedHere;
   }
   return sum;
 }
