@@ -25,6 +25,7 @@ await bundle(
     audit: `${root}src/audit/index.ts`,
     meter: `${root}src/meter/index.ts`,
     python: `${root}src/runtimes/python.ts`,
+    replay: `${root}src/replay/index.ts`,
   },
   { format: "es", chunkFileNames: ({ name }) => `${name.replace("_virtual_vak-", "")}-[hash].js` },
   { external },

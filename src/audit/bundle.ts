@@ -7,6 +7,7 @@
  *     rotations/<seq>                     for each change of key, the checkpoint that both keys signed
  *     policies/<digest>.cedar             each policy that was loaded
  *     values/<seq>.json                   the private values that were not erased (see `value.ts`)
+ *     programs/<digest>.wasm              the programs that the exporter chose to put in, so that runs can be replayed
  */
 import { Zip, ZipPassThrough } from "fflate";
 import { VakError } from "../errors.ts";
@@ -21,6 +22,10 @@ export const KEYS_PATH = "keys.txt";
 export const policyPath = (digest: Digest): string => `policies/${digest}.cedar`;
 export const rotationPath = (seq: number): string => `rotations/${seq}`;
 export const valuePath = (seq: number): string => `values/${seq}.json`;
+
+export const programPath = (digest: Digest): string => `programs/${digest}.wasm`;
+/** What the meter takes. */
+export const MAX_PROGRAM_BYTES = 256 * 2 ** 20;
 
 /** Files that a zip without the Zip64 extension can list. */
 const MAX_ZIP_FILES = 65_535;

@@ -121,6 +121,8 @@ function matches(entry: Entry, { types, agent, run, tool, decision, since, until
 export interface ExportOptions {
   /** Leaves out what an export of the first `since` entries held: `joinBundles` puts the two together. */
   since?: number;
+  /** Programs to put in, so that whoever has the bundle can replay their runs. Each must have been an agent's. */
+  programs?: readonly BufferSource[];
   onProgress?: (progress: ExportProgress) => void;
   signal?: AbortSignal;
 }
@@ -848,16 +850,18 @@ export class AuditLog {
     return checkpoint;
   }
 
-  async #files({ since = 0, onProgress, signal }: ExportOptions) {
+  async #files({ since = 0, programs = [], onProgress, signal }: ExportOptions) {
     const checkpoint = this.#writer || !this.#last ? await this.checkpoint() : this.#last;
     const { note, size } = checkpoint;
     this.#checkSize(since, 0, "size", size);
     const { bundleFiles } = await import("./bundle.ts");
-    const all = bundleFiles(this.#store, { note, size, vkey: this.vkey, since });
+    const files = bundleFiles(this.#store, { note, size, vkey: this.vkey, since });
+    const own = programs.length > 0 ? await this.#programs(programs, size) : [];
     const counted = async function* (): AsyncGenerator<BundleFile> {
       let bytes = 0;
       let entries = since;
-      for await (const file of all) {
+      yield* own;
+      for await (const file of files) {
         if (signal?.aborted) throw new VakError("aborted", "The export was aborted.", { cause: signal.reason });
         yield file;
         bytes += file.bytes.length;
@@ -867,6 +871,23 @@ export class AuditLog {
       }
     };
     return { files: counted(), checkpoint };
+  }
+
+  /** Programs as files of a bundle. @throws VakError `invalid-argument` where one was no agent's */
+  async #programs(programs: readonly BufferSource[], size: number): Promise<BundleFile[]> {
+    const known = new Set<string>();
+    for await (const { entry } of this.#read(0, size)) {
+      if (entry.type === "agent-spawn") known.add(entry.agent.program);
+    }
+    const { programPath } = await import("./bundle.ts");
+    return Promise.all(
+      programs.map(async (program) => {
+        const bytes = new Uint8Array(await new Response(program).arrayBuffer());
+        const digest = bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+        if (known.has(digest)) return { path: programPath(digest), bytes };
+        throw new VakError("invalid-argument", `No agent of this log had the program ${digest}.`);
+      }),
+    );
   }
 
   /**

@@ -5,7 +5,15 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
-import { CHECKPOINT_PATH, KEYS_PATH, policyPath, rotationPath, valuePath } from "./bundle.ts";
+import {
+  CHECKPOINT_PATH,
+  KEYS_PATH,
+  MAX_PROGRAM_BYTES,
+  policyPath,
+  programPath,
+  rotationPath,
+  valuePath,
+} from "./bundle.ts";
 import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 import { fromUtf8, toBase64 } from "./encoding.ts";
 import {
@@ -22,7 +30,7 @@ import { type Bytes, equalBytes, HASH_BYTES, leafHash, RightEdge } from "./merkl
 import { cosignedAt, formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, type Verifier, verifyNote } from "./note.ts";
 import { Order } from "./order.ts";
 import { decodeEntries, MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH, tilePath } from "./tiles.ts";
-import { committedValue, openValue } from "./value.ts";
+import { committedValue, MAX_VALUE_BYTES, openValue } from "./value.ts";
 import { type Bundle, isBundlePath } from "./zip.ts";
 
 export interface VerifyOptions {
@@ -88,8 +96,6 @@ export interface Report {
 const MAX_PROBLEMS = 100;
 const MAX_KEYS_BYTES = 65_536;
 const MAX_POLICY_BYTES = 16 * 2 ** 20;
-/** A call's input or answer is at most 64 MiB of JSON. */
-const MAX_VALUE_BYTES = 65 * 2 ** 20;
 const MAX_BUNDLE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2);
 
 /** Thrown within this file when there is no use in going on; the problem is in the report already. */
@@ -409,6 +415,7 @@ class Verification {
     }
     if (entry.type === "key-rotation") await this.#rotation(entry, where);
     if (entry.type === "policy-load") await this.#policy(entry.policyDigest);
+    if (entry.type === "agent-spawn") await this.#program(entry.agent.program);
     await this.#value(entry);
     if (entry.type === "erase") this.#erase(entry.erases, where);
     if (this.#ordered) this.#summarise(entry);
@@ -442,6 +449,14 @@ class Verification {
     const path = policyPath(digest);
     const text = await this.#require(path, MAX_POLICY_BYTES);
     if (text && bytesToHex(sha256(text)) !== digest) this.#problem(path, "its text is not the policy of that digest");
+  }
+
+  /** A program need not be in the bundle. */
+  async #program(digest: string): Promise<void> {
+    const path = programPath(digest);
+    if (!this.#unread.has(path)) return;
+    const bytes = await this.#read(path, MAX_PROGRAM_BYTES);
+    if (bytes && bytesToHex(sha256(bytes)) !== digest) this.#problem(path, "it is not the program of that digest");
   }
 
   async #value(entry: Entry): Promise<void> {

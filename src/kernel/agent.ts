@@ -4,6 +4,7 @@ import { transfer } from "comlink";
 import { canonicalBytes } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
+import { type Commitment, commitLarge } from "../audit/value.ts";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import {
@@ -19,8 +20,10 @@ import {
   type Trap,
   type WorkerMessage,
 } from "../protocol.ts";
+import { base64Length, inputToJson, type RecordedCall, type Stream, TRACE_BYTES, traceToJson } from "../trace.ts";
 import type { Broker } from "./broker.ts";
 import { type Host, WorkerLost } from "./host.ts";
+import type { Journal } from "./journal.ts";
 
 /** What a run used. */
 export interface Usage {
@@ -68,6 +71,11 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** What the guest's clock says at the start, ms since 1970. The default is 2000-01-01, in every run. */
   startTime?: number;
+  /**
+   * Whether to keep beside the log what the run is given: stdin, the environment's values, files, and where it was stopped.
+   * Default true. Without, neither this run nor a later one of the agent can be replayed, and the log says so.
+   */
+  trace?: boolean;
 }
 
 /** What the kernel makes an agent of. */
@@ -80,6 +88,8 @@ export interface AgentParts {
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
+  /** The agent's first files, and what the page changes after that. */
+  journal: Journal;
   onClose(agent: Agent): void;
 }
 
@@ -89,12 +99,16 @@ const GRACE = 500;
 /** Longest message of a run's end in the log, UTF-16 units. */
 const MAX_MESSAGE = 1000;
 
+/** Bytes of JSON that a call takes in a trace, its answer aside; about. */
+const CALL_BYTES = 32;
+
 /** Bytes that the arguments and the names of the environment may have together: they are all in one entry of the log. */
 const MAX_ARGS = 32 * 1024;
 
 const DEFAULT_START_TIME = Date.UTC(2000, 0, 1);
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /**
  * A principal: a program, its limits, its files and its worker. Lives until closed.
@@ -125,7 +139,7 @@ export class Agent {
     this.id = parts.ref.id;
     this.program = parts.ref.program;
     this.limits = parts.limits;
-    this.files = new AgentFiles(parts.host, parts.limits, (error) => this.explain(error));
+    this.files = new AgentFiles(parts.host, parts.limits, parts.journal, (error) => this.explain(error));
   }
 
   /**
@@ -209,7 +223,8 @@ type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   signal: AbortSignal | undefined;
 };
 
-function checkOptions({ args = [], stdin = "", env = {}, signal, startTime }: RunOptions): CheckedOptions {
+function checkOptions(options: RunOptions): CheckedOptions {
+  const { args = [], stdin = "", env = {}, signal, startTime, trace = true } = options;
   const invalid = (what: string) => new VakError("invalid-argument", `agent.run: ${what}.`);
   const clean = (text: unknown): text is string =>
     typeof text === "string" && text.isWellFormed() && !text.includes("\0");
@@ -222,7 +237,8 @@ function checkOptions({ args = [], stdin = "", env = {}, signal, startTime }: Ru
     throw invalid(`args and the names in env come to ${logged} bytes; at most ${MAX_ARGS} are allowed`);
   const time = startTime ?? DEFAULT_START_TIME;
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
-  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time };
+  if (typeof trace !== "boolean") throw invalid("trace is true or false");
+  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time, trace };
 }
 
 /** A trap has the same name in every engine, and another message in each. */
@@ -242,6 +258,7 @@ export function toBytes(data: string | BufferSource): Uint8Array<ArrayBuffer> {
 class OutputStream {
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   private readonly hash = sha256.create();
+  private bytes = 0;
   private controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
 
   constructor() {
@@ -258,14 +275,15 @@ class OutputStream {
 
   push(bytes: Uint8Array<ArrayBuffer>): void {
     this.hash.update(bytes);
+    this.bytes += bytes.byteLength;
     this.controller?.enqueue(bytes);
   }
 
-  /** Closes the stream and gives the SHA-256 of all that went through it, hex. */
-  close(): string {
+  /** Closes the stream and gives the length and the digest of all that went through it. */
+  close(): Stream {
     this.controller?.close();
     this.controller = undefined;
-    return bytesToHex(this.hash.digest());
+    return { bytes: this.bytes, digest: bytesToHex(this.hash.digest()) };
   }
 }
 
@@ -315,6 +333,13 @@ export class Run {
   private paused = false;
   private outputBytes = 0;
   private calls = 0;
+  private readonly recorded: RecordedCall[] = [];
+  /** Bytes of JSON that the calls' answers take in the trace. */
+  private recordedBytes = 0;
+  /** Changes of files that the worker met before it began the run. */
+  private changesBefore = 0;
+  /** Why there will be no trace. */
+  private untraced: string | undefined;
   /** The call that the guest waits for. */
   private pending: Promise<void> | undefined;
 
@@ -387,6 +412,7 @@ export class Run {
       return true;
     }
     this.calls++;
+    this.recorded.push({ fuel: message.fuel, requestBytes: message.bytes.byteLength, answer: null });
     this.pending = this.call(message.bytes, message.call).finally(() => {
       this.pending = undefined;
     });
@@ -404,12 +430,16 @@ export class Run {
     const { broker, ref, limits, host, answers } = this.parts;
     const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal: this.abort.signal };
     let bytes: Uint8Array;
+    let kept: number | undefined;
     try {
-      bytes = await broker.handle(caller, request);
+      ({ bytes, kept } = await broker.handle(caller, request));
     } catch {
       return this.stopFor("log-unavailable");
     }
     if (this.abort.signal.aborted) return;
+    const answer = kept ?? decoder.decode(bytes);
+    this.recorded[call - 1]!.answer = answer;
+    this.recordedBytes += CALL_BYTES + (kept === undefined ? 2 * bytes.byteLength : 0);
     if (!answers) return host.send({ vak: "answer", call, bytes });
     const state = new Int32Array(answers, 0, 2);
     new Uint8Array(answers, AnswerBuffer.HEADER_BYTES).set(bytes);
@@ -428,14 +458,12 @@ export class Run {
     let end: RunEnd | undefined;
     let outcome: RunOutcome;
     try {
-      await log.append({
-        type: "run-start",
-        agent: ref,
-        run: this.id,
-        args: options.args,
-        stdinDigest: bytesToHex(sha256(options.stdin)),
-        env: Object.keys(options.env),
-      });
+      const { args, env, startTime } = options;
+      const commitment = await this.commitInput(options);
+      await log.append(
+        { type: "run-start", agent: ref, run: this.id, args, env: Object.keys(env), startTime },
+        commitment && { commitment },
+      );
       if (!this.paused) this.deadline.start();
       if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
       else {
@@ -468,10 +496,37 @@ export class Run {
     };
     const stdout = this.out[1].close();
     const stderr = this.out[2].close();
-    const digest = end
-      ? bytesToHex(sha256(canonicalBytes({ files: end.files, outcome: withoutMessage(outcome), stderr, stdout })))
-      : null;
-    return this.record({ ...outcome, usage, digest });
+    const shown = { outcome: withoutMessage(outcome), stderr: stderr.digest, stdout: stdout.digest };
+    const digest = end ? bytesToHex(sha256(canonicalBytes({ files: end.files, ...shown }))) : null;
+    return this.record({ ...outcome, usage, digest }, await this.commitTrace(end, stdout, stderr));
+  }
+
+  /** Commits to what the run is given, unless it is not to be kept. */
+  private async commitInput({ env, stdin, trace }: CheckedOptions): Promise<Commitment | undefined> {
+    this.untraced = this.parts.journal.broken;
+    if (!trace) this.untraced = "the page asked for no trace";
+    const bytes = base64Length(stdin.byteLength) + JSON.stringify(env).length;
+    if (bytes > TRACE_BYTES) this.untraced ??= "stdin and the environment are larger than a trace may be";
+    return this.untraced === undefined ? commitLarge("input", inputToJson({ env, stdin })) : undefined;
+  }
+
+  /** Commits to what the run met; or finds out why that cannot be kept, which then holds for the runs after it as well. */
+  private async commitTrace(end: RunEnd | undefined, stdout: Stream, stderr: Stream): Promise<Commitment | undefined> {
+    const { journal } = this.parts;
+    if (!end) {
+      this.untraced ??= this.lost === undefined ? "the run did not begin" : "the worker was lost";
+      return undefined;
+    }
+    if (this.recordedBytes > TRACE_BYTES) this.untraced ??= "the answers are larger than a trace may be";
+    this.untraced ??= journal.broken;
+    if (this.untraced !== undefined) {
+      journal.break(`an earlier run of the agent has no trace: ${this.untraced}`);
+      return undefined;
+    }
+    const changes = journal.take(this.changesBefore, end.changes);
+    const { stop, files } = end;
+    const trace = { changes, calls: this.recorded, stop, files, stdout, stderr };
+    return commitLarge("trace", traceToJson(trace));
   }
 
   /** Hands the run to the worker and waits for its end. */
@@ -481,6 +536,7 @@ export class Run {
     const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime };
     let reply: unknown;
     try {
+      this.changesBefore = this.parts.journal.length;
       const running = host.call("run", transfer(request, [stdin.buffer]));
       // The worker forgets what it was told before the run; its deadline stands still only while the guest does.
       if (this.paused) this.tell({ vak: "pause" }, AnswerBuffer.PAUSED, 1);
@@ -506,12 +562,12 @@ export class Run {
     throw new WorkerLost(why);
   }
 
-  /** Puts the end into the log, and a signed checkpoint over it. */
-  private async record(result: RunResult): Promise<RunResult> {
+  /** Puts the end into the log, with the trace, and a signed checkpoint over it. */
+  private async record(result: RunResult, commitment: Commitment | undefined): Promise<RunResult> {
     const { log, ref } = this.parts;
     const usage = Object.entries(result.usage).filter((item): item is [string, number] => item[1] !== null);
     try {
-      await log.append({
+      const end = {
         type: "run-end",
         agent: ref,
         run: this.id,
@@ -522,7 +578,9 @@ export class Run {
         message: "message" in result ? clip(result.message, MAX_MESSAGE) : null,
         usage: Object.fromEntries(usage),
         digest: result.digest,
-      });
+        untraced: this.untraced ?? null,
+      } as const;
+      await log.append(end, commitment && { commitment });
       // Signed over soon; the result need not wait for it. A log that cannot sign has failed, and says so.
       log.checkpoint().catch(() => {});
       return result;
@@ -537,12 +595,14 @@ export class Run {
 export class AgentFiles {
   private readonly host: Host;
   private readonly limits: Limits;
+  private readonly journal: Journal;
   private readonly explain: (error: unknown) => VakError;
 
   /** @internal */
-  constructor(host: Host, limits: Limits, explain: (error: unknown) => VakError) {
+  constructor(host: Host, limits: Limits, journal: Journal, explain: (error: unknown) => VakError) {
     this.host = host;
     this.limits = limits;
+    this.journal = journal;
     this.explain = explain;
   }
 
@@ -565,7 +625,9 @@ export class AgentFiles {
    */
   async write(path: string, data: string | BufferSource): Promise<void> {
     const bytes = toBytes(data);
-    await this.call("writeFile", checkPath(path), transfer(bytes, [bytes.buffer]));
+    const checked = checkPath(path);
+    this.journal.add(checked, bytes.slice());
+    await this.call("writeFile", checked, transfer(bytes, [bytes.buffer]));
   }
 
   /** Every file and directory, in order of path. */
@@ -575,7 +637,9 @@ export class AgentFiles {
 
   /** Removes a file or an empty directory; false when there is none. */
   async remove(path: string): Promise<boolean> {
-    const removed = await this.call("removeFile", checkPath(path));
+    const checked = checkPath(path);
+    this.journal.add(checked, null);
+    const removed = await this.call("removeFile", checked);
     return typeof removed === "boolean" ? removed : this.garbage();
   }
 

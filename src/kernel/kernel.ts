@@ -11,6 +11,7 @@ import type { Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
 import { Broker } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
+import { Journal } from "./journal.ts";
 
 export interface KernelOptions {
   /** Cedar policies. Without any, every call is denied. */
@@ -249,7 +250,10 @@ export class Kernel {
       await admitted;
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
-      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation });
+      const { machine } = await admitted;
+      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine });
+      const journal = new Journal();
+      for (const [path, bytes] of Object.entries(files)) journal.add(path, bytes);
       agent = new Agent({
         ref,
         limits,
@@ -258,6 +262,7 @@ export class Kernel {
         broker: this.broker,
         log: this.auditLog,
         answers,
+        journal,
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
@@ -327,18 +332,18 @@ export class Kernel {
   }
 
   /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
-  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<void> {
+  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<Admitted> {
     const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
     const cached = await this.programs.get(key)?.catch(() => undefined);
     if (cached) {
       await host.call("adopt", cached);
-      return;
+      return cached;
     }
     const compiled = compile(host, bytes);
     this.programs.set(key, compiled);
     if (this.programs.size > MAX_PROGRAMS) this.programs.delete(this.programs.keys().next().value!);
     try {
-      await compiled;
+      return await compiled;
     } catch (error) {
       this.programs.delete(key);
       throw error;

@@ -46,8 +46,8 @@ async function appendRun(log: AuditLog, name: string, tool: string): Promise<voi
   for await (const { entry } of log.entries({ from: log.size - 1 })) {
     if (entry.type === "policy-load") ({ policyDigest } = entry);
   }
-  await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque" });
-  await log.append({ type: "run-start", agent, run, args: [], stdinDigest: null, env: [] });
+  await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque", machine: "wt1/1/1" });
+  await log.append({ type: "run-start", agent, run, args: [], env: [], startTime: 0 });
   const call = { agent, run, action: `call:${tool}`, resource: tool, policyDigest, policies: ["policy0"] };
   const { seq } = await log.append(
     { type: "intent", ...call, call: 1, callDigest: "cd".repeat(32), decision: "allow" },
@@ -56,7 +56,7 @@ async function appendRun(log: AuditLog, name: string, tool: string): Promise<voi
   await log.append({ type: "outcome", agent, run, call: 1, intentOf: seq, status: "ok", error: null }, { output: 1 });
   const denied = { callDigest: null, decision: "deny" as const, reason: "forbidden", errors: [] };
   await log.append({ type: "denial", ...call, call: 2, ...denied }, { input: { n: 2 } });
-  const none = { exitCode: 0, trap: null, limit: null, message: null, digest: null };
+  const none = { exitCode: 0, trap: null, limit: null, message: null, digest: null, untraced: "no run" };
   await log.append({ type: "run-end", agent, run, status: "exited", ...none, usage: {} });
   await log.append({ type: "agent-close", agent });
 }

@@ -20,8 +20,15 @@ import { add as addTool } from "../../setup/kernel.ts";
 
 const POLICY = `permit (principal, action == Action::"call:add", resource);`;
 const AGENT: AgentRef = { name: "tester", id: "a1", program: "ab".repeat(32) };
-const SPAWN: Draft = { type: "agent-spawn", agent: AGENT, limits: { fuel: 1 }, seed: 1, isolation: "opaque" };
-const START: Draft = { type: "run-start", agent: AGENT, run: "r1", args: [], stdinDigest: null, env: [] };
+const SPAWN: Draft = {
+  type: "agent-spawn",
+  agent: AGENT,
+  limits: { fuel: 1 },
+  seed: 1,
+  isolation: "opaque",
+  machine: "wt1/1/1",
+};
+const START: Draft = { type: "run-start", agent: AGENT, run: "r1", args: [], env: [], startTime: 0 };
 const NOTE: Draft = { type: "policy-refused", textDigest: "00".repeat(32), message: "no" };
 
 const { transaction } = IDBDatabase.prototype;
@@ -128,6 +135,7 @@ const END: Draft = {
   message: null,
   usage: { fuel: 1 },
   digest: null,
+  untraced: "no run",
 };
 
 describe("a log", () => {
