@@ -116,7 +116,10 @@ export class Session {
     replay.fuel = ended.fuel;
     replay.missing = recorded.cut ?? null;
     if (!recorded.divergence && !recorded.cut) compareEnds(recorded, { run, trace, end }, ended, output);
-    replay.divergence = recorded.divergence ?? fault ?? this.programFault(run);
+    const found = recorded.divergence;
+    // What is wrong with a value shows before anything is executed, but belongs to its call.
+    const later = fault && found && (found.call === null || found.call > fault.call!);
+    replay.divergence = (later ? fault : (found ?? fault)) ?? this.programFault(run);
     if (replay.divergence) replay.verdict = "diverged";
     else if (replay.missing !== null) replay.verdict = "incomplete";
     return replay;

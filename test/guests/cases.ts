@@ -11,11 +11,12 @@ export interface Case {
 
 /** Every guest that can be run, in ways that end. */
 export const cases: Case[] = [
-  ..."hello call exit-catch exit-catch-table files random sleep start".split(" ").map((guest) => ({ guest })),
+  ..."hello call exit-catch exit-catch-table files floats random sleep start".split(" ").map((guest) => ({ guest })),
   ..."unreachable divide overflow convert memory table indirect null stack"
     .split(" ")
     .map((trap) => ({ guest: `trap-${trap}` })),
   { guest: "agent", spawn: { files: { "in.txt": "some input" } } },
+  { guest: "busy", spawn: { files: { "inbox.txt": "first" } }, run: { args: ["20"] } },
   { guest: "args", run: { args: ["é", "日本"], env: { A: "b" }, stdin: "typed" } },
   { guest: "bad-pointers", run: { args: ["x"], env: { A: "b" } } },
   { guest: "grow", spawn: { limits: { memoryBytes: 2 ** 21 } } },
