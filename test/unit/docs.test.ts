@@ -77,6 +77,7 @@ describe("TypeScript", () => {
       "vak/audit": [`${up}/src/audit/index.ts`],
       "vak/meter": [`${up}/src/meter/index.ts`],
       "vak/python": [`${up}/src/runtimes/python.ts`],
+      "vak/replay": [`${up}/src/replay/index.ts`],
     };
     const config = {
       extends: `${up}/tsconfig.json`,
