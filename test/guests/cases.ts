@@ -2,6 +2,7 @@ import type { RunOptions, SpawnOptions } from "../../src/index.ts";
 import { pythonModule } from "../../src/runtimes/python.ts";
 import pythonJob from "./job.py?raw";
 import { loadGuest, loadPython } from "./load.ts";
+import pythonScripts from "./scripts.py?raw";
 
 export interface Case {
   guest: string;
@@ -31,6 +32,11 @@ export const cases: Case[] = [
     spawn: { files: { "vak.py": pythonModule, "job.py": pythonJob, "in.json": '{"a":40,"b":2}' } },
     run: { args: ["-u", "/job.py"] },
   },
+  {
+    guest: "python scripts",
+    spawn: { files: { "scripts.py": pythonScripts } },
+    run: { args: ["/scripts.py"] },
+  },
 ];
 
-export const loadProgram = (guest: string) => (guest === "python" ? loadPython() : loadGuest(guest));
+export const loadProgram = (guest: string) => (guest.startsWith("python") ? loadPython() : loadGuest(guest));
