@@ -26,7 +26,12 @@ await bundle(
     meter: `${root}src/meter/index.ts`,
     python: `${root}src/runtimes/python.ts`,
   },
-  { format: "es", chunkFileNames: ({ name }) => `${name.replace("_virtual_vak-", "")}-[hash].js` },
+  {
+    format: "es",
+    chunkFileNames: ({ name }) => `${name.replace("_virtual_vak-", "")}-[hash].js`,
+    // What `vak` always needs is one file, or two where `vak/audit` needs it as well: many small ones are more bytes.
+    codeSplitting: { groups: [{ name: eagerPart, debugName: "eager" }] },
+  },
   { external },
 );
 await bundle({ vak: `${root}src/index.ts` }, { format: "es", codeSplitting: false, minify: true });
@@ -46,6 +51,17 @@ await bundle({ cli: `${root}src/cli.ts` }, { format: "es", codeSplitting: false 
 await chmod(`${root}dist/cli.js`, 0o755);
 await writeFile(`${root}dist/worker.js`, await ours.bundleWorker());
 execFileSync(`${root}node_modules/.bin/tsc`, ["-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
+
+/**
+ * @param {string} id
+ * @param {{ getModuleInfo(id: string): { importers: string[] } | null }} graph
+ */
+function eagerPart(id, graph) {
+  const ids = new Set([id]);
+  for (const one of ids) for (const importer of graph.getModuleInfo(one)?.importers ?? []) ids.add(importer);
+  if (id === `${root}src/index.ts` || !ids.has(`${root}src/index.ts`)) return null;
+  return ids.has(`${root}src/audit/index.ts`) ? "entries" : "kernel";
+}
 
 /**
  * @param {Record<string, string>} input
