@@ -14,7 +14,8 @@ import { VakError } from "../errors.ts";
 import { toUtf8 } from "./encoding.ts";
 import type { Digest } from "./entry.ts";
 import { type Bytes, leafHash } from "./merkle.ts";
-import { encodeEntries, hashesAt, parseTilePath, TILE_WIDTH, tilePath, tilesOf } from "./tiles.ts";
+import { TILE_WIDTH } from "./sizes.ts";
+import { encodeEntries, hashesAt, parseTilePath, tilePath, tilesOf } from "./tiles.ts";
 import type { LoadedText } from "./writer.ts";
 
 export const CHECKPOINT_PATH = "checkpoint";

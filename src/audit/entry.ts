@@ -2,7 +2,7 @@
 import { VakError } from "../errors.ts";
 import { canonicalBytes, parseCanonical } from "./canonical.ts";
 import type { Bytes } from "./merkle.ts";
-import { MAX_ENTRY_BYTES } from "./tiles.ts";
+import { MAX_ENTRY_BYTES } from "./sizes.ts";
 
 /** SHA-256, 64 lower-case hex digits. */
 export type Digest = string;

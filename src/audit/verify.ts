@@ -27,9 +27,11 @@ import {
   type RunEnd,
 } from "./entry.ts";
 import { type Bytes, equalBytes, HASH_BYTES, leafHash, RightEdge } from "./merkle.ts";
-import { cosignedAt, formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, type Verifier, verifyNote } from "./note.ts";
+import { formatVkey, type Verifier } from "./note.ts";
+import { cosignedAt, MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "./note-reading.ts";
 import { Order } from "./order.ts";
-import { decodeEntries, MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH, tilePath } from "./tiles.ts";
+import { MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH } from "./sizes.ts";
+import { decodeEntries, tilePath } from "./tiles.ts";
 import { committedValue, MAX_VALUE_BYTES, openValue } from "./value.ts";
 import { type Bundle, isBundlePath } from "./zip.ts";
 

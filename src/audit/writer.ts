@@ -9,7 +9,7 @@ import { toUtf8 } from "./encoding.ts";
 import { type Digest, type Draft, type Entry, encodeEntry, type OwnDraft } from "./entry.ts";
 import { type Bytes, leafHash, RightEdge } from "./merkle.ts";
 import { Order } from "./order.ts";
-import { TILE_HEIGHT, TILE_WIDTH } from "./tiles.ts";
+import { TILE_HEIGHT, TILE_WIDTH } from "./sizes.ts";
 import { type Commitment, commitValue, type ValueKind } from "./value.ts";
 
 /** Where a log stands, as its storage records it. */

@@ -11,8 +11,9 @@ import {
   type RunEnd,
   type RunStart,
 } from "../audit/entry.ts";
-import { MAX_NOTE_BYTES, parseNote } from "../audit/note.ts";
-import { decodeEntries, MAX_ENTRY_BYTES, TILE_WIDTH, tilePath } from "../audit/tiles.ts";
+import { MAX_NOTE_BYTES, parseNote } from "../audit/note-reading.ts";
+import { MAX_ENTRY_BYTES, TILE_WIDTH } from "../audit/sizes.ts";
+import { decodeEntries, tilePath } from "../audit/tiles.ts";
 import { committedValue, MAX_VALUE_BYTES, type OpenedValue, openValue } from "../audit/value.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";

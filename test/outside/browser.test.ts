@@ -154,6 +154,43 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     await tab.close();
   });
 
+  test("and does nothing where a part of its code cannot be loaded, nor loses anything", async () => {
+    const tab = await openPage(browser, page.url);
+    let blocked = /\/(?:rotate|exporting)\b/;
+    await tab.route(
+      ({ pathname }) => blocked.test(pathname),
+      (route) => route.abort(),
+    );
+    const left = await tab.evaluate(async () => {
+      const codeOf = (work: Promise<unknown>) => work.catch((error: { code: string }) => error.code);
+      const log = await vak.openLog({ name: "parts" });
+      const note = { type: "policy-refused", textDigest: "00".repeat(32), message: "" } as const;
+      await log.append(note);
+      const codes = [await codeOf(log.rotate()), await codeOf(log.export()), await codeOf(log.prove(0))];
+      await log.append(note);
+      const { root, size } = await log.checkpoint();
+      return { codes, root, size, vkey: log.vkey };
+    });
+    expect(left).toMatchObject({ codes: ["log-unavailable", "log-unavailable", "log-unavailable"], size: 3 });
+    // What checks the log before anything is signed cannot be done without.
+    blocked = /\/resume\b/;
+    const open = () =>
+      vak.openLog({ name: "parts", onBusy: "wait" }).then(
+        async (log) => ({ ...(await log.checkpoint()), vkey: log.vkey }),
+        (error: { code: string; message: string }) => ({ code: error.code, message: error.message }),
+      );
+    await tab.reload();
+    expect(await tab.evaluate(open)).toEqual({
+      code: "log-unavailable",
+      message: "A part of vak could not be loaded: the page is offline, or has been replaced; reload it.",
+    });
+    await tab.unrouteAll();
+    await tab.reload();
+    await tab.waitForFunction(() => globalThis.vak !== undefined);
+    expect(await tab.evaluate(open)).toMatchObject({ root: left.root, size: left.size, vkey: left.vkey });
+    await tab.close();
+  });
+
   test("in two tabs: one that reads goes on when the one that writes is gone, with nothing lost", async () => {
     const context = await browser.newContext();
     const tabs: Page[] = [];

@@ -4,7 +4,8 @@ import type { Anchor } from "../../../src/audit/anchor.ts";
 import type { Draft } from "../../../src/audit/entry.ts";
 import { openBundle, type Report, verify, verifyProof } from "../../../src/audit/index.ts";
 import { type AuditLog, type Checkpoint, type LogOptions, openLog } from "../../../src/audit/log.ts";
-import { ed25519Verifier, formatVkey, parseNote, parseVkey, verifyNote } from "../../../src/audit/note.ts";
+import { ed25519Verifier, formatVkey } from "../../../src/audit/note.ts";
+import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note-reading.ts";
 import type { Signer } from "../../../src/audit/signer.ts";
 import { VakError } from "../../../src/errors.ts";
 

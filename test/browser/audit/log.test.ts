@@ -10,7 +10,7 @@ import {
   verifyProof,
 } from "../../../src/audit/index.ts";
 import { type AuditLog, type LogRecord, openLog } from "../../../src/audit/log.ts";
-import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note.ts";
+import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note-reading.ts";
 import { VakError } from "../../../src/errors.ts";
 import { createKernel } from "../../../src/index.ts";
 import { Broker } from "../../../src/kernel/broker.ts";
