@@ -4,7 +4,7 @@ import { transfer } from "comlink";
 import { canonicalBytes } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
-import { type Commitment, commitLarge } from "../audit/value.ts";
+import type { Commitment } from "../audit/value.ts";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import {
@@ -20,10 +20,10 @@ import {
   type Trap,
   type WorkerMessage,
 } from "../protocol.ts";
-import { base64Length, inputToJson, type RecordedCall, type Stream, TRACE_BYTES, traceToJson } from "../trace.ts";
+import type { Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
 import { type Host, WorkerLost } from "./host.ts";
-import type { Journal } from "./journal.ts";
+import type { Recorder, RunRecorder } from "./recorder.ts";
 
 /** What a run used. */
 export interface Usage {
@@ -88,8 +88,8 @@ export interface AgentParts {
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
-  /** The agent's first files, and what the page changes after that. */
-  journal: Journal;
+  /** Knows of the agent's first files already. */
+  recorder: Recorder;
   onClose(agent: Agent): void;
 }
 
@@ -102,16 +102,15 @@ const GRACE = 2000;
 /** Longest message of a run's end in the log, UTF-16 units. */
 const MAX_MESSAGE = 1000;
 
-/** Bytes of JSON that a call takes in a trace, its answer aside; about. */
-const CALL_BYTES = 32;
-
 /** Bytes that the arguments and the names of the environment may have together: they are all in one entry of the log. */
 const MAX_ARGS = 32 * 1024;
+
+/** Why a run has no trace that did not come to an end of its own in its worker. */
+const NO_END = "it did not begin, or the worker was lost";
 
 const DEFAULT_START_TIME = Date.UTC(2000, 0, 1);
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 
 /**
  * A principal: a program, its limits, its files and its worker. Lives until closed.
@@ -142,7 +141,7 @@ export class Agent {
     this.id = parts.ref.id;
     this.program = parts.ref.program;
     this.limits = parts.limits;
-    this.files = new AgentFiles(parts.host, parts.limits, parts.journal, (error) => this.explain(error));
+    this.files = new AgentFiles(parts.host, parts.limits, parts.recorder, (error) => this.explain(error));
   }
 
   /**
@@ -336,13 +335,7 @@ export class Run {
   private paused = false;
   private outputBytes = 0;
   private calls = 0;
-  private readonly recorded: RecordedCall[] = [];
-  /** Bytes of JSON that the calls' answers take in the trace. */
-  private recordedBytes = 0;
-  /** Changes of files that the worker met before it began the run. */
-  private changesBefore = 0;
-  /** Why there will be no trace. */
-  private untraced: string | undefined;
+  private readonly recorder: RunRecorder;
   /** The call that the guest waits for. */
   private pending: Promise<void> | undefined;
 
@@ -353,6 +346,7 @@ export class Run {
     this.id = `${parts.ref.id}/${number}`;
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
+    this.recorder = parts.recorder.run(options.trace);
     this.deadline = new Countdown(parts.limits.deadlineMs, () => this.stopFor("deadline"));
     this.result = this.execute(options);
   }
@@ -415,7 +409,7 @@ export class Run {
       return true;
     }
     this.calls++;
-    this.recorded.push({ fuel: message.fuel, requestBytes: message.bytes.byteLength, answer: null });
+    this.recorder.call(message.fuel, message.bytes);
     this.pending = this.call(message.bytes, message.call).finally(() => {
       this.pending = undefined;
     });
@@ -440,9 +434,7 @@ export class Run {
       return this.stopFor("log-unavailable");
     }
     if (this.abort.signal.aborted) return;
-    const answer = kept ?? decoder.decode(bytes);
-    this.recorded[call - 1]!.answer = answer;
-    this.recordedBytes += CALL_BYTES + (kept === undefined ? 2 * bytes.byteLength : 0);
+    this.recorder.answer(bytes, kept);
     if (!answers) return host.send({ vak: "answer", call, bytes });
     const state = new Int32Array(answers, 0, 2);
     new Uint8Array(answers, AnswerBuffer.HEADER_BYTES).set(bytes);
@@ -462,7 +454,7 @@ export class Run {
     let outcome: RunOutcome;
     try {
       const { args, env, startTime } = options;
-      const commitment = await this.commitInput(options);
+      const commitment = await this.recorder.input(options);
       await log.append(
         { type: "run-start", agent: ref, run: this.id, args, env: Object.keys(env), startTime },
         commitment && { commitment },
@@ -501,35 +493,8 @@ export class Run {
     const stderr = this.out[2].close();
     const shown = { outcome: withoutMessage(outcome), stderr: stderr.digest, stdout: stdout.digest };
     const digest = end ? bytesToHex(sha256(canonicalBytes({ files: end.files, ...shown }))) : null;
-    return this.record({ ...outcome, usage, digest }, await this.commitTrace(end, stdout, stderr));
-  }
-
-  /** Commits to what the run is given, unless it is not to be kept. */
-  private async commitInput({ env, stdin, trace }: CheckedOptions): Promise<Commitment | undefined> {
-    this.untraced = this.parts.journal.broken;
-    if (!trace) this.untraced = "the page asked for no trace";
-    const bytes = base64Length(stdin.byteLength) + JSON.stringify(env).length;
-    if (bytes > TRACE_BYTES) this.untraced ??= "stdin and the environment are larger than a trace may be";
-    return this.untraced === undefined ? commitLarge("input", inputToJson({ env, stdin })) : undefined;
-  }
-
-  /** Commits to what the run met; or finds out why that cannot be kept, which then holds for the runs after it as well. */
-  private async commitTrace(end: RunEnd | undefined, stdout: Stream, stderr: Stream): Promise<Commitment | undefined> {
-    const { journal } = this.parts;
-    if (!end) {
-      this.untraced ??= this.lost === undefined ? "the run did not begin" : "the worker was lost";
-      return undefined;
-    }
-    if (this.recordedBytes > TRACE_BYTES) this.untraced ??= "the answers are larger than a trace may be";
-    this.untraced ??= journal.broken;
-    if (this.untraced !== undefined) {
-      journal.break(`an earlier run of the agent has no trace: ${this.untraced}`);
-      return undefined;
-    }
-    const changes = journal.take(this.changesBefore, end.changes);
-    const { stop, files } = end;
-    const trace = { changes, calls: this.recorded, stop, files, stdout, stderr };
-    return commitLarge("trace", traceToJson(trace));
+    const trace = end && (await this.recorder.trace(end, stdout, stderr));
+    return this.record({ ...outcome, usage, digest }, trace);
   }
 
   /** Hands the run to the worker and waits for its end. */
@@ -539,7 +504,7 @@ export class Run {
     const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime };
     let reply: unknown;
     try {
-      this.changesBefore = this.parts.journal.length;
+      this.recorder.enter();
       const running = host.call("run", transfer(request, [stdin.buffer]));
       // The worker forgets what it was told before the run; its deadline stands still only while the guest does.
       if (this.paused) this.tell({ vak: "pause" }, AnswerBuffer.PAUSED, 1);
@@ -566,7 +531,7 @@ export class Run {
   }
 
   /** Puts the end into the log, with the trace, and a signed checkpoint over it. */
-  private async record(result: RunResult, commitment: Commitment | undefined): Promise<RunResult> {
+  private async record(result: RunResult, trace: Commitment | undefined): Promise<RunResult> {
     const { log, ref } = this.parts;
     const usage = Object.entries(result.usage).filter((item): item is [string, number] => item[1] !== null);
     try {
@@ -581,9 +546,9 @@ export class Run {
         message: "message" in result ? clip(result.message, MAX_MESSAGE) : null,
         usage: Object.fromEntries(usage),
         digest: result.digest,
-        untraced: this.untraced ?? null,
+        untraced: trace ? null : (this.recorder.untraced ?? NO_END),
       } as const;
-      await log.append(end, commitment && { commitment });
+      await log.append(end, trace && { commitment: trace });
       // Signed over soon; the result need not wait for it. A log that cannot sign has failed, and says so.
       log.checkpoint().catch(() => {});
       return result;
@@ -598,14 +563,14 @@ export class Run {
 export class AgentFiles {
   private readonly host: Host;
   private readonly limits: Limits;
-  private readonly journal: Journal;
+  private readonly recorder: Recorder;
   private readonly explain: (error: unknown) => VakError;
 
   /** @internal */
-  constructor(host: Host, limits: Limits, journal: Journal, explain: (error: unknown) => VakError) {
+  constructor(host: Host, limits: Limits, recorder: Recorder, explain: (error: unknown) => VakError) {
     this.host = host;
     this.limits = limits;
-    this.journal = journal;
+    this.recorder = recorder;
     this.explain = explain;
   }
 
@@ -629,7 +594,7 @@ export class AgentFiles {
   async write(path: string, data: string | BufferSource): Promise<void> {
     const bytes = toBytes(data);
     const checked = checkPath(path);
-    this.journal.add(checked, bytes.slice());
+    this.recorder.change(checked, bytes);
     await this.call("writeFile", checked, transfer(bytes, [bytes.buffer]));
   }
 
@@ -641,7 +606,7 @@ export class AgentFiles {
   /** Removes a file or an empty directory; false when there is none. */
   async remove(path: string): Promise<boolean> {
     const checked = checkPath(path);
-    this.journal.add(checked, null);
+    this.recorder.change(checked, null);
     const removed = await this.call("removeFile", checked);
     return typeof removed === "boolean" ? removed : this.garbage();
   }

@@ -1,5 +1,6 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
+import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
@@ -11,7 +12,6 @@ import type { Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
 import { Broker } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
-import { Journal } from "./journal.ts";
 
 export interface KernelOptions {
   /** Cedar policies. Without any, every call is denied. */
@@ -229,6 +229,8 @@ export class Kernel {
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       const { onProgress } = options;
+      const recording = lazy(import("./recorder.ts"));
+      recording.catch(() => {});
       host = await this.takeHost(place);
       host.serve({
         limits,
@@ -250,13 +252,13 @@ export class Kernel {
       await host.ready;
       await booted;
       onProgress?.({ phase: "compile", loaded: size, total: size });
-      await admitted;
+      const { machine } = await admitted;
+      const { Recorder } = await recording;
+      const recorder = new Recorder();
+      for (const [path, data] of Object.entries(files)) recorder.change(path, data);
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
-      const { machine } = await admitted;
       await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine });
-      const journal = new Journal();
-      for (const [path, bytes] of Object.entries(files)) journal.add(path, bytes);
       agent = new Agent({
         ref,
         limits,
@@ -265,7 +267,7 @@ export class Kernel {
         broker: this.broker,
         log: this.auditLog,
         answers,
-        journal,
+        recorder,
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
