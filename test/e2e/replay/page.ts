@@ -99,6 +99,22 @@ async function record(guests: string[], stopped: number): Promise<string> {
   return toBase64(zip);
 }
 
+/** Programs that were made at random, one run each; they are in the bundle. */
+async function recordPrograms(programs: string[]): Promise<string> {
+  const kernel = await createKernel({ policy, tools: [add, wipe], log: { name: crypto.randomUUID() } });
+  const bytes = programs.map(fromBase64);
+  const limits = { fuel: 3_000_000, calls: 60, memoryBytes: 2 ** 20 };
+  for (const [seed, program] of bytes.entries()) {
+    const agent = await kernel.spawn({ name: "random", program, seed, limits });
+    await finish(agent.run());
+    await agent.close();
+  }
+  const unlike = [...new Map(programs.map((text, i) => [text, bytes[i]!])).values()];
+  const zip = new Uint8Array(await (await kernel.log.export({ programs: unlike })).arrayBuffer());
+  await kernel.close();
+  return toBase64(zip);
+}
+
 async function again(zip: string, guests: string[]): Promise<Replay[]> {
   const program = await Promise.all(guests.map(loadProgram));
   const replays: Replay[] = [];
@@ -115,6 +131,6 @@ function toBase64(bytes: Uint8Array): string {
 
 const fromBase64 = (text: string) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 
-const page = { record, again, names: [...cases.map(({ guest }) => guest), ...Object.keys(scenes)] };
+const page = { record, recordPrograms, again, names: [...cases.map(({ guest }) => guest), ...Object.keys(scenes)] };
 export type Page = typeof page;
 Object.assign(globalThis, { page });

@@ -1,53 +1,19 @@
 /** What one browser recorded is executed again in another, and in Node: every run is the same. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import type { Browser, Page as Tab } from "playwright";
-import { createServer, type ViteDevServer } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { cedarGlue, workerSource } from "../../../build/plugins.ts";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Replay, replayAll } from "../../../src/replay/index.ts";
 import { cases, loadProgram } from "../../guests/cases.ts";
-import { browsers } from "../../setup/launch.ts";
 import type { Page } from "./page.ts";
+import { openTabs, type Tabs } from "./tabs.ts";
 
 declare const page: Page;
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
 const guests = [...new Set(cases.map(({ guest }) => guest))];
-const tabs: Record<string, Tab> = {};
-const open: Browser[] = [];
-let server: ViteDevServer;
-let scratch: string;
-
+let tabs: Tabs;
 beforeAll(async () => {
-  scratch = await mkdtemp(join(tmpdir(), "vak-replay-"));
-  server = await createServer({
-    configFile: false,
-    root,
-    cacheDir: scratch,
-    logLevel: "error",
-    plugins: [workerSource(), cedarGlue()],
-    optimizeDeps: { noDiscovery: true },
-    server: { port: 0, hmr: false, watch: null },
-  });
-  await server.listen();
-  for (const { name, launch } of browsers) {
-    const browser = await launch();
-    open.push(browser);
-    const tab = await browser.newPage();
-    await tab.goto(`${server.resolvedUrls!.local[0]}test/e2e/replay/page.html`);
-    await tab.waitForFunction(() => "page" in globalThis);
-    tabs[name] = tab;
-  }
+  tabs = await openTabs();
 });
-afterAll(async () => {
-  await Promise.all(open.map((browser) => browser.close()));
-  await server?.close();
-  await rm(scratch, { recursive: true, force: true });
-});
+afterAll(() => tabs?.close());
 
 /** Node 20 does not know the newer exception handling; it says so, and whether a guest needs it. */
 const beyondNode = ({ missing }: Replay) => /^The program cannot be executed here: .*opcode 0x1f/.test(missing ?? "");
@@ -55,8 +21,8 @@ const beyondNode = ({ missing }: Replay) => /^The program cannot be executed her
 test.each([
   ["chromium", "firefox"],
   ["firefox", "chromium"],
-])("what %s recorded is the same in %s and in Node", async (from, to) => {
-  const zip = await tabs[from]!.evaluate(() => page.record(page.names, 20));
+] as const)("what %s recorded is the same in %s and in Node", async (from, to) => {
+  const zip = await tabs[from].evaluate(() => page.record(page.names, 20));
   const bundle = await openBundle(new Uint8Array(Buffer.from(zip, "base64")));
   const report = await verify(bundle);
   expect(report).toMatchObject({ ok: true, problems: [] });
@@ -70,7 +36,7 @@ test.each([
   expect(inNode.filter(beyondNode).length).toBeLessThanOrEqual(1);
   expect(inNode).toHaveLength(runs);
 
-  const there = await tabs[to]!.evaluate(([zip, guests]) => page.again(zip, guests), [zip, guests] as const);
+  const there = await tabs[to].evaluate(([zip, guests]) => page.again(zip, guests), [zip, guests] as const);
   expect(there.filter(({ verdict }) => verdict !== "same")).toEqual([]);
   expect(there.filter((_, i) => !beyondNode(inNode[i]!))).toEqual(inNode.filter((one) => !beyondNode(one)));
 });

@@ -94,14 +94,18 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
       bytes[message.fd] += message.bytes.byteLength;
     }
     if (message.vak !== "call") return;
-    const { tool, input = {} } = JSON.parse(decoder.decode(message.bytes));
+    const { tool, input = {} } = parsed(message.bytes);
     const position = { agent, run, call: message.call };
     const about = { ...position, action: `call:${tool}`, resource: tool, callDigest: "cd".repeat(32), policyDigest };
-    const answered = answer(tool, input);
-    const commitment = commitValue("input", input);
     let sent: string;
     let kept: number | string;
-    if ("denied" in answered) {
+    const answered = answer(tool, input);
+    const commitment = commitValue("input", input);
+    if (tool === "") {
+      const why = { reason: "malformed", policies: [], errors: [], callDigest: null };
+      steps.push([{ type: "denial", ...about, decision: "deny", ...why }]);
+      kept = sent = '{"error":{"code":"malformed","message":"The request is not JSON in UTF-8."}}';
+    } else if ("denied" in answered) {
       const why = { reason: "no-permit", policies: [], errors: [] };
       steps.push([{ type: "denial", ...about, decision: "deny", ...why }, { commitment }]);
       kept = sent = JSON.stringify({ error: { code: "denied", message: answered.denied } });
@@ -160,6 +164,14 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
     },
     { commitment: await commitLarge("trace", traceToJson(trace)) },
   ]);
+}
+
+function parsed(request: Uint8Array): { tool: string; input?: { [field: string]: unknown } } {
+  try {
+    return JSON.parse(decoder.decode(request));
+  } catch {
+    return { tool: "" };
+  }
 }
 
 /** Signs the steps, and gives the bundle. */

@@ -8,8 +8,10 @@ import { commitValue } from "../../../src/audit/value.ts";
 import { AnswerBuffer } from "../../../src/protocol.ts";
 import { replay, replayAll } from "../../../src/replay/index.ts";
 import { parseTrace, traceToJson } from "../../../src/trace.ts";
+import { generate } from "../../e2e/replay/generate.ts";
 import { loadGuest } from "../../guests/load.ts";
 import type { Step } from "../audit/memory-log.ts";
+import { wat } from "../meter/assemble.ts";
 import { type AgentSpec, bundleOf, record, recordSteps } from "./record.ts";
 
 let busy: Uint8Array<ArrayBuffer>;
@@ -107,6 +109,20 @@ interface RawTrace {
   files: string;
   stdout: { bytes: number; digest: string };
 }
+
+test("programs made at random: 100 of them, two runs each", async () => {
+  const ends = new Set<string>();
+  for (let seed = 0; seed < 100; seed++) {
+    const program = wat(generate(seed));
+    const limits = { fuel: 3_000_000, calls: 60 };
+    const bundle = await record([{ program, seed, limits, answer, runs: [{}, {}] }]);
+    for await (const { verdict, divergence } of replayAll(bundle, { program })) {
+      expect({ seed, verdict, divergence }).toEqual({ seed, verdict: "same", divergence: null });
+    }
+    for (const { end } of (await verify(bundle)).runs) if (typeof end === "object") ends.add(end.trap ?? end.status);
+  }
+  expect([...ends]).toEqual(expect.arrayContaining(["exited", "out-of-bounds", "overflow", "divide"]));
+});
 
 describe("attack: a forger with the log's key changes", () => {
   let steps: Step[];
