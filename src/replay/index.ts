@@ -14,12 +14,13 @@
  */
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
+import type { Until } from "./recorded.ts";
 import { type LoggedRun, Recording } from "./recording.ts";
 import { digestOf, type Replay, Session } from "./run.ts";
 
 export { MACHINE } from "../sandbox/program.ts";
-export type { Divergence } from "./recorded.ts";
-export type { Replay } from "./run.ts";
+export type { Divergence, Until } from "./recorded.ts";
+export type { Replay, State } from "./run.ts";
 
 export interface ReplayOptions {
   /**
@@ -27,6 +28,11 @@ export interface ReplayOptions {
    * is executed all the same, to see where it first does something else.
    */
   program?: BufferSource | readonly BufferSource[];
+  /**
+   * Stops there, with {@link Replay.state} to look at: before call n is answered, from 1, or at the first of the meter's
+   * checks by which so many units of work are done.
+   */
+  until?: Until;
 }
 
 /**
@@ -50,10 +56,12 @@ export async function replay(
 ): Promise<Replay> {
   const recording = await Recording.open(asBundle(bundle));
   const chain = recording.upTo(recording.find(run));
+  const { until } = options;
+  if (until) checkUntil(until);
   const session = await startSession(recording, chain[0]!, options);
   let result: Replay | undefined;
   for (const one of chain) {
-    result = await session.replay(one);
+    result = await session.replay(one, one === chain.at(-1) ? until : undefined);
     if (result.verdict !== "same") break;
   }
   return result!;
@@ -66,7 +74,7 @@ export async function replay(
  */
 export async function* replayAll(
   bundle: Bundle | ReadonlyMap<string, Uint8Array>,
-  options: ReplayOptions = {},
+  options: Omit<ReplayOptions, "until"> = {},
 ): AsyncGenerator<Replay> {
   const recording = await Recording.open(asBundle(bundle));
   const sessions = new Map<LoggedRun["spawn"], Promise<Session> | VakError>();
@@ -91,14 +99,20 @@ export async function* replayAll(
   }
 }
 
-async function startSession(recording: Recording, run: LoggedRun, { program }: ReplayOptions): Promise<Session> {
+function checkUntil(until: Until): void {
+  const number = "call" in until ? until.call : until.fuel;
+  if (Number.isSafeInteger(number) && number > 0) return;
+  throw new VakError("invalid-argument", "until is { call: n } or { fuel: n }, n being a whole number from 1 on.");
+}
+
+async function startSession(recording: Recording, run: LoggedRun, { program, until }: ReplayOptions): Promise<Session> {
   const digest = run.spawn.agent.program;
   const given = program === undefined ? [] : isList(program) ? program.map(bytesOf) : [bytesOf(program)];
   const found =
     (await withDigest(given, digest)) ??
     (await recording.program(digest)) ??
     (given.length === 1 ? given[0] : undefined);
-  if (found) return Session.start(recording, run, found);
+  if (found) return Session.start(recording, run, found, until !== undefined);
   throw new VakError(
     "not-found",
     `The program of run ${run.id} is not in the bundle: give the file with the SHA-256 ${digest}.`,
