@@ -155,7 +155,7 @@ export class AuditLog {
 
   /**
    * As {@link export}, into a directory: plain files, as C2SP tlog-tiles has them. Where an earlier export lies there, the
-   * two become one.
+   * two become one, and values that were erased since are deleted.
    *
    * @returns the checkpoint that covers it; its `size` is what `since` is to be the next time
    * @throws what the file system throws, as well

@@ -417,7 +417,7 @@ describe("an anchor", () => {
     await expect.poll(async () => (await log.status()).checkpoint?.note).toContain(line);
     const report = await verify(await openBundle(await log.export()), { keys: [log.vkey] });
     expect(report.ok).toBe(true);
-    expect(report.notChecked.join()).toContain("1 signatures of the checkpoint are by keys that were not given");
+    expect(report.notChecked.join()).toContain("1 signature of the checkpoint is by a key that was not given");
     expect(await log.prove(0)).toContain(line);
     await log.close();
     log = await openTracked(name, { anchor });
