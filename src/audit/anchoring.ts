@@ -28,7 +28,7 @@ export async function newestOf(anchor: Anchor, origin: string): Promise<TreeHead
 /** Has the anchor be given each checkpoint. One that cannot be asked what it has seen is told first what there is. */
 export async function startAnchoring(core: Core, anchor: Anchor): Promise<void> {
   if (!anchor.newest && core.last) await putToAnchor(core, anchor, core.last);
-  core.onCheckpoint = () => void anchorLast(core, anchor);
+  core.onCheckpoint.push(() => void anchorLast(core, anchor));
 }
 
 /** Gives the anchor the last checkpoint, and whichever comes meanwhile. */

@@ -15,7 +15,7 @@ import type { Identity, Store } from "./store.ts";
 import type { Attached, Batch, Head, Writer } from "./writer.ts";
 
 /** What of the options holds as long as the log is open. */
-export type Settings = Pick<LogOptions, "signer" | "anchor" | "checkpointMs">;
+export type Settings = Pick<LogOptions, "signer" | "anchor" | "checkpointMs" | "onLost">;
 
 /** Where a log stands. */
 export interface Standing {
@@ -93,13 +93,15 @@ export class Core {
   last: Checkpoint | undefined;
   ended: VakError | undefined;
   /** Called when another checkpoint is the last. */
-  onCheckpoint: (() => void) | undefined;
+  readonly onCheckpoint: (() => void)[] = [];
   anchored: LogStatus["anchored"] = null;
   anchorError: string | null = null;
   /** Whether a checkpoint is with the anchor. */
   anchoring = false;
   /** All that was begun and must not overlap. */
   tail: Promise<unknown> = Promise.resolve();
+  /** What the browser's second place is being told (see `memory.ts`). */
+  remembered: Promise<void> = Promise.resolve();
   /** Replaced at each commit, for those who follow. */
   changed = Promise.withResolvers<void>();
   #closing = false;
@@ -223,8 +225,12 @@ export class Core {
     clearTimeout(this.#checkpointTimer);
     this.#checkpointTimer = undefined;
     this.channel.postMessage(null);
-    this.onCheckpoint?.();
+    this.tellCheckpoint();
     return this.last;
+  }
+
+  tellCheckpoint(): void {
+    for (const listener of this.onCheckpoint) listener();
   }
 
   async sign(
@@ -248,6 +254,7 @@ export class Core {
     this.#closing = true;
     await this.tail;
     this.#end(closed());
+    await this.remembered;
     await this.lock?.release();
   }
 }

@@ -44,7 +44,7 @@ async function follow(core: Core): Promise<void> {
     if (core.ended) throw core.ended;
     lock!.onStolen = () => core.fail(new Error(STOLEN));
     // This tab has been an anchor: what it has seen must still be there.
-    await start(core, lock!, await load(core, { origin: core.identity.origin, ...core.head }));
+    await start(core, lock!, await load(core, [{ origin: core.identity.origin, ...core.head }, "this tab"]));
   } catch (error) {
     if (!core.ended) core.fail(error);
     await lock?.release();

@@ -20,7 +20,7 @@ const MAX_OWN = 100;
  * earlier session left open is closed by `outcome: unknown` and `recovery` entries.
  *
  * @throws VakError `log-in-use` when another tab or kernel writes it, `log-corrupt` when what is stored contradicts
- *   itself, `log-rollback` when it does not extend what its anchor has seen, `log-unavailable` when it cannot be opened
+ *   itself, `log-rollback` when it does not extend what its anchor or this browser has seen, `log-unavailable` when it cannot be opened
  *   or its anchor be asked, `aborted`, `unsupported` where there is no IndexedDB or no Web Locks
  * @example
  * const log = await openLog({ name: "default" });
@@ -32,6 +32,9 @@ export async function openLog({ name = "default", onBusy = "fail", signal, ...re
   }
   if (!["fail", "wait", "read", "own"].includes(onBusy)) {
     throw new VakError("invalid-argument", `onBusy is ${JSON.stringify(onBusy)}; say "fail", "wait", "read" or "own".`);
+  }
+  if (!["fail", "forget", undefined].includes(rest.onLost)) {
+    throw new VakError("invalid-argument", `onLost is ${JSON.stringify(rest.onLost)}; say "fail" or "forget".`);
   }
   if (!globalThis.navigator?.locks || !globalThis.indexedDB) {
     throw new VakError("unsupported", "The log needs IndexedDB and Web Locks; serve the page over https, unsandboxed.");
@@ -152,7 +155,7 @@ export class AuditLog {
 
   /**
    * As {@link export}, into a directory: plain files, as C2SP tlog-tiles has them. Where an earlier export lies there, the
-   * two become one.
+   * two become one, and values that were erased since are deleted.
    *
    * @returns the checkpoint that covers it; its `size` is what `since` is to be the next time
    * @throws what the file system throws, as well

@@ -2,8 +2,9 @@
 import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import { Core, keyOf, type Loaded, lazy, type Settings } from "./core.ts";
 import type { Lock } from "./lock.ts";
+import { forget, recall, remember } from "./memory.ts";
 import { createNobleKey, createWebCryptoKey, customKey, extractable, KeyUnavailable } from "./signer.ts";
-import { Store } from "./store.ts";
+import { beginFile, Store } from "./store.ts";
 import { emptyHead, Writer } from "./writer.ts";
 
 export const STOLEN = "another tab took the log's lock";
@@ -18,6 +19,7 @@ export async function openCore(name: string, settings: Settings, lock: Lock | un
   };
   if (lock) lock.onStolen = () => onLost(STOLEN);
   try {
+    if (lock) await beginFile(`${keyOf(name)}:file`);
     core = new Core(name, await Store.open(keyOf(name), onLost), settings);
     if (lost !== undefined) onLost(lost);
     if (lock) await start(core, lock, await load(core));
@@ -42,17 +44,44 @@ export async function start(core: Core, lock: Lock, { writer, open, ...standing 
   } else if (open.length > 0) {
     await (await lazy(import("./resume.ts"))).recover(core, open);
   }
+  await rememberAll(core);
   if (core.ended) throw core.ended;
   core.writable.resolve();
 }
 
+/** Remembers what the log is now, and from here on each checkpoint, one at a time. */
+async function rememberAll(core: Core): Promise<void> {
+  let seen = -1;
+  let waits = false;
+  const now = () => {
+    if (waits) return;
+    waits = true;
+    core.remembered = core.remembered.then(async () => {
+      waits = false;
+      const { identity, head } = core;
+      if (head.size !== seen) await remember(core.name, { origin: identity.origin, ...head });
+      seen = head.size;
+    });
+  };
+  core.onCheckpoint.push(now);
+  now();
+  await core.remembered;
+}
+
+const faults = () => lazy(import("./faults.ts"));
+
 /** Where the log stands, checked; a new log begins. */
 async function load(core: Core): Promise<Loaded> {
-  const { store, settings } = core;
+  const { name, store, settings } = core;
   const isNew = !(await store.identity()) && (await store.lastSeq()) < 0;
+  if (isNew && settings.onLost === "forget") await forget(name);
+  else if (isNew && store.lost !== undefined) throw (await faults()).lost(await recall(name), store.lost);
+  const known = await recall(name);
+  if (isNew && known) throw (await faults()).lost(known);
   if (isNew) await createIdentity(core);
   // A new log has nothing to be checked; but an anchor may know one that should be here instead.
-  if (!isNew || settings.anchor) return (await lazy(import("./resume.ts"))).load(core);
+  if (!isNew || settings.anchor)
+    return (await lazy(import("./resume.ts"))).load(core, known && [known, "this browser"]);
   return { identity: (await store.identity())!, head: emptyHead(), last: undefined, writer: new Writer(), open: [] };
 }
 

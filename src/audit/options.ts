@@ -23,6 +23,12 @@ export interface LogOptions {
    * - `own`: write another log, `<name>.2` or the next that is free.
    */
   onBusy?: "fail" | "wait" | "read" | "own";
+  /**
+   * What to do where the browser has lost the log's database, but still knows of the log:
+   * - `fail` (the default): throw `log-rollback`;
+   * - `forget`: begin a new log, of the same name and with another origin.
+   */
+  onLost?: "fail" | "forget";
   /** Gives up waiting. */
   signal?: AbortSignal;
   /** Signs instead of a key that the log makes; asked for again each time the log is opened. */

@@ -21,9 +21,12 @@ import { type Edge, edgeOf, type Head, Writer } from "./writer.ts";
 
 /**
  * Reads where the log stands, and checks it against the entries, the tiles, the last checkpoint, what the anchor has
- * seen and what this tab has.
+ * seen and what this tab or this browser has.
  */
-export async function load({ store, settings: { signer, anchor } }: Core, seen?: TreeHead): Promise<Loaded> {
+export async function load(
+  { store, settings: { signer, anchor } }: Core,
+  seen?: [tree: TreeHead, by: string],
+): Promise<Loaded> {
   const lastSeq = await store.lastSeq();
   const identity = await store.identity();
   const head = await store.head();
@@ -36,21 +39,19 @@ export async function load({ store, settings: { signer, anchor } }: Core, seen?:
   const { origin, key } = identity;
   const note = await store.checkpoint();
   if (note !== undefined) await checkCheckpoint(store, note, identity, head);
-  if (seen) await checkExtends(store, head, seen, "this tab");
+  if (seen) await checkExtends(store, identity, head, ...seen);
   const anchored = anchor && (await newestOf(anchor, origin));
-  if (anchored) {
-    if (anchored.origin !== origin) throw rollback("its anchor speaks of another log");
-    await checkExtends(store, head, anchored, "its anchor");
-  }
+  if (anchored) await checkExtends(store, identity, head, anchored, "its anchor");
   if (key.kind === "custom" ? !signer || !isKeyOf(signer, key) : signer) {
     throw new VakError("invalid-argument", "The log is signed by another key than the signer's: rotate it instead.");
   }
 
-  const open: Entry[] = [];
+  const opened = await Promise.all(head.open.map((seq) => store.entry(seq)));
+  const policies = (await store.policies()).map(({ digest }) => digest);
+  let open: Entry[];
   let order: Order;
   try {
-    for (const seq of head.open) open.push(parseEntry((await store.entry(seq)) ?? new Uint8Array()));
-    const policies = (await store.policies()).map(({ digest }) => digest);
+    open = opened.map((bytes) => parseEntry(bytes ?? new Uint8Array()));
     order = Order.resume({ size: head.size, policy: head.policy, policies, open });
   } catch (error) {
     throw corrupt("what it says is still open is not", error);
@@ -59,7 +60,14 @@ export async function load({ store, settings: { signer, anchor } }: Core, seen?:
 }
 
 /** Whether the stored log begins with the tree that someone has seen. */
-async function checkExtends(store: Store, head: Head, seen: TreeHead, who: string): Promise<void> {
+async function checkExtends(
+  store: Store,
+  { origin }: Identity,
+  head: Head,
+  seen: TreeHead,
+  who: string,
+): Promise<void> {
+  if (seen.origin !== origin) throw rollback(`${who} has seen another log, ${seen.origin}`);
   if (seen.size > head.size) throw rollback(`it has ${head.size} entries, ${who} has seen ${seen.size}`);
   const root = edgeOf(seen.size, await readEdge(store, seen.size)).root();
   if (!equalBytes(root, seen.root)) throw rollback(`its first ${seen.size} entries are not those that ${who} has seen`);

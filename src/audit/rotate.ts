@@ -40,7 +40,7 @@ export async function rotate(core: Core, signer: Signer | undefined): Promise<Ch
     core.stand({ identity, head: core.head, last });
     if (signer) core.settings.signer = signer;
     else delete core.settings.signer;
-    core.onCheckpoint?.();
+    core.tellCheckpoint();
     return last!;
   });
 }

@@ -37,6 +37,26 @@ export interface Rotation {
 /** A key for a number, by which records are in order. */
 const rotationKey = (seq: number): string => `rotation ${String(seq).padStart(16, "0")}`;
 
+/** What Chromium says more when a database is made. */
+interface DataLoss {
+  dataLoss: "none" | "total";
+  dataLossMessage: string;
+}
+
+/**
+ * Has Chromium begin a new file for what is written from here on, as it does when a database is deleted. After a crash in
+ * the middle of a write it would write on behind the torn record; the next time that it reads such a file, it finds it
+ * corrupt and deletes all databases of the site.
+ */
+export async function beginFile(name: string): Promise<void> {
+  if (!("dataLoss" in IDBVersionChangeEvent.prototype)) return; // not Chromium
+  (await answer(indexedDB.open(name))).close();
+  const deleting = indexedDB.deleteDatabase(name);
+  // Someone has it open still, and so has just had it made.
+  const blocked = new Promise((resolve) => deleting.addEventListener("blocked", resolve));
+  await Promise.race([answer(deleting), blocked]);
+}
+
 /** Milliseconds after which a database that says nothing is given up: no promise may stay unsettled. */
 const ANSWER_MS = 30_000;
 
@@ -54,10 +74,13 @@ function answer<T>(request: IDBRequest<T>): Promise<T> {
 }
 
 export class Store {
+  /** Set where the database has just been made because the browser lost the one before, and says so: why. */
+  readonly lost: string | undefined;
   readonly #db: IDBDatabase;
 
-  private constructor(db: IDBDatabase) {
+  private constructor(db: IDBDatabase, lost: string | undefined) {
     this.#db = db;
+    this.lost = lost;
   }
 
   /**
@@ -69,7 +92,9 @@ export class Store {
   static async open(name: string, onLost: (reason: string) => void): Promise<Store> {
     const request = indexedDB.open(name, 1);
     const { promise: blocked, reject: onBlocked } = Promise.withResolvers<never>();
-    request.onupgradeneeded = () => {
+    let lost: string | undefined;
+    request.onupgradeneeded = (event: IDBVersionChangeEvent & Partial<DataLoss>) => {
+      if (event.dataLoss === "total") lost = event.dataLossMessage || "data loss";
       for (const store of STORES) request.result.createObjectStore(store);
     };
     request.onblocked = () =>
@@ -81,7 +106,7 @@ export class Store {
         onLost("another tab deletes or upgrades the database");
       };
       db.onclose = () => onLost("the browser closed the database, perhaps because the site's data was cleared");
-      return new Store(db);
+      return new Store(db, lost);
     } catch (error) {
       request.onsuccess = () => request.result.close();
       throw error;

@@ -221,14 +221,22 @@ class Verification {
     this.report.missing = [...this.#missing];
     const { erased, missing, withheld } = this.report;
     const { notChecked } = this.report;
-    if (erased.length > 0) notChecked.push(`${erased.length} values were erased, as the log says`);
-    if (this.#stillThere > 0) notChecked.push(`${this.#stillThere} values are here that the log says were erased`);
-    if (missing.length > 0)
-      notChecked.push(`${missing.length} values are not in the bundle, and the log does not say why`);
-    if (withheld > 0) notChecked.push(`${withheld} values were kept without their secrets`);
+    const say = (count: number, one: string, many: string) => {
+      if (count > 0) notChecked.push(count === 1 ? `1 ${one}` : `${count} ${many}`);
+    };
+    say(erased.length, "value was erased, as the log says", "values were erased, as the log says");
+    say(
+      this.#stillThere,
+      "value is here that the log says was erased",
+      "values are here that the log says were erased",
+    );
+    const why = "not in the bundle, and the log does not say why";
+    say(missing.length, `value is ${why}`, `values are ${why}`);
+    say(withheld, "value was kept without its secrets", "values were kept without their secrets");
     const { runs, intents } = this.#order.openCounts;
-    if (runs > 0) this.report.notChecked.push(`${runs} runs had not ended when the log was signed`);
-    if (intents > 0) this.report.notChecked.push(`${intents} calls had no outcome yet when the log was signed`);
+    say(runs, "run had not ended when the log was signed", "runs had not ended when the log was signed");
+    const yet = "had no outcome yet when the log was signed";
+    say(intents, `call ${yet}`, `calls ${yet}`);
   }
 
   #problem(where: string, message: string): void {
@@ -326,7 +334,8 @@ class Verification {
         this.report.witnesses.push({ key: formatVkey(witness), time: Number(cosignedAt(line.signature)) * 1000 });
       }
       const ignored = note.signatures.length - all.length;
-      if (ignored > 0)
+      if (ignored === 1) this.report.notChecked.push("1 signature of the checkpoint is by a key that was not given");
+      if (ignored > 1)
         this.report.notChecked.push(`${ignored} signatures of the checkpoint are by keys that were not given`);
     } catch (error) {
       this.#stop(CHECKPOINT_PATH, reason(error));

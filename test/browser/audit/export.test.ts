@@ -146,6 +146,32 @@ describe("an export", () => {
     },
   );
 
+  test.skipIf(!navigator.storage?.getDirectory)(
+    "into a directory takes the values away that were erased since",
+    async () => {
+      const root = await navigator.storage.getDirectory();
+      const name = `export-${crypto.randomUUID()}`;
+      const directory = await root.getDirectoryHandle(name, { create: true });
+      const log = await newLog();
+      await appendRun(log, "a", "add");
+      const { size: since } = await log.exportTo(directory);
+      const values = async () =>
+        [...(await directoryFiles(directory)).keys()].filter((path) => path.startsWith("values/"));
+      const before = await values();
+      const erased = before.map((path) => Number(/\d+/.exec(path)![0]));
+      expect(erased.length).toBeGreaterThan(1);
+      await log.erase(erased[0]!);
+      await log.exportTo(directory, { since });
+      expect(await values()).toEqual(before.slice(1));
+      const report = await verify(await directoryFiles(directory), { keys: [log.vkey] });
+      expect(report).toMatchObject({ ok: true, problems: [], missing: [], erased: [erased[0]] });
+      // That there is nothing left to take away is fine.
+      await log.exportTo(directory);
+      expect(await values()).toEqual(before.slice(1));
+      await root.removeEntry(name, { recursive: true });
+    },
+  );
+
   test("while agents append, is of one moment, and stops nobody", async () => {
     const log = await newLog();
     await grow(log, 300);
