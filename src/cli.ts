@@ -16,12 +16,21 @@ import {
   verifyProof,
 } from "./audit/index.ts";
 import { VakError } from "./errors.ts";
-import { type Divergence, type Replay, replay, replayAll, type State } from "./replay/index.ts";
+import {
+  type Divergence,
+  diff,
+  type Replay,
+  type RunDifference,
+  replay,
+  replayAll,
+  type State,
+  type TextDifference,
+} from "./replay/index.ts";
 
 const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>]... [--witness <vkey>]... [--json]
        vak verify <receipt.tlog-proof> --key <vkey> [--json]
-       vak replay <log.zip | directory>... [--run <n> [--until <call>]] [--program <file>]...
-                  [--key <vkey>]... [--json]
+       vak replay <log.zip | directory>... [--run <n> [--until <call> | --against <n>]]
+                  [--program <file>]... [--key <vkey>]... [--json]
 
 verify: an exported log: its signature, every entry, their order, and every file beside them.
 Increments of an export come after it, the oldest first.
@@ -38,6 +47,7 @@ same, or where they first differ. Without tools, and without a network.
   --run <n>     only the n-th run of the log, or the run of that id
   --until <call>
                 stop before that call is answered, and show how things stand there
+  --against <n> compare with another run of the log: what they were given, calls, end, files, output
   --program <file>
                 a program that agents were made of, where the log does not hold it
   --json        print the report as JSON
@@ -59,8 +69,8 @@ async function main(args: string[]): Promise<number> {
   const [command, ...paths] = positionals;
   const [path] = paths;
   if (command === "replay") return replayPaths(paths, values);
-  if (values.run !== undefined || values.until !== undefined || values.program) {
-    throw new Misuse("--run, --until and --program are for vak replay.");
+  if ([values.run, values.until, values.against, values.program].some((value) => value !== undefined)) {
+    throw new Misuse("--run, --until, --against and --program are for vak replay.");
   }
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
   if (path === undefined) throw new Misuse("Give a zip file or a directory.");
@@ -83,6 +93,7 @@ function parse(args: string[]) {
         witness: { type: "string", multiple: true },
         run: { type: "string" },
         until: { type: "string" },
+        against: { type: "string" },
         program: { type: "string", multiple: true },
         json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
@@ -120,10 +131,13 @@ async function withBundle<T>(paths: readonly string[], use: (bundle: Bundle) => 
 type Values = ReturnType<typeof parse>["values"];
 
 async function replayPaths(paths: readonly string[], values: Values): Promise<number> {
-  const { run, until, program, key, witness, json } = values;
+  const { run, until, against, program, key, witness, json } = values;
   if (paths.length === 0) throw new Misuse("Give a zip file or a directory.");
   if (until !== undefined && (run === undefined || !/^\d{1,15}$/.test(until))) {
     throw new Misuse("--until is the number of a call, of the run that --run names.");
+  }
+  if (against !== undefined && (run === undefined || until !== undefined)) {
+    throw new Misuse("--against is the run to compare with the run that --run names.");
   }
   const programs: Uint8Array<ArrayBuffer>[] = [];
   for (const path of program ?? []) {
@@ -140,8 +154,14 @@ async function replayPaths(paths: readonly string[], values: Values): Promise<nu
       ...(programs.length > 0 && { program: programs }),
       ...(until !== undefined && { until: { call: Number(until) } }),
     };
+    if (against !== undefined) {
+      const found = await diff({ bundle, run: which(run!), ...options }, { bundle, run: which(against), ...options });
+      if (json) process.stdout.write(`${plainJson({ verified: report.ok, problems: report.problems, ...found })}\n`);
+      else for (const line of describeDifference(found)) process.stdout.write(`${plain(line)}\n`);
+      return report.ok && found.same ? 0 : 1;
+    }
     const replays: Replay[] = [];
-    if (run !== undefined) replays.push(await replay(bundle, /^\d{1,15}$/.test(run) ? Number(run) : run, options));
+    if (run !== undefined) replays.push(await replay(bundle, which(run), options));
     else for await (const one of replayAll(bundle, options)) replays.push(one);
     const shown = replays.map(({ state, ...rest }) => ({ ...rest, ...(state && { state: summary(state) }) }));
     if (json)
@@ -150,6 +170,28 @@ async function replayPaths(paths: readonly string[], values: Values): Promise<nu
     if (!json && replays.length === 0) process.stdout.write("\nThere are no runs in it.\n");
     return report.ok && replays.every(({ verdict }) => verdict === "same") ? 0 : 1;
   });
+}
+
+/** A run's number, or its id. */
+const which = (run: string): string | number => (/^\d{1,15}$/.test(run) ? Number(run) : run);
+
+function describeDifference({ same, given, call, end, files, stdout, stderr }: RunDifference): string[] {
+  const pair = ({ one, other }: { one: string; other: string }) => [`    ${shorten(one)}`, `    ${shorten(other)}`];
+  const output = (name: string, found: TextDifference | null) =>
+    found ? [`  ${name}, from byte ${found.byte} on`, ...pair(found)] : [];
+  const marks = { added: "+", removed: "-", changed: "~" };
+  return [
+    "",
+    same ? "The runs are the same." : "The runs differ:",
+    ...given.map((what) => `  given  ${what}`),
+    ...(call ? [`  call ${call.number}: its ${call.what}`, ...pair(call)] : []),
+    ...end.flatMap((found) => [`  ${found.what}`, ...pair(found)]),
+    ...files.map(
+      ({ path, change, byte }) => `  ${marks[change]} ${path}${byte === undefined ? "" : `  from byte ${byte} on`}`,
+    ),
+    ...output("stdout", stdout),
+    ...output("stderr", stderr),
+  ];
 }
 
 /** What of a state can be printed: of bytes, how many there are. */
@@ -195,16 +237,17 @@ function describeReplay({ run, verdict, divergence, missing, calls, fuel, notCom
 /** Longest stretch of a text that differs, as it is shown, UTF-16 units. */
 const MAX_SHOWN = 400;
 
+const shorten = (text: string) => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
+
 function describeDivergence(
   { run: at, call, fuel, what, recorded, replayed, byte }: Divergence,
   run: string,
 ): string[] {
-  const shown = (text: string) => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
   return [
     `  first at ${call === null ? "no call" : `call ${call}`}${at === run ? "" : ` of run ${at}`}, after ${fuel} units of fuel`,
     `  ${what}${byte === undefined ? "" : `, from byte ${byte} on`}`,
-    `    recorded  ${shown(recorded)}`,
-    `    replayed  ${shown(replayed)}`,
+    `    recorded  ${shorten(recorded)}`,
+    `    replayed  ${shorten(replayed)}`,
   ];
 }
 

@@ -14,11 +14,13 @@
  */
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
+import { difference, type RunDifference, type Side } from "./diff.ts";
 import type { Until } from "./recorded.ts";
 import { type LoggedRun, Recording } from "./recording.ts";
 import { digestOf, type Replay, Session } from "./run.ts";
 
 export { MACHINE } from "../sandbox/program.ts";
+export type { RunDifference, TextDifference } from "./diff.ts";
 export type { Divergence, Until } from "./recorded.ts";
 export type { Replay, State } from "./run.ts";
 
@@ -54,18 +56,52 @@ export async function replay(
   run: string | number,
   options: ReplayOptions = {},
 ): Promise<Replay> {
-  const recording = await Recording.open(asBundle(bundle));
-  const chain = recording.upTo(recording.find(run));
   const { until } = options;
   if (until) checkUntil(until);
+  const recording = await Recording.open(asBundle(bundle));
+  return replayChain(recording, recording.find(run), options);
+}
+
+async function replayChain(recording: Recording, run: LoggedRun, options: ReplayOptions): Promise<Replay> {
+  const chain = recording.upTo(run);
   const session = await startSession(recording, chain[0]!, options);
   let result: Replay | undefined;
   for (const one of chain) {
-    result = await session.replay(one, one === chain.at(-1) ? until : undefined);
+    result = await session.replay(one, one === run ? options.until : undefined);
     if (result.verdict !== "same") break;
   }
   return result!;
 }
+
+/** A recorded run: the bundle that it is in, its id or number, and its program, if the bundle does not have it. */
+export interface RecordedRun extends Omit<ReplayOptions, "until"> {
+  bundle: Bundle | ReadonlyMap<string, Uint8Array>;
+  run: string | number;
+}
+
+/**
+ * Compares two recorded runs: what they were given, the first call that differs, how they ended, their files and output.
+ * Both are executed again for it.
+ *
+ * @throws VakError as {@link replay}; `invalid-bundle` when a replay is not the same as its recording
+ * @example
+ * const { call, files } = await diff({ bundle, run: 1, program }, { bundle, run: 2, program });
+ */
+export async function diff(one: RecordedRun, other: RecordedRun): Promise<RunDifference> {
+  return difference(await toEnd(one), await toEnd(other));
+}
+
+async function toEnd({ bundle, run: wanted, ...options }: RecordedRun): Promise<Side> {
+  const recording = await Recording.open(asBundle(bundle));
+  const run = recording.find(wanted);
+  const { state, ...replay } = await replayChain(recording, run, { ...options, until: { call: MAX_CALLS } });
+  if (replay.verdict === "same" && state) return { recording, run, replay: { ...replay, state } };
+  const why = replay.divergence ? `it diverges: ${replay.divergence.what}` : (replay.missing ?? "it did not begin");
+  throw new VakError("invalid-bundle", `Run ${run.id} cannot be compared, for its replay is not the same: ${why}.`);
+}
+
+/** More calls than a run can make. */
+const MAX_CALLS = 2 ** 31;
 
 /**
  * Executes every run again, in the order in which they started.

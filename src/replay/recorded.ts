@@ -1,13 +1,13 @@
 /** Stands where the kernel stood: answers a guest with what was recorded, and compares what it asks. */
 import { canonicalJson } from "../audit/canonical.ts";
-import type { Denial, Intent } from "../audit/entry.ts";
 import { withhold } from "../audit/value.ts";
 import type { Meter } from "../meter/index.ts";
 import type { Point } from "../protocol.ts";
 import { Halt, type Outside, type Slices } from "../sandbox/bridge.ts";
 import { Errno } from "../sandbox/errno.ts";
 import type { Volume } from "../sandbox/vfs.ts";
-import type { Change, RecordedCall, Trace } from "../trace.ts";
+import type { Change, Trace } from "../trace.ts";
+import type { KnownCall } from "./recording.ts";
 
 /** Where an execution was not the recorded one. */
 export interface Divergence {
@@ -28,16 +28,6 @@ export interface Divergence {
 
 /** Where to stop and look: before call n is answered, or at the first check at which so much work was done. */
 export type Until = { call: number } | { fuel: number };
-
-/** A call as it was recorded, with what is kept of it. */
-export interface KnownCall extends RecordedCall {
-  /** Its decision; undefined where the log has none. */
-  entry: Intent | Denial | undefined;
-  /** The input that the log commits to; undefined where it commits to none, or it is not in the bundle. */
-  input: { json: string; withheld: string[] } | undefined;
-  /** What the guest read; undefined where it read nothing, or that is not in the bundle. */
-  answered: Uint8Array | undefined;
-}
 
 /** What happens to a guest at a place in its work: its files are changed, or it is stopped. */
 interface Happening {
@@ -216,7 +206,7 @@ function spelled(input: unknown, withheld: string[]): string {
 }
 
 /** The first byte of their UTF-8 at which two texts differ. */
-function firstDifference(one: string, other: string): number {
+export function firstDifference(one: string, other: string): number {
   const [a, b] = [encoder.encode(one), encoder.encode(other)];
   let at = 0;
   while (at < a.length && a[at] === b[at]) at++;

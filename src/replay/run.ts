@@ -1,8 +1,7 @@
 /** Executes recorded runs again, and compares. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
-import { canonicalBytes, canonicalJson } from "../audit/canonical.ts";
-import { toUtf8 } from "../audit/encoding.ts";
+import { canonicalBytes } from "../audit/canonical.ts";
 import type { RunEnd } from "../audit/entry.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
@@ -11,8 +10,8 @@ import type { Ended, WorkerMessage } from "../protocol.ts";
 import { compile, execute, type Loaded, load, MACHINE } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
 import type { Stream, Trace } from "../trace.ts";
-import { applyChange, type Divergence, type KnownCall, Recorded, type Until } from "./recorded.ts";
-import type { LoggedRun, Recording } from "./recording.ts";
+import { applyChange, type Divergence, Recorded, type Until } from "./recorded.ts";
+import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
 
 /** What became of executing a run again. */
 export interface Replay {
@@ -124,7 +123,12 @@ export class Session {
       return { ...replay, notCompared: ["it was stopped before it began"] };
     }
     const { input, trace, end } = await this.recording.traceOf(run);
-    const { known, fault } = await this.knownCalls(run, trace, replay.notCompared);
+    const { known, faults } = await this.recording.callsOf(run, trace);
+    for (const [i, { entry, input }] of known.entries()) {
+      if (entry?.inputDigest && !input)
+        replay.notCompared.push(`the input of call ${i + 1}, which is not in the bundle`);
+    }
+    const fault = faults[0] && valueFault(run, trace, faults[0]);
     for (const change of trace.changes) if (change.at === null) applyChange(this.volume, change);
     const recorded = new Recorded(run.id, trace, known, this.volume, until);
     const output = { 1: new Taken(trace.stdout.bytes, !!until), 2: new Taken(trace.stderr.bytes, !!until) };
@@ -149,7 +153,7 @@ export class Session {
       compareEnds(recorded, { run, trace, end }, ended, output);
     const found = recorded.divergence;
     // What is wrong with a value shows before anything is executed, but belongs to its call.
-    const later = fault && found && (found.call === null || found.call > fault.call!);
+    const later = fault && found && (found.call === null || found.call > faults[0]!.call);
     replay.divergence = (later ? fault : (found ?? fault)) ?? this.programFault(run);
     if (replay.divergence) replay.verdict = "diverged";
     else if (replay.missing !== null) replay.verdict = "incomplete";
@@ -188,45 +192,12 @@ export class Session {
     if (recorded === this.digest) return null;
     return { run: id, call: null, fuel: 0, what: "program", recorded, replayed: this.digest };
   }
+}
 
-  /** The calls of a trace with what the log keeps of them; and the first whose value is not what it commits to. */
-  private async knownCalls(run: LoggedRun, trace: Trace, notCompared: string[]) {
-    let fault: Divergence | undefined;
-    const known: KnownCall[] = [];
-    for (const [i, call] of trace.calls.entries()) {
-      const number = i + 1;
-      const entry = run.calls.get(number);
-      let input: KnownCall["input"];
-      let answered: Uint8Array | undefined;
-      try {
-        const opened = entry && (await this.recording.value(entry));
-        if (opened) input = { json: canonicalJson(opened.value), withheld: opened.withheld };
-        else if (entry?.inputDigest) notCompared.push(`the input of call ${number}, which is not in the bundle`);
-        answered = await this.answerOf(run, number, call.answer);
-      } catch (error) {
-        if (!(error instanceof VakError)) throw error;
-        const at = { run: run.id, call: number, fuel: call.fuel, what: "value in the bundle" };
-        fault ??= { ...at, recorded: "what the log commits to", replayed: error.message };
-      }
-      known.push({ ...call, entry, input, answered });
-    }
-    return { known, fault };
-  }
-
-  /** The bytes that the guest read. @throws VakError `invalid-bundle` */
-  private async answerOf(
-    run: LoggedRun,
-    call: number,
-    answer: string | number | null,
-  ): Promise<Uint8Array | undefined> {
-    if (typeof answer !== "number") return answer === null ? undefined : toUtf8(answer);
-    const outcome = run.outcomes.get(answer);
-    if (outcome?.call !== call) throw new VakError("invalid-bundle", `Entry ${answer} is not the outcome of the call.`);
-    const opened = await this.recording.value(outcome);
-    if (!opened) return undefined;
-    const json = canonicalJson(opened.value);
-    return toUtf8(outcome.status === "ok" ? `{"ok":${json}}` : json);
-  }
+/** A value in the bundle that is not the one which the log commits to. */
+function valueFault({ id }: LoggedRun, { calls }: Trace, { call, message }: ValueFault): Divergence {
+  const at = { run: id, call, fuel: calls[call - 1]!.fuel, what: "value in the bundle" };
+  return { ...at, recorded: "what the log commits to", replayed: message };
 }
 
 /** The SHA-256 of a program, hex. */

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { verify } from "../../../src/audit/index.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import { AnswerBuffer } from "../../../src/protocol.ts";
-import { replay, replayAll, type Until } from "../../../src/replay/index.ts";
+import { diff, replay, replayAll, type Until } from "../../../src/replay/index.ts";
 import { parseTrace, traceToJson } from "../../../src/trace.ts";
 import { generate } from "../../e2e/replay/generate.ts";
 import { loadGuest } from "../../guests/load.ts";
@@ -157,6 +157,58 @@ describe("until", () => {
 
   test.each([{ call: 0 }, { call: 1.5 }, { fuel: -1 }, { fuel: Number.NaN }])("%o is refused", async (until) => {
     await expect(at(until as Until)).rejects.toMatchObject({ code: "invalid-argument" });
+  });
+});
+
+describe("diff", () => {
+  const run = { args: ["6"], changes: [{ path: "inbox.txt", data: text("one") }] };
+  const other =
+    (n: number): NonNullable<AgentSpec["answer"]> =>
+    (tool, input) =>
+      input.a === n ? { ok: "another" } : answer(tool, input);
+
+  test("of two runs that are given the same: nothing", async () => {
+    const bundle = await record([
+      { program: busy, answer, runs: [run] },
+      { program: busy, answer, runs: [run] },
+    ]);
+    expect(await diff({ bundle, run: 1, program: busy }, { bundle, run: 2, program: busy })).toEqual({
+      ...{ same: true, given: [], call: null, end: [], files: [], stdout: null, stderr: null },
+    });
+  });
+
+  test("of two runs of which one tool answered otherwise: from that call on", async () => {
+    const one = await record([{ program: busy, answer, runs: [run] }]);
+    const two = await record([{ program: busy, answer: other(4), runs: [run] }]);
+    const found = await diff({ bundle: one, run: 1, program: busy }, { bundle: two, run: 1, program: busy });
+    expect(found).toMatchObject({
+      same: false,
+      given: [],
+      call: { number: 2, what: "answer", one: expect.stringContaining("tool-error"), other: '{"ok":"another"}' },
+      files: [{ path: "progress.txt", change: "changed" }],
+      stdout: { one: expect.stringMatching(/^4 /), other: expect.stringMatching(/^4 /) },
+    });
+    expect(found.end.map(({ what }) => what)).toContain("outcome");
+  });
+
+  test("of runs that were given something else: what that was, and what came of it", async () => {
+    const changes = [
+      { path: "inbox.txt", data: text("two") },
+      { path: "more.txt", data: text("") },
+    ];
+    const runs = [{ ...run, args: ["7"], env: { A: "1" }, stdin: "x", changes }];
+    const bundle = await record([
+      { program: busy, answer, runs: [run] },
+      { program: busy, answer, seed: 2, runs },
+    ]);
+    expect(await diff({ bundle, run: 1, program: busy }, { bundle, run: 2, program: busy })).toMatchObject({
+      given: ["seed", "args", "env", "stdin", "files that the page wrote"],
+      files: [
+        { path: "inbox.txt", change: "changed", byte: 0 },
+        { path: "more.txt", change: "added" },
+        { path: "progress.txt", change: "changed" },
+      ],
+    });
   });
 });
 
