@@ -143,6 +143,19 @@ describe("until", () => {
     expect((await at({ call: 2 }, 2)).state).toMatchObject({ reached: true, calls: 2 });
   });
 
+  test("the calls are listed, with how far the run had come at each", async () => {
+    const { verdict, steps, state } = await replay(bundle, 1, { program: busy, steps: true });
+    expect(verdict).toBe("same");
+    expect(steps).toHaveLength(6);
+    expect(state).toMatchObject({ reached: false, calls: 6 });
+    for (const [i, { call, fuel, request, memoryBytes, stdout }] of steps!.entries()) {
+      const there = (await at({ call })).state!;
+      expect({ call, fuel, request }).toEqual({ call: i + 1, fuel: there.fuel, request: there.request });
+      expect({ memoryBytes, stdout }).toEqual({ memoryBytes: there.memory.length, stdout: there.stdout.length });
+    }
+    expect(steps![1]!.answer).toBe('{"error":{"code":"tool-error","message":"é ☃"}}');
+  });
+
   test("so much work: the first check by which it was done", async () => {
     const { fuel } = (await at({ call: 3 })).state!;
     const { verdict, state } = await at({ fuel: fuel - 1000 });
