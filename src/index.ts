@@ -18,6 +18,7 @@ export type { Isolation } from "./kernel/host.ts";
 export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
 export {
   createKernel,
+  type FirstFile,
   type Kernel,
   type KernelOptions,
   type ProgramSource,

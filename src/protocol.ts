@@ -15,9 +15,12 @@ export interface BootOptions {
   limits: Limits;
   /** Header and answer area of {@link AnswerBuffer}; present when `wait` is "atomics". */
   answers?: SharedArrayBuffer;
-  /** The agent's first files, path to bytes. */
-  files: Record<string, Uint8Array>;
+  /** The agent's first files, by path. */
+  files: Record<string, SeedFile>;
 }
+
+/** A file's bytes, or what else there can be at a path. */
+export type SeedFile = Uint8Array | { type: "directory" } | { type: "symlink"; target: string };
 
 /** What the sandbox tells of a program that it admitted. */
 export interface Admitted {
@@ -79,8 +82,11 @@ export interface RunEnd {
 
 export interface FileStat {
   path: string;
-  type: "file" | "directory";
+  type: "file" | "directory" | "symlink";
+  /** Bytes; of a directory 0. */
   size: number;
+  /** Where a symbolic link leads, from the directory that it is in. */
+  target?: string;
 }
 
 /** What the kernel calls in the worker. */
@@ -94,6 +100,9 @@ export interface SandboxApi {
   readFile(path: string): Uint8Array | null;
   writeFile(path: string, bytes: Uint8Array): void;
   listFiles(): FileStat[];
+  statFile(path: string): FileStat | null;
+  /** SHA-256 of the file tree, hex. */
+  snapshot(): string;
   removeFile(path: string): boolean;
 }
 
@@ -202,12 +211,15 @@ export function parseAdmitted(value: unknown): Admitted | undefined {
   return { module: it.module, size: it.size, start: it.start, imports };
 }
 
+/** A SHA-256, hex. */
+export const isDigest = (value: unknown): value is string => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
+
 /** No honest worker exceeds a limit. */
 export function parseRunEnd(value: unknown, limits: Limits): RunEnd | undefined {
   const it = record(value);
   if (!it || !count(it.fuel, limits.fuel)) return undefined;
   if (!count(it.memoryBytes, limits.memoryBytes) || !count(it.fileBytes, limits.fileBytes)) return undefined;
-  if (typeof it.files !== "string" || !/^[0-9a-f]{64}$/.test(it.files)) return undefined;
+  if (!isDigest(it.files)) return undefined;
   const outcome = parseOutcome(it.outcome);
   const { fuel, memoryBytes, fileBytes, files } = it;
   return outcome && { outcome, fuel, memoryBytes, fileBytes, files };
@@ -240,11 +252,21 @@ export function parseFileList(value: unknown, limits: Limits): FileStat[] | unde
   if (!Array.isArray(value) || value.length > limits.fileCount) return undefined;
   const list: FileStat[] = [];
   for (const one of value) {
-    const it = record(one);
-    if (typeof it?.path !== "string" || it.path.length > (MAX_DEPTH + 1) * (MAX_NAME + 1)) return undefined;
-    if (!count(it.size, limits.fileBytes)) return undefined;
-    if (it.type !== "file" && it.type !== "directory") return undefined;
-    list.push({ path: it.path, type: it.type, size: it.size });
+    const stat = parseFileStat(one, limits);
+    if (!stat) return undefined;
+    list.push(stat);
   }
   return list;
+}
+
+export function parseFileStat(value: unknown, limits: Limits): FileStat | undefined {
+  const it = record(value);
+  if (typeof it?.path !== "string" || it.path.length > (MAX_DEPTH + 1) * (MAX_NAME + 1)) return undefined;
+  if (!count(it.size, limits.fileBytes)) return undefined;
+  const { path, type, size, target } = it;
+  if (type === "symlink") {
+    if (typeof target !== "string" || target.length > MAX_PATH) return undefined;
+    return { path, type, size, target };
+  }
+  return type === "file" || type === "directory" ? { path, type, size } : undefined;
 }

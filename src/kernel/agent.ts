@@ -9,10 +9,12 @@ import type { Limits } from "../limits.ts";
 import {
   AnswerBuffer,
   type FileStat,
+  isDigest,
   type KernelMessage,
   type Outcome,
   parseFile,
   parseFileList,
+  parseFileStat,
   parseRunEnd,
   type RunEnd,
   type SandboxApi,
@@ -549,7 +551,7 @@ export class AgentFiles {
   /** @throws VakError `not-found`, `closed`, `agent-lost` */
   async read(path: string): Promise<Uint8Array<ArrayBuffer>> {
     const file = parseFile(await this.call("readFile", checkPath(path)), this.limits);
-    if (file === null) throw new VakError("not-found", `The agent has no file ${JSON.stringify(path)}.`);
+    if (file === null) throw notFound(path);
     return file ?? this.garbage();
   }
 
@@ -568,12 +570,50 @@ export class AgentFiles {
     await this.call("writeFile", checkPath(path), transfer(bytes, [bytes.buffer]));
   }
 
-  /** Every file and directory, in order of path. */
+  /** Every file, directory and symbolic link, in order of path. */
   async list(): Promise<FileStat[]> {
     return parseFileList(await this.call("listFiles"), this.limits) ?? this.garbage();
   }
 
-  /** Removes a file or an empty directory; false when there is none. */
+  /**
+   * What a path names; of a symbolic link, the link itself.
+   *
+   * @throws VakError `not-found`, `closed`, `agent-lost`
+   */
+  async stat(path: string): Promise<FileStat> {
+    const reply = await this.call("statFile", checkPath(path));
+    if (reply === null) throw notFound(path);
+    return parseFileStat(reply, this.limits) ?? this.garbage();
+  }
+
+  /**
+   * The SHA-256, hex, of the whole tree: of paths, contents and where links lead, not of times. Two agents with the same
+   * files have the same. The worker computes it: where its word is not enough, {@link export} and compare.
+   */
+  async snapshot(): Promise<string> {
+    const digest = await this.call("snapshot");
+    return isDigest(digest) ? digest : this.garbage();
+  }
+
+  /**
+   * A zip of the files and directories. Symbolic links are left out: where one leads is the program's to say, and an
+   * unpacker might follow it. The names are the program's too.
+   *
+   * @throws VakError `unsupported` past 65,535 files; `closed`, `agent-lost`
+   */
+  async export(): Promise<Blob> {
+    const { zipFiles } = await import("../audit/bundle.ts");
+    return zipFiles(this.each());
+  }
+
+  private async *each() {
+    for (const { path, type } of await this.list()) {
+      if (type === "directory") yield { path: `${path}/`, bytes: new Uint8Array() };
+      if (type === "file") yield { path, bytes: await this.read(path) };
+    }
+  }
+
+  /** Removes a file, a symbolic link or an empty directory; false when there is none. */
   async remove(path: string): Promise<boolean> {
     const removed = await this.call("removeFile", checkPath(path));
     return typeof removed === "boolean" ? removed : this.garbage();
@@ -595,6 +635,9 @@ export class AgentFiles {
     throw this.explain(new WorkerLost("the worker answered with what is not of the protocol"));
   }
 }
+
+const notFound = (path: string): VakError =>
+  new VakError("not-found", `The agent has no file ${JSON.stringify(path)}.`);
 
 /** @throws VakError `invalid-argument` for a path that no guest could name */
 export function checkPath(path: string): string {

@@ -19,9 +19,14 @@ export class VirtualClock {
     this.fuel = fuel;
   }
 
-  /** Time since the run began: the monotonic and the CPU clocks. */
+  /** Time spent at work since the run began: the CPU clocks. */
+  cpu(): bigint {
+    return BigInt(this.fuel() * NS_PER_FUEL);
+  }
+
+  /** Time since the run began, asleep or at work. */
   monotonic(): bigint {
-    return BigInt(this.fuel() * NS_PER_FUEL) + this.slept;
+    return this.cpu() + this.slept;
   }
 
   realtime(): bigint {

@@ -5,15 +5,18 @@ import { fail } from "./errno.ts";
 
 const READ = BigInt(wasi.RIGHTS_FD_READ);
 const WRITE = BigInt(wasi.RIGHTS_FD_WRITE);
+/** What can be done with any stream: its flags and what it is, syncing, polling. */
+const STREAM_RIGHTS = 0x8200019n;
 const NEWLINE = 0x0a;
 
-abstract class Stream extends Fd {
+/** What is read or written in order, and has no position. */
+export abstract class Stream extends Fd {
   protected abstract readonly rights: bigint;
   protected abstract readonly filetype: number;
 
   override fd_fdstat_get() {
     const fdstat = new wasi.Fdstat(this.filetype, 0);
-    fdstat.fs_rights_base = this.rights;
+    fdstat.fs_rights_base = this.rights | STREAM_RIGHTS;
     return { ret: wasi.ERRNO_SUCCESS, fdstat };
   }
 
@@ -60,6 +63,11 @@ export class Input extends Stream {
   constructor(bytes: Uint8Array) {
     super();
     this.bytes = bytes;
+  }
+
+  /** Bytes that a read would find. */
+  get readable(): number {
+    return this.bytes.byteLength - this.position;
   }
 
   override fd_read(size: number) {
@@ -168,6 +176,11 @@ export class CallDevice extends Stream {
     super();
     this.callBytes = callBytes;
     this.ask = ask;
+  }
+
+  /** Bytes that a read would find. */
+  get readable(): number {
+    return this.unread.byteLength;
   }
 
   override fd_read(size: number) {

@@ -40,7 +40,7 @@ const api: SandboxApi = {
   boot({ wait, limits, answers, files }) {
     if (booted) throw new Error("the sandbox has booted");
     const volume = new Volume(limits);
-    for (const [path, bytes] of Object.entries(files)) volume.writeFile(path, bytes);
+    for (const [path, file] of Object.entries(files)) volume.seed(path, file);
     booted = { limits, volume, bridge: new Bridge(post, wait, answers) };
   },
   async compile(bytes) {
@@ -63,6 +63,8 @@ const api: SandboxApi = {
   },
   writeFile: (path, bytes) => machine().volume.writeFile(path, bytes),
   listFiles: () => machine().volume.list(),
+  statFile: (path) => machine().volume.stat(path),
+  snapshot: () => machine().volume.sha256(),
   removeFile: (path) => machine().volume.remove(path),
 };
 
