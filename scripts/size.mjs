@@ -9,7 +9,7 @@ import { rolldown } from "rolldown";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** KB of what a page imports to make a kernel, without Cedar; and of that and the worker of its first agent, meter and all. */
-const BUDGETS = { core: 45, agent: 62 };
+const BUDGETS = { core: 45, agent: 63 };
 
 /** @param {string | Uint8Array} code */
 const kilobytes = (code) => gzipSync(code, { level: 9 }).length / 1000;

@@ -29,6 +29,8 @@ export interface Admitted {
   size: number;
   /** The export that stands in for the module's start section, if it had one. */
   start: string | null;
+  /** It has no `_start`: its functions are called. */
+  reactor: boolean;
   imports: { module: string; name: string }[];
 }
 
@@ -41,6 +43,8 @@ export interface RunRequest {
   seed: number;
   /** What the guest's clock says when the run starts, ms since 1970. */
   startTime: number;
+  /** The function of a reactor to call, and its input as JSON. */
+  call?: { name: string; input: Uint8Array };
 }
 
 /**
@@ -58,6 +62,7 @@ export const TRAPS = [
   "stack",
   "exception", // thrown and not caught
   "memory", // the engine could not allocate
+  "abi", // a reactor's function broke the convention by which it is called
   "other",
 ] as const;
 
@@ -65,7 +70,7 @@ export type Trap = (typeof TRAPS)[number];
 
 /** How a run ended, as far as the worker can know. */
 export type Outcome =
-  | { status: "exited"; exitCode: number }
+  | { status: "exited"; exitCode: number; value?: Uint8Array<ArrayBuffer> }
   | { status: "trapped"; trap: Trap; message: string }
   | { status: "stopped"; limit: "fuel" | "output" | "asked" };
 
@@ -200,7 +205,7 @@ export function parseReply(data: unknown): Reply | undefined {
 export function parseAdmitted(value: unknown): Admitted | undefined {
   const it = record(value);
   if (!it || !(it.module instanceof WebAssembly.Module) || !count(it.size)) return undefined;
-  if (it.start !== null && !text(it.start)) return undefined;
+  if ((it.start !== null && !text(it.start)) || typeof it.reactor !== "boolean") return undefined;
   if (!Array.isArray(it.imports) || it.imports.length > 10_000) return undefined;
   const imports: Admitted["imports"] = [];
   for (const one of it.imports) {
@@ -208,7 +213,7 @@ export function parseAdmitted(value: unknown): Admitted | undefined {
     if (!entry || !text(entry.module) || !text(entry.name)) return undefined;
     imports.push({ module: entry.module, name: entry.name });
   }
-  return { module: it.module, size: it.size, start: it.start, imports };
+  return { module: it.module, size: it.size, start: it.start, reactor: it.reactor, imports };
 }
 
 /** A SHA-256, hex. */
@@ -220,16 +225,20 @@ export function parseRunEnd(value: unknown, limits: Limits): RunEnd | undefined 
   if (!it || !count(it.fuel, limits.fuel)) return undefined;
   if (!count(it.memoryBytes, limits.memoryBytes) || !count(it.fileBytes, limits.fileBytes)) return undefined;
   if (!isDigest(it.files)) return undefined;
-  const outcome = parseOutcome(it.outcome);
+  const outcome = parseOutcome(it.outcome, limits);
   const { fuel, memoryBytes, fileBytes, files } = it;
   return outcome && { outcome, fuel, memoryBytes, fileBytes, files };
 }
 
-function parseOutcome(value: unknown): Outcome | undefined {
+function parseOutcome(value: unknown, limits: Limits): Outcome | undefined {
   const it = record(value);
   switch (it?.status) {
     case "exited":
-      return count(it.exitCode, 0xffff_ffff) ? { status: "exited", exitCode: it.exitCode } : undefined;
+      if (!count(it.exitCode, 0xffff_ffff)) return undefined;
+      if (it.value === undefined) return { status: "exited", exitCode: it.exitCode };
+      return bytes(it.value, limits.callBytes)
+        ? { status: "exited", exitCode: it.exitCode, value: it.value }
+        : undefined;
     case "trapped": {
       const trap = TRAPS.find((name) => name === it.trap);
       return trap && text(it.message) ? { status: "trapped", trap, message: it.message } : undefined;

@@ -45,7 +45,8 @@ export type StopLimit = "fuel" | "deadline" | "output" | "calls" | "aborted" | "
 
 /** How a run ended. */
 export type RunOutcome =
-  | { status: "exited"; exitCode: number }
+  /** `value` is what the function of a reactor answered; a command has none. */
+  | { status: "exited"; exitCode: number; value?: unknown }
   | { status: "trapped"; trap: Trap; message: string }
   | { status: "stopped"; limit: StopLimit }
   | { status: "failed"; message: string };
@@ -54,7 +55,7 @@ export type RunResult = RunOutcome & {
   usage: Usage;
   /**
    * SHA-256, hex, of the canonical JSON of `{ files, outcome, stderr, stdout }`: the digests of the file tree and the
-   * two streams, and how the run ended, without the engine's own words for it. The same in every browser. Null when the worker was lost, and its files with it, or when the run was stopped
+   * two streams, and how the run ended, with the digest of a function's answer and without the engine's own words for it. The same in every browser. Null when the worker was lost, and its files with it, or when the run was stopped
    * before it began.
    */
   digest: string | null;
@@ -72,11 +73,15 @@ export interface RunOptions {
   startTime?: number;
 }
 
+export type CallOptions = Pick<RunOptions, "signal" | "startTime">;
+
 /** What the kernel makes an agent of. */
 export interface AgentParts {
   ref: AgentRef;
   limits: Readonly<Limits>;
   seed: number;
+  /** Its functions are called; else it is a command, and run. */
+  reactor: boolean;
   host: Host;
   broker: Broker;
   log: AuditLog;
@@ -139,10 +144,48 @@ export class Agent {
    * @throws VakError `closed`, `agent-lost`, `agent-busy`, or `invalid-argument`
    */
   run(options: RunOptions = {}): Run {
+    if (this.parts.reactor) {
+      throw new VakError("invalid-argument", "The program has no _start: call its functions with agent.call.");
+    }
+    return this.begin(checkOptions(options));
+  }
+
+  /**
+   * Calls a function of a reactor, a program without `_start`. Its instance is kept from call to call, until one does
+   * not return; `docs/guests.md` has the convention. One call at a time; each is a run, with limits of its own.
+   *
+   * @param name of the export
+   * @param input anything that JSON can hold, at most `callBytes` of it
+   * @throws VakError `closed`, `agent-lost`, `agent-busy`, or `invalid-argument`
+   * @example
+   * const result = await agent.call("summarise", { text }).result;
+   * if (result.status === "exited") show(result.value);
+   */
+  call(name: string, input: unknown, options: CallOptions = {}): Run {
+    if (!this.parts.reactor) {
+      throw new VakError("invalid-argument", "The program is a command: start it with agent.run.");
+    }
+    const { signal, startTime } = options;
+    const checked = checkOptions({
+      args: [name],
+      ...(signal && { signal }),
+      ...(startTime !== undefined && { startTime }),
+    });
+    const json = encoder.encode(toJson(input));
+    if (json.byteLength > this.limits.callBytes) {
+      throw new VakError(
+        "invalid-argument",
+        `The input has ${json.byteLength} bytes as JSON; limits.callBytes is ${this.limits.callBytes}.`,
+      );
+    }
+    return this.begin({ ...checked, call: { name, input: json } });
+  }
+
+  private begin(options: CheckedOptions): Run {
     this.assertAlive();
     if (this.current)
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
-    const run = new Run(this.parts, ++this.runs, checkOptions(options));
+    const run = new Run(this.parts, ++this.runs, options);
     this.current = run;
     run.result.then(() => {
       this.current = undefined;
@@ -212,7 +255,16 @@ export class Agent {
 type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   stdin: Uint8Array<ArrayBuffer>;
   signal: AbortSignal | undefined;
+  call?: { name: string; input: Uint8Array<ArrayBuffer> };
 };
+
+function toJson(input: unknown): string {
+  try {
+    const text = JSON.stringify(input);
+    if (text !== undefined) return text;
+  } catch {} // a cycle, a bigint
+  throw new VakError("invalid-argument", "agent.call: the input is a value that JSON can hold.");
+}
 
 function checkOptions({ args = [], stdin = "", env = {}, signal, startTime }: RunOptions): CheckedOptions {
   const invalid = (what: string) => new VakError("invalid-argument", `agent.run: ${what}.`);
@@ -228,12 +280,6 @@ function checkOptions({ args = [], stdin = "", env = {}, signal, startTime }: Ru
   const time = startTime ?? DEFAULT_START_TIME;
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
   return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time };
-}
-
-/** A trap has the same name in every engine, and another message in each. */
-function withoutMessage(outcome: RunOutcome): object {
-  const { message: _, ...rest } = { message: "", ...outcome };
-  return rest;
 }
 
 /** A copy of the bytes, or the text as UTF-8. */
@@ -319,6 +365,9 @@ export class Run {
   private readonly deadline: Countdown;
   private paused = false;
   private outputBytes = 0;
+  private readonly called: boolean;
+  /** What a function answered, as JSON. */
+  private answer: Uint8Array<ArrayBuffer> | undefined;
   private calls = 0;
   /** The call that the guest waits for. */
   private pending: Promise<void> | undefined;
@@ -327,6 +376,7 @@ export class Run {
   constructor(parts: AgentParts, number: number, options: CheckedOptions) {
     this.parts = parts;
     this.number = number;
+    this.called = options.call !== undefined;
     this.id = `${parts.ref.id}/${number}`;
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
@@ -438,7 +488,7 @@ export class Run {
         agent: ref,
         run: this.id,
         args: options.args,
-        stdinDigest: bytesToHex(sha256(options.stdin)),
+        stdinDigest: bytesToHex(sha256(options.call?.input ?? options.stdin)),
         env: Object.keys(options.env),
       });
       if (!this.paused) this.deadline.start();
@@ -474,16 +524,16 @@ export class Run {
     const stdout = this.out[1].close();
     const stderr = this.out[2].close();
     const digest = end
-      ? bytesToHex(sha256(canonicalBytes({ files: end.files, outcome: withoutMessage(outcome), stderr, stdout })))
+      ? bytesToHex(sha256(canonicalBytes({ files: end.files, outcome: this.digested(outcome), stderr, stdout })))
       : null;
     return this.record({ ...outcome, usage, digest });
   }
 
   /** Hands the run to the worker and waits for its end. */
-  private async enter({ args, stdin, env, startTime }: CheckedOptions): Promise<RunEnd> {
+  private async enter({ args, stdin, env, startTime, call }: CheckedOptions): Promise<RunEnd> {
     const { host, answers, ref, seed, limits } = this.parts;
     if (answers) new Int32Array(answers, 0, 3).fill(0);
-    const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime };
+    const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime, ...(call && { call }) };
     let reply: unknown;
     try {
       const running = host.call("run", transfer(request, [stdin.buffer]));
@@ -500,10 +550,30 @@ export class Run {
 
   /** The worker knows that it was stopped, the kernel why. */
   private judge(outcome: Outcome): RunOutcome {
-    if (outcome.status !== "stopped") return outcome;
+    if (outcome.status === "exited" && outcome.value) {
+      return this.called ? this.answered(outcome.value) : this.lose("the worker answered where nothing was called");
+    }
+    if (outcome.status === "exited") return { status: "exited", exitCode: outcome.exitCode };
+    if (outcome.status === "trapped") return outcome;
     if (outcome.limit !== "asked") return { status: "stopped", limit: outcome.limit };
     if (this.stopping) return { status: "stopped", limit: this.stopping };
     return this.lose("the worker stopped a run that nobody asked it to stop");
+  }
+
+  private answered(bytes: Uint8Array<ArrayBuffer>): RunOutcome {
+    try {
+      const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+      this.answer = bytes;
+      return { status: "exited", exitCode: 0, value };
+    } catch {
+      return { status: "trapped", trap: "abi", message: "its answer is not UTF-8 JSON" };
+    }
+  }
+
+  /** The outcome without what differs from engine to engine: a trap has the same name in each, and another message. */
+  private digested(outcome: RunOutcome): object {
+    const { message: _, value: __, ...rest } = { message: "", value: undefined, ...outcome };
+    return this.answer ? { ...rest, value: bytesToHex(sha256(this.answer)) } : rest;
   }
 
   private lose(why: string): never {

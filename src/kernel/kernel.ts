@@ -35,7 +35,7 @@ export type FirstFile = string | BufferSource | { type: "directory" } | { type: 
 export interface SpawnOptions {
   /** What policies and the log call the agent; 1 to 64 characters. */
   name: string;
-  /** A WASI preview 1 command. */
+  /** A WASI preview 1 command, or a reactor. */
   program: ProgramSource;
   limits?: Partial<Limits>;
   /** The agent's first files, by path. */
@@ -249,7 +249,7 @@ export class Kernel {
       await host.ready;
       await booted;
       onProgress?.({ phase: "compile", loaded: size, total: size });
-      await admitted;
+      const { reactor } = await admitted;
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
       await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation });
@@ -257,6 +257,7 @@ export class Kernel {
         ref,
         limits,
         seed,
+        reactor,
         host,
         broker: this.broker,
         log: this.auditLog,
@@ -330,18 +331,18 @@ export class Kernel {
   }
 
   /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
-  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<void> {
+  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<Admitted> {
     const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
     const cached = await this.programs.get(key)?.catch(() => undefined);
     if (cached) {
       await host.call("adopt", cached);
-      return;
+      return cached;
     }
     const compiled = compile(host, bytes);
     this.programs.set(key, compiled);
     if (this.programs.size > MAX_PROGRAMS) this.programs.delete(this.programs.keys().next().value!);
     try {
-      await compiled;
+      return await compiled;
     } catch (error) {
       this.programs.delete(key);
       throw error;

@@ -9,7 +9,7 @@ import {
 } from "../protocol.ts";
 import { Bridge } from "./bridge.ts";
 import { lockdown } from "./lockdown.ts";
-import { compile, execute, type Loaded, load } from "./program.ts";
+import { compile, type Loaded, load, Runner } from "./program.ts";
 import { Volume } from "./vfs.ts";
 
 /** A worker's scope, as much of it as is used here; the project is typed for pages. */
@@ -26,6 +26,7 @@ interface Booted {
   limits: Limits;
   volume: Volume;
   bridge: Bridge;
+  runner: Runner;
 }
 
 let booted: Booted | undefined;
@@ -41,7 +42,8 @@ const api: SandboxApi = {
     if (booted) throw new Error("the sandbox has booted");
     const volume = new Volume(limits);
     for (const [path, file] of Object.entries(files)) volume.seed(path, file);
-    booted = { limits, volume, bridge: new Bridge(post, wait, answers) };
+    const bridge = new Bridge(post, wait, answers);
+    booted = { limits, volume, bridge, runner: new Runner(limits, volume, bridge, post) };
   },
   async compile(bytes) {
     const admitted = await compile(bytes, machine().limits);
@@ -52,10 +54,10 @@ const api: SandboxApi = {
     program = load(admitted);
   },
   run(request: RunRequest) {
-    const { limits, volume, bridge } = machine();
+    const { bridge, runner } = machine();
     if (!program) throw new Error("there is no program to run");
     bridge.begin();
-    return execute(program, request, limits, volume, bridge, post);
+    return runner.execute(program, request);
   },
   readFile(path) {
     const bytes = machine().volume.readFile(path);
