@@ -102,8 +102,8 @@ export class Outlet {
   write(fd: 1 | 2, data: Uint8Array): void {
     const fits = data.slice(0, this.remaining);
     this.remaining -= fits.byteLength;
-    // The order of stdout against stderr is kept.
-    if (this.waiting[fd === 1 ? 2 : 1].length > 0) this.flush();
+    // The order of stdout against stderr is kept, as long as it is not a flood.
+    if (this.waiting[fd === 1 ? 2 : 1].length > 0 && this.takeCredit()) this.flush();
     if (fits.byteLength > 0) {
       this.waiting[fd].push(fits);
       this.waitingBytes += fits.byteLength;

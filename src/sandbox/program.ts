@@ -261,7 +261,7 @@ const TRAP_MESSAGES: [Trap, RegExp][] = [
   ["unreachable", /unreachable/i],
   ["divide", /(divide|division|remainder) by zero/i],
   ["overflow", /unrepresentable|integer overflow|invalid conversion to integer|out of bounds trunc/i],
-  ["out-of-bounds", /out of bounds|out-of-bounds/i],
+  ["out-of-bounds", /out of bounds|out-of-bounds|outside of memory/i],
   ["indirect-call", /function signature|null function|indirect call|call_indirect/i],
   ["null-reference", /null/i],
   ["cast", /cast/i],

@@ -21,8 +21,11 @@ const EVENT_BYTES = 32;
 /** The most subscriptions one `poll_oneoff` takes. */
 const MAX_SUBSCRIPTIONS = 1024;
 const NS_PER_MS = 1_000_000n;
-/** System calls between two looks at the time. */
+/** System calls between two looks at the time; those that may be long take a look each. */
 const CALLS_PER_PACE = 256;
+const LONG = /^(path_|random_|fd_(p?read|p?write|readdir|allocate|filestat_set_size))/;
+/** The most random bytes that one call draws: they take their time. */
+const MAX_RANDOM = 2 ** 20;
 
 /** Rights, by the names that the specification gives them; those of `fd_` functions without the prefix. */
 const RIGHT_DATASYNC = 0x1n;
@@ -420,7 +423,10 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       return TRAP;
     },
     proc_raise: () => wasi.ERRNO_NOSYS,
-    random_get: (ptr: number, len: number) => random(memory.bytes(ptr, len)),
+    random_get: (ptr: number, len: number) => {
+      if (len >>> 0 > MAX_RANDOM) fail(wasi.ERRNO_INVAL);
+      random(memory.bytes(ptr, len));
+    },
     sched_yield: () => {},
     sock_accept: socket,
     sock_recv: socket,
@@ -457,9 +463,10 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
         error instanceof Errno ? error.errno : error instanceof RangeError ? wasi.ERRNO_NOMEM : wasi.ERRNO_IO;
       return name === "call" || name === "answer" ? -errno : errno;
     };
+    const long = LONG.test(name);
     return (...args: never[]): Awaitable<number> => {
       if (ended || meter?.exhausted) return TRAP;
-      if (++systemCalls % CALLS_PER_PACE === 0) pace();
+      if (long || ++systemCalls % CALLS_PER_PACE === 0) pace();
       try {
         bridge.check();
         const result = systemCall(...args);
