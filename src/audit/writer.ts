@@ -9,8 +9,8 @@ import { toUtf8 } from "./encoding.ts";
 import { type Digest, type Draft, type Entry, encodeEntry, type OwnDraft } from "./entry.ts";
 import { type Bytes, leafHash, RightEdge } from "./merkle.ts";
 import { Order } from "./order.ts";
-import { TILE_HEIGHT, TILE_WIDTH } from "./tiles.ts";
-import { type Commitment, commitValue } from "./value.ts";
+import { TILE_HEIGHT, TILE_WIDTH } from "./sizes.ts";
+import { type Commitment, commitValue, type ValueKind } from "./value.ts";
 
 /** Where a log stands, as its storage records it. */
 export interface Head {
@@ -51,11 +51,11 @@ export interface Batch {
 
 /** What is kept beside an entry. */
 export interface Attached {
-  /** The input of an intent or a denial: JSON. */
+  /** The input of an intent, a denial or a run-start: JSON. */
   input?: unknown;
   /** The output of an outcome: JSON. */
   output?: unknown;
-  /** Instead of either, a commitment to it that was made before. */
+  /** Instead of either, or for the trace of a run-end, a commitment that was made before. */
   commitment?: Commitment;
   /** The text of the policy that a policy-load speaks of. */
   policy?: string;
@@ -163,8 +163,7 @@ export class Writer {
   }
 
   #attach(draft: Draft | OwnDraft, { input, output, commitment, policy }: Attached) {
-    const wants =
-      draft.type === "intent" || draft.type === "denial" ? "input" : draft.type === "outcome" ? "output" : "";
+    const wants = VALUE_OF[draft.type] ?? "";
     const given = [input !== undefined && "input", output !== undefined && "output", commitment?.kind].filter(Boolean);
     if (given.length > 1 || (given[0] ?? wants) !== wants) {
       throw new VakError("invalid-argument", `A ${draft.type} entry does not take this ${given.at(-1)}.`);
@@ -183,6 +182,15 @@ export class Writer {
     return { filled: { [`${wants}Digest`]: digest }, value: file };
   }
 }
+
+/** What kind of value each type of entry commits to. */
+const VALUE_OF: { readonly [type: string]: ValueKind } = {
+  "run-start": "input",
+  intent: "input",
+  denial: "input",
+  outcome: "output",
+  "run-end": "trace",
+};
 
 function emptyBatch(): Omit<Batch, "before" | "after"> {
   return { entries: [], tiles: [], values: [], policies: [], erased: [] };

@@ -1,5 +1,6 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
+import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
@@ -132,6 +133,9 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   }
 }
 
+/** ms after a spawn that the next worker is started: when the agent that was asked for is under way, not in its way. */
+const AHEAD_MS = 100;
+
 /** A worker for an agent to come. Why it does not start is told when one is needed. */
 const startAhead = (place: Place): Promise<Host | undefined> => Host.start(place).catch(() => undefined);
 
@@ -228,6 +232,8 @@ export class Kernel {
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       const { onProgress } = options;
+      const recording = lazy(import("./recorder.ts"));
+      recording.catch(() => {});
       host = await this.takeHost(place);
       host.serve({
         limits,
@@ -249,10 +255,13 @@ export class Kernel {
       await host.ready;
       await booted;
       onProgress?.({ phase: "compile", loaded: size, total: size });
-      const { reactor } = await admitted;
+      const { reactor, machine } = await admitted;
+      const { Recorder } = await recording;
+      const recorder = new Recorder();
+      for (const [path, data] of Object.entries(files)) recorder.change(path, data);
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
-      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation });
+      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine });
       agent = new Agent({
         ref,
         limits,
@@ -262,11 +271,11 @@ export class Kernel {
         broker: this.broker,
         log: this.auditLog,
         answers,
+        recorder,
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
-      // Not before the agent that was asked for is under way.
-      if (place === this.place) setTimeout(() => this.startSpare());
+      if (place === this.place) setTimeout(() => this.startSpare(), AHEAD_MS);
       onProgress?.({ phase: "ready", loaded: size, total: size });
       return agent;
     } catch (error) {

@@ -1,6 +1,6 @@
 /** The host's side of a metered instance. `index.ts` says how the two work together. */
-import { VakError } from "../errors.ts";
 import { DEPTH_EXPORT, FUEL_EXPORT, GRANT_EXPORT, REFILL_EXPORT, SET_DEPTH_EXPORT } from "./added.ts";
+import { misuse } from "./bytes.ts";
 
 /** More than any budget: a counter that has lost this much stays negative. */
 const ALL = 2 ** 62;
@@ -50,17 +50,11 @@ export function attach(
   { fuel: budget, slice = budget }: { fuel: number; slice?: number },
 ): Meter {
   if (typeof exports[FUEL_EXPORT] !== "function") {
-    throw new VakError(
-      "invalid-argument",
-      "This instance does not count fuel: instrument its module with { fuel: true }.",
-    );
+    misuse("This instance does not count fuel: instrument its module with { fuel: true }");
   }
   for (const units of [budget, slice]) {
     if (!Number.isSafeInteger(units) || units < 0) {
-      throw new VakError(
-        "invalid-argument",
-        `Fuel is ${units}; give a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`,
-      );
+      misuse(`Fuel is ${units}; give a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`);
     }
   }
   const read = exports[FUEL_EXPORT] as () => number;
@@ -69,7 +63,9 @@ export function attach(
   const setDepth = exports[SET_DEPTH_EXPORT] as ((words: number) => void) | undefined;
   const table = exports[REFILL_EXPORT] as WebAssembly.Table | undefined;
   const wholeDepth = depth?.() ?? 0;
-  let granted = read();
+  // What an earlier attachment has left is not of this budget.
+  add(-read());
+  let granted = 0;
   let usedAtStop: number | undefined;
   const used = () => usedAtStop ?? granted - read();
 
@@ -110,10 +106,7 @@ export function attach(
     },
     refillWith(callback) {
       if (!table) {
-        throw new VakError(
-          "invalid-argument",
-          "This instance does not refill: instrument its module with { resumable: true }.",
-        );
+        misuse("This instance does not refill: instrument its module with { resumable: true }");
       }
       table.set(0, asWasmFunction(callback as () => void));
     },

@@ -3,6 +3,7 @@ import type { Limits } from "../limits.ts";
 import {
   type KernelMessage,
   PROTOCOL_VERSION,
+  type RunEnd,
   type RunRequest,
   type SandboxApi,
   type WorkerMessage,
@@ -31,10 +32,18 @@ interface Booted {
 
 let booted: Booted | undefined;
 let program: Loaded | undefined;
+let running = false;
 
 function machine(): Booted {
   if (!booted) throw new Error("the sandbox has not booted");
   return booted;
+}
+
+/** The files, about to be changed by the kernel. */
+function changing(): Volume {
+  const { volume, bridge } = machine();
+  if (running) bridge.changed();
+  return volume;
 }
 
 const api: SandboxApi = {
@@ -43,7 +52,7 @@ const api: SandboxApi = {
     const volume = new Volume(limits);
     for (const [path, file] of Object.entries(files)) volume.seed(path, file);
     const bridge = new Bridge(post, wait, answers);
-    booted = { limits, volume, bridge, runner: new Runner(limits, volume, bridge, post) };
+    booted = { limits, volume, bridge, runner: new Runner(volume) };
   },
   async compile(bytes) {
     const admitted = await compile(bytes, machine().limits);
@@ -53,21 +62,24 @@ const api: SandboxApi = {
   adopt(admitted) {
     program = load(admitted);
   },
-  run(request: RunRequest) {
-    const { bridge, runner } = machine();
+  async run(request: RunRequest): Promise<RunEnd> {
+    const { limits, bridge, runner } = machine();
     if (!program) throw new Error("there is no program to run");
     bridge.begin();
-    return runner.execute(program, request);
+    running = true;
+    const ended = await runner.execute(program, request, limits, bridge, post);
+    running = false;
+    return { ...ended, stop: bridge.stop, changes: bridge.changes };
   },
   readFile(path) {
     const bytes = machine().volume.readFile(path);
     return bytes && transfer(bytes, [bytes.buffer]);
   },
-  writeFile: (path, bytes) => machine().volume.writeFile(path, bytes),
+  writeFile: (path, bytes) => changing().writeFile(path, bytes),
   listFiles: () => machine().volume.list(),
   statFile: (path) => machine().volume.stat(path),
   snapshot: () => machine().volume.sha256(),
-  removeFile: (path) => machine().volume.remove(path),
+  removeFile: (path) => changing().remove(path),
 };
 
 scope.addEventListener("message", ({ data }: MessageEvent<KernelMessage>) => {

@@ -1,7 +1,7 @@
 import type { Limits } from "../limits.ts";
-import { attach, instrument, type Meter, RESERVED_PREFIX } from "../meter/index.ts";
-import type { Admitted, Outcome, RunEnd, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
-import { type Bridge, Halt } from "./bridge.ts";
+import { attach, COST_TABLE, instrument, METER_VERSION, type Meter, RESERVED_PREFIX } from "../meter/index.ts";
+import type { Admitted, Ended, Outcome, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
+import { Halt, type Outside } from "./bridge.ts";
 import { Outlet } from "./devices.ts";
 import { Errno } from "./errno.ts";
 import { gateModule } from "./gate.ts";
@@ -9,6 +9,12 @@ import { WASI_IMPORTS } from "./imports.ts";
 import { GuestMemory } from "./memory.ts";
 import type { Volume } from "./vfs.ts";
 import { createProcess, type Process } from "./wasi.ts";
+
+/** Version of what a guest meets here: system calls, clock, random numbers. To be raised when any of it changes. */
+const SANDBOX_VERSION = 2;
+
+/** What a run depends on besides its program and what it is given: who has the same executes it in the same way. */
+export const MACHINE = `${COST_TABLE}/${METER_VERSION}/${SANDBOX_VERSION}`;
 
 const VALTYPE: Record<string, string> = { i: "i32", I: "i64" };
 
@@ -28,6 +34,7 @@ export async function compile(bytes: Uint8Array, limits: Limits): Promise<Admitt
     start: metered.start ?? null,
     reactor: !metered.exports.some(({ name }) => name === "_start"),
     imports: metered.imports.map(({ module, name }) => ({ module, name })),
+    machine: MACHINE,
   };
 }
 
@@ -88,46 +95,42 @@ interface Instance {
  * call, until one does not return.
  */
 export class Runner {
-  private readonly limits: Limits;
   private readonly volume: Volume;
-  private readonly bridge: Bridge;
-  private readonly post: (message: WorkerMessage, transfer?: Transferable[]) => void;
   private kept: Instance | undefined;
 
-  constructor(
-    limits: Limits,
-    volume: Volume,
-    bridge: Bridge,
-    post: (message: WorkerMessage, transfer?: Transferable[]) => void,
-  ) {
-    this.limits = limits;
+  constructor(volume: Volume) {
     this.volume = volume;
-    this.bridge = bridge;
-    this.post = post;
   }
 
   /** Runs an admitted program, or calls a function of it, to its end. Never throws for what the guest does. */
-  async execute(program: Loaded, request: RunRequest): Promise<RunEnd> {
-    const { limits, volume, bridge } = this;
+  async execute(
+    program: Loaded,
+    request: RunRequest,
+    limits: Limits,
+    outside: Outside,
+    post: (message: WorkerMessage, transfer?: Transferable[]) => void,
+  ): Promise<Ended> {
+    const { volume } = this;
+    const { wait, firstSlice } = outside;
     const outlet = new Outlet(limits.outputBytes, (fd, bytes) =>
-      this.post({ vak: "output", run: request.run, fd, bytes }, [bytes.buffer]),
+      post({ vak: "output", run: request.run, fd, bytes }, [bytes.buffer]),
     );
     const before = this.kept;
     this.kept = undefined;
     const memory = before?.memory ?? new GuestMemory();
-    const process = before?.process ?? createProcess(limits, volume, memory, bridge);
-    process.begin(request, outlet);
-    const run = (exported: unknown, ...args: number[]) => enter(exported, bridge.wait, args);
+    const process = before?.process ?? createProcess(limits, volume, memory);
+    process.begin(request, outlet, outside);
+    const run = (exported: unknown, ...args: number[]) => enter(exported, wait, args);
     let meter: Meter | undefined;
     let outcome: Outcome;
     let kept: Instance | undefined;
     try {
-      const exports = before?.exports ?? link(program, await program.gate, process, bridge.wait);
+      const exports = before?.exports ?? (await link(program, await program.gate, process, wait));
       memory.attach(exports.memory);
-      meter = attach(exports, { fuel: limits.fuel, slice: FIRST_SLICE });
-      const slices = slicing(meter, bridge);
-      process.attach(meter, slices.pace);
-      meter.refillWith(slices.refill);
+      meter = attach(exports, { fuel: limits.fuel, slice: firstSlice });
+      const { refill, pace } = outside.slices(meter);
+      process.attach(meter, pace);
+      meter.refillWith(wait === "jspi" ? new WebAssembly.Suspending(refill) : refill);
       if (!before && program.start !== null) await run(exports[program.start]);
       if (!request.call) {
         await run(exports._start);
@@ -183,6 +186,7 @@ async function call(
     const length = memory.view(answer, 4).getUint32(0, true);
     if (length > callBytes) refuse(`its answer has ${length} bytes; the limit callBytes is ${callBytes}`);
     const value = memory.bytes(answer + 4, length).slice();
+    if (!isJson(value)) refuse("its answer is not UTF-8 JSON");
     if (typeof dealloc === "function") {
       await run(dealloc, given, input.byteLength);
       await run(dealloc, answer, length + 4);
@@ -196,44 +200,26 @@ async function call(
   }
 }
 
+function isJson(bytes: Uint8Array): boolean {
+  try {
+    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function refuse(message: string): never {
   throw new AbiError(message);
 }
 
-/** Work between two looks at what the kernel wants, ms; and in units, at first and at least. */
-const SLICE_MS = 4;
-const FIRST_SLICE = 1_000_000;
-const LEAST_SLICE = 10_000;
-
-/**
- * Cuts the budget into slices of about {@link SLICE_MS}. `refill` is called from the guest's own checks when one is used
- * up: it listens to the kernel, and grants the next. `pace` ends a slice early that system calls have made long. How the
- * slices are cut shows in nothing that the guest can see.
- */
-function slicing(meter: Meter, bridge: Bridge): { refill: (() => void) | object; pace: () => void } {
-  let slice = FIRST_SLICE;
-  let began = performance.now();
-  const grant = () => {
-    if (bridge.asked) meter.stop();
-    else meter.grant(slice);
-    began = performance.now();
-  };
-  const refill = () => {
-    // All that was budgeted is granted already: it is spent.
-    if (meter.exhausted) return;
-    const took = performance.now() - began;
-    slice = Math.max(LEAST_SLICE, Math.min(slice * 4, (slice * SLICE_MS) / Math.max(took, 0.01)));
-    const heard = bridge.listen();
-    return heard instanceof Promise ? heard.then(grant) : grant();
-  };
-  const pace = () => {
-    if (performance.now() - began > SLICE_MS) meter.recall();
-  };
-  return { refill: bridge.wait === "jspi" ? new WebAssembly.Suspending(refill) : refill, pace };
-}
-
 /** Instantiates the gate over the host's functions, and the program over the gate's. */
-function link(program: Admitted, gate: WebAssembly.Module, process: Process, wait: WaitMode): WebAssembly.Exports {
+async function link(
+  program: Admitted,
+  gate: WebAssembly.Module,
+  process: Process,
+  wait: WaitMode,
+): Promise<WebAssembly.Exports> {
   const host = nullRecord<WebAssembly.ImportValue>();
   for (const [name, fn] of Object.entries(process.host)) {
     host[name] = wait === "jspi" && process.waits.has(name) ? new WebAssembly.Suspending(fn) : fn;
@@ -244,7 +230,8 @@ function link(program: Admitted, gate: WebAssembly.Module, process: Process, wai
     imports[module] ??= nullRecord();
     imports[module][name] = doors[name]!;
   }
-  return new WebAssembly.Instance(program.module, imports).exports;
+  // Not `new Instance`: where this is replayed on a page, Chromium refuses that to large modules.
+  return (await WebAssembly.instantiate(program.module, imports)).exports;
 }
 
 /** Without a prototype there is no `constructor` for a guest to import. */

@@ -2,7 +2,7 @@ import { type Fd, wasi } from "@bjorn3/browser_wasi_shim";
 import type { Limits } from "../limits.ts";
 import type { Meter } from "../meter/index.ts";
 import type { RunRequest } from "../protocol.ts";
-import { type Awaitable, type Bridge, Halt } from "./bridge.ts";
+import { type Awaitable, Halt, type Outside } from "./bridge.ts";
 import { VirtualClock } from "./clock.ts";
 import { CallDevice, Input, type Outlet, Output, Stream } from "./devices.ts";
 import { Errno, fail, ok } from "./errno.ts";
@@ -88,7 +88,7 @@ export interface Process {
    * Begins a run, or another call of the same instance: new standard streams, arguments and random bytes. What the guest
    * has open stays open, and its clocks go on.
    */
-  begin(request: RunRequest, outlet: Outlet): void;
+  begin(request: RunRequest, outlet: Outlet, outside: Outside): void;
   /** Why the run was ended from inside a system call, if it was. */
   ended(): { exitCode: number } | Halt | undefined;
   /** Closes what the guest left open. */
@@ -99,20 +99,20 @@ export interface Process {
  * WASI preview 1 (snapshot-01) and the `vak` imports for one instance. Descriptors and files are the shim's `Fd` and `Inode`,
  * in our own kinds; the system calls check every argument themselves, since the shim clips or trusts many of them.
  */
-export function createProcess(limits: Limits, volume: Volume, memory: GuestMemory, bridge: Bridge): Process {
+export function createProcess(limits: Limits, volume: Volume, memory: GuestMemory): Process {
   let args: string[];
   let env: string[];
   let run: number;
   let outlet: Outlet;
+  let outside: Outside;
   let clock: VirtualClock | undefined;
   let random: (target: Uint8Array) => void;
   let meter: Meter | undefined;
   let pace = () => {};
-  let systemCalls = 0;
 
   const ask = (bytes: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array> => {
     outlet.flush();
-    return bridge.ask(run, bytes);
+    return outside.ask(run, bytes);
   };
   volume.device("vak", () => new CallDevice(limits.callBytes, ask));
 
@@ -414,7 +414,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       if (wait === 0n) return report();
       clock!.sleep(wait);
       outlet.flush();
-      const slept = bridge.sleep(Number(wait / NS_PER_MS));
+      const slept = outside.sleep(Number(wait / NS_PER_MS));
       return slept instanceof Promise ? slept.then(report) : report();
     },
 
@@ -466,9 +466,8 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     const long = LONG.test(name);
     return (...args: never[]): Awaitable<number> => {
       if (ended || meter?.exhausted) return TRAP;
-      if (long || ++systemCalls % CALLS_PER_PACE === 0) pace();
       try {
-        bridge.check();
+        if (outside.enter() % CALLS_PER_PACE === 0 || long) pace();
         const result = systemCall(...args);
         return result instanceof Promise ? result.then(code, failed) : code(result);
       } catch (error) {
@@ -480,8 +479,9 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
   return {
     host: Object.fromEntries(Object.entries(calls).map(([name, systemCall]) => [name, guard(name, systemCall)])),
     waits: new Set(["call", "fd_write", "poll_oneoff"]),
-    begin: (request, output) => {
+    begin: (request, output, from) => {
       outlet = output;
+      outside = from;
       run = request.run;
       args = request.args;
       env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);

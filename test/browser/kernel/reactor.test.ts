@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import { openBundle } from "../../../src/audit/index.ts";
 import type { SpawnOptions } from "../../../src/index.ts";
+import { replayAll } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 
@@ -115,5 +117,36 @@ test("input that is no JSON or too long, and commands and reactors taken for eac
   expect(() => agent.run()).toThrow(expect.objectContaining({ code: "invalid-argument" }));
   await using command = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   expect(() => command.call("execute", 1)).toThrow(expect.objectContaining({ code: "invalid-argument" }));
+  await kernel.close();
+});
+
+test("calls are replayed in their order, over the same instance and files: those that fail and are stopped too", async () => {
+  const program = await loadGuest("reactor");
+  const files = { "a/b": "text", empty: { type: "directory" }, link: { type: "symlink", target: "a/b" } } as const;
+  const { kernel, agent } = await reactor({ files, limits: { fuel: 50_000_000 } });
+  const calls: [name: string, input: unknown][] = [
+    ["count", 0],
+    ["execute", { deep: [1, { x: "grüße" }] }],
+    ["ask", { tool: "add", input: { a: 1, b: 2 } }],
+    ["note", "a"],
+    ["count", 0],
+    ["no_json", 0],
+    ["count", 0],
+    ["trap", 0],
+    ["note", "b"],
+    ["spin", 0],
+    ["leave", 0],
+    ["count", 0],
+  ];
+  for (const [name, input] of calls) await agent.call(name, input).result;
+  const stopped = agent.call("spin", 0);
+  setTimeout(() => stopped.stop(), 20);
+  await stopped.result;
+  await agent.call("count", 0).result;
+  const bundle = await openBundle(await kernel.log.export({ programs: [program] }));
+  const replays = [];
+  for await (const { verdict, divergence, missing } of replayAll(bundle))
+    replays.push({ verdict, divergence, missing });
+  expect(replays).toEqual(Array(calls.length + 2).fill({ verdict: "same", divergence: null, missing: null }));
   await kernel.close();
 });

@@ -31,8 +31,8 @@ export class Guest {
     const request = { run: 1, args, env, stdin, seed: 1, startTime: 946_684_800_000 };
     const outlet = new Outlet(all.outputBytes, (_fd, bytes) => this.output.push(bytes));
     const bridge = new Bridge(() => {}, "jspi", undefined);
-    this.process = createProcess(all, this.volume, memory, bridge);
-    this.process.begin(request, outlet);
+    this.process = createProcess(all, this.volume, memory);
+    this.process.begin(request, outlet, bridge);
   }
 
   call(name: string, ...args: (number | bigint)[]): number {
