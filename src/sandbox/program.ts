@@ -21,11 +21,13 @@ const VALTYPE: Record<string, string> = { i: "i32", I: "i64" };
 /**
  * Admits and compiles a program.
  *
+ * @param globals whether whoever has the instance is to see its globals
  * @throws VakError `invalid-module` naming what is wrong and where
  */
-export async function compile(bytes: Uint8Array, limits: Limits): Promise<Admitted> {
+export async function compile(bytes: Uint8Array, limits: Limits, globals = false): Promise<Admitted> {
   const { memoryBytes, tableElements, stackDepth } = limits;
-  const metered = instrument(bytes, { fuel: true, resumable: true, nan: true, stackDepth, memoryBytes, tableElements });
+  const counted = { fuel: true, resumable: true, nan: true, globals };
+  const metered = instrument(bytes, { ...counted, stackDepth, memoryBytes, tableElements });
   checkImports(metered.imports);
   checkExports(metered.exports);
   return {
@@ -128,7 +130,7 @@ export class Runner {
       const exports = before?.exports ?? (await link(program, await program.gate, process, wait));
       memory.attach(exports.memory);
       meter = attach(exports, { fuel: limits.fuel, slice: firstSlice });
-      const { refill, pace } = outside.slices(meter);
+      const { refill, pace } = outside.slices(meter, exports);
       process.attach(meter, pace);
       meter.refillWith(wait === "jspi" ? new WebAssembly.Suspending(refill) : refill);
       if (!before && program.start !== null) await run(exports[program.start]);

@@ -60,6 +60,7 @@ describe("TypeScript", () => {
       const agent: Agent;
       const add: Tool<never>;
       const bytes: Uint8Array<ArrayBuffer>;
+      const bundle: import("vak/audit").Bundle;
       const signal: AbortSignal;
       function show(text: string): void;
     }
