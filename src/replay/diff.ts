@@ -69,7 +69,7 @@ async function read({ recording, run }: Side) {
     stdin: text(input.stdin),
     startTime: String(run.start.startTime),
     "files that the page wrote": JSON.stringify(
-      trace.changes.map(({ path, data, at }) => [path, data && text(data), at]),
+      trace.changes.map(({ path, data, at }) => [path, data instanceof Uint8Array ? text(data) : data, at]),
     ),
   };
   const calls = known.map(

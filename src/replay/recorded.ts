@@ -224,7 +224,7 @@ export function firstDifference(one: string, other: string): number {
 /** Changes a file as the page did; what was refused then is refused now. */
 export function applyChange(volume: Volume, { path, data }: Change): void {
   try {
-    if (data) volume.writeFile(path, data);
+    if (data) volume.seed(path, data);
     else volume.remove(path);
   } catch (error) {
     if (!(error instanceof Errno)) throw error;

@@ -7,7 +7,7 @@ import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import { GLOBAL_EXPORT } from "../meter/index.ts";
 import type { Ended, WorkerMessage } from "../protocol.ts";
-import { compile, execute, type Loaded, load, MACHINE } from "../sandbox/program.ts";
+import { compile, type Loaded, load, MACHINE, Runner } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
 import type { Stream, Trace } from "../trace.ts";
 import { applyChange, type Divergence, Recorded, type Until } from "./recorded.ts";
@@ -79,6 +79,7 @@ export class Session {
   private readonly recording: Recording;
   private readonly limits: Limits;
   private readonly volume: Volume;
+  private readonly runner: Runner;
   private readonly program: Loaded;
   /** The digest of the program that is executed. */
   private readonly digest: string;
@@ -89,6 +90,7 @@ export class Session {
     this.program = program;
     this.digest = digest;
     this.volume = new Volume(limits);
+    this.runner = new Runner(this.volume);
   }
 
   /**
@@ -157,19 +159,21 @@ export class Session {
     const looking = until !== undefined || steps === true;
     const output = { 1: new Taken(trace.stdout.bytes, looking), 2: new Taken(trace.stderr.bytes, looking) };
     if (steps) replay.steps = listSteps(recorded, output);
+    const { reactor } = this.program;
     const request = {
       run: run.number,
       args: [run.spawn.agent.name, ...run.start.args],
       env: input.env,
-      stdin: input.stdin,
+      stdin: reactor ? new Uint8Array() : input.stdin,
       seed: run.spawn.seed,
       startTime: run.start.startTime,
+      ...(reactor && { call: { name: run.start.args[0] ?? "", input: input.stdin } }),
     };
     const limits = { ...this.limits, fuel: fuelFor(end, this.limits) };
     const post = (message: WorkerMessage) => {
       if (message.vak === "output") output[message.fd].push(message.bytes);
     };
-    const ended = await execute(this.program, request, limits, this.volume, recorded, post);
+    const ended = await this.runner.execute(this.program, request, limits, recorded, post);
     replay.calls = recorded.calls;
     replay.fuel = ended.fuel;
     replay.missing = recorded.cut ?? null;
@@ -316,7 +320,9 @@ function compareEnds(
     ...(trap !== null && { trap }),
     ...(limit !== null && { limit }),
   };
-  const digest = { files: ended.files, outcome: { status, ...set }, stderr, stdout };
+  const { outcome } = ended;
+  const value = outcome.status === "exited" && outcome.value && { value: bytesToHex(sha256(outcome.value)) };
+  const digest = { files: ended.files, outcome: { status, ...set, ...value }, stderr, stdout };
   same("digest", end.digest, bytesToHex(sha256(canonicalBytes(digest))));
 }
 

@@ -288,7 +288,7 @@ describe("references", () => {
 
   test("each attack of the threat model names a test that there is", () => {
     const model = doc("docs/threat-model.md");
-    const attacks = model.text.split("\n").filter((line) => /^\|.*\.test\.ts\)/.test(line));
+    const attacks = model.text.split("\n").filter((line) => /^\|.*\.(test|cases)\.ts\)/.test(line));
     expect(attacks.length).toBeGreaterThan(25);
     for (const line of attacks) {
       const { path, title } = line.match(/\]\((?<path>[^)]+)\) "(?<title>[^"]+)" \|$/)?.groups ?? {};
