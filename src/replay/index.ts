@@ -143,14 +143,18 @@ function checkUntil(until: Until): void {
   throw new VakError("invalid-argument", "until is { call: n } or { fuel: n }, n being a whole number from 1 on.");
 }
 
-async function startSession(recording: Recording, run: LoggedRun, { program, until }: ReplayOptions): Promise<Session> {
+async function startSession(
+  recording: Recording,
+  run: LoggedRun,
+  { program, until, steps }: ReplayOptions,
+): Promise<Session> {
   const digest = run.spawn.agent.program;
   const given = program === undefined ? [] : isList(program) ? program.map(bytesOf) : [bytesOf(program)];
   const found =
     (await withDigest(given, digest)) ??
     (await recording.program(digest)) ??
     (given.length === 1 ? given[0] : undefined);
-  if (found) return Session.start(recording, run, found, until !== undefined);
+  if (found) return Session.start(recording, run, found, until !== undefined || steps === true);
   throw new VakError(
     "not-found",
     `The program of run ${run.id} is not in the bundle: give the file with the SHA-256 ${digest}.`,

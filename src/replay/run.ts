@@ -5,11 +5,11 @@ import { canonicalBytes } from "../audit/canonical.ts";
 import type { RunEnd } from "../audit/entry.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
-import { GLOBAL_EXPORT } from "../meter/index.ts";
 import type { Ended, WorkerMessage } from "../protocol.ts";
 import { compile, type Loaded, load, MACHINE, Runner } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
 import type { Stream, Trace } from "../trace.ts";
+import { countGlobals, exportGlobals, GLOBAL_PREFIX } from "./globals.ts";
 import { applyChange, type Divergence, Recorded, type Until } from "./recorded.ts";
 import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
 
@@ -118,7 +118,11 @@ export class Session {
       throw new VakError("invalid-bundle", `The agent's limits are none: ${(cause as Error).message}`, { cause });
     }
     try {
-      const admitted = await compile(program, limits, inspect);
+      const admitted = await compile(
+        program,
+        limits,
+        inspect ? (metered) => exportGlobals(metered, countGlobals(program)) : undefined,
+      );
       return new Session(recording, limits, load(admitted), await digestOf(program));
     } catch (cause) {
       const why = (cause as Error).message;
@@ -192,11 +196,11 @@ export class Session {
   private look({ reached, calls, request, exports }: Recorded, fuel: number, output: Outputs): State {
     const globals: State["globals"] = {};
     for (const [name, value] of Object.entries(exports ?? {})) {
-      if (!name.startsWith(GLOBAL_EXPORT) || !(value instanceof WebAssembly.Global)) continue;
+      if (!name.startsWith(GLOBAL_PREFIX) || !(value instanceof WebAssembly.Global)) continue;
       try {
         const held: unknown = value.value;
         if (typeof held === "number" || typeof held === "bigint")
-          globals[Number(name.slice(GLOBAL_EXPORT.length))] = held;
+          globals[Number(name.slice(GLOBAL_PREFIX.length))] = held;
       } catch {} // A vector has no value in JavaScript.
     }
     const memory =
