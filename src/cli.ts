@@ -19,7 +19,9 @@ import { VakError } from "./errors.ts";
 
 const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>]... [--witness <vkey>]... [--json]
        vak verify <receipt.tlog-proof> --key <vkey> [--json]
+       vak policy test <policy.json | policy.js>
 
+verify
 Verifies an exported log: its signature, every entry, their order, and every file beside them.
 Increments of an export come after it, the oldest first.
 Or a receipt: that its entry is in the log of that key.
@@ -30,6 +32,10 @@ Or a receipt: that its entry is in the log of that key.
   --witness <vkey>
                 a witness that must have cosigned it
   --json        print the report as JSON
+
+policy test
+Loads a policy as a kernel does, and runs its own tests. The file holds {"policy": …, "tools": […]}, or is
+a module with these exports; policy is Cedar text or a bundle, a tool is its name and inputSchema.
 
 Exit code: 0 when nothing is wrong, 1 when something is, 2 when the command was misused.
 `;
@@ -47,6 +53,7 @@ async function main(args: string[]): Promise<number> {
   }
   const [command, ...paths] = positionals;
   const [path] = paths;
+  if (command === "policy") return policy(paths);
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
   if (path === undefined) throw new Misuse("Give a zip file or a directory.");
   if (path.endsWith(".tlog-proof") && paths.length === 1) return verifyReceipt(path, values.key, values.json);
@@ -56,6 +63,14 @@ async function main(args: string[]): Promise<number> {
   else process.stdout.write(describe(report));
   for (const { where, message } of report.problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
   return report.ok ? 0 : 1;
+}
+
+async function policy([command, path, ...more]: string[]): Promise<number> {
+  if (command !== "test") throw new Misuse(command ? `There is no command "policy ${command}".` : "Say what to do.");
+  if (path === undefined || more.length > 0) throw new Misuse("Give one file.");
+  const { testPolicy } = await import("./cli/policy.ts");
+  process.stdout.write(plainLines(await testPolicy(path)));
+  return 0;
 }
 
 function parse(args: string[]) {
@@ -209,6 +224,8 @@ function plain(text: string): string {
   return text.replace(UNPRINTABLE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 }
 
+const plainLines = (text: string): string => text.split("\n").map(plain).join("\n");
+
 /** JSON's own escapes leave out much of what {@link plain} spells out. */
 function plainJson(value: unknown): string {
   const spell = (char: string) =>
@@ -220,6 +237,8 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const misused = error instanceof Misuse || (error instanceof VakError && error.code === "invalid-argument");
-  process.stderr.write(`vak: ${plain((error as Error).message)}\n${misused ? `\n${USAGE}` : ""}`);
+  // The lines of a refused policy are its author's own.
+  const spell = error instanceof VakError && error.code === "invalid-policy" ? plainLines : plain;
+  process.stderr.write(`vak: ${spell((error as Error).message)}\n${misused ? `\n${USAGE}` : ""}`);
   process.exitCode = misused ? 2 : 1;
 }

@@ -24,6 +24,6 @@ export {
   type SpawnOptions,
 } from "./kernel/kernel.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
-export type { LoadedPolicy } from "./policy/engine.ts";
+export type { LoadedPolicy, PolicyBundle, PolicyEntity, PolicySource, PolicyTest } from "./policy/engine.ts";
 export type { FileStat, Trap } from "./protocol.ts";
 export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";

@@ -57,6 +57,8 @@ export interface PolicyLoad extends Common {
   previous: Digest | null;
   /** Ids of the policies in it. */
   policies: string[];
+  /** SHA-256 of what the policy stands on, the tools and their schemas; the bundle holds it as `policies/<digest>.json`. */
+  baseDigest?: Digest;
 }
 
 /** A policy that did not parse or validate; the old one stayed. */
@@ -109,8 +111,16 @@ interface CallEntry extends Common {
   call: number;
 }
 
+/** What an entry keeps of a decision, so that it can be made again. */
+interface Decided {
+  /** What only the kernel knew, as the policy saw it in `context.vak`, but for the `callDigest`. */
+  facts?: { readonly [name: string]: unknown };
+  /** What would have been decided with the policies that were only tried. */
+  shadow?: { decision: "allow" | "deny"; policies: string[]; reason?: string; errors: string[] };
+}
+
 /** An allowed call, written before its effect. */
-export interface Intent extends CallEntry {
+export interface Intent extends CallEntry, Decided {
   type: "intent";
   action: string;
   resource: string;
@@ -124,7 +134,7 @@ export interface Intent extends CallEntry {
 }
 
 /** A call that was denied and had no effect. */
-export interface Denial extends CallEntry {
+export interface Denial extends CallEntry, Decided {
   type: "denial";
   action: string;
   resource: string;
@@ -209,7 +219,7 @@ export type EntryType = Entry["type"];
 
 /** What the log knows better than whoever appends. */
 interface FilledByLog {
-  "policy-load": "policyDigest" | "previous";
+  "policy-load": "policyDigest" | "previous" | "baseDigest";
   intent: "inputDigest";
   denial: "inputDigest";
   outcome: "outputDigest";
@@ -231,6 +241,8 @@ export type OwnDraft = { [T in OwnType]: DraftOf<T> }[OwnType];
 export const clip = (text: string, length: number): string => text.slice(0, length).toWellFormed();
 
 type Check = (value: unknown) => boolean;
+/** A field that an entry may do without: entries written before there was such a field have none. */
+type Field = Check | { maybe: Check };
 
 const isText: Check = (value) => typeof value === "string";
 const isFlag: Check = (value) => typeof value === "boolean";
@@ -257,13 +269,27 @@ const orNull =
     value === null || check(value);
 
 const isSigner = oneOf("webcrypto", "noble", "custom");
+const isFacts: Check = isObject;
+const isShadow: Check = (value) =>
+  isObject(value) &&
+  (value.decision === "allow" || value.decision === "deny") &&
+  isTexts(value.policies) &&
+  isTexts(value.errors) &&
+  (value.reason === undefined || isText(value.reason)) &&
+  Object.keys(value).length === ("reason" in value ? 4 : 3);
+const DECIDED = { facts: { maybe: isFacts }, shadow: { maybe: isShadow } };
 const CALL = { agent: isAgent, run: isText, call: isCount };
 
 /** Every field of every type, so that the compiler says when one is missing here. */
-const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T }>, keyof Common | "type">, Check> } = {
+const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T }>, keyof Common | "type">, Field> } = {
   "log-open": { origin: isText, vkey: isText, signer: isSigner, extractable: orNull(isFlag) },
   "key-rotation": { previous: isText, vkey: isText, signer: isSigner, extractable: orNull(isFlag) },
-  "policy-load": { policyDigest: isDigest, previous: orNull(isDigest), policies: isTexts },
+  "policy-load": {
+    policyDigest: isDigest,
+    previous: orNull(isDigest),
+    policies: isTexts,
+    baseDigest: { maybe: isDigest },
+  },
   "policy-refused": { textDigest: isDigest, message: isText },
   "agent-spawn": { agent: isAgent, limits: isCounts, seed: isInteger, isolation: isText },
   "spawn-refused": { name: isText, program: orNull(isDigest), message: isText },
@@ -271,6 +297,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
   "run-start": { agent: isAgent, run: isText, args: isTexts, stdinDigest: orNull(isDigest), env: isTexts },
   intent: {
     ...CALL,
+    ...DECIDED,
     action: isText,
     resource: isText,
     inputDigest: isDigest,
@@ -281,6 +308,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
   },
   denial: {
     ...CALL,
+    ...DECIDED,
     action: isText,
     resource: isText,
     inputDigest: orNull(isDigest),
@@ -320,10 +348,14 @@ function fault(value: unknown): string | undefined {
   if (!isObject(value)) return "it is not an object";
   const { type } = value;
   if (typeof type !== "string" || !Object.hasOwn(FIELDS, type)) return `there is no type ${JSON.stringify(type)}`;
-  const fields: Record<string, Check> = { ...COMMON, ...FIELDS[type as EntryType] };
+  const fields: Record<string, Field> = { ...COMMON, ...FIELDS[type as EntryType] };
   for (const [field, check] of Object.entries(fields)) {
-    if (!Object.hasOwn(value, field)) return `${type}.${field} is missing`;
-    if (!check(value[field])) return `${type}.${field} is not valid`;
+    const optional = "maybe" in check;
+    if (!Object.hasOwn(value, field)) {
+      if (optional) continue;
+      return `${type}.${field} is missing`;
+    }
+    if (!(optional ? check.maybe : check)(value[field])) return `${type}.${field} is not valid`;
   }
   for (const field of Object.keys(value)) {
     if (field !== "type" && !Object.hasOwn(fields, field)) return `${type} has no field ${JSON.stringify(field)}`;

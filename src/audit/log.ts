@@ -295,15 +295,17 @@ async function load(store: Store, { signer, anchor }: Rest, seen?: TreeHead): Pr
   }
 
   const open: Entry[] = [];
+  const policies: string[] = [];
+  const bases: string[] = [];
   let order: Order;
   try {
     for (const seq of head.open) open.push(parseEntry((await store.entry(seq)) ?? new Uint8Array()));
-    const policies = (await store.policies()).map(({ digest }) => digest);
+    for (const { digest, base } of await store.policies()) (base ? bases : policies).push(digest);
     order = Order.resume({ size: head.size, policy: head.policy, policies, open });
   } catch (error) {
     throw corrupt("what it says is still open is not", error);
   }
-  return { identity, note, head, writer: new Writer(head, edge, order), open };
+  return { identity, note, head, writer: new Writer(head, edge, order, bases), open };
 }
 
 async function createIdentity(store: Store, name: string, signer: Signer | undefined): Promise<void> {

@@ -408,7 +408,10 @@ class Verification {
       this.#keyNamed = where;
     }
     if (entry.type === "key-rotation") await this.#rotation(entry, where);
-    if (entry.type === "policy-load") await this.#policy(entry.policyDigest);
+    if (entry.type === "policy-load") {
+      await this.#policy(entry.policyDigest);
+      if (entry.baseDigest !== undefined) await this.#policy(entry.baseDigest, true);
+    }
     await this.#value(entry);
     if (entry.type === "erase") this.#erase(entry.erases, where);
     if (this.#ordered) this.#summarise(entry);
@@ -436,10 +439,10 @@ class Verification {
     }
   }
 
-  async #policy(digest: string): Promise<void> {
+  async #policy(digest: string, base = false): Promise<void> {
     if (this.#policies.has(digest)) return;
     this.#policies.add(digest);
-    const path = policyPath(digest);
+    const path = policyPath(digest, base || this.#unread.has(policyPath(digest, true)));
     const text = await this.#require(path, MAX_POLICY_BYTES);
     if (text && bytesToHex(sha256(text)) !== digest) this.#problem(path, "its text is not the policy of that digest");
   }

@@ -4,7 +4,7 @@ import { canonicalBytes } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import { commitValue } from "../audit/value.ts";
-import type { Decision, PolicyEngine } from "../policy/engine.ts";
+import type { Decision, DenyReason, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
 
 /** A call as it reaches the broker: who asks, and within what. The request itself is still bytes. */
@@ -74,14 +74,16 @@ export class Broker {
     const { input } = checked;
     // Made before the decision, so that what is decided, approved and logged is bound to one and the same commitment.
     const commitment = commitValue("input", input, await secretsIn(tool.inputSchema, input));
-    const { decision, digest } = await this.decide(caller, tool, input, commitment.digest);
-    const call = { ...position(caller), action: `call:${tool.name}`, resource: tool.name, callDigest: digest };
-    const decided = { policies: decision.policies, policyDigest: decision.policyDigest };
+    const { decision, vak } = await this.decide(caller, tool, input, commitment.digest);
+    const { callDigest, ...facts } = vak;
+    const call = { ...position(caller), action: `call:${tool.name}`, resource: tool.name, callDigest };
+    const { policies, policyDigest, shadow } = decision;
+    const decided = { policies, policyDigest, facts, ...(shadow && { shadow }) };
     if (decision.decision !== "allow") {
       const { reason = "policy-unavailable", errors } = decision;
       const denial = { type: "denial", ...call, ...decided, decision: "deny", reason, errors } as const;
       await this.log.append(denial, { commitment });
-      return this.answer(caller, { error: { code: "denied", message: DENIALS[reason] } }).bytes;
+      return this.answer(caller, { error: { code: "denied", message: denialMessage(decision, reason) } }).bytes;
     }
 
     const intent = { type: "intent", ...call, ...decided, decision: "allow" } as const;
@@ -95,13 +97,13 @@ export class Broker {
     return bytes;
   }
 
-  /** The decision, and the digest that binds it to this call and to the policy that decided. */
+  /** The decision, and what the kernel told the policy; the digest in it binds it to this call and to the policy. */
   private async decide(
     caller: Caller,
     tool: Tool,
     input: JsonObject,
     inputDigest: string,
-  ): Promise<{ decision: Decision; digest: string }> {
+  ): Promise<{ decision: Decision; vak: PolicyRequest["vak"] }> {
     const { agent, call } = caller;
     for (;;) {
       const policyDigest = this.policy.loaded?.digest ?? "";
@@ -110,13 +112,11 @@ export class Broker {
       try {
         const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
         // Where another policy came into force in between, ask again: the digest must name the one that decided.
-        if (decision.policyDigest === policyDigest) return { decision: strict(decision), digest };
+        if (decision.policyDigest === policyDigest) return { decision: strict(decision), vak };
       } catch (error) {
         const errors = [clip(String(error), MAX_MESSAGE)];
-        return {
-          decision: { decision: "deny", policies: [], reason: "policy-unavailable", errors, policyDigest },
-          digest,
-        };
+        const reason = "policy-unavailable";
+        return { decision: { decision: "deny", policies: [], reason, errors, policyDigest }, vak };
       }
     }
   }
@@ -174,18 +174,25 @@ export class Broker {
   }
 }
 
-const DENIALS: Readonly<Record<NonNullable<Decision["reason"]>, string>> = {
+const DENIALS: Readonly<Record<DenyReason, string>> = {
   forbidden: "A policy forbids this call.",
   "no-permit": "No policy permits this call.",
   "policy-error": "A policy could not be evaluated, so the call is denied.",
   "policy-unavailable": "No policy could decide this call, so it is denied.",
 };
 
+/** What a program is told of a denial. Of what a policy says of itself, `@advice` is meant for it. */
+function denialMessage({ policies, annotations = {} }: Decision, reason: DenyReason): string {
+  const advice = policies.map((id) => (Object.hasOwn(annotations, id) ? annotations[id]!.advice : undefined));
+  return clip([DENIALS[reason], ...advice.filter(Boolean)].join(" "), MAX_MESSAGE);
+}
+
 /** An allow is believed only where it is clean: of a policy, by a policy, and without an error on the way. */
-function strict({ decision, policies, reason, errors, policyDigest }: Decision): Decision {
+function strict({ decision, policies, reason, errors, policyDigest, ...told }: Decision): Decision {
   const clean = decision === "allow" && policies.length > 0 && errors.length === 0 && policyDigest !== "";
-  if (clean) return { decision, policies: [...policies], errors: [], policyDigest };
+  if (clean) return { ...told, decision, policies: [...policies], errors: [], policyDigest };
   return {
+    ...told,
     decision: "deny",
     policies: [...(policies ?? [])],
     reason: reason ?? "policy-unavailable",

@@ -1,20 +1,21 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
+import { canonicalJson } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
-import type { Decision, LoadedPolicy, PolicyEngine } from "../policy/engine.ts";
+import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admitted, AnswerBuffer, parseAdmitted, type WaitMode } from "../protocol.ts";
-import type { Tool } from "../tool.ts";
+import { parseInput, type Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
 import { Broker } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
 
 export interface KernelOptions {
-  /** Cedar policies. Without any, every call is denied. */
-  policy?: string;
+  /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
+  policy?: PolicySource;
   /** What guests may ask for, if the policy lets them. */
   tools?: readonly Tool<never>[];
   /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
@@ -84,11 +85,12 @@ export type KernelLog = Pick<
 export interface KernelPolicy {
   readonly loaded: LoadedPolicy | undefined;
   /**
-   * Replaces the policy, once the log has the new one. On any error the old one stays.
+   * Replaces the policy, once the log has the new one. On any error the old one stays. A call that is under way goes on
+   * under the policy that decided it.
    *
-   * @throws VakError `invalid-policy`, `policy-unavailable`, `log-unavailable`
+   * @throws VakError `invalid-policy`, also when a test of the bundle fails; `policy-unavailable`, `log-unavailable`
    */
-  load(text: string): Promise<LoadedPolicy>;
+  load(policy: PolicySource): Promise<LoadedPolicy>;
 }
 
 /**
@@ -107,20 +109,20 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (tools.size !== (options.tools ?? []).length) {
     throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   }
-  const { policy: text } = options;
-  if (text !== undefined) checkCompiles();
+  const { policy: source } = options;
+  if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
   // Who brings a policy means to spawn: the first worker starts while the log is opened and the policy loaded.
-  const spare = text === undefined ? undefined : startAhead(place);
+  const spare = source === undefined ? undefined : startAhead(place);
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
-    const policy = text === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
+    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
     const kernel = new Kernel(tools, policy, log, place, spare);
-    if (text === undefined) return kernel;
-    if (log.writing) await kernel.policy.load(text);
+    if (source === undefined) return kernel;
+    if (log.writing) await kernel.policy.load(source);
     // Until another tab leaves the log to this one, there is nothing to decide; a policy that is refused then denies all.
-    else log.writable.then(() => kernel.policy.load(text)).catch(() => {});
+    else log.writable.then(() => kernel.policy.load(source)).catch(() => {});
     return kernel;
   } catch (error) {
     (await spare)?.end("the kernel was not made");
@@ -132,9 +134,27 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
 /** A worker for an agent to come. Why it does not start is told when one is needed. */
 const startAhead = (place: Place): Promise<Host | undefined> => Host.start(place).catch(() => undefined);
 
+/** What of a refused policy there is to take the digest of. */
+function textOf(source: unknown): string {
+  if (typeof source === "string") return source;
+  try {
+    return canonicalJson(source);
+  } catch {
+    return "";
+  }
+}
+
 async function loadEngine(tools: Tool[], wasm: WasmSource | undefined): Promise<PolicyEngine> {
   const { createCedarEngine } = await import("../policy/cedar.ts");
-  return createCedarEngine({ tools, ...(wasm !== undefined && { wasm }) });
+  const described = tools.map((tool) => ({
+    name: tool.name,
+    inputSchema: tool.inputSchema,
+    async check(input: unknown) {
+      const parsed = await parseInput(tool, input);
+      return parsed.ok ? undefined : parsed.message;
+    },
+  }));
+  return createCedarEngine({ tools: described, ...(wasm !== undefined && { wasm }) });
 }
 
 const DENY_ALL: PolicyEngine = {
@@ -184,7 +204,7 @@ export class Kernel {
       get loaded() {
         return engine.loaded;
       },
-      load: (text) => this.loadPolicy(text),
+      load: (source) => this.loadPolicy(source),
     };
     log.failed.then((error) => {
       if (error.code !== "closed") for (const agent of this.agents) agent.logFailed();
@@ -299,15 +319,15 @@ export class Kernel {
     await this.auditLog.close();
   }
 
-  private async loadPolicy(text: string): Promise<LoadedPolicy> {
+  private async loadPolicy(source: PolicySource): Promise<LoadedPolicy> {
     try {
       // The log has the policy before any decision can be made by it.
-      return await this.engine.load(text, async ({ policies }) => {
-        await this.auditLog.append({ type: "policy-load", policies: [...policies] }, { policy: text });
+      return await this.engine.load(source, async ({ policies, text, base }) => {
+        await this.auditLog.append({ type: "policy-load", policies: [...policies] }, { policy: text, base });
       });
     } catch (error) {
       if (error instanceof VakError && error.code === "invalid-policy") {
-        const textDigest = await sha256Hex(toBytes(text));
+        const textDigest = await sha256Hex(toBytes(textOf(source)));
         await this.auditLog.append({ type: "policy-refused", textDigest, message: clip(error.message, MAX_MESSAGE) });
       }
       throw error;

@@ -223,6 +223,7 @@ describe("loading", () => {
       digest: "70dc852b2e8a27d8bbc7dea7c75fb0f79f634420db4b4ccc0c1c8b6e8a432baa",
       text: ALL,
       policies: ["policy0"],
+      base: expect.stringContaining('"name":"send"'),
     });
     expect(engine.loaded).toBe(policy);
   });
