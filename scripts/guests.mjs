@@ -11,7 +11,7 @@ const out = new URL("out/", guests);
 const record = new URL("built.json", out);
 
 /** wabt 1.0.39 knows neither GC's instructions nor `call_ref`. */
-const watFeatures = {
+export const watFeatures = {
   bulk_memory: true,
   exceptions: true,
   extended_const: true,

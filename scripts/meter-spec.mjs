@@ -11,9 +11,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
-import { chromium, firefox } from "playwright";
-import { build } from "vite";
-import { findBrowsers } from "./browsers.mjs";
+import { bundle, launch } from "./meter-page.mjs";
 
 const [directory, ...engines] = process.argv.slice(2);
 if (!directory) {
@@ -26,20 +24,6 @@ if (!directory) {
  * @typedef {{ fuel?: boolean, resumable?: boolean, nan?: boolean, stackDepth?: number }} Options
  * @typedef {{ passed: number, refused: Record<string, number>, missing: number, regressions: string[] }} Total
  */
-
-/** The meter, as a script that sets the global `meter`. @returns {Promise<string>} */
-async function bundle() {
-  const entry = new URL("../src/meter/index.ts", import.meta.url).pathname;
-  const result = await build({
-    configFile: false,
-    logLevel: "error",
-    build: { write: false, target: "es2022", lib: { entry, formats: ["iife"], name: "meter", fileName: "meter" } },
-  });
-  const outputs = [result].flat().flatMap((part) => ("output" in part ? part.output : []));
-  const chunk = outputs.find((part) => part.type === "chunk");
-  if (!chunk) throw new Error("the meter did not bundle");
-  return chunk.code;
-}
 
 /**
  * Runs in each engine: every command of every file, with each option set.
@@ -160,14 +144,6 @@ function report(engine, totals) {
     failed ||= regressions.length > 0;
   }
   return failed;
-}
-
-/** @param {string} engine */
-function launch(engine) {
-  if (engine !== "chromium" && engine !== "firefox") throw new Error(`there is no engine ${engine}`);
-  const found = findBrowsers()[engine];
-  if (!found) throw new Error(`${engine} is not found: node scripts/browsers.mjs gets it`);
-  return (engine === "chromium" ? chromium : firefox).launch(found.launch);
 }
 
 const files = (await readdir(directory)).filter((name) => name.endsWith(".js")).sort();

@@ -83,8 +83,11 @@ export interface AgentParts {
   onClose(agent: Agent): void;
 }
 
-/** ms a run that was asked to stop is given before its worker is ended. Its own checks are a few ms apart. */
-const GRACE = 500;
+/**
+ * ms a run that was asked to stop is given before its worker is ended, and with it the agent's files. Its own checks are
+ * a few ms apart; the rest is for a machine that has no time for it.
+ */
+const GRACE = 2000;
 
 /** Longest message of a run's end in the log, UTF-16 units. */
 const MAX_MESSAGE = 1000;

@@ -131,6 +131,9 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   }
 }
 
+/** ms after a spawn that the next worker is started: when the agent that was asked for is under way, not in its way. */
+const AHEAD_MS = 100;
+
 /** A worker for an agent to come. Why it does not start is told when one is needed. */
 const startAhead = (place: Place): Promise<Host | undefined> => Host.start(place).catch(() => undefined);
 
@@ -281,8 +284,7 @@ export class Kernel {
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
-      // Not before the agent that was asked for is under way.
-      if (place === this.place) setTimeout(() => this.startSpare());
+      if (place === this.place) setTimeout(() => this.startSpare(), AHEAD_MS);
       onProgress?.({ phase: "ready", loaded: size, total: size });
       return agent;
     } catch (error) {

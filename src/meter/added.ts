@@ -1,8 +1,10 @@
 /** What the meter appends to a module: types, functions, globals, a table and exports, after the module's own. */
 import { Writer } from "./bytes.ts";
-import { type Added, type Plan, Type } from "./emit.ts";
-import { type Module, Section } from "./module.ts";
+import type { Added, Plan } from "./emit.ts";
+import type { Module } from "./module.ts";
 import * as Op from "./op.ts";
+import * as Section from "./section.ts";
+import { f64, funcref, i32, i64 } from "./type.ts";
 
 /** Names of the exports that the meter adds. Guests may not export names that begin with {@link RESERVED_PREFIX}. */
 export const RESERVED_PREFIX = "vak:";
@@ -77,7 +79,7 @@ export class Additions {
 
   /** A table for exactly one function. */
   table(): number {
-    return this.module.tables.length + this.add(Section.table, [Type.funcref, 1, 1, 1]);
+    return this.module.tables.length + this.add(Section.table, [funcref, 1, 1, 1]);
   }
 
   /** The block type that takes nothing and gives what functions of type `index` give. */
@@ -115,7 +117,6 @@ function firstItem(vector: Uint8Array): number {
 }
 
 const u = (index: number) => [...new Writer().unsigned(index).written()];
-const { i32, i64, f64 } = Type;
 
 /** Appends what `plan` calls for. @returns the indices that metered code refers to */
 export function addMeter(additions: Additions, plan: Pick<Plan, "fuel" | "resumable" | "stackDepth">): Added {

@@ -1,11 +1,25 @@
 import { VakError } from "../errors.ts";
 
+/** The caller's mistake. */
+export function misuse(message: string): never {
+  throw new VakError("invalid-argument", `${message}.`);
+}
+
 /** Ends the reading of a module that is not admitted. Offsets are from the module's first byte. */
 export function refuse(message: string, at?: number): never {
   throw new VakError("invalid-module", at === undefined ? `${message}.` : `${message} (at byte ${at}).`);
 }
 
-const TRUNCATED = "truncated, or a length or count is wrong";
+/** Ends the reading of what is shorter or longer than it says. */
+export const refuseLength = (at: number): never => refuse("truncated, or a length or count is wrong", at);
+
+/** Ends the reading of what is none of the things that may stand there. */
+export const refuseUnknown = (what: string, code: number, at: number): never =>
+  refuse(`${what} 0x${code.toString(16).padStart(2, "0")} is not known`, at);
+
+/** Ends the reading of what needs a feature that the meter does not take. */
+export const refuseFeature = (what: string, at: number): never => refuse(`${what} is not admitted`, at);
+
 const TOO_LONG = "an integer is too long";
 
 /** Reads the binary format's primitives (WebAssembly 3.0, section 5.2) between two bounds. */
@@ -25,7 +39,7 @@ export class Reader {
   }
 
   byte(): number {
-    if (this.pos >= this.end) refuse(TRUNCATED, this.pos);
+    if (this.pos >= this.end) refuseLength(this.pos);
     return this.bytes[this.pos++]!;
   }
 
@@ -35,40 +49,34 @@ export class Reader {
   }
 
   skip(length: number): void {
-    if (length > this.end - this.pos) refuse(TRUNCATED, this.pos);
+    if (length > this.end - this.pos) refuseLength(this.pos);
     this.pos += length;
   }
 
   u32(): number {
     const start = this.pos;
-    const value = this.unsigned(35);
+    const value = this.integer(35, 0);
     return value <= 0xffff_ffff ? value : refuse(TOO_LONG, start);
   }
 
   /** An unsigned 64-bit integer, exact up to 2^53 and rounded above. */
   u64(): number {
-    return this.unsigned(70);
-  }
-
-  private unsigned(bits: number): number {
-    const start = this.pos;
-    let value = 0;
-    for (let shift = 0; shift < bits; shift += 7) {
-      const byte = this.byte();
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return value;
-    }
-    return refuse(TOO_LONG, start);
+    return this.integer(70, 0);
   }
 
   /** A signed integer of up to `bits` bits (33 or 64), exact within ±2^53. */
   signed(bits: number): number {
+    return this.integer(bits, 0x40);
+  }
+
+  /** @param sign the bit of the last byte that says that the integer is negative; 0 for none */
+  private integer(bits: number, sign: number): number {
     const start = this.pos;
     let value = 0;
     for (let shift = 0; shift < bits; shift += 7) {
       const byte = this.byte();
       value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return byte & 0x40 ? value - 2 ** (shift + 7) : value;
+      if (byte < 0x80) return byte & sign ? value - 2 ** (shift + 7) : value;
     }
     return refuse(TOO_LONG, start);
   }
@@ -77,7 +85,7 @@ export class Reader {
   count(): number {
     const start = this.pos;
     const count = this.u32();
-    if (count > this.end - this.pos) refuse(TRUNCATED, start);
+    if (count > this.end - this.pos) refuseLength(start);
     return count;
   }
 

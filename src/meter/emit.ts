@@ -5,6 +5,7 @@ import { CAUGHT_AT_HEADER, PLAIN } from "./event.ts";
 import type { Module } from "./module.ts";
 import * as Op from "./op.ts";
 import { FIRST_SLOT, type FunctionScan } from "./scan.ts";
+import * as Type from "./type.ts";
 
 /** What the added code refers to: indices after the module's own. */
 export interface Added {
@@ -36,8 +37,6 @@ const LEAF_WORDS = 256;
 const MAX_FUNCTION_BYTES = 7_654_321;
 
 const EMPTY = 0x40;
-
-export const Type = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b, funcref: 0x70 } as const;
 
 /** By floating-point type: its local's type, the constant, the comparison and the choice. */
 const NAN_CODE = [
@@ -247,9 +246,7 @@ export class FunctionEmitter {
     this.check(saved);
     body.copy(module.bytes, start, after);
     this.local(Op.localGet, this.fuelLocal);
-    body.byte(Op.i64Const).byte(0).byte(Op.i64LtS);
-    this.unlikely.push(body.length);
-    body.byte(Op.brIf).byte(1);
+    this.ifNegative(Op.i64Const, Op.i64LtS, Op.brIf, 1);
     if (cost > 0) this.charge(cost);
   }
 
@@ -318,9 +315,7 @@ export class FunctionEmitter {
    */
   private check(saved: number): void {
     const { body, plan } = this;
-    body.byte(Op.i64Const).byte(0).byte(Op.i64LtS);
-    this.unlikely.push(body.length);
-    body.byte(Op.if).byte(EMPTY);
+    this.ifNegative(Op.i64Const, Op.i64LtS, Op.if, EMPTY);
     if (plan.resumable) {
       this.moveSaved(saved, Op.localGet, Op.globalSet);
       this.local(Op.localGet, this.fuelLocal);
@@ -333,6 +328,13 @@ export class FunctionEmitter {
       body.byte(Op.unreachable);
     }
     body.byte(Op.end);
+  }
+
+  /** A branch that is hardly ever taken: if what is on top of the stack is negative. */
+  private ifNegative(zero: number, lessThan: number, branch: number, immediate: number): void {
+    this.body.byte(zero).byte(0).byte(lessThan);
+    this.unlikely.push(this.body.length);
+    this.body.byte(branch).byte(immediate);
   }
 
   private moveSaved(saved: number, first: number, second: number): void {
@@ -365,9 +367,7 @@ export class FunctionEmitter {
     body.byte(Op.globalGet).unsigned(plan.added.depthGlobal);
     body.byte(Op.i32Const).signed(words).byte(Op.i32Sub);
     this.local(Op.localTee, this.depthLocal);
-    body.byte(Op.i32Const).byte(0).byte(Op.i32LtS);
-    this.unlikely.push(body.length);
-    body.byte(Op.if).byte(EMPTY);
+    this.ifNegative(Op.i32Const, Op.i32LtS, Op.if, EMPTY);
     // -1, not what is missing: however often this happens the global cannot wrap.
     body.byte(Op.i32Const).signed(-1).byte(Op.globalSet).unsigned(plan.added.depthGlobal);
     body.byte(Op.unreachable).byte(Op.end);

@@ -1,6 +1,6 @@
 /** The host's side of a metered instance. `index.ts` says how the two work together. */
-import { VakError } from "../errors.ts";
 import { DEPTH_EXPORT, FUEL_EXPORT, GRANT_EXPORT, REFILL_EXPORT, SET_DEPTH_EXPORT } from "./added.ts";
+import { misuse } from "./bytes.ts";
 
 /** More than any budget: a counter that has lost this much stays negative. */
 const ALL = 2 ** 62;
@@ -49,17 +49,11 @@ export function attach(
   { fuel: budget, slice = budget }: { fuel: number; slice?: number },
 ): Meter {
   if (typeof exports[FUEL_EXPORT] !== "function") {
-    throw new VakError(
-      "invalid-argument",
-      "This instance does not count fuel: instrument its module with { fuel: true }.",
-    );
+    misuse("This instance does not count fuel: instrument its module with { fuel: true }");
   }
   for (const units of [budget, slice]) {
     if (!Number.isSafeInteger(units) || units < 0) {
-      throw new VakError(
-        "invalid-argument",
-        `Fuel is ${units}; give a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`,
-      );
+      misuse(`Fuel is ${units}; give a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`);
     }
   }
   const read = exports[FUEL_EXPORT] as () => number;
@@ -109,10 +103,7 @@ export function attach(
     },
     refillWith(callback) {
       if (!table) {
-        throw new VakError(
-          "invalid-argument",
-          "This instance does not refill: instrument its module with { resumable: true }.",
-        );
+        misuse("This instance does not refill: instrument its module with { resumable: true }");
       }
       table.set(0, asWasmFunction(callback as () => void));
     },

@@ -49,9 +49,8 @@
  * Maxima are written into the module: growth past them fails as WebAssembly's own does. What the engine allocates for
  * the garbage-collection proposal is bounded only by fuel.
  */
-import { VakError } from "../errors.ts";
 import { Additions, addMeter, RESERVED_PREFIX, START_EXPORT } from "./added.ts";
-import { refuse } from "./bytes.ts";
+import { misuse, refuse } from "./bytes.ts";
 import { capMemories, capTables } from "./caps.ts";
 import type { Plan } from "./emit.ts";
 import { checkHeader, type ExternKind, MODULE_LIMITS, readModule, valueTypesAt } from "./module.ts";
@@ -170,17 +169,14 @@ export function instrument(program: Uint8Array, options: MeterOptions = {}): Met
 
 function checkOptions(options: MeterOptions): void {
   const { fuel, resumable, stackDepth, memoryBytes, tableElements, maxModuleBytes } = options;
-  if (resumable && !fuel) throw new VakError("invalid-argument", "The meter's option resumable needs fuel.");
+  if (resumable && !fuel) misuse("The meter's option resumable needs fuel");
   const numbers = { stackDepth, memoryBytes, tableElements, maxModuleBytes };
   for (const [name, value] of Object.entries(numbers)) {
     if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue;
-    throw new VakError("invalid-argument", `The meter's option ${name} is ${value}; give a whole number.`);
+    misuse(`The meter's option ${name} is ${value}; give a whole number`);
   }
   if (stackDepth !== undefined && stackDepth > MAX_STACK_DEPTH) {
-    throw new VakError(
-      "invalid-argument",
-      `The meter's option stackDepth is ${stackDepth}; the most is ${MAX_STACK_DEPTH}.`,
-    );
+    misuse(`The meter's option stackDepth is ${stackDepth}; the most is ${MAX_STACK_DEPTH}`);
   }
 }
 
@@ -191,7 +187,6 @@ function engineComplaint(bytes: Uint8Array<ArrayBuffer>): string {
     return "";
   } catch (error) {
     // On a page's main thread large modules are not compiled at all.
-    if (!(error instanceof WebAssembly.CompileError)) return "";
-    return `: ${error.message.replace(/^WebAssembly\.Module\(\): /, "").replace(/\.$/, "")}`;
+    return error instanceof WebAssembly.CompileError ? `: ${error.message.replace(/^.*?\(\): |\.$/g, "")}` : "";
   }
 }

@@ -3,43 +3,8 @@
  * The module has been validated before, so that what this reader checks is what validation does not promise:
  * that each feature is one the meter knows.
  */
-import { Reader, refuse } from "./bytes.ts";
-
-export const Section = {
-  custom: 0,
-  type: 1,
-  import: 2,
-  function: 3,
-  table: 4,
-  memory: 5,
-  global: 6,
-  export: 7,
-  start: 8,
-  element: 9,
-  code: 10,
-  data: 11,
-  dataCount: 12,
-  tag: 13,
-} as const;
-
-const SECTION_NAMES = Object.keys(Section);
-
-/** Section ids in the order a module must have them. */
-export const SECTION_ORDER: readonly number[] = [
-  Section.type,
-  Section.import,
-  Section.function,
-  Section.table,
-  Section.memory,
-  Section.tag,
-  Section.global,
-  Section.export,
-  Section.start,
-  Section.element,
-  Section.dataCount,
-  Section.code,
-  Section.data,
-];
+import { Reader, refuse, refuseFeature, refuseLength, refuseUnknown } from "./bytes.ts";
+import * as Section from "./section.ts";
 
 /** What the meter takes, beyond what the engines' own limits allow. */
 export const MODULE_LIMITS = {
@@ -111,8 +76,6 @@ export interface Module {
   types: (FuncType | undefined)[];
   /** Fields of the struct types, by type index. */
   structFields: number[];
-  /** Where the type section's count of recursive groups is. */
-  typeGroups: number;
   imports: Import[];
   /** Types of all functions, the imported ones first. */
   functions: number[];
@@ -129,13 +92,11 @@ export interface Module {
 
 /** @throws VakError `invalid-module` naming what is not admitted and at which byte */
 export function readModule(bytes: Uint8Array): Module {
-  checkHeader(bytes);
   const module: Module = {
     bytes,
     sections: readSections(bytes),
     types: [],
     structFields: [],
-    typeGroups: 0,
     imports: [],
     functions: [],
     importedFunctions: 0,
@@ -192,7 +153,7 @@ export function readModule(bytes: Uint8Array): Module {
         // Custom sections and data are copied; the code has a reader of its own.
         reader.pos = reader.end;
     }
-    if (!reader.done) refuse(`bytes are left over in the ${sectionName(section.id)} section`, reader.pos);
+    if (!reader.done) refuseLength(reader.pos);
   }
   if (module.functions.length > MODULE_LIMITS.functions) {
     refuse(`${module.functions.length} functions; the limit is ${MODULE_LIMITS.functions}`);
@@ -212,14 +173,12 @@ export function checkHeader(bytes: Uint8Array): void {
   if (bytes.length < 4 || word(0) !== 0x6d736100) {
     refuse(`not a WebAssembly module: starts with ${hex(bytes.subarray(0, 4))}`, 0);
   }
-  if (bytes.length < 8) refuse("truncated: the version is missing", bytes.length);
+  if (bytes.length < 8) refuseLength(bytes.length);
   if (bytes[6] === 1 && bytes[7] === 0) {
     refuse("a WebAssembly component (layer 1), not a core module: give its core module", 4);
   }
   if (word(4) !== 1) refuse(`not a WebAssembly module of version 1: the version is ${hex(bytes.subarray(4, 8))}`, 4);
 }
-
-const sectionName = (id: number) => SECTION_NAMES.find((name) => Section[name as keyof typeof Section] === id) ?? id;
 
 function readSections(bytes: Uint8Array): SectionRange[] {
   const reader = new Reader(bytes, 8, bytes.length);
@@ -230,20 +189,14 @@ function readSections(bytes: Uint8Array): SectionRange[] {
     const id = reader.byte();
     const size = reader.u32();
     const start = reader.pos;
-    if (size > reader.end - start) {
-      refuse(
-        `truncated: the ${sectionName(id)} section needs ${size} bytes and ${reader.end - start} are left`,
-        header,
-      );
-    }
+    if (size > reader.end - start) refuseLength(header);
     const section: SectionRange = { id, start, end: start + size, header };
     if (id === Section.custom) {
       section.name = new Reader(bytes, start, section.end).name();
     } else {
-      const own = SECTION_ORDER.indexOf(id);
-      if (own < 0) refuse(`section ${id} is not known`, header);
-      if (own === rank) refuse(`a second ${sectionName(id)} section`, header);
-      if (own < rank) refuse(`the ${sectionName(id)} section is out of order`, header);
+      const own = Section.ORDER.indexOf(id);
+      if (own < 0) refuseUnknown("section", id, header);
+      if (own <= rank) refuse(`the ${Section.NAMES[id]} section is repeated or out of order`, header);
       rank = own;
     }
     sections.push(section);
@@ -255,35 +208,23 @@ function readSections(bytes: Uint8Array): SectionRange[] {
 const readExternKind = (reader: Reader): ExternKind => {
   const at = reader.pos;
   const kind = reader.byte();
-  return EXTERN_KINDS[kind] ?? refuse(`kind ${kind} of import or export is not known`, at);
+  return EXTERN_KINDS[kind] ?? refuseUnknown("kind of import or export", kind, at);
 };
 
-/** Number types and v128 by their byte. */
-const NUMBER_TYPES: Readonly<Record<number, string>> = { 127: "i32", 126: "i64", 125: "f32", 124: "f64", 123: "v128" };
+/** Number types and v128, from 0x7b on. */
+const NUMBER_TYPES = "v128 f64 f32 i64 i32".split(" ");
 const V128 = 0x7b;
 
-/** Abstract heap types by their byte: as a value type each stands for its nullable reference. */
-const HEAP_TYPES: Readonly<Record<number, string>> = {
-  116: "noexn",
-  115: "nofunc",
-  114: "noextern",
-  113: "none",
-  112: "func",
-  111: "extern",
-  110: "any",
-  109: "eq",
-  108: "i31",
-  107: "struct",
-  106: "array",
-  105: "exn",
-};
+/** Abstract heap types, from 0x69 on: as a value type each stands for its nullable reference. */
+const HEAP_TYPES = "exn array struct i31 eq any extern func none noextern nofunc noexn".split(" ");
+const EXN = 0x69;
 
 /** @returns the name of an abstract heap type, or a type's index */
 export function readHeapType(reader: Reader): string {
   const at = reader.pos;
   const type = reader.signed(33);
   if (type >= 0) return String(type);
-  return HEAP_TYPES[type + 0x80] ?? refuse(`heap type ${type} is not known`, at);
+  return HEAP_TYPES[type + 0x80 - EXN] ?? refuseUnknown("heap type", type + 0x80, at);
 }
 
 /** @returns the type as the text format writes it */
@@ -292,8 +233,9 @@ export function readValueType(reader: Reader): string {
   const byte = reader.byte();
   if (byte === 0x63) return `(ref null ${readHeapType(reader)})`;
   if (byte === 0x64) return `(ref ${readHeapType(reader)})`;
-  if (NUMBER_TYPES[byte]) return NUMBER_TYPES[byte];
-  const heap = HEAP_TYPES[byte] ?? refuse(`value type 0x${byte.toString(16)} is not known`, at);
+  const number = NUMBER_TYPES[byte - V128];
+  if (number) return number;
+  const heap = HEAP_TYPES[byte - EXN] ?? refuseUnknown("value type", byte, at);
   return heap === "func" || heap === "extern" ? `${heap}ref` : `(ref null ${heap})`;
 }
 
@@ -321,7 +263,6 @@ interface Allocations {
 }
 
 function readTypes(reader: Reader, module: Module, allocations: Allocations): void {
-  module.typeGroups = reader.pos;
   for (let groups = reader.count(); groups > 0; groups--) {
     let members = 1;
     if (reader.peek() === 0x4e) {
@@ -349,22 +290,27 @@ function readSubType(reader: Reader, module: Module, allocations: Allocations): 
   } else if (form === 0x5e) {
     allocations.hasArrays = true;
     skipField(reader);
-  } else if (form === 0x65) refuse("shared types (threads) are not admitted", at);
-  else refuse(`type form 0x${form.toString(16)} is not known`, at);
+  } else if (form === 0x65) refuseFeature("a shared type (threads)", at);
+  else refuseUnknown("type form", form, at);
   module.types.push(type);
 }
 
 function readFuncType(reader: Reader): FuncType {
   const params = reader.pos;
-  const paramCount = reader.count();
-  let paramWords = paramCount;
-  for (let n = paramCount; n > 0; n--) if (skipValueType(reader)) paramWords++;
+  const [paramCount, paramVectors] = skipValueTypes(reader);
   const results = reader.pos;
-  const resultCount = reader.count();
-  let resultWords = resultCount;
-  for (let n = resultCount; n > 0; n--) if (skipValueType(reader)) resultWords++;
-  const hasV128 = paramWords > paramCount || resultWords > resultCount;
+  const [resultCount, resultVectors] = skipValueTypes(reader);
+  const paramWords = paramCount + paramVectors;
+  const hasV128 = paramVectors + resultVectors > 0;
   return { params, results, end: reader.pos, paramCount, resultCount, paramWords, hasV128 };
+}
+
+/** @returns how many there are, and how many of them are v128 */
+function skipValueTypes(reader: Reader): [count: number, vectors: number] {
+  const count = reader.count();
+  let vectors = 0;
+  for (let n = count; n > 0; n--) if (skipValueType(reader)) vectors++;
+  return [count, vectors];
 }
 
 function skipField(reader: Reader): void {
@@ -405,13 +351,14 @@ function readImports(reader: Reader, module: Module): void {
 
 function readTagType(reader: Reader): number {
   const at = reader.pos;
-  if (reader.byte() !== 0) refuse("a tag that is not an exception", at);
+  const kind = reader.byte();
+  if (kind !== 0) refuseUnknown("kind of tag", kind, at);
   return reader.u32();
 }
 
 function readMutability(reader: Reader): void {
   const at = reader.pos;
-  if (reader.byte() > 1) refuse("shared globals (threads) are not admitted", at);
+  if (reader.byte() > 1) refuseFeature("a shared global (threads)", at);
 }
 
 function readMemoryType(reader: Reader): Limits {
@@ -426,9 +373,9 @@ function readTableType(reader: Reader): Limits {
 function readLimits(reader: Reader, what: string): Limits {
   const start = reader.pos;
   const flags = reader.byte();
-  if (flags & 0x02) refuse(`a shared ${what} (threads) is not admitted`, start);
-  if (flags & 0x08) refuse(`a ${what} with its own page size is not admitted`, start);
-  if (flags > 0x05) refuse(`the limits of a ${what} have unknown flags 0x${flags.toString(16)}`, start);
+  if (flags & 0x02) refuseFeature(`a shared ${what} (threads)`, start);
+  if (flags & 0x08) refuseFeature(`a ${what} with its own page size`, start);
+  if (flags > 0x05) refuseUnknown("flags of limits", flags, start);
   const min = reader.u64();
   const max = flags & 0x01 ? reader.u64() : undefined;
   return { flags, min, max, is64: (flags & 0x04) !== 0, start, end: reader.pos };
@@ -439,7 +386,8 @@ function readTables(reader: Reader, module: Module, allocations: Allocations): v
     const initialised = reader.peek() === 0x40;
     if (initialised) {
       const at = reader.pos++;
-      if (reader.byte() !== 0) refuse("a table of an unknown form", at);
+      const form = reader.byte();
+      if (form !== 0) refuseUnknown("table form", form, at);
     }
     module.tables.push(readTableType(reader));
     if (initialised) skipConstant(reader, allocations);
@@ -461,7 +409,7 @@ function readElements(reader: Reader, allocations: Allocations): void {
   for (let n = reader.count(); n > 0; n--) {
     const at = reader.pos;
     const flags = reader.u32();
-    if (flags > 7) refuse(`element segments of kind ${flags} are not known`, at);
+    if (flags > 7) refuseUnknown("kind of element segment", flags, at);
     const passiveOrDeclared = flags & 1;
     const explicit = flags & 2;
     const expressions = flags & 4;
@@ -498,11 +446,10 @@ function skipConstant(reader: Reader, allocations: Allocations): void {
     else if (op === 0x23 || op === 0xd2) reader.u32();
     else if (op === 0xd0) readHeapType(reader);
     else if (op === 0xfd) {
-      if (reader.u32() !== 0x0c) refuse("an instruction that is not constant", at);
+      if (reader.u32() !== 0x0c) refuseUnknown("constant instruction", op, at);
       reader.skip(16);
     } else if (op === 0xfb) skipConstantAllocation(reader, previous, allocations, at);
-    else if (!((op >= 0x6a && op <= 0x6c) || (op >= 0x7c && op <= 0x7e)))
-      refuse("an instruction that is not constant", at);
+    else if (!((op >= 0x6a && op <= 0x6c) || (op >= 0x7c && op <= 0x7e))) refuseUnknown("constant instruction", op, at);
     previous = constant;
   }
 }
@@ -515,7 +462,7 @@ function skipConstantAllocation(
 ): void {
   const op = reader.u32();
   if (op === 0x1a || op === 0x1b || op === 0x1c) return; // conversions and ref.i31
-  if (op !== 0x00 && op !== 0x01 && (op < 0x06 || op > 0x08)) refuse("an instruction that is not constant", at);
+  if (op !== 0x00 && op !== 0x01 && (op < 0x06 || op > 0x08)) refuseUnknown("constant instruction", op, at);
   reader.u32();
   let elements = 1;
   if (op === 0x08) elements = reader.u32();

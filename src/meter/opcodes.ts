@@ -29,77 +29,53 @@ export interface Instructions {
   pops: Uint8Array;
   pushes: Uint8Array;
   cost: Uint8Array;
+  /** 1 for bulk instructions: with their length on top of the stack, by which they are charged. */
+  bulk: Uint8Array;
   /** 1 + the floating-point type of a result whose NaN bits the engine may choose; 0 for none. */
   makesNan: Uint8Array;
   /** The floating-point types of operands whose NaN bits cannot show in what the instruction does. */
   absorbsNan: Uint8Array;
 }
 
-const table = (): Instructions => ({
-  immediate: new Uint8Array(256).fill(UNKNOWN),
-  trailing: new Uint8Array(256),
-  pops: new Uint8Array(256),
-  pushes: new Uint8Array(256),
-  cost: new Uint8Array(256).fill(1),
-  makesNan: new Uint8Array(256),
-  absorbsNan: new Uint8Array(256),
-});
-
-function define(
-  to: Instructions,
-  first: number,
-  last: number,
-  pops: number,
-  pushes: number,
-  immediate: number = NONE,
-): void {
-  to.immediate.fill(immediate, first, last + 1);
-  to.pops.fill(pops, first, last + 1);
-  to.pushes.fill(pushes, first, last + 1);
-}
-
-/** Arithmetic on `type`: absorbs the NaNs of its operands and makes new ones. */
-function arithmetic(to: Instructions, first: number, last: number, type: number, from = type): void {
-  to.makesNan.fill(1 + type, first, last + 1);
-  to.absorbsNan.fill(1 << from, first, last + 1);
-}
-
-/** What the letters of the tables below stand for: operands, results, immediate, and bytes of immediates after it. */
-const SHAPES: Readonly<Record<string, readonly [pops: number, pushes: number, immediate: number, trailing?: number]>> =
-  {
-    n: [0, 0, NONE], // nop
-    z: [0, 0, SPECIAL],
-    d: [1, 0, NONE], // drop
-    u: [1, 1, NONE], // unary
-    b: [2, 1, NONE], // binary
-    t: [3, 1, NONE], // ternary
-    g: [0, 1, LEB], // gets, constants
-    p: [1, 0, LEB], // sets
-    e: [1, 1, LEB], // local.tee, table.get, memory.grow
-    w: [2, 0, LEB], // table.set
-    f: [0, 1, FOUR],
-    i: [0, 1, EIGHT],
-    m: [1, 1, MEMARG], // loads
-    s: [2, 0, MEMARG], // stores
-    c: [0, 1, NONE, 16], // v128.const
-    h: [2, 1, NONE, 16], // shuffle
-    x: [1, 1, NONE, 1], // extract lane
-    r: [2, 1, NONE, 1], // replace lane
-    l: [2, 1, MEMARG, 1], // load lane
-    k: [2, 0, MEMARG, 1], // store lane
-  };
+/**
+ * What the letters of the tables below stand for, a letter and its digits each: operands, results, which of the
+ * immediates above, and how many bytes of immediates after it, in base 36.
+ */
+const SHAPES =
+  "n0000 z0050 d1000 u1100 b2100 t3100 " + // nop, special, drop, unary, binary, ternary
+  "g0110 p1010 e1110 w2010 " + // gets and constants, sets, local.tee and the like, table.set
+  "f0130 i0140 m1120 s2020 " + // constants of four and of eight bytes, loads, stores
+  "c010g h210g x1101 r2101 l2121 k2021 " + // v128.const, shuffle; lanes: extract, replace, load, store
+  "o0010 j2110 v3010 q4010 " + // with one index: drops of segments; array.new and get; array.set, fills; array.fill
+  "N0150 G1150 J2150 S2050 V3050 R4050 Q5050"; // with two, or arity from a type
 
 /** One letter for each opcode; `.` where there is none. */
 function shaped(letters: string): Instructions {
-  const made = table();
-  for (let op = 0; op < 256; op++) {
-    const shape = SHAPES[letters[op]!];
-    if (!shape) continue;
-    const [pops, pushes, immediate, trailing = 0] = shape;
-    define(made, op, op, pops, pushes, immediate);
-    made.trailing[op] = trailing;
+  const made: Instructions = {
+    immediate: new Uint8Array(256).fill(UNKNOWN),
+    trailing: new Uint8Array(256),
+    pops: new Uint8Array(256),
+    pushes: new Uint8Array(256),
+    cost: new Uint8Array(256).fill(1),
+    bulk: new Uint8Array(256),
+    makesNan: new Uint8Array(256),
+    absorbsNan: new Uint8Array(256),
+  };
+  for (let op = 0; op < letters.length; op++) {
+    const at = SHAPES.indexOf(letters[op]!);
+    if (at < 0) continue;
+    const digit = (n: number) => Number.parseInt(SHAPES[at + n]!, 36);
+    made.pops[op] = digit(1);
+    made.pushes[op] = digit(2);
+    made.immediate[op] = digit(3);
+    made.trailing[op] = digit(4);
   }
   return made;
+}
+
+/** Gives every entry in `ranges`, each a first and a last opcode, the value. */
+function mark(entries: Uint8Array, value: number, ...ranges: number[]): void {
+  for (let n = 0; n < ranges.length; n += 2) entries.fill(value, ranges[n], ranges[n + 1]! + 1);
 }
 
 export const CORE = shaped(
@@ -121,59 +97,22 @@ export const CORE = shaped(
     "...........zzz..", // f0
 );
 for (const free of [0x00, 0x01, 0x02, 0x03, 0x05, 0x0b, 0x0f, 0x18, 0x1a]) CORE.cost[free] = 0;
-CORE.absorbsNan[0x1a] = 0b1111; // drop
-CORE.absorbsNan.fill(1 << F32, 0x5b, 0x60 + 1); // comparisons
-CORE.absorbsNan.fill(1 << F64, 0x61, 0x66 + 1);
-CORE.absorbsNan.fill(1 << F32, 0xa8, 0xa9 + 1); // truncations to integers
-CORE.absorbsNan.fill(1 << F64, 0xaa, 0xab + 1);
-CORE.absorbsNan.fill(1 << F32, 0xae, 0xaf + 1);
-CORE.absorbsNan.fill(1 << F64, 0xb0, 0xb1 + 1);
-arithmetic(CORE, 0x8d, 0x97, F32); // ceil … max; not abs, neg, copysign, which are bit operations
-arithmetic(CORE, 0x9b, 0xa5, F64);
-arithmetic(CORE, 0xb6, 0xb6, F32, F64); // f32.demote_f64
-arithmetic(CORE, 0xbb, 0xbb, F64, F32); // f64.promote_f32
+// Comparisons, arithmetic, truncations to integers, promotion and demotion. Not abs, neg, copysign: bit operations.
+mark(CORE.absorbsNan, 0b1111, 0x1a, 0x1a); // drop
+mark(CORE.absorbsNan, 1 << F32, 0x5b, 0x60, 0x8d, 0x97, 0xa8, 0xa9, 0xae, 0xaf, 0xbb, 0xbb);
+mark(CORE.absorbsNan, 1 << F64, 0x61, 0x66, 0x9b, 0xa5, 0xaa, 0xab, 0xb0, 0xb1, 0xb6, 0xb6);
+mark(CORE.makesNan, 1 + F32, 0x8d, 0x97, 0xb6, 0xb6);
+mark(CORE.makesNan, 1 + F64, 0x9b, 0xa5, 0xbb, 0xbb);
 
-/** Instructions after the prefix 0xfb, other than branches: garbage collection. `special`: arity from the type. */
-export const GC = table();
-define(GC, 0x00, 0x00, 0, 1, SPECIAL); // struct.new
-define(GC, 0x01, 0x01, 0, 1, LEB); // struct.new_default
-define(GC, 0x02, 0x04, 1, 1, SPECIAL); // struct.get, get_s, get_u: two indices
-define(GC, 0x05, 0x05, 2, 0, SPECIAL); // struct.set
-define(GC, 0x06, 0x06, 2, 1, LEB); // array.new
-define(GC, 0x07, 0x07, 1, 1, LEB); // array.new_default
-define(GC, 0x08, 0x08, 0, 1, SPECIAL); // array.new_fixed
-define(GC, 0x09, 0x0a, 2, 1, SPECIAL); // array.new_data, new_elem
-define(GC, 0x0b, 0x0d, 2, 1, LEB); // array.get, get_s, get_u
-define(GC, 0x0e, 0x0e, 3, 0, LEB); // array.set
-define(GC, 0x0f, 0x0f, 1, 1); // array.len
-define(GC, 0x10, 0x10, 4, 0, LEB); // array.fill
-define(GC, 0x11, 0x11, 5, 0, SPECIAL); // array.copy
-define(GC, 0x12, 0x13, 4, 0, SPECIAL); // array.init_data, init_elem
-define(GC, 0x14, 0x17, 1, 1, LEB); // ref.test, ref.cast
-define(GC, 0x18, 0x19, 0, 0, SPECIAL); // br_on_cast, br_on_cast_fail
-define(GC, 0x1a, 0x1e, 1, 1); // conversions, i31
+/** Instructions after the prefix 0xfb: garbage collection. */
+export const GC = shaped("NgGGGSjeNJJjjjvuqQRReeeezzuuuuu");
+mark(GC.bulk, 1, 0x06, 0x07, 0x09, 0x0a, 0x10, 0x13);
 
-/** Instructions after the prefix 0xfc. `special`: two indices. */
-export const MISC = table();
-define(MISC, 0x00, 0x07, 1, 1); // saturating truncation
-for (const [first, type] of [
-  [0x00, F32],
-  [0x02, F64],
-  [0x04, F32],
-  [0x06, F64],
-] as const) {
-  MISC.absorbsNan.fill(1 << type, first, first + 2);
-}
-define(MISC, 0x08, 0x08, 3, 0, SPECIAL); // memory.init
-define(MISC, 0x09, 0x09, 0, 0, LEB); // data.drop
-define(MISC, 0x0a, 0x0a, 3, 0, SPECIAL); // memory.copy
-define(MISC, 0x0b, 0x0b, 3, 0, LEB); // memory.fill
-define(MISC, 0x0c, 0x0c, 3, 0, SPECIAL); // table.init
-define(MISC, 0x0d, 0x0d, 0, 0, LEB); // elem.drop
-define(MISC, 0x0e, 0x0e, 3, 0, SPECIAL); // table.copy
-define(MISC, 0x0f, 0x0f, 2, 1, LEB); // table.grow
-define(MISC, 0x10, 0x10, 0, 1, LEB); // table.size
-define(MISC, 0x11, 0x11, 3, 0, LEB); // table.fill
+/** Instructions after the prefix 0xfc: saturating truncations, then bulk instructions. */
+export const MISC = shaped("uuuuuuuuVoVvVoVjgv");
+mark(MISC.bulk, 1, 0x08, 0x08, 0x0a, 0x0c, 0x0e, 0x0f, 0x11, 0x11);
+mark(MISC.absorbsNan, 1 << F32, 0x00, 0x01, 0x04, 0x05);
+mark(MISC.absorbsNan, 1 << F64, 0x02, 0x03, 0x06, 0x07);
 
 /** Instructions after the prefix 0xfd. */
 export const SIMD = shaped(
@@ -194,15 +133,8 @@ export const SIMD = shaped(
     "uu.ubbbbbbbbuu.u" + // e0
     "bbbbbbbbuuuuuuuu", // f0
 );
-SIMD.absorbsNan.fill(1 << F32X4, 0x41, 0x46 + 1); // comparisons
-SIMD.absorbsNan.fill(1 << F64X2, 0x47, 0x4c + 1);
-SIMD.absorbsNan.fill(1 << F32X4, 0xf8, 0xf9 + 1); // truncations to integers
-SIMD.absorbsNan.fill(1 << F64X2, 0xfc, 0xfd + 1);
-arithmetic(SIMD, 0x5e, 0x5e, F32X4, F64X2); // demote
-arithmetic(SIMD, 0x5f, 0x5f, F64X2, F32X4); // promote
-arithmetic(SIMD, 0x67, 0x6a, F32X4); // ceil, floor, trunc, nearest
-arithmetic(SIMD, 0x74, 0x75, F64X2);
-arithmetic(SIMD, 0x7a, 0x7a, F64X2);
-arithmetic(SIMD, 0x94, 0x94, F64X2);
-arithmetic(SIMD, 0xe3, 0xe9, F32X4); // sqrt, add … max; not pmin and pmax, which are selections
-arithmetic(SIMD, 0xef, 0xf5, F64X2);
+// As in CORE; pmin and pmax are selections.
+mark(SIMD.absorbsNan, 1 << F32X4, 0x41, 0x46, 0x5f, 0x5f, 0x67, 0x6a, 0xe3, 0xe9, 0xf8, 0xf9);
+mark(SIMD.absorbsNan, 1 << F64X2, 0x47, 0x4c, 0x5e, 0x5e, 0x74, 0x75, 0x7a, 0x7a, 0x94, 0x94, 0xef, 0xf5, 0xfc, 0xfd);
+mark(SIMD.makesNan, 1 + F32X4, 0x5e, 0x5e, 0x67, 0x6a, 0xe3, 0xe9);
+mark(SIMD.makesNan, 1 + F64X2, 0x5f, 0x5f, 0x74, 0x75, 0x7a, 0x7a, 0x94, 0x94, 0xef, 0xf5);

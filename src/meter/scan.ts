@@ -10,24 +10,11 @@
  * At a frame's `end` the parent's slot goes on if nothing left further than that frame: then whatever ran
  * the code before the frame also runs the code after it. Else the parent opens a new one.
  */
-import { Reader, refuse } from "./bytes.ts";
+import { Reader, refuse, refuseFeature, refuseLength, refuseUnknown } from "./bytes.ts";
 import * as Event from "./event.ts";
 import { CALL_FREE, CAUGHT_AT_HEADER, LEVELS, PLAIN } from "./event.ts";
 import { MODULE_LIMITS, type Module, skipValueType } from "./module.ts";
-import {
-  CORE,
-  EIGHT,
-  FOUR,
-  GC,
-  type Instructions,
-  LEB,
-  MEMARG,
-  MISC,
-  NONE,
-  SIMD,
-  SPECIAL,
-  UNKNOWN,
-} from "./opcodes.ts";
+import { CORE, EIGHT, FOUR, GC, LEB, MEMARG, MISC, NONE, SIMD, SPECIAL, UNKNOWN } from "./opcodes.ts";
 
 /** Levels of call-free loops, from the innermost, for which the locals to save are found; so that this stays linear. */
 const SAVED_LEVELS = 3;
@@ -68,30 +55,30 @@ export class FunctionScan {
   private readonly module: Module;
   private readonly nan: boolean;
   private readonly saves: boolean;
-  private frames = new Int32Array(64 * FIELDS);
+  private frames: number[] = [];
   /** Results on the stack that are canonicalised unless what takes them absorbs NaNs: their heights and events. */
-  private pendingHeights = new Int32Array(256);
-  private pendingEvents = new Int32Array(256);
+  private pendingHeights: number[] = [];
+  private pendingEvents: number[] = [];
   private pending = 0;
 
-  kinds = new Uint8Array(1024);
-  starts = new Int32Array(1024);
-  ends = new Int32Array(1024);
-  a = new Int32Array(1024);
-  b = new Int32Array(1024);
-  c = new Int32Array(1024);
+  kinds: number[] = [];
+  starts: number[] = [];
+  ends: number[] = [];
+  a: number[] = [];
+  b: number[] = [];
+  c: number[] = [];
   events = 0;
 
   /**
    * For each call-free loop whose event's `c` is not 0, from there: how many locals it reads before it writes them,
    * then those locals.
    */
-  savedLocals = new Int32Array(256);
+  savedLocals: number[] = [];
   /** The same for the check at the function's entry: its parameters. */
   savedParams = 0;
   private saved = 0;
   /** Accesses to locals in the call-free loops at hand: the index, or its complement where the access writes. */
-  private touched = new Int32Array(256);
+  private touched: number[] = [];
   private touches = 0;
   /** By local: the number of the last loop that was found to touch it. */
   private marks = new Int32Array(256);
@@ -100,7 +87,7 @@ export class FunctionScan {
   private readonly groupEnds: number[] = [];
   private readonly groupTypes: number[] = [];
 
-  costs = new Int32Array(1024);
+  costs: number[] = [];
   slots = 0;
 
   /** Where the count of local groups is, where the groups begin, and where the instructions begin. */
@@ -146,7 +133,7 @@ export class FunctionScan {
     this.newSlot(); // FIRST_SLOT
 
     const { immediate: IMMEDIATE, pops: POPS, pushes: PUSHES, cost: COST, makesNan: NAN } = CORE;
-    let frames = this.frames;
+    const { frames } = this;
     let k = 0;
     let f = 0;
     frames[SLOT] = FIRST_SLOT;
@@ -167,7 +154,7 @@ export class FunctionScan {
 
     for (;;) {
       const at = pos;
-      if (pos >= end) refuse(`function ${index} has no end`, at);
+      if (pos >= end) refuseLength(at);
       const op = bytes[pos++]!;
       const immediate = IMMEDIATE[op]!;
       if (immediate < SPECIAL) {
@@ -208,11 +195,6 @@ export class FunctionScan {
           }
           k++;
           f += FIELDS;
-          if (f === frames.length) {
-            frames = new Int32Array(f * 2);
-            frames.set(this.frames);
-            this.frames = frames;
-          }
           frames[f + LOWEST] = k;
           frames[f + FLAGS] = dead ? DEAD : 0;
           frames[f + HEIGHT] = height - this.blockParams;
@@ -256,7 +238,7 @@ export class FunctionScan {
         case 0x07: // catch
         case 0x19: {
           // catch_all
-          if (k === 0) refuse(`function ${index} is malformed`, at);
+          if (k === 0) refuseLength(at);
           let operands = frames[f + PARAMS]!;
           if (op === 0x07) {
             pos = this.leb(pos);
@@ -287,7 +269,7 @@ export class FunctionScan {
           this.costs[slot]! += cost;
           cost = 0;
           if (k === 0) {
-            if (pos !== end) refuse(`function ${index} goes on after its end`, pos);
+            if (pos !== end) refuseLength(pos);
             this.maxHeight = maxHeight;
             this.touches = 0;
             this.savedParams = 0;
@@ -349,7 +331,7 @@ export class FunctionScan {
           const labels = pos;
           pos = this.leb(pos);
           const count = this.value;
-          if (count >= end - pos) refuse(`truncated: a br_table in function ${index}`, at);
+          if (count >= end - pos) refuseLength(at);
           let furthest = 0;
           for (let n = count + 1; n > 0; n--) {
             pos = this.leb(pos);
@@ -436,10 +418,24 @@ export class FunctionScan {
           break;
         }
 
-        case 0xfb: {
+        case 0xfb: // garbage collection
+        case 0xfc: // saturating truncations, bulk instructions
+        case 0xfd: {
+          // vectors
+          const set = op === 0xfb ? GC : op === 0xfc ? MISC : SIMD;
           pos = this.leb(pos);
           const sub = this.value;
-          if (sub === 0x18 || sub === 0x19) {
+          if (op === 0xfd && sub >= 0x100 && sub <= 0x12f) refuseFeature(`relaxed SIMD in function ${index}`, at);
+          if (sub > 255 || set.immediate[sub] === UNKNOWN) {
+            refuseUnknown(`function ${index}: instruction 0x${op.toString(16)}`, sub, at);
+          }
+          const immediate = set.immediate[sub]!;
+          let taken = set.pops[sub]!;
+          if (op === 0xfd) {
+            if (immediate === MEMARG) pos = this.skipMemarg(pos);
+            pos += set.trailing[sub]!;
+            this.usesV128 = true;
+          } else if (op === 0xfb && (sub === 0x18 || sub === 0x19)) {
             // br_on_cast, br_on_cast_fail: flags, label, two heap types
             const label = pos + 1;
             pos = this.leb(label);
@@ -455,78 +451,39 @@ export class FunctionScan {
             slot = this.openSlot(pos);
             frames[f + SLOT] = slot;
             break;
-          }
-          this.known(GC, sub, index, "garbage collection", at);
-          let taken = GC.pops[sub]!;
-          const immediate = GC.immediate[sub]!;
-          if (immediate !== NONE) {
+          } else if (immediate !== NONE) {
             pos = this.leb(pos);
-            if (sub === 0x00) taken = this.module.structFields[this.value]!;
-          }
-          if (immediate === SPECIAL && sub !== 0x00) {
-            pos = this.leb(pos);
-            if (sub === 0x08) taken = this.value;
-          }
-          // array.new, new_default, new_data, new_elem, fill, copy, init_data, init_elem
-          if (!dead && (sub === 0x06 || sub === 0x07 || sub === 0x09 || sub === 0x0a || (sub >= 0x10 && sub <= 0x13))) {
-            this.bulk(at, false, frames[f + LOOP_EVENT]!);
+            const first = this.value;
+            if (op === 0xfb && sub === 0x00) taken = this.module.structFields[first]!;
+            else if (immediate === SPECIAL) pos = this.leb(pos);
+            if (op === 0xfb && sub === 0x08) taken = this.value; // array.new_fixed
+            if (set.bulk[sub] && !dead) {
+              const isLong = op === 0xfc && this.hasLongLength(sub, first, this.value);
+              this.push(Event.bulk, at, at, isLong ? 1 : 0, 0);
+              this.calls(frames[f + LOOP_EVENT]!);
+            }
           }
           cost++;
           height -= taken;
-          this.settle(height, 0);
-          height += GC.pushes[sub]!;
-          if (height > maxHeight) maxHeight = height;
-          break;
-        }
-
-        case 0xfc: {
-          pos = this.leb(pos);
-          const sub = this.value;
-          this.known(MISC, sub, index, "numeric or bulk", at);
-          const immediate = MISC.immediate[sub]!;
-          if (immediate !== NONE) pos = this.leb(pos);
-          const first = this.value;
-          if (immediate === SPECIAL) pos = this.leb(pos);
-          if (!dead && sub >= 0x08 && sub !== 0x09 && sub !== 0x0d && sub !== 0x10) {
-            this.bulk(at, this.hasLongLength(sub, first, this.value), frames[f + LOOP_EVENT]!);
-          }
-          cost++;
-          height -= MISC.pops[sub]!;
-          this.settle(height, MISC.absorbsNan[sub]!);
-          height += MISC.pushes[sub]!;
-          if (height > maxHeight) maxHeight = height;
-          break;
-        }
-
-        case 0xfd: {
-          pos = this.leb(pos);
-          const sub = this.value;
-          if (sub >= 0x100 && sub <= 0x12f) refuse(`function ${index} uses relaxed SIMD, which is not admitted`, at);
-          this.known(SIMD, sub, index, "vector", at);
-          if (SIMD.immediate[sub] === MEMARG) pos = this.skipMemarg(pos);
-          pos += SIMD.trailing[sub]!;
-          this.usesV128 = true;
-          cost++;
-          height -= SIMD.pops[sub]!;
-          this.settle(height, SIMD.absorbsNan[sub]!);
-          if (SIMD.makesNan[sub]! > 0 && this.nan && !dead) this.makeNan(height, SIMD.makesNan[sub]! - 1, pos);
-          height += SIMD.pushes[sub]!;
+          this.settle(height, set.absorbsNan[sub]!);
+          const nan = set.makesNan[sub]!;
+          if (nan > 0 && this.nan && !dead) this.makeNan(height, nan - 1, pos);
+          height += set.pushes[sub]!;
           if (height > maxHeight) maxHeight = height;
           break;
         }
 
         case 0xfe:
-          refuse(`function ${index} uses atomic instructions (threads), which are not admitted`, at);
+          refuseFeature(`an atomic instruction (threads) in function ${index}`, at);
           break;
         default:
-          refuse(`function ${index} uses the unknown instruction 0x${op.toString(16).padStart(2, "0")}`, at);
+          refuseUnknown(`function ${index}: instruction`, op, at);
       }
     }
   }
 
   private readLocals(index: number, start: number, end: number): void {
-    const type = this.module.types[this.module.functions[index]!];
-    if (!type) refuse(`function ${index} has no function type`, start);
+    const type = this.module.types[this.module.functions[index]!] ?? refuseLength(start);
     const reader = new Reader(this.module.bytes, start, end);
     this.localsAt = start;
     this.localGroups = reader.count();
@@ -606,7 +563,7 @@ export class FunctionScan {
       return next;
     }
     const next = this.leb(pos);
-    const type = types[this.value] ?? refuse("a block's type is not known", pos);
+    const type = types[this.value] ?? refuseLength(pos);
     this.blockParams = type.paramCount;
     this.blockResults = type.resultCount;
     if (type.hasV128) this.usesV128 = true;
@@ -617,10 +574,10 @@ export class FunctionScan {
   private readCatches(at: number, end: number, k: number, dead: boolean): number {
     const { frames } = this;
     let pos = this.leb(at);
-    if (this.value > end - pos) refuse("truncated: a try_table", at);
+    if (this.value > end - pos) refuseLength(at);
     for (let n = this.value; n > 0; n--) {
       const kind = this.module.bytes[pos++]!;
-      if (kind > 3) refuse(`a catch clause of unknown kind ${kind}`, pos - 1);
+      if (kind > 3) refuseUnknown("catch clause", kind, pos - 1);
       if (kind < 2) pos = this.leb(pos); // tag
       pos = this.leb(pos);
       if (dead) continue;
@@ -646,11 +603,6 @@ export class FunctionScan {
     if (!dead && target < frames[f + LOWEST]!) frames[f + LOWEST] = target;
   }
 
-  private known(set: Instructions, sub: number, index: number, what: string, at: number): void {
-    if (sub < 256 && set.immediate[sub] !== UNKNOWN) return;
-    refuse(`function ${index} uses the unknown ${what} instruction 0x${sub.toString(16)}`, at);
-  }
-
   /** Whether the length of a bulk instruction is an i64: where what it touches is addressed so, on both sides. */
   private hasLongLength(sub: number, first: number, second: number): boolean {
     const { memories, tables } = this.module;
@@ -659,11 +611,6 @@ export class FunctionScan {
     if (sub === 0x0e) return tables[first]!.is64 && tables[second]!.is64;
     if (sub === 0x0f || sub === 0x11) return tables[first]!.is64;
     return false;
-  }
-
-  private bulk(at: number, isLong: boolean, loop: number): void {
-    this.push(Event.bulk, at, at, isLong ? 1 : 0, 0);
-    this.calls(loop);
   }
 
   /** Something in `loop` calls. */
@@ -676,7 +623,6 @@ export class FunctionScan {
   }
 
   private touchLocal(access: number): void {
-    if (this.touches === this.touched.length) this.touched = grow(this.touched, Int32Array);
     this.touched[this.touches++] = access;
   }
 
@@ -713,10 +659,8 @@ export class FunctionScan {
       const type = 0x7f - this.localType(local);
       if (type > 4 || counts[type]! >= SAVED_LOCALS) continue;
       counts[type]!++;
-      while (this.saved >= this.savedLocals.length) this.savedLocals = grow(this.savedLocals, Int32Array);
       this.savedLocals[this.saved++] = local;
     }
-    while (start >= this.savedLocals.length) this.savedLocals = grow(this.savedLocals, Int32Array);
     this.savedLocals[start] = this.saved - start - 1;
     return start;
   }
@@ -734,7 +678,6 @@ export class FunctionScan {
   }
 
   private newSlot(): number {
-    if (this.slots === this.costs.length) this.costs = grow(this.costs, Int32Array);
     this.costs[this.slots] = 0;
     return this.slots++;
   }
@@ -748,14 +691,6 @@ export class FunctionScan {
 
   private push(kind: number, start: number, end: number, a: number, b: number): void {
     const n = this.events++;
-    if (n === this.kinds.length) {
-      this.kinds = grow(this.kinds, Uint8Array);
-      this.starts = grow(this.starts, Int32Array);
-      this.ends = grow(this.ends, Int32Array);
-      this.a = grow(this.a, Int32Array);
-      this.b = grow(this.b, Int32Array);
-      this.c = grow(this.c, Int32Array);
-    }
     this.kinds[n] = kind;
     this.starts[n] = start;
     this.ends[n] = end;
@@ -766,10 +701,6 @@ export class FunctionScan {
 
   /** A result at `height` whose NaN bits are the engine's choice, made by the instruction that ends at `pos`. */
   private makeNan(height: number, type: number, pos: number): void {
-    if (this.pending === this.pendingHeights.length) {
-      this.pendingHeights = grow(this.pendingHeights, Int32Array);
-      this.pendingEvents = grow(this.pendingEvents, Int32Array);
-    }
     this.pendingHeights[this.pending] = height;
     this.pendingEvents[this.pending++] = this.events;
     this.floats |= 1 << type;
@@ -783,10 +714,4 @@ export class FunctionScan {
       if (absorbed & (1 << this.a[event]!)) this.kinds[event] = Event.none;
     }
   }
-}
-
-function grow<T extends Int32Array | Uint8Array>(array: T, type: new (length: number) => T): T {
-  const grown = new type(array.length * 2);
-  grown.set(array);
-  return grown;
 }

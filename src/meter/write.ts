@@ -1,9 +1,10 @@
 /** Writes the module anew: its own sections with what is added to each, in the order the format asks for. */
 import type { Additions } from "./added.ts";
-import { Reader, refuse, Writer } from "./bytes.ts";
+import { Reader, refuseLength, Writer } from "./bytes.ts";
 import { FunctionEmitter, type Plan } from "./emit.ts";
-import { type Limits, type Module, SECTION_ORDER, Section, type SectionRange } from "./module.ts";
+import type { Limits, Module, SectionRange } from "./module.ts";
 import { FunctionScan } from "./scan.ts";
+import * as Section from "./section.ts";
 
 /** By index of the defined ones. */
 export interface Maxima {
@@ -47,7 +48,7 @@ export function writeModule(module: Module, maxima: Maxima, additions: Additions
   let next = 0;
   const writeAddedUpTo = (rank: number) => {
     for (; next < rank; next++) {
-      const id = SECTION_ORDER[next]!;
+      const id = Section.ORDER[next]!;
       if (!own.has(id) && additions.has(id)) write(id, undefined);
     }
   };
@@ -56,12 +57,12 @@ export function writeModule(module: Module, maxima: Maxima, additions: Additions
       if (!pointsIntoCode(section.name!)) parts.push(bytes.subarray(section.header, section.end));
       continue;
     }
-    const rank = SECTION_ORDER.indexOf(section.id);
+    const rank = Section.ORDER.indexOf(section.id);
     writeAddedUpTo(rank);
     write(section.id, section);
     next = rank + 1;
   }
-  writeAddedUpTo(SECTION_ORDER.length);
+  writeAddedUpTo(Section.ORDER.length);
   return concatenate(parts);
 }
 
@@ -94,7 +95,7 @@ function writeCode(module: Module, additions: Additions, plan: Plan): { contents
   const defined = module.functions.length - module.importedFunctions;
   const reader = section ? new Reader(bytes, section.start, section.end) : new Reader(bytes, 0, 0);
   const count = section ? reader.count() : 0;
-  if (count !== defined) refuse(`${defined} functions are declared and ${count} defined`, section?.start);
+  if (count !== defined) refuseLength(section?.start ?? 0);
 
   const added = additions.to(Section.code);
   const contents = new Writer((reader.end - reader.pos) * 2).unsigned(count + added.count);
@@ -110,7 +111,7 @@ function writeCode(module: Module, additions: Additions, plan: Plan): { contents
     scan.scan(index, start, reader.pos);
     if (changes) emitter.emit(index, reader.pos, contents);
   }
-  if (!reader.done) refuse("bytes are left over in the code section", reader.pos);
+  if (!reader.done) refuseLength(reader.pos);
   if (!changes) contents.copy(bytes, first, reader.end);
   contents.copy(added.bytes.bytes, 0, added.bytes.length);
 

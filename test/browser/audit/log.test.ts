@@ -281,15 +281,19 @@ describe("a log", () => {
   test("ends those who follow it when it is closed or when they abort", async () => {
     const log = await openTracked(newName());
     const stop = new AbortController();
-    const drain = async (signal?: AbortSignal) => {
+    const caughtUp = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const drain = async (who: number, signal?: AbortSignal) => {
       let last = -1;
-      for await (const { seq } of log.entries({ follow: true, ...(signal && { signal }) })) last = seq;
+      for await (const { seq } of log.entries({ follow: true, ...(signal && { signal }) })) {
+        last = seq;
+        if (seq === 1) caughtUp[who]!.resolve();
+      }
       return last;
     };
-    const aborted = drain(stop.signal);
-    const closed = drain();
+    const aborted = drain(0, stop.signal);
+    const closed = drain(1);
     await log.append(NOTE);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await Promise.all(caughtUp.map(({ promise }) => promise));
     stop.abort();
     expect(await aborted).toBe(1);
     await log.close();

@@ -1,0 +1,3 @@
+import { costCases } from "../../unit/meter/costs.cases.ts";
+
+costCases();

@@ -1,0 +1,3 @@
+import { costCases } from "./costs.cases.ts";
+
+costCases();
