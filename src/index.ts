@@ -13,7 +13,7 @@ export type {
 export type { Signer } from "./audit/signer.ts";
 export { VakError, type VakErrorCode } from "./errors.ts";
 export type { Agent, AgentFiles, Run, RunOptions, RunOutcome, RunResult, StopLimit, Usage } from "./kernel/agent.ts";
-export type { CallErrorCode } from "./kernel/broker.ts";
+export type { CallErrorCode, Explanation, ProposedCall } from "./kernel/broker.ts";
 export type { Isolation } from "./kernel/host.ts";
 export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
 export {
@@ -24,6 +24,14 @@ export {
   type SpawnOptions,
 } from "./kernel/kernel.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
-export type { LoadedPolicy, PolicyBundle, PolicyEntity, PolicySource, PolicyTest } from "./policy/engine.ts";
+export type {
+  DenyReason,
+  ExplainedPolicy,
+  LoadedPolicy,
+  PolicyBundle,
+  PolicyEntity,
+  PolicySource,
+  PolicyTest,
+} from "./policy/engine.ts";
 export type { FileStat, Trap } from "./protocol.ts";
 export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";

@@ -4,7 +4,7 @@ import { canonicalBytes } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import { commitValue } from "../audit/value.ts";
-import type { Decision, DenyReason, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
+import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
 
 /** A call as it reaches the broker: who asks, and within what. The request itself is still bytes. */
@@ -28,6 +28,23 @@ export type CallErrorCode =
   | "tool-error" // the tool threw, or answered what is not JSON
   | "too-large" // the request or the answer is longer than `callBytes`
   | "aborted"; // the run ended first
+
+/** A call that nobody makes, to be explained. */
+export interface ProposedCall {
+  /** Who would make it: an agent, or what policies see of one. */
+  agent: { readonly name: string; readonly program: string; readonly id?: string };
+  tool: string;
+  input?: unknown;
+  /** What the kernel would know: the clock is now and the rest zero, unless given. */
+  vak?: Partial<Omit<PolicyRequest["vak"], "callDigest">>;
+}
+
+export interface Explanation extends Omit<Decision, "reason" | "annotations"> {
+  /** Why it would be denied: as {@link Decision}, or that it would not even be decided. */
+  reason?: DenyReason | "unknown-tool" | "invalid-input";
+  /** The policies that determine it. */
+  because: ExplainedPolicy[];
+}
 
 type JsonObject = { readonly [field: string]: unknown };
 type Answer = { ok: unknown } | { error: { code: CallErrorCode; message: string } };
@@ -121,6 +138,28 @@ export class Broker {
     }
   }
 
+  /** What would be decided about a call, and by which policies. */
+  async explain({ agent, tool: name, input = {}, vak }: ProposedCall): Promise<Explanation> {
+    const policyDigest = this.policy.loaded?.digest ?? "";
+    const tool = this.tools.get(name);
+    const checked = tool && (await parseInput(tool, input));
+    if (!checked?.ok) {
+      const [reason, message] = checked
+        ? (["invalid-input", checked.message] as const)
+        : (["unknown-tool", name] as const);
+      return { decision: "deny", reason, policies: [], because: [], errors: [message], policyDigest };
+    }
+    const { id = "", program } = agent;
+    const request = {
+      agent: { id, name: agent.name, program },
+      tool: name,
+      input: checked.input,
+      vak: { now: Date.now(), calls: 0, ...vak, callDigest: "" },
+    };
+    const { annotations: _, ...decision } = await this.policy.explain(request);
+    return decision;
+  }
+
   /** Runs the tool. What it does after the run has ended is nobody's to know: the outcome is then unknown. */
   private async effect(caller: Caller, tool: Tool, argument: unknown): Promise<{ answer: Answer; status?: "unknown" }> {
     const { signal } = caller;
@@ -188,7 +227,11 @@ function denialMessage({ policies, annotations = {} }: Decision, reason: DenyRea
 }
 
 /** An allow is believed only where it is clean: of a policy, by a policy, and without an error on the way. */
-function strict({ decision, policies, reason, errors, policyDigest, ...told }: Decision): Decision {
+function strict({ decision, policies, reason, errors, policyDigest, annotations, shadow }: Decision): Decision {
+  const told = {
+    ...(annotations && { annotations }),
+    ...(shadow && { shadow: { ...shadow, errors: bounded(shadow.errors) } }),
+  };
   const clean = decision === "allow" && policies.length > 0 && errors.length === 0 && policyDigest !== "";
   if (clean) return { ...told, decision, policies: [...policies], errors: [], policyDigest };
   return {
@@ -196,10 +239,12 @@ function strict({ decision, policies, reason, errors, policyDigest, ...told }: D
     decision: "deny",
     policies: [...(policies ?? [])],
     reason: reason ?? "policy-unavailable",
-    errors: [...(errors ?? [])].slice(0, 10).map((error) => clip(error, MAX_MESSAGE)),
+    errors: bounded(errors ?? []),
     policyDigest,
   };
 }
+
+const bounded = (errors: readonly string[]): string[] => errors.slice(0, 10).map((error) => clip(error, MAX_MESSAGE));
 
 const marked = new WeakMap<JsonSchema, boolean>();
 

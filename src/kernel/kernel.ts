@@ -10,7 +10,7 @@ import type { WasmSource } from "../policy/wasm.ts";
 import { type Admitted, AnswerBuffer, parseAdmitted, type WaitMode } from "../protocol.ts";
 import { parseInput, type Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
-import { Broker } from "./broker.ts";
+import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
 
 export interface KernelOptions {
@@ -91,6 +91,13 @@ export interface KernelPolicy {
    * @throws VakError `invalid-policy`, also when a test of the bundle fails; `policy-unavailable`, `log-unavailable`
    */
   load(policy: PolicySource): Promise<LoadedPolicy>;
+  /**
+   * What would be decided about a call, and why. Nothing is done, and nothing is logged.
+   *
+   * @example
+   * const { decision, reason, because } = await kernel.policy.explain({ agent, tool: "add", input: { a: 1, b: 2 } });
+   */
+  explain(call: ProposedCall): Promise<Explanation>;
 }
 
 /**
@@ -160,18 +167,21 @@ async function loadEngine(tools: Tool[], wasm: WasmSource | undefined): Promise<
   return createCedarEngine({ tools: described, ...(wasm !== undefined && { wasm }) });
 }
 
+const DENIED: Decision = {
+  decision: "deny",
+  policies: [],
+  reason: "policy-unavailable",
+  errors: [],
+  policyDigest: "",
+};
+
 const DENY_ALL: PolicyEngine = {
   loaded: undefined,
   load: () => {
     throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
   },
-  decide: async (): Promise<Decision> => ({
-    decision: "deny",
-    policies: [],
-    reason: "policy-unavailable",
-    errors: [],
-    policyDigest: "",
-  }),
+  decide: async () => DENIED,
+  explain: async () => ({ ...DENIED, because: [] }),
   close: () => {},
 };
 
@@ -208,6 +218,7 @@ export class Kernel {
         return engine.loaded;
       },
       load: (source) => this.loadPolicy(source),
+      explain: (call) => this.broker.explain(call),
     };
     log.failed.then((error) => {
       if (error.code !== "closed") for (const agent of this.agents) agent.logFailed();

@@ -1,7 +1,7 @@
 import { createCedar } from "virtual:cedar-glue";
 import { VakError } from "../errors.ts";
 import { type ReadSource, readSource } from "./bundle.ts";
-import type { Decision, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "./engine.ts";
+import type { Decision, ExplainedPolicy, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "./engine.ts";
 import { type Cedar, messageOf } from "./read.ts";
 import { deny, judge, makeBase, prepare, type Rules, readRules, runTests } from "./rules.ts";
 import { compile, unavailable, type WasmSource } from "./wasm.ts";
@@ -123,12 +123,22 @@ export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions):
       await undefined;
       return decide(request);
     },
+    async explain(request) {
+      await undefined;
+      const rules = live?.rules;
+      const decision = decide(request);
+      return { ...decision, because: rules ? decision.policies.map((id) => explained(rules, id)) : [] };
+    },
     close() {
       closed = true;
       live = undefined;
       module = undefined;
     },
   };
+}
+
+function explained({ enforced, annotations }: Rules, id: string): ExplainedPolicy {
+  return { id, text: enforced.get(id) ?? "", annotations: Object.hasOwn(annotations, id) ? annotations[id]! : {} };
 }
 
 /** What decides where there is no policy. */

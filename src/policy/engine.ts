@@ -49,6 +49,14 @@ export interface Decision {
 /** Annotations by the id of their policy. */
 export type Annotations = { readonly [policy: string]: { readonly [annotation: string]: string } };
 
+/** A policy that determined a decision. */
+export interface ExplainedPolicy {
+  id: string;
+  /** As it was given, annotations and all. */
+  text: string;
+  annotations: { readonly [annotation: string]: string };
+}
+
 export type ShadowDecision = Pick<Decision, "decision" | "policies" | "reason" | "errors">;
 
 /** A tool as a policy sees it: enough to type `context.input`. */
@@ -121,5 +129,7 @@ export interface PolicyEngine {
    */
   load(source: PolicySource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy>;
   decide(request: PolicyRequest): Promise<Decision>;
+  /** As {@link decide}, with the policies that determined it, whole. */
+  explain(request: PolicyRequest): Promise<Decision & { because: ExplainedPolicy[] }>;
   close(): void;
 }

@@ -184,14 +184,15 @@ export function interpret(
 ): Decision {
   if (answer.type !== "success") return deny(rules, "policy-unavailable", answer.errors);
   const { decision, diagnostics } = answer.response;
-  const { reason, errors } = diagnostics;
+  const { errors } = diagnostics;
+  const reason = diagnostics.reason.toSorted(); // Cedar gives them in any order; a decision has one spelling
   if (decision === "allow" && errors.length === 0) {
     return explained({ decision, policies: reason, errors: [], policyDigest: rules.digest }, rules);
   }
-  const met = errors.map((entry) => entry.error);
+  const met = errors.toSorted((a, b) => (a.policyId < b.policyId ? -1 : 1)).map((entry) => entry.error);
   if (decision === "deny" && reason.length > 0) return deny(rules, "forbidden", met, reason);
   if (errors.length > 0) {
-    const failed = errors.map((entry) => entry.policyId);
+    const failed = errors.map((entry) => entry.policyId).toSorted();
     return deny(rules, "policy-error", met, failed);
   }
   return deny(rules, "no-permit", []);

@@ -381,6 +381,7 @@ describe("private values", () => {
           ? { decision: "allow", policies: ["policy0"], errors: [], policyDigest: digest }
           : { decision: "deny", policies: [], reason: "no-permit", errors: [], policyDigest: digest };
       },
+      explain: () => Promise.reject(new Error()),
       close: () => {},
     };
     const broker = new Broker(new Map([["login", login as Tool]]), engine, log);

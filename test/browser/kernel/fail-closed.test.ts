@@ -96,7 +96,13 @@ const decisions: [name: string, decide: () => Promise<Decision>][] = [
 
 test.each(decisions)("the policy engine %s: the call is denied, and nothing is done", async (_, decide) => {
   effects.length = 0;
-  const engine: PolicyEngine = { loaded: undefined, load: () => Promise.reject(new Error()), decide, close: () => {} };
+  const engine: PolicyEngine = {
+    loaded: undefined,
+    load: () => Promise.reject(new Error()),
+    decide,
+    explain: () => Promise.reject(new Error()),
+    close: () => {},
+  };
   await using log = await openLog({ name: crypto.randomUUID() });
   const agent = { name: "a", id: "1", program: "0".repeat(64) };
   await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque" });

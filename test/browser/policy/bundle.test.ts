@@ -84,3 +84,57 @@ test("a log that was written before there were bases goes on with one", async ()
   expect(loads.map(({ baseDigest }) => baseDigest !== undefined)).toEqual([false, true, true]);
   expect(await verify(await openBundle(await again.log.export()))).toMatchObject({ ok: true, problems: [] });
 });
+
+test("a shadow is in the log and nowhere else; a program reads advice, and no reason", async () => {
+  await using kernel = await testKernel({
+    policy: `
+      @id("all") permit (principal, action, resource);
+      @id("no-adds") @mode("shadow") forbid (principal, action == Action::"call:add", resource);
+      @id("no-wipes") @reason("We were burnt.") @advice("Move it to the trash.")
+      forbid (principal, action == Action::"call:wipe", resource);
+    `,
+  });
+  await using agent = await kernel.spawn({
+    name: "agent",
+    program: await loadGuest("agent"),
+    files: { "in.txt": "x" },
+  });
+  await finish(agent.run());
+  expect(effects).toEqual(["add 1 2"]);
+  expect((await entriesOf(kernel, "intent"))[0]!.shadow).toEqual({
+    decision: "deny",
+    reason: "forbidden",
+    policies: ["no-adds"],
+    errors: [],
+  });
+  expect((await entriesOf(kernel, "denial"))[0]!.shadow).toMatchObject({ decision: "deny", policies: ["no-wipes"] });
+  expect(await verify(await openBundle(await kernel.log.export()))).toMatchObject({ ok: true, problems: [] });
+
+  await kernel.policy.load(
+    `@id("none") @reason("Closed.") @advice("Come back later.") forbid (principal, action, resource);`,
+  );
+  await using caller = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  const { stdout } = await finish(caller.run());
+  expect(JSON.parse(stdout)).toEqual({
+    error: { code: "denied", message: "A policy forbids this call. Come back later." },
+  });
+});
+
+test("explain says what would be decided and why; it does nothing and logs nothing", async () => {
+  await using kernel = await testKernel();
+  const agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  const { size } = kernel.log;
+  const explain = (tool: string, input: unknown) => kernel.policy.explain({ agent, tool, input });
+  expect(await explain("add", { a: 99, b: 1 })).toEqual({
+    decision: "allow",
+    policies: ["small-sums"],
+    because: [{ id: "small-sums", annotations: {}, text: expect.stringContaining("context.input.a < 100") }],
+    errors: [],
+    policyDigest: kernel.policy.loaded!.digest,
+  });
+  expect(await explain("add", { a: 100, b: 1 })).toMatchObject({ decision: "deny", reason: "no-permit", because: [] });
+  expect(await explain("add", { a: "1", b: 1 })).toMatchObject({ decision: "deny", reason: "invalid-input" });
+  expect(await explain("fetch", {})).toMatchObject({ decision: "deny", reason: "unknown-tool" });
+  expect(effects).toEqual([]);
+  expect(kernel.log.size).toBe(size);
+});

@@ -248,3 +248,121 @@ test("the base has the tools as policies see them", async () => {
   const { base } = (await loaded(ALL)).loaded!;
   expect(JSON.parse(base)).toEqual({ tools: tools.map(({ name, inputSchema }) => ({ name, inputSchema })) });
 });
+
+describe("shadow", () => {
+  const base = `@id("all") permit (principal, action, resource);`;
+  const shadowed = `${base} @id("no-sends") @mode("shadow") forbid (principal, action == Action::"call:send", resource);`;
+
+  test("a policy in shadow is evaluated, and decides nothing", async () => {
+    const engine = await loaded(shadowed);
+    expect(engine.loaded?.policies).toEqual(["all", "no-sends"]);
+    expect(await engine.decide(request("send"))).toMatchObject({
+      decision: "allow",
+      policies: ["all"],
+      shadow: { decision: "deny", reason: "forbidden", policies: ["no-sends"], errors: [] },
+    });
+    expect(await engine.decide(request("read"))).toMatchObject({
+      decision: "allow",
+      shadow: { decision: "allow", policies: ["all"] },
+    });
+  });
+
+  test("a permit in shadow permits nothing", async () => {
+    const engine = await loaded(`@id("all") @mode("shadow") permit (principal, action, resource);`);
+    expect(await engine.decide(request("send"))).toMatchObject({
+      decision: "deny",
+      reason: "no-permit",
+      shadow: { decision: "allow", policies: ["all"] },
+    });
+  });
+
+  test("an error in shadow is said, and decides nothing", async () => {
+    const engine = await loaded(`${base} @id("x") @mode("shadow")
+      forbid (principal, action == Action::"call:send", resource)
+      when { context.input has cents && context.input.cents * 9223372036854775807 > 1 };`);
+    const decision = await engine.decide(request("send", { cents: 2 }));
+    expect(decision).toMatchObject({ decision: "allow", errors: [] });
+    expect(decision.shadow).toMatchObject({ decision: "deny", reason: "policy-error", policies: ["x"] });
+  });
+
+  test("without such policies there is no word of it", async () => {
+    expect(await (await loaded(base)).decide(request("send"))).not.toHaveProperty("shadow");
+  });
+
+  test.each(["", "Shadow", "enforce", "ask"])("@mode(%j) is refused", async (mode) => {
+    expect((await refusal(`@mode("${mode}") ${ALL}`)).message).toContain("there is no @mode");
+  });
+
+  test("a shadow changes no decision, whatever the policies are", async () => {
+    const policy = fc.record({
+      effect: fc.constantFrom("permit", "forbid"),
+      shadow: fc.boolean(),
+      tool: fc.constantFrom("send", "read"),
+      below: fc.integer({ min: 0, max: 3 }),
+    });
+    const text = (list: { effect: string; shadow: boolean; tool: string; below: number }[]) =>
+      list
+        .map(
+          ({ effect, shadow, tool, below }, i) => `@id("p${i}") ${shadow ? '@mode("shadow")' : ""}
+            ${effect} (principal, action == Action::"call:${tool}", resource)
+            when { context.input has cents && context.input.cents < ${below} };`,
+        )
+        .join("\n");
+    await fc.assert(
+      fc.asyncProperty(fc.array(policy, { maxLength: 6 }), fc.integer({ min: 0, max: 3 }), async (list, cents) => {
+        const [all, enforced, tried] = await Promise.all([
+          loaded(text(list)),
+          // The same ids, in the same places.
+          loaded(text(list.map((it) => (it.shadow ? { ...it, shadow: false, below: -1 } : it)))),
+          loaded(text(list.map((it) => ({ ...it, shadow: false })))),
+        ]);
+        for (const tool of ["send", "read"]) {
+          const decision = await all.decide(request(tool, { cents }));
+          const { decision: plain, policies } = await enforced.decide(request(tool, { cents }));
+          expect(decision).toMatchObject({ decision: plain, policies });
+          if (!list.some(({ shadow }) => shadow)) continue;
+          const there = await tried.decide(request(tool, { cents }));
+          expect(decision.shadow).toMatchObject({ decision: there.decision, policies: there.policies });
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe("annotations", () => {
+  const text = `
+    @id("cheap") @reason("Small sums are nobody's business.") permit (principal, action, resource)
+    unless { context.input has cents && context.input.cents >= 100 };
+    @id("quiet") @advice("Ask for less than 100.") @level
+    forbid (principal, action == Action::"call:send", resource)
+    when { context.input has cents && context.input.cents >= 100 };
+    @id("__proto__") @reason("x") forbid (principal, action == Action::"call:read", resource);
+  `;
+
+  test("of those that determined a decision are in it", async () => {
+    const engine = await loaded(text);
+    expect((await engine.decide(request("send"))).annotations).toEqual({
+      cheap: { reason: "Small sums are nobody's business." },
+    });
+    expect((await engine.decide(request("send", { cents: 100 }))).annotations).toEqual({
+      quiet: { advice: "Ask for less than 100.", level: "" },
+    });
+    const odd = (await engine.decide(request("read"))).annotations!;
+    expect(Object.entries(odd)).toEqual([["__proto__", { reason: "x" }]]);
+  });
+
+  test("explain gives the policies whole", async () => {
+    const engine = await loaded(text);
+    const { decision, because } = await engine.explain(request("send", { cents: 100 }));
+    expect(decision).toBe("deny");
+    expect(because).toEqual([
+      {
+        id: "quiet",
+        annotations: { advice: "Ask for less than 100.", level: "" },
+        text: expect.stringContaining("cents >= 100"),
+      },
+    ]);
+    expect((await engineOf().explain(request("send"))).because).toEqual([]);
+  });
+});
