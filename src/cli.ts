@@ -191,9 +191,10 @@ function describe(report: Report): string {
 
 function describeRun({ agent, run, seq, calls, outcomes, end }: RunSummary): string[] {
   const lines = [`Run ${run} of ${agent.name}, program ${agent.program.slice(0, 12)}, from entry ${seq}`];
-  for (const { decision, action, resource, policies, reason, count } of calls) {
+  for (const { decision, action, resource, policies, reason, approvedBy, count } of calls) {
     const verdict = decision === "allow" ? "allowed" : "denied ";
-    const by = policies.length > 0 ? `by ${policies.join(", ")}` : reason;
+    const determined = policies.length > 0 ? `by ${policies.join(", ")}` : reason;
+    const by = approvedBy === undefined ? determined : `${determined}, approved by ${approvedBy}`;
     lines.push(`  ${verdict}  ${action} on ${resource}  ${by}${count > 1 ? `  ×${count}` : ""}`);
   }
   if (outcomes.error > 0) lines.push(`  ${outcomes.error} of the allowed calls failed`);

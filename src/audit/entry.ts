@@ -115,8 +115,39 @@ interface CallEntry extends Common {
 interface Decided {
   /** What only the kernel knew, as the policy saw it in `context.vak`, but for the `callDigest`. */
   facts?: { readonly [name: string]: unknown };
+  /** `seq` of the approval that the call was decided with, or that refused it; absent when no person was asked. */
+  approval?: number;
   /** What would have been decided with the policies that were only tried. */
-  shadow?: { decision: "allow" | "deny"; policies: string[]; reason?: string; errors: string[] };
+  shadow?: { decision: "allow" | "deny" | "ask"; policies: string[]; reason?: string; errors: string[] };
+}
+
+/** A person is asked whether a call may be made. */
+export interface ApprovalRequest extends CallEntry {
+  type: "approval-request";
+  action: string;
+  resource: string;
+  /** Commitment to the input; the value is beside the intent or the denial that follows. */
+  inputDigest: Digest;
+  callDigest: Digest;
+  /** Ids of the policies that allow it if it is approved. */
+  policies: string[];
+  policyDigest: Digest;
+  /** When no answer means no, ms since 1970. */
+  expires: number;
+}
+
+/** What came of asking, before the call is made or denied. */
+export interface Approval extends CallEntry {
+  type: "approval";
+  /** The `seq` of the request that this closes. */
+  requestOf: number;
+  callDigest: Digest;
+  /** `expired`: there was no answer in time. `withdrawn`: the run ended first. `failed`: the person could not be asked. */
+  verdict: "granted" | "refused" | "expired" | "withdrawn" | "failed";
+  /** Who answered; null when nobody did. */
+  by: string | null;
+  /** Set when granted: for this call, or for each with the same tool and input in this run; else null. */
+  scope: "call" | "run" | null;
 }
 
 /** An allowed call, written before its effect. */
@@ -208,6 +239,8 @@ export type Entry =
   | SpawnRefused
   | AgentClose
   | RunStart
+  | ApprovalRequest
+  | Approval
   | Intent
   | Denial
   | Outcome
@@ -270,14 +303,15 @@ const orNull =
 
 const isSigner = oneOf("webcrypto", "noble", "custom");
 const isFacts: Check = isObject;
+const isDecision = oneOf("allow", "deny", "ask");
 const isShadow: Check = (value) =>
   isObject(value) &&
-  (value.decision === "allow" || value.decision === "deny") &&
+  isDecision(value.decision) &&
   isTexts(value.policies) &&
   isTexts(value.errors) &&
   (value.reason === undefined || isText(value.reason)) &&
   Object.keys(value).length === ("reason" in value ? 4 : 3);
-const DECIDED = { facts: { maybe: isFacts }, shadow: { maybe: isShadow } };
+const DECIDED = { facts: { maybe: isFacts }, approval: { maybe: isCount }, shadow: { maybe: isShadow } };
 const CALL = { agent: isAgent, run: isText, call: isCount };
 
 /** Every field of every type, so that the compiler says when one is missing here. */
@@ -295,6 +329,24 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
   "spawn-refused": { name: isText, program: orNull(isDigest), message: isText },
   "agent-close": { agent: isAgent },
   "run-start": { agent: isAgent, run: isText, args: isTexts, stdinDigest: orNull(isDigest), env: isTexts },
+  "approval-request": {
+    ...CALL,
+    action: isText,
+    resource: isText,
+    inputDigest: isDigest,
+    callDigest: isDigest,
+    policies: isTexts,
+    policyDigest: isDigest,
+    expires: isCount,
+  },
+  approval: {
+    ...CALL,
+    requestOf: isCount,
+    callDigest: isDigest,
+    verdict: oneOf("granted", "refused", "expired", "withdrawn", "failed"),
+    by: orNull(isText),
+    scope: oneOf("call", "run", null),
+  },
   intent: {
     ...CALL,
     ...DECIDED,
@@ -368,6 +420,11 @@ function contradiction(entry: Entry): string | undefined {
     if (entry.status === "ok" && entry.outputDigest === null) return "an outcome that is ok has an outputDigest";
     if (entry.status === "unknown" && entry.outputDigest !== null) return "an unknown outcome has no outputDigest";
     if ((entry.status === "error") !== (entry.error !== null)) return "error is set if and only if the status is error";
+  }
+  if (entry.type === "approval") {
+    const answered = entry.verdict === "granted" || entry.verdict === "refused";
+    if (answered !== (entry.by !== null)) return "an approval says who answered if and only if someone did";
+    if ((entry.verdict === "granted") !== (entry.scope !== null)) return "what is granted has a scope, and only that";
   }
   if (entry.type === "run-end") {
     const set = { exited: entry.exitCode, trapped: entry.trap, stopped: entry.limit, failed: entry.message };

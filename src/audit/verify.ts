@@ -46,6 +46,8 @@ export interface CallSummary {
   policies: string[];
   /** Why they were denied. */
   reason?: string;
+  /** Who approved them, where a person did. */
+  approvedBy?: string;
   count: number;
 }
 
@@ -180,6 +182,8 @@ class Verification {
   #stillThere = 0;
   /** Policies whose files were checked. */
   readonly #policies = new Set<string>();
+  /** Who granted it, by the `seq` of the approval. */
+  readonly #approvers = new Map<number, string>();
   /** Runs that have not ended, with their calls by what they have in common. */
   readonly #runs = new Map<string, { summary: RunSummary; calls: Map<string, CallSummary> }>();
   /** The keys (vkey) that the log says have signed it, in order; the last is in force. */
@@ -491,6 +495,9 @@ class Verification {
         this.report.runs.push(summary);
         break;
       }
+      case "approval":
+        if (entry.verdict === "granted" && entry.by !== null) this.#approvers.set(entry.seq, entry.by);
+        break;
       case "intent":
       case "denial":
         this.#countCall(entry);
@@ -511,7 +518,12 @@ class Verification {
 
   #countCall(entry: Intent | Denial): void {
     const { decision, action, resource, policies } = entry;
-    const call = { decision, action, resource, policies, ...(entry.type === "denial" && { reason: entry.reason }) };
+    const approvedBy = entry.type === "intent" && this.#approvers.get(entry.approval ?? -1);
+    const call = {
+      ...{ decision, action, resource, policies },
+      ...(entry.type === "denial" && { reason: entry.reason }),
+      ...(approvedBy && { approvedBy }),
+    };
     const { summary, calls } = this.#runs.get(entry.run)!;
     const key = JSON.stringify(call);
     const alike = calls.get(key);

@@ -1,11 +1,12 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { canonicalBytes } from "../audit/canonical.ts";
+import { canonicalBytes, canonicalJson } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
-import { commitValue } from "../audit/value.ts";
+import { type Commitment, commitValue, openValue } from "../audit/value.ts";
 import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
+import type { Approvals, OnApproval, Verdict } from "./approval.ts";
 
 /** A call as it reaches the broker: who asks, and within what. The request itself is still bytes. */
 export interface Caller {
@@ -17,6 +18,8 @@ export interface Caller {
   callBytes: number;
   /** Aborts when the run ends; nobody waits for the answer then. */
   signal: AbortSignal;
+  /** Lets the run's deadline stand still until what it gives is called. */
+  hold(): () => void;
 }
 
 /** What a guest reads when its call did not succeed; `error.code` in the answer. */
@@ -46,8 +49,17 @@ export interface Explanation extends Omit<Decision, "reason" | "annotations"> {
   because: ExplainedPolicy[];
 }
 
+/** A decision, and what the kernel told the policy for it. */
+interface Decided {
+  decision: Decision;
+  vak: PolicyRequest["vak"];
+}
+
 type JsonObject = { readonly [field: string]: unknown };
 type Answer = { ok: unknown } | { error: { code: CallErrorCode; message: string } };
+
+/** ms that a person has to answer, unless the kernel says otherwise. */
+const APPROVAL_MS = 120_000;
 
 /** Longest message of an error, and longest name of a tool that was asked for, UTF-16 units. */
 const MAX_MESSAGE = 1000;
@@ -64,11 +76,20 @@ export class Broker {
   private readonly tools: ReadonlyMap<string, Tool>;
   private readonly policy: PolicyEngine;
   private readonly log: AuditLog;
+  private readonly people: { onApproval?: OnApproval; approvalMs?: number };
+  private approvals: Promise<Approvals> | undefined;
 
-  constructor(tools: ReadonlyMap<string, Tool>, policy: PolicyEngine, log: AuditLog) {
+  /** @param people who is asked where the policy says so, and for how long */
+  constructor(
+    tools: ReadonlyMap<string, Tool>,
+    policy: PolicyEngine,
+    log: AuditLog,
+    people: { onApproval?: OnApproval; approvalMs?: number } = {},
+  ) {
     this.tools = tools;
     this.policy = policy;
     this.log = log;
+    this.people = people;
   }
 
   /**
@@ -91,11 +112,17 @@ export class Broker {
     const { input } = checked;
     // Made before the decision, so that what is decided, approved and logged is bound to one and the same commitment.
     const commitment = commitValue("input", input, await secretsIn(tool.inputSchema, input));
-    const { decision, vak } = await this.decide(caller, tool, input, commitment.digest);
+    const { decision, vak, approval } = await this.decideWithPeople(caller, tool, input, commitment);
     const { callDigest, ...facts } = vak;
-    const call = { ...position(caller), action: `call:${tool.name}`, resource: tool.name, callDigest };
+    const call = { ...position(caller), ...actionOf(tool), callDigest };
     const { policies, policyDigest, shadow } = decision;
-    const decided = { policies, policyDigest, facts, ...(shadow && { shadow }) };
+    const decided = {
+      policies,
+      policyDigest,
+      facts,
+      ...(approval !== undefined && { approval }),
+      ...(shadow && { shadow }),
+    };
     if (decision.decision !== "allow") {
       const { reason = "policy-unavailable", errors } = decision;
       const denial = { type: "denial", ...call, ...decided, decision: "deny", reason, errors } as const;
@@ -114,18 +141,82 @@ export class Broker {
     return bytes;
   }
 
+  /** The decision; where the policy asks for a person's approval, after it was given or not. */
+  private async decideWithPeople(
+    caller: Caller,
+    tool: Tool,
+    input: JsonObject,
+    commitment: Commitment,
+  ): Promise<Decided & { approval?: number }> {
+    for (;;) {
+      const asked = await this.decide(caller, tool, input, commitment.digest, false);
+      if (asked.decision.decision !== "ask") return asked;
+      const { policies, policyDigest, annotations = {}, shadow } = asked.decision;
+      const call = { ...position(caller), ...actionOf(tool), callDigest: asked.vak.callDigest, policies, policyDigest };
+      const { name, title, description, annotations: hints } = tool;
+      const described = {
+        name,
+        ...(title !== undefined && { title }),
+        description,
+        ...(hints && { annotations: hints }),
+      };
+      const shown = {
+        tool: described,
+        input: openValue(commitment.file, "input", commitment.digest).value,
+        annotations,
+      };
+      const key = canonicalJson({ input, policyDigest, tool: name });
+      const approvals = await this.loadApprovals().catch(messageOf);
+      const verdict: Verdict =
+        typeof approvals === "string"
+          ? { granted: false, reason: "approval-unavailable", message: approvals }
+          : await approvals.ask(call, commitment.digest, shown, key, caller);
+      if (!verdict.granted) {
+        const { reason, approval, message } = verdict;
+        const errors = message === undefined ? [] : [message];
+        const decision: Decision = {
+          decision: "deny",
+          reason,
+          policies,
+          errors,
+          policyDigest,
+          annotations,
+          ...(shadow && { shadow }),
+        };
+        return { decision, vak: asked.vak, ...(approval !== undefined && { approval }) };
+      }
+      // Decided again, with the approval: a forbid may have come to match while the person thought.
+      const again = await this.decide(caller, tool, input, commitment.digest, true);
+      if (again.decision.policyDigest === policyDigest) return { ...again, approval: verdict.approval };
+      // It was given under a policy that is no longer in force, and counts for nothing under another.
+    }
+  }
+
+  private loadApprovals(): Promise<Approvals> {
+    const { onApproval, approvalMs = APPROVAL_MS } = this.people;
+    this.approvals ??= import("./approval.ts").then(
+      ({ Approvals }) => new Approvals(this.log, onApproval, approvalMs),
+      (error) => {
+        this.approvals = undefined; // so that the next call tries again
+        throw error;
+      },
+    );
+    return this.approvals;
+  }
+
   /** The decision, and what the kernel told the policy; the digest in it binds it to this call and to the policy. */
   private async decide(
     caller: Caller,
     tool: Tool,
     input: JsonObject,
     inputDigest: string,
-  ): Promise<{ decision: Decision; vak: PolicyRequest["vak"] }> {
+    approved: boolean,
+  ): Promise<Decided> {
     const { agent, call } = caller;
     for (;;) {
       const policyDigest = this.policy.loaded?.digest ?? "";
       const digest = callDigest(agent, tool.name, inputDigest, policyDigest);
-      const vak = { callDigest: digest, now: Date.now(), calls: call - 1 };
+      const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved };
       try {
         const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
         // Where another policy came into force in between, ask again: the digest must name the one that decided.
@@ -154,7 +245,7 @@ export class Broker {
       agent: { id, name: agent.name, program },
       tool: name,
       input: checked.input,
-      vak: { now: Date.now(), calls: 0, ...vak, callDigest: "" },
+      vak: { now: Date.now(), calls: 0, approved: false, ...vak, callDigest: "" },
     };
     const { annotations: _, ...decision } = await this.policy.explain(request);
     return decision;
@@ -218,6 +309,10 @@ const DENIALS: Readonly<Record<DenyReason, string>> = {
   "no-permit": "No policy permits this call.",
   "policy-error": "A policy could not be evaluated, so the call is denied.",
   "policy-unavailable": "No policy could decide this call, so it is denied.",
+  "approval-refused": "A person was asked about this call, and said no.",
+  "approval-expired": "A person was asked about this call, and did not answer in time.",
+  "approval-withdrawn": "The run ended before a person answered.",
+  "approval-unavailable": "This call needs a person's approval, and nobody could be asked.",
 };
 
 /** What a program is told of a denial. Of what a policy says of itself, `@advice` is meant for it. */
@@ -226,13 +321,14 @@ function denialMessage({ policies, annotations = {} }: Decision, reason: DenyRea
   return clip([DENIALS[reason], ...advice.filter(Boolean)].join(" "), MAX_MESSAGE);
 }
 
-/** An allow is believed only where it is clean: of a policy, by a policy, and without an error on the way. */
+/** An allow, or an ask, is believed only where it is clean: of a policy, by a policy, and without an error on the way. */
 function strict({ decision, policies, reason, errors, policyDigest, annotations, shadow }: Decision): Decision {
   const told = {
     ...(annotations && { annotations }),
     ...(shadow && { shadow: { ...shadow, errors: bounded(shadow.errors) } }),
   };
-  const clean = decision === "allow" && policies.length > 0 && errors.length === 0 && policyDigest !== "";
+  const clean =
+    (decision === "allow" || decision === "ask") && policies.length > 0 && errors.length === 0 && policyDigest !== "";
   if (clean) return { ...told, decision, policies: [...policies], errors: [], policyDigest };
   return {
     ...told,
@@ -253,6 +349,8 @@ async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> 
   if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
   return marked.get(schema) ? (await import("./secrets.ts")).secretsOf(schema, input) : [];
 }
+
+const actionOf = ({ name }: Tool) => ({ action: `call:${name}`, resource: name });
 
 const position = ({ agent, run, call }: Caller) => ({ agent, run, call });
 

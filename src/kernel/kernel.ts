@@ -10,6 +10,7 @@ import type { WasmSource } from "../policy/wasm.ts";
 import { type Admitted, AnswerBuffer, parseAdmitted, type WaitMode } from "../protocol.ts";
 import { parseInput, type Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
+import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
 
@@ -20,6 +21,13 @@ export interface KernelOptions {
   tools?: readonly Tool<never>[];
   /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
   log?: LogOptions;
+  /**
+   * Asks a person where the policy does: where a call would be allowed if only `context.vak.approved` were so. The guest
+   * waits, and its deadline stands still. Without, such calls are denied.
+   */
+  onApproval?: OnApproval;
+  /** ms that a person has to answer; no answer means no. 120,000 unless given, at most 2^31 - 1. */
+  approvalMs?: number;
   /** Where Cedar's WebAssembly is, if not in `cedar.wasm` beside this script. */
   cedar?: WasmSource;
   /** For agents whose spawn does not say; see {@link SpawnOptions}. */
@@ -119,13 +127,14 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   const { policy: source } = options;
   if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
+  const people = checkPeople(options);
   // Who brings a policy means to spawn: the first worker starts while the log is opened and the policy loaded.
   const spare = source === undefined ? undefined : startAhead(place);
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
     const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
-    const kernel = new Kernel(tools, policy, log, place, spare);
+    const kernel = new Kernel(tools, policy, log, place, spare, people);
     if (source === undefined) return kernel;
     if (log.writing) await kernel.policy.load(source);
     // Until another tab leaves the log to this one, there is nothing to decide; a policy that is refused then denies all.
@@ -207,12 +216,13 @@ export class Kernel {
     log: AuditLog,
     place: Place,
     spare: Promise<Host | undefined> | undefined,
+    people: Pick<KernelOptions, "onApproval" | "approvalMs">,
   ) {
     this.place = place;
     this.spare = spare;
     this.engine = engine;
     this.auditLog = log;
-    this.broker = new Broker(tools, engine, log);
+    this.broker = new Broker(tools, engine, log, people);
     this.policy = {
       get loaded() {
         return engine.loaded;
@@ -457,6 +467,16 @@ function checkSeed(seed: number | undefined): number {
   if (seed === undefined) return crypto.getRandomValues(new Uint32Array(1))[0]!;
   if (Number.isSafeInteger(seed)) return seed;
   throw new VakError("invalid-argument", `The seed is ${seed}; give a whole number.`);
+}
+
+function checkPeople({ onApproval, approvalMs }: KernelOptions): Pick<KernelOptions, "onApproval" | "approvalMs"> {
+  if (onApproval !== undefined && typeof onApproval !== "function") {
+    throw new VakError("invalid-argument", "onApproval is a function (request, { signal }) => ({ approve, by }).");
+  }
+  if (approvalMs !== undefined && !(Number.isSafeInteger(approvalMs) && approvalMs >= 1 && approvalMs < 2 ** 31)) {
+    throw new VakError("invalid-argument", "approvalMs is a whole number of ms, from 1 to 2^31 - 1.");
+  }
+  return { ...(onApproval && { onApproval }), ...(approvalMs !== undefined && { approvalMs }) };
 }
 
 function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place {

@@ -22,7 +22,7 @@ export const MAX_TESTS = 1000;
 
 const FIELDS = ["policies", "schema", "entities", "tests"];
 const TEST_FIELDS = ["name", "tool", "input", "agent", "vak", "expect", "by"];
-const EXPECTED: readonly Decision["decision"][] = ["allow", "deny"];
+const EXPECTED: readonly Decision["decision"][] = ["allow", "deny", "ask"];
 /** Failing tests that a refusal names. */
 const MAX_FAILURES = 10;
 
@@ -92,7 +92,7 @@ export function requestOf({ tool, input = {}, agent, vak }: PolicyTest): PolicyR
     agent: { id: "test", name: "test", program: "0".repeat(64), ...agent },
     tool,
     input,
-    vak: { now: NOON, calls: 0, ...vak, callDigest: "0".repeat(64) },
+    vak: { now: NOON, calls: 0, approved: false, ...vak, callDigest: "0".repeat(64) },
   };
 }
 

@@ -19,6 +19,8 @@ export interface PolicyRequest {
     now: number;
     /** Calls this run has made before this one. */
     calls: number;
+    /** A person has approved just this call. */
+    approved: boolean;
   };
 }
 
@@ -27,14 +29,22 @@ export type DenyReason =
   | "forbidden" // a `forbid` matched
   | "no-permit" // nothing matched
   | "policy-error" // a policy failed while it was evaluated
-  | "policy-unavailable"; // there is no policy, or it could not be asked
+  | "policy-unavailable" // there is no policy, or it could not be asked
+  | "approval-refused" // a person was asked, and said no
+  | "approval-expired" // a person was asked, and did not answer in time
+  | "approval-withdrawn" // the run ended before a person answered
+  | "approval-unavailable"; // there is nobody to ask, or asking failed
 
-/** A decision, with what determined it. Anything but a clean allow is a denial. */
+/** A decision, with what determined it. Anything but a clean allow is a denial, unless a person may turn it. */
 export interface Decision {
-  decision: "allow" | "deny";
-  /** Ids of the policies that determined it: the permits that allowed, or the forbids that denied. */
+  /** `ask`: denied for lack of a permit alone, and allowed if a person approves. */
+  decision: "allow" | "deny" | "ask";
+  /**
+   * Ids of the policies that determined it, in order: the permits that allowed or would allow, or the forbids that
+   * denied.
+   */
   policies: string[];
-  /** Absent when allowed. */
+  /** Set when denied. */
   reason?: DenyReason;
   /** Messages of the errors met, empty when there were none. */
   errors: string[];

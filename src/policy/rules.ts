@@ -4,6 +4,7 @@ import { VakError } from "../errors.ts";
 import { failureOf, type ReadSource, refuseFailed, requestOf } from "./bundle.ts";
 import type { Annotations, Decision, PolicyRequest, PolicyTool, ShadowDecision } from "./engine.ts";
 import { entitiesByTool, uidsIn, withTypes } from "./entities.ts";
+import { speaksOf } from "./names.ts";
 import { type Cedar, messageOf, type Part, readPolicy, refused, refuseStrayNames } from "./read.ts";
 import { AGENT, cedarSchema, type HiddenField, project, type ToolView, viewTool } from "./schema.ts";
 
@@ -29,6 +30,8 @@ export interface Rules {
   /** Every id, in the order of the source. */
   readonly ids: readonly string[];
   readonly annotations: Annotations;
+  /** Whether an approval could change a decision: a policy speaks of it. */
+  readonly asks: boolean;
   /** What Cedar is given with a call of each tool. */
   readonly entities: ReadonlyMap<string, readonly EntityJson[]>;
 }
@@ -66,6 +69,7 @@ export function readRules(cedar: Cedar, base: Base, source: ReadSource): Rules {
   const schema = withTypes(cedar, base.schema, source.schema);
   const parts = readPolicy(cedar, schema, base.hidden, source.policies);
   refuseStrayNames(source.policies, parts, base.views);
+  refuseLifted(source.policies, parts);
   const named = uidsIn(parts.map(({ json }) => json));
   const entities =
     source.entities.length === 0 && schema === base.schema
@@ -81,10 +85,23 @@ export function readRules(cedar: Cedar, base: Base, source: ReadSource): Rules {
     tried: shadowed.size > 0 ? texts : undefined,
     ids: [...texts.keys()],
     annotations: annotationsOf(parts),
+    asks: parts.some(({ text }) => text.includes("approved")),
     entities,
   };
   prepare(cedar, rules);
   return rules;
+}
+
+/** An approval stands in for a permit; a `forbid` that it should lift would never be lifted. */
+function refuseLifted(text: string, parts: readonly Part[]): void {
+  const lifted = parts.find(
+    ({ json }) => json.effect === "forbid" && speaksOf(json.conditions, "context.vak.approved"),
+  );
+  if (!lifted) return;
+  const advice = [
+    "Write `permit (…) when { … && context.vak.approved };` instead: where only that is missing, a person is asked.",
+  ];
+  throw refused(text, lifted.start, "no approval lifts a forbid, so it cannot speak of context.vak.approved", advice);
 }
 
 function isShadow(text: string, { json, start }: Part): boolean {
@@ -149,12 +166,19 @@ export function judge(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, 
   } catch (error) {
     return deny(rules, "policy-unavailable", [error]);
   }
-  const decision = interpret(cedar.statefulIsAuthorized(call), rules);
+  const decision = weigh(cedar, rules, call);
   if (!rules.tried) return decision;
-  return {
-    ...decision,
-    shadow: shadowOf(interpret(cedar.statefulIsAuthorized({ ...call, preparsedPolicySetId: TRIED }), rules)),
-  };
+  return { ...decision, shadow: shadowOf(weigh(cedar, rules, { ...call, preparsedPolicySetId: TRIED })) };
+}
+
+/** Asks Cedar; and where nothing but a permit is missing, whether an approval would make up for it. */
+function weigh(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, call: StatefulAuthorizationCall): Decision {
+  const decision = interpret(cedar.statefulIsAuthorized(call), rules);
+  const vak = call.context.vak as Context;
+  if (decision.reason !== "no-permit" || !rules.asks || vak.approved === true) return decision;
+  const context = { ...call.context, vak: { ...vak, approved: true } };
+  const approved = interpret(cedar.statefulIsAuthorized({ ...call, context }), rules);
+  return approved.decision === "allow" ? { ...approved, decision: "ask" } : decision;
 }
 
 function shadowOf({ decision, policies, reason, errors }: Decision): ShadowDecision {

@@ -41,7 +41,12 @@ const MAX_TIME = 253_402_300_799_999;
 /** The attributes of a principal. */
 export const AGENT = recordOf({ name: { type: "String" }, program: { type: "String" } });
 /** What only the kernel knows: `context.vak`. */
-const VAK = recordOf({ callDigest: { type: "String" }, now: { type: "datetime" }, calls: { type: "Long" } });
+const VAK = recordOf({
+  callDigest: { type: "String" },
+  now: { type: "datetime" },
+  calls: { type: "Long" },
+  approved: { type: "Boolean" },
+});
 
 /** The view of one tool's calls. */
 export function viewTool({ inputSchema: root }: PolicyTool): ToolView {

@@ -387,7 +387,14 @@ describe("private values", () => {
     const broker = new Broker(new Map([["login", login as Tool]]), engine, log);
     const request = new TextEncoder().encode('{"tool":"login","input":{"user":"ann","password":"hunter2"}}');
     for (const call of [1, 2]) {
-      const caller = { agent: AGENT, run: "r1", call, callBytes: 1000, signal: new AbortController().signal };
+      const caller = {
+        agent: AGENT,
+        run: "r1",
+        call,
+        callBytes: 1000,
+        signal: new AbortController().signal,
+        hold: () => () => {},
+      };
       await broker.handle(caller, request);
     }
     // The policy and the tool saw it,

@@ -108,7 +108,14 @@ test.each(decisions)("the policy engine %s: the call is denied, and nothing is d
   await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque" });
   await log.append({ type: "run-start", agent, run: "1/1", args: [], stdinDigest: null, env: [] });
   const broker = new Broker(new Map([["add", add]]), engine, log);
-  const caller = { agent, run: "1/1", call: 1, callBytes: 1000, signal: new AbortController().signal };
+  const caller = {
+    agent,
+    run: "1/1",
+    call: 1,
+    callBytes: 1000,
+    signal: new AbortController().signal,
+    hold: () => () => {},
+  };
   const request = new TextEncoder().encode('{"tool":"add","input":{"a":1,"b":2}}');
   const answer = JSON.parse(new TextDecoder().decode(await broker.handle(caller, request)));
   expect(answer).toMatchObject({ error: { code: "denied" } });
