@@ -35,7 +35,8 @@ Or a receipt: that its entry is in the log of that key.
 
 policy test
 Loads a policy as a kernel does, and runs its own tests. The file holds {"policy": …, "tools": […]}, or is
-a module with these exports; policy is Cedar text or a bundle, a tool is its name and inputSchema.
+a module with these exports; policy is Cedar text or a bundle, a tool is its name and inputSchema. It may
+have "budgets" too.
 
 Exit code: 0 when nothing is wrong, 1 when something is, 2 when the command was misused.
 `;
@@ -193,7 +194,9 @@ function describeRun({ agent, run, seq, calls, outcomes, end }: RunSummary): str
   const lines = [`Run ${run} of ${agent.name}, program ${agent.program.slice(0, 12)}, from entry ${seq}`];
   for (const { decision, action, resource, policies, reason, approvedBy, count } of calls) {
     const verdict = decision === "allow" ? "allowed" : "denied ";
-    const determined = policies.length > 0 ? `by ${policies.join(", ")}` : reason;
+    // Where a policy allowed or forbade, its name says more than that it did.
+    const named = policies.length > 0 && (decision === "allow" || reason === "forbidden" || reason === "policy-error");
+    const determined = named ? `by ${policies.join(", ")}` : reason;
     const by = approvedBy === undefined ? determined : `${determined}, approved by ${approvedBy}`;
     lines.push(`  ${verdict}  ${action} on ${resource}  ${by}${count > 1 ? `  ×${count}` : ""}`);
   }

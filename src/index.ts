@@ -25,6 +25,7 @@ export {
   type SpawnOptions,
 } from "./kernel/kernel.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
+export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
 export type {
   DenyReason,
   ExplainedPolicy,

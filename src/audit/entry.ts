@@ -191,6 +191,8 @@ export interface Outcome extends CallEntry {
   outputDigest: Digest | null;
   /** Code of the error; null unless the status is `error`. */
   error: string | null;
+  /** What the call came to, by unit, where there are budgets. */
+  cost?: { readonly [unit: string]: number };
 }
 
 export interface RunEnd extends Common {
@@ -377,6 +379,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     status: oneOf("ok", "error", "unknown"),
     outputDigest: orNull(isDigest),
     error: orNull(isText),
+    cost: { maybe: isCounts },
   },
   "run-end": {
     agent: isAgent,

@@ -3,8 +3,9 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { VakError } from "../errors.ts";
+import { type Budget, Ledger } from "../policy/budget.ts";
 import { createCedarEngine } from "../policy/cedar.ts";
-import type { PolicyBundle, PolicySource, PolicyTool } from "../policy/engine.ts";
+import type { PolicySource, PolicyTool } from "../policy/engine.ts";
 import { cedarWasmUrl } from "../policy/wasm-url.ts";
 import { defineTool, parseInput } from "../tool.ts";
 
@@ -13,6 +14,8 @@ interface PolicyFile {
   policy: PolicySource;
   /** Tools, or as much of them as policies see. */
   tools: readonly PolicyTool[];
+  /** As `createKernel` takes them. */
+  budgets?: { readonly [name: string]: Budget } | undefined;
 }
 
 /**
@@ -22,8 +25,12 @@ interface PolicyFile {
  * @throws VakError `invalid-policy` as `createKernel` does; `invalid-argument` when the file is none; `invalid-tool`
  */
 export async function testPolicy(path: string): Promise<string> {
-  const { policy, tools } = await readPolicyFile(path);
-  const engine = createCedarEngine({ tools: tools.map(checked), wasm: await readFile(cedarWasmUrl) });
+  const { policy, tools, budgets = {} } = await readPolicyFile(path);
+  const engine = createCedarEngine({
+    tools: tools.map(checked),
+    budgets: Object.fromEntries(new Ledger(budgets).budgets),
+    wasm: await readFile(cedarWasmUrl),
+  });
   const { policies, digest } = await engine.load(policy);
   const tests = typeof policy === "string" ? 0 : (policy.tests ?? []).length;
   return [
@@ -41,14 +48,14 @@ async function readPolicyFile(path: string): Promise<PolicyFile> {
   const file = await load(path).catch((cause: Error) => {
     throw new VakError("invalid-argument", `${path} cannot be read: ${cause.message}`, { cause });
   });
-  const { policy, tools = [] } = (file ?? {}) as { policy?: PolicySource; tools?: PolicyTool[] };
+  const { policy, tools = [], budgets } = (file ?? {}) as Partial<PolicyFile>;
   if (policy === undefined || !Array.isArray(tools)) {
     throw new VakError(
       "invalid-argument",
       `${path} holds no policy: give {"policy": …, "tools": […]}, or a module with these exports.`,
     );
   }
-  return { policy: policy as string | PolicyBundle, tools };
+  return { policy, tools, budgets };
 }
 
 async function load(path: string): Promise<unknown> {

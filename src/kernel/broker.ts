@@ -4,6 +4,7 @@ import { canonicalBytes, canonicalJson } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import { type Commitment, commitValue, openValue } from "../audit/value.ts";
+import type { Bill, Ledger, Payer } from "../policy/budget.ts";
 import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
 import type { Approvals, OnApproval, Verdict } from "./approval.ts";
@@ -49,6 +50,17 @@ export interface Explanation extends Omit<Decision, "reason" | "annotations"> {
   because: ExplainedPolicy[];
 }
 
+/** A call whose input was found good. */
+interface Asked {
+  /** The guest's, frozen: what is decided on and logged. */
+  input: JsonObject;
+  /** What the tool is given. */
+  argument: unknown;
+  commitment: Commitment;
+  request: Uint8Array;
+  bill: Bill | undefined;
+}
+
 /** A decision, and what the kernel told the policy for it. */
 interface Decided {
   decision: Decision;
@@ -77,19 +89,25 @@ export class Broker {
   private readonly policy: PolicyEngine;
   private readonly log: AuditLog;
   private readonly people: { onApproval?: OnApproval; approvalMs?: number };
+  private readonly ledger: Ledger | undefined;
   private approvals: Promise<Approvals> | undefined;
 
-  /** @param people who is asked where the policy says so, and for how long */
+  /**
+   * @param people who is asked where the policy says so, and for how long
+   * @param ledger the accounts of the kernel's budgets
+   */
   constructor(
     tools: ReadonlyMap<string, Tool>,
     policy: PolicyEngine,
     log: AuditLog,
     people: { onApproval?: OnApproval; approvalMs?: number } = {},
+    ledger?: Ledger,
   ) {
     this.tools = tools;
     this.policy = policy;
     this.log = log;
     this.people = people;
+    this.ledger = ledger;
   }
 
   /**
@@ -112,7 +130,18 @@ export class Broker {
     const { input } = checked;
     // Made before the decision, so that what is decided, approved and logged is bound to one and the same commitment.
     const commitment = commitValue("input", input, await secretsIn(tool.inputSchema, input));
-    const { decision, vak, approval } = await this.decideWithPeople(caller, tool, input, commitment);
+    const bill = this.openBill(caller, tool, checked.argument, request);
+    try {
+      return await this.decided(caller, tool, { input, argument: checked.argument, commitment, request, bill });
+    } finally {
+      bill?.cancel();
+    }
+  }
+
+  /** Decides, and does what was decided. */
+  private async decided(caller: Caller, tool: Tool, asked: Asked): Promise<Uint8Array> {
+    const { argument, commitment, request, bill } = asked;
+    const { decision, vak, approval } = await this.decideWithPeople(caller, tool, asked);
     const { callDigest, ...facts } = vak;
     const call = { ...position(caller), ...actionOf(tool), callDigest };
     const { policies, policyDigest, shadow } = decision;
@@ -132,9 +161,11 @@ export class Broker {
 
     const intent = { type: "intent", ...call, ...decided, decision: "allow" } as const;
     const { seq } = await this.log.append(intent, { commitment });
-    const { answer, status } = await this.effect(caller, tool, checked.argument);
+    const { answer, status } = await this.effect(caller, tool, argument, bill);
     const { bytes, sent } = this.answer(caller, answer);
-    const outcome = { type: "outcome", ...position(caller), intentOf: seq } as const;
+    const counted = { calls: 1, bytes: request.byteLength + bytes.byteLength };
+    const cost = bill && { cost: bill.settle(counted, status !== "unknown") };
+    const outcome = { type: "outcome", ...position(caller), intentOf: seq, ...cost } as const;
     if ("ok" in sent) await this.log.append({ ...outcome, status: "ok", error: null }, { output: sent.ok });
     else if (status === "unknown") await this.log.append({ ...outcome, status, error: null });
     else await this.log.append({ ...outcome, status: "error", error: sent.error.code }, { output: sent });
@@ -145,11 +176,11 @@ export class Broker {
   private async decideWithPeople(
     caller: Caller,
     tool: Tool,
-    input: JsonObject,
-    commitment: Commitment,
+    { input, commitment, bill }: Asked,
   ): Promise<Decided & { approval?: number }> {
+    const decide = (approved: boolean) => this.decide(caller, tool, input, commitment.digest, approved, bill);
     for (;;) {
-      const asked = await this.decide(caller, tool, input, commitment.digest, false);
+      const asked = await decide(false);
       if (asked.decision.decision !== "ask") return asked;
       const { policies, policyDigest, annotations = {}, shadow } = asked.decision;
       const call = { ...position(caller), ...actionOf(tool), callDigest: asked.vak.callDigest, policies, policyDigest };
@@ -186,10 +217,17 @@ export class Broker {
         return { decision, vak: asked.vak, ...(approval !== undefined && { approval }) };
       }
       // Decided again, with the approval: a forbid may have come to match while the person thought.
-      const again = await this.decide(caller, tool, input, commitment.digest, true);
+      const again = await decide(true);
       if (again.decision.policyDigest === policyDigest) return { ...again, approval: verdict.approval };
       // It was given under a policy that is no longer in force, and counts for nothing under another.
     }
+  }
+
+  /** Sets aside what the call may cost, where there are budgets. */
+  private openBill(caller: Caller, tool: Tool, argument: unknown, request: Uint8Array): Bill | undefined {
+    const bytes = request.byteLength + caller.callBytes;
+    const { cost } = tool;
+    return this.ledger?.bill(payer(caller, tool), { calls: 1, bytes }, cost && (() => cost(argument)));
   }
 
   private loadApprovals(): Promise<Approvals> {
@@ -211,16 +249,18 @@ export class Broker {
     input: JsonObject,
     inputDigest: string,
     approved: boolean,
+    bill: Bill | undefined,
   ): Promise<Decided> {
     const { agent, call } = caller;
     for (;;) {
       const policyDigest = this.policy.loaded?.digest ?? "";
       const digest = callDigest(agent, tool.name, inputDigest, policyDigest);
-      const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved };
+      const budget = this.ledger && { budget: this.ledger.states(payer(caller, tool)) };
+      const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved, ...budget };
       try {
         const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
         // Where another policy came into force in between, ask again: the digest must name the one that decided.
-        if (decision.policyDigest === policyDigest) return { decision: strict(decision), vak };
+        if (decision.policyDigest === policyDigest) return { decision: affordable(strict(decision), bill), vak };
       } catch (error) {
         const errors = [clip(String(error), MAX_MESSAGE)];
         const reason = "policy-unavailable";
@@ -241,25 +281,35 @@ export class Broker {
       return { decision: "deny", reason, policies: [], because: [], errors: [message], policyDigest };
     }
     const { id = "", program } = agent;
+    const budget = this.ledger && { budget: { ...this.ledger.states(), ...vak?.budget } };
     const request = {
       agent: { id, name: agent.name, program },
       tool: name,
       input: checked.input,
-      vak: { now: Date.now(), calls: 0, approved: false, ...vak, callDigest: "" },
+      vak: { now: Date.now(), calls: 0, approved: false, ...vak, callDigest: "", ...budget },
     };
     const { annotations: _, ...decision } = await this.policy.explain(request);
     return decision;
   }
 
   /** Runs the tool. What it does after the run has ended is nobody's to know: the outcome is then unknown. */
-  private async effect(caller: Caller, tool: Tool, argument: unknown): Promise<{ answer: Answer; status?: "unknown" }> {
+  private async effect(
+    caller: Caller,
+    tool: Tool,
+    argument: unknown,
+    bill: Bill | undefined,
+  ): Promise<{ answer: Answer; status?: "unknown" }> {
     const { signal } = caller;
     const aborted: Answer = { error: { code: "aborted", message: "The run has ended." } };
-    if (signal.aborted) return { answer: aborted };
+    if (signal.aborted) {
+      bill?.cancel();
+      return { answer: aborted };
+    }
     const gone = Promise.withResolvers<{ answer: Answer; status: "unknown" }>();
     const onAbort = () => gone.resolve({ answer: aborted, status: "unknown" });
     signal.addEventListener("abort", onAbort, { once: true });
-    const context = { signal, agent: caller.agent, run: caller.run, call: caller.call };
+    const charge = (unit: string, amount: number) => bill?.charge(unit, amount);
+    const context = { signal, agent: caller.agent, run: caller.run, call: caller.call, charge };
     const done = Promise.resolve()
       .then(() => tool.execute(argument, context))
       .then(
@@ -309,6 +359,7 @@ const DENIALS: Readonly<Record<DenyReason, string>> = {
   "no-permit": "No policy permits this call.",
   "policy-error": "A policy could not be evaluated, so the call is denied.",
   "policy-unavailable": "No policy could decide this call, so it is denied.",
+  "budget-exceeded": "The call may cost more than there is left to spend.",
   "approval-refused": "A person was asked about this call, and said no.",
   "approval-expired": "A person was asked about this call, and did not answer in time.",
   "approval-withdrawn": "The run ended before a person answered.",
@@ -348,6 +399,16 @@ const marked = new WeakMap<JsonSchema, boolean>();
 async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> {
   if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
   return marked.get(schema) ? (await import("./secrets.ts")).secretsOf(schema, input) : [];
+}
+
+/** Whose budgets a call is charged to: the agent by its one reference, the run by its one signal. */
+const payer = ({ agent, signal }: Caller, { name }: Tool): Payer => ({ agent, run: signal, tool: name });
+
+/** Nothing is allowed that could not be paid, and nobody is asked about it. */
+function affordable(decision: Decision, bill: Bill | undefined): Decision {
+  if (bill?.exceeded === undefined || decision.decision === "deny") return decision;
+  const errors = [clip(bill.exceeded, MAX_MESSAGE)];
+  return { ...decision, decision: "deny", reason: "budget-exceeded", policies: [], errors };
 }
 
 const actionOf = ({ name }: Tool) => ({ action: `call:${name}`, resource: name });

@@ -5,6 +5,7 @@ import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
+import type { Budget, Ledger } from "../policy/budget.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admitted, AnswerBuffer, parseAdmitted, type WaitMode } from "../protocol.ts";
@@ -28,6 +29,8 @@ export interface KernelOptions {
   onApproval?: OnApproval;
   /** ms that a person has to answer; no answer means no. 120,000 unless given, at most 2^31 - 1. */
   approvalMs?: number;
+  /** How much may be used, by name; see {@link Budget}. At most 32. */
+  budgets?: { readonly [name: string]: Budget };
   /** Where Cedar's WebAssembly is, if not in `cedar.wasm` beside this script. */
   cedar?: WasmSource;
   /** For agents whose spawn does not say; see {@link SpawnOptions}. */
@@ -111,7 +114,7 @@ export interface KernelPolicy {
 /**
  * Makes a kernel: opens its log, loads its policy.
  *
- * @throws VakError `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`, `log-corrupt`,
+ * @throws VakError `invalid-argument`, `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`, `log-corrupt`,
  *   `log-unavailable`
  * @example
  * await using kernel = await createKernel({
@@ -133,8 +136,9 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
-    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
-    const kernel = new Kernel(tools, policy, log, place, spare, people);
+    const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
+    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options.cedar);
+    const kernel = new Kernel(tools, policy, log, place, spare, people, ledger);
     if (source === undefined) return kernel;
     if (log.writing) await kernel.policy.load(source);
     // Until another tab leaves the log to this one, there is nothing to decide; a policy that is refused then denies all.
@@ -163,7 +167,11 @@ function textOf(source: unknown): string {
   }
 }
 
-async function loadEngine(tools: Tool[], wasm: WasmSource | undefined): Promise<PolicyEngine> {
+async function loadEngine(
+  tools: Tool[],
+  ledger: Ledger | undefined,
+  wasm: WasmSource | undefined,
+): Promise<PolicyEngine> {
   const { createCedarEngine } = await import("../policy/cedar.ts");
   const described = tools.map((tool) => ({
     name: tool.name,
@@ -173,7 +181,8 @@ async function loadEngine(tools: Tool[], wasm: WasmSource | undefined): Promise<
       return parsed.ok ? undefined : parsed.message;
     },
   }));
-  return createCedarEngine({ tools: described, ...(wasm !== undefined && { wasm }) });
+  const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
+  return createCedarEngine({ tools: described, ...budgets, ...(wasm !== undefined && { wasm }) });
 }
 
 const DENIED: Decision = {
@@ -217,12 +226,13 @@ export class Kernel {
     place: Place,
     spare: Promise<Host | undefined> | undefined,
     people: Pick<KernelOptions, "onApproval" | "approvalMs">,
+    ledger: Ledger | undefined,
   ) {
     this.place = place;
     this.spare = spare;
     this.engine = engine;
     this.auditLog = log;
-    this.broker = new Broker(tools, engine, log, people);
+    this.broker = new Broker(tools, engine, log, people, ledger);
     this.policy = {
       get loaded() {
         return engine.loaded;

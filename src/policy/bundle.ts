@@ -86,13 +86,22 @@ function checkTest(test: PolicyTest, index: number): void {
   }
 }
 
-/** The request that a test stands for. */
-export function requestOf({ tool, input = {}, agent, vak }: PolicyTest): PolicyRequest {
+/**
+ * The request that a test stands for.
+ *
+ * @param budgets those of the kernel: nothing of them is used, unless the test says otherwise
+ */
+export function requestOf(
+  { tool, input = {}, agent, vak }: PolicyTest,
+  budgets: { readonly [name: string]: { readonly limit: number } },
+): PolicyRequest {
+  const unused = Object.entries(budgets).map(([name, { limit }]) => [name, { used: 0, left: limit, limit }]);
+  const budget = { ...Object.fromEntries(unused), ...vak?.budget };
   return {
     agent: { id: "test", name: "test", program: "0".repeat(64), ...agent },
     tool,
     input,
-    vak: { now: NOON, calls: 0, approved: false, ...vak, callDigest: "0".repeat(64) },
+    vak: { now: NOON, calls: 0, approved: false, ...vak, budget, callDigest: "0".repeat(64) },
   };
 }
 

@@ -3,13 +3,15 @@ import { VakError } from "../errors.ts";
 import { type ReadSource, readSource } from "./bundle.ts";
 import type { Decision, ExplainedPolicy, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "./engine.ts";
 import { type Cedar, messageOf } from "./read.ts";
-import { deny, judge, makeBase, prepare, type Rules, readRules, runTests } from "./rules.ts";
+import { type Budgets, deny, judge, makeBase, prepare, type Rules, readRules, runTests } from "./rules.ts";
 import { compile, unavailable, type WasmSource } from "./wasm.ts";
 import { cedarWasmUrl } from "./wasm-url.ts";
 
 export interface CedarOptions {
   /** Every tool that a policy may speak of; they type `context.input`. */
   tools: readonly PolicyTool[];
+  /** The kernel's budgets, whose state is in `context.vak.budget`. */
+  budgets?: Budgets;
   /** Cedar's wasm; by default `cedar.wasm` beside this module, fetched on the first `load`. */
   wasm?: WasmSource | undefined;
 }
@@ -36,8 +38,8 @@ interface Live {
  * await engine.load(`permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`);
  * const { decision } = await engine.decide(request);
  */
-export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
-  const base = makeBase(tools);
+export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
+  const base = makeBase(tools, budgets);
 
   let module: Promise<WebAssembly.Module> | undefined;
   let live: Live | undefined;

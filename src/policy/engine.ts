@@ -1,3 +1,5 @@
+import type { BudgetStates } from "./budget.ts";
+
 /** What a policy is asked: may this agent make this call? Every fact here comes from the kernel, never from the guest. */
 export interface PolicyRequest {
   agent: {
@@ -21,6 +23,8 @@ export interface PolicyRequest {
     calls: number;
     /** A person has approved just this call. */
     approved: boolean;
+    /** How the kernel's budgets stand, with what this call may cost; absent when it has none. */
+    budget?: BudgetStates;
   };
 }
 
@@ -30,6 +34,7 @@ export type DenyReason =
   | "no-permit" // nothing matched
   | "policy-error" // a policy failed while it was evaluated
   | "policy-unavailable" // there is no policy, or it could not be asked
+  | "budget-exceeded" // it may cost more than a budget has left
   | "approval-refused" // a person was asked, and said no
   | "approval-expired" // a person was asked, and did not answer in time
   | "approval-withdrawn" // the run ended before a person answered

@@ -1,6 +1,7 @@
 import type { Context, EntityJson, Schema, SchemaJson, StatefulAuthorizationCall } from "@cedar-policy/cedar-wasm/web";
 import { canonicalJson } from "../audit/canonical.ts";
 import { VakError } from "../errors.ts";
+import type { Budget } from "./budget.ts";
 import { failureOf, type ReadSource, refuseFailed, requestOf } from "./bundle.ts";
 import type { Annotations, Decision, PolicyRequest, PolicyTool, ShadowDecision } from "./engine.ts";
 import { entitiesByTool, uidsIn, withTypes } from "./entities.ts";
@@ -8,15 +9,18 @@ import { speaksOf } from "./names.ts";
 import { type Cedar, messageOf, type Part, readPolicy, refused, refuseStrayNames } from "./read.ts";
 import { AGENT, cedarSchema, type HiddenField, project, type ToolView, viewTool } from "./schema.ts";
 
-/** What every policy of a kernel stands on: the tools, as policies see them. */
+/** What every policy of a kernel stands on: the tools as policies see them, and the budgets. */
 export interface Base {
   readonly views: ReadonlyMap<string, ToolView>;
   readonly hidden: readonly HiddenField[];
   readonly schema: SchemaJson<string>;
   readonly tools: ReadonlyMap<string, PolicyTool>;
+  readonly budgets: Budgets;
   /** All of it that matters to a decision, in canonical JSON: from this text the same base can be made again. */
   readonly text: string;
 }
+
+export type Budgets = { readonly [name: string]: Budget };
 
 /** A policy that was read and found good: what an instance of Cedar is prepared with, and what its answers mean. */
 export interface Rules {
@@ -44,15 +48,17 @@ export const PARSED = { preparsedSchemaName: "vak", preparsedPolicySetId: "enfor
 const TRIED = "tried";
 
 /** @throws VakError `invalid-tool` when two tools share a name */
-export function makeBase(tools: readonly PolicyTool[]): Base {
-  const views = new Map(tools.map((tool) => [tool.name, viewTool(tool)]));
+export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}): Base {
+  const views = new Map(tools.map((tool) => [tool.name, viewTool(tool, Object.keys(budgets))]));
   if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
-  const text = canonicalJson({ tools: tools.map(({ name, inputSchema }) => ({ inputSchema, name })) }, MAX_BASE_DEPTH);
+  const seen = tools.map(({ name, inputSchema }) => ({ inputSchema, name }));
+  const text = canonicalJson({ tools: seen, ...(Object.keys(budgets).length > 0 && { budgets }) }, MAX_BASE_DEPTH);
   return {
     views,
     hidden: [...views.values()].flatMap((view) => view.hidden),
     schema: cedarSchema(views),
     tools: new Map(tools.map((tool) => [tool.name, tool])),
+    budgets,
     text,
   };
 }
@@ -131,7 +137,7 @@ function annotationsOf(parts: readonly Part[]): Annotations {
 export async function runTests(cedar: Cedar, base: Base, rules: Rules, { tests }: ReadSource): Promise<void> {
   const failed = [];
   for (const [index, test] of tests.entries()) {
-    const request = requestOf(test);
+    const request = requestOf(test, base.budgets);
     const wrong = await base.tools.get(test.tool)?.check?.(request.input);
     const decision = wrong === undefined ? judge(cedar, rules, request) : deny(rules, "policy-unavailable", [wrong]);
     const failure = failureOf(test, index, decision);
