@@ -16,25 +16,31 @@ import {
   verifyProof,
 } from "./audit/index.ts";
 import { VakError } from "./errors.ts";
+import { type Divergence, type Replay, replay, replayAll } from "./replay/index.ts";
 
 const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>]... [--witness <vkey>]... [--json]
        vak verify <receipt.tlog-proof> --key <vkey> [--json]
+       vak replay <log.zip | directory>... [--run <n>] [--program <file>]... [--key <vkey>]... [--json]
        vak policy test <policy.json | policy.js>
 
-verify
-Verifies an exported log: its signature, every entry, their order, and every file beside them.
+verify: an exported log: its signature, every entry, their order, and every file beside them.
 Increments of an export come after it, the oldest first.
 Or a receipt: that its entry is in the log of that key.
+
+replay: verifies the log, executes its runs again with the answers that were recorded, and says whether they are the
+same, or where they first differ. Without tools, and without a network.
 
   --key <vkey>  the key that must have signed it, as you know it from elsewhere (name+id+base64).
                 Without, the key in the bundle is believed, which proves that the log is of one
                 piece, but not whose it is.
   --witness <vkey>
                 a witness that must have cosigned it
+  --run <n>     only the n-th run of the log, or the run of that id
+  --program <file>
+                a program that agents were made of, where the log does not hold it
   --json        print the report as JSON
 
-policy test
-Loads a policy as a kernel does, and runs its own tests. The file holds {"policy": …, "tools": […]}, or is
+policy test: loads a policy as a kernel does, and runs its own tests. The file holds {"policy": …, "tools": […]}, or is
 a module with these exports; policy is Cedar text or a bundle, a tool is its name and inputSchema. It may
 have "budgets" too.
 
@@ -54,6 +60,8 @@ async function main(args: string[]): Promise<number> {
   }
   const [command, ...paths] = positionals;
   const [path] = paths;
+  if (command === "replay") return replayPaths(paths, values);
+  if (values.run !== undefined || values.program) throw new Misuse("--run and --program are for vak replay.");
   if (command === "policy") return policy(paths);
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
   if (path === undefined) throw new Misuse("Give a zip file or a directory.");
@@ -82,6 +90,8 @@ function parse(args: string[]) {
       options: {
         key: { type: "string", multiple: true },
         witness: { type: "string", multiple: true },
+        run: { type: "string" },
+        program: { type: "string", multiple: true },
         json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
       },
@@ -91,7 +101,10 @@ function parse(args: string[]) {
   }
 }
 
-async function verifyPaths(paths: readonly string[], options: VerifyOptions): Promise<Report> {
+const verifyPaths = (paths: readonly string[], options: VerifyOptions): Promise<Report> =>
+  withBundle(paths, (bundle) => verify(bundle, options));
+
+async function withBundle<T>(paths: readonly string[], use: (bundle: Bundle) => Promise<T>): Promise<T> {
   const bundles: Bundle[] = [];
   const files: FileHandle[] = [];
   try {
@@ -106,10 +119,64 @@ async function verifyPaths(paths: readonly string[], options: VerifyOptions): Pr
         bundles.push(await openBundle(fileSource(file, found.size)));
       }
     }
-    return await verify(bundles.length === 1 ? bundles[0]! : await joinBundles(bundles), options);
+    return await use(bundles.length === 1 ? bundles[0]! : await joinBundles(bundles));
   } finally {
     for (const file of files) await file.close();
   }
+}
+
+type Values = ReturnType<typeof parse>["values"];
+
+async function replayPaths(paths: readonly string[], { run, program, key, witness, json }: Values): Promise<number> {
+  if (paths.length === 0) throw new Misuse("Give a zip file or a directory.");
+  const programs: Uint8Array<ArrayBuffer>[] = [];
+  for (const path of program ?? []) {
+    const bytes = await readFile(path).catch((error: Error) => {
+      throw new Misuse(error.message);
+    });
+    programs.push(new Uint8Array(bytes));
+  }
+  return withBundle(paths, async (bundle) => {
+    const report = await verify(bundle, { ...(key && { keys: key }), ...(witness && { witnesses: witness }) });
+    if (!json) process.stdout.write(`${report.ok ? "The log verifies." : "THE LOG DOES NOT VERIFY."}\n`);
+    for (const { where, message } of report.problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
+    const options = programs.length > 0 ? { program: programs } : {};
+    const replays: Replay[] = [];
+    if (run !== undefined) replays.push(await replay(bundle, /^\d+$/.test(run) ? Number(run) : run, options));
+    else for await (const one of replayAll(bundle, options)) replays.push(one);
+    if (json) process.stdout.write(`${plainJson({ verified: report.ok, problems: report.problems, replays })}\n`);
+    else for (const line of replays.flatMap(describeReplay)) process.stdout.write(`${plain(line)}\n`);
+    if (!json && replays.length === 0) process.stdout.write("\nThere are no runs in it.\n");
+    return report.ok && replays.every(({ verdict }) => verdict === "same") ? 0 : 1;
+  });
+}
+
+function describeReplay({ run, verdict, divergence, missing, calls, fuel, notCompared }: Replay): string[] {
+  const verdicts = { same: "the same", diverged: "DIVERGED", incomplete: "NOT REPLAYED TO ITS END" };
+  return [
+    "",
+    `Run ${run}: ${verdicts[verdict]}`,
+    `  ${calls} ${calls === 1 ? "call" : "calls"}, ${fuel} units of fuel`,
+    ...(divergence ? describeDivergence(divergence, run) : []),
+    ...(missing === null ? [] : [`  ${missing}`]),
+    ...notCompared.map((what) => `  not compared: ${what}`),
+  ];
+}
+
+/** Longest stretch of a text that differs, as it is shown, UTF-16 units. */
+const MAX_SHOWN = 400;
+
+function describeDivergence(
+  { run: at, call, fuel, what, recorded, replayed, byte }: Divergence,
+  run: string,
+): string[] {
+  const shown = (text: string) => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
+  return [
+    `  first at ${call === null ? "no call" : `call ${call}`}${at === run ? "" : ` of run ${at}`}, after ${fuel} units of fuel`,
+    `  ${what}${byte === undefined ? "" : `, from byte ${byte} on`}`,
+    `    recorded  ${shown(recorded)}`,
+    `    replayed  ${shown(replayed)}`,
+  ];
 }
 
 async function verifyReceipt(path: string, keys: string[] | undefined, json = false): Promise<number> {

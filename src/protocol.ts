@@ -27,6 +27,8 @@ export interface Admitted {
   /** The export that stands in for the module's start section, if it had one. */
   start: string | null;
   imports: { module: string; name: string }[];
+  /** What it was made for: the cost table, and the versions of the meter and of the sandbox. Replaying needs the same. */
+  machine: string;
 }
 
 export interface RunRequest {
@@ -66,7 +68,7 @@ export type Outcome =
   | { status: "trapped"; trap: Trap; message: string }
   | { status: "stopped"; limit: "fuel" | "output" | "asked" };
 
-export interface RunEnd {
+export interface Ended {
   outcome: Outcome;
   /** Units of work done. */
   fuel: number;
@@ -75,6 +77,26 @@ export interface RunEnd {
   fileBytes: number;
   /** SHA-256 of the file tree, hex. */
   files: string;
+}
+
+/** Where in a guest's work something from outside took effect: the same place in every execution of it. */
+export interface Point {
+  /**
+   * `check`: at the first of the meter's checks that saw this fuel after this many system calls. `entry`: when the guest
+   * made that system call. `wait`: while that system call waited for an answer, or slept.
+   */
+  at: "check" | "entry" | "wait";
+  /** System calls made so far, this one included. */
+  systemCalls: number;
+  /** Units of work done so far. */
+  fuel: number;
+}
+
+export interface RunEnd extends Ended {
+  /** Where the run was stopped because the kernel asked for it. */
+  stop: Point | null;
+  /** Where each change that the kernel made to the files during the run took effect, in order. */
+  changes: Point[];
 }
 
 export interface FileStat {
@@ -107,7 +129,7 @@ export type KernelMessage =
 /** What a worker posts of its own accord. */
 export type WorkerMessage =
   | { vak: "hello"; version: typeof PROTOCOL_VERSION }
-  | { vak: "call"; run: number; call: number; bytes: Uint8Array }
+  | { vak: "call"; run: number; call: number; fuel: number; bytes: Uint8Array }
   | { vak: "output"; run: number; fd: 1 | 2; bytes: Uint8Array };
 
 export const PROTOCOL_VERSION = 1;
@@ -123,6 +145,8 @@ export const MAX_PATH = 4096;
 /** Deepest nesting of directories, and longest name of a file, bytes of UTF-8. */
 export const MAX_DEPTH = 64;
 export const MAX_NAME = 255;
+/** The most changes that the kernel makes to an agent's files during one run. */
+export const MAX_CHANGES = 10_000;
 
 /**
  * How the kernel speaks to a worker that sleeps in `Atomics.wait`, or never lets its event loop turn: three Int32, then
@@ -159,8 +183,9 @@ export function parseWorkerMessage(data: unknown, limits: Limits): WorkerMessage
     case "hello":
       return message.version === PROTOCOL_VERSION ? { vak: "hello", version: PROTOCOL_VERSION } : undefined;
     case "call":
-      if (!count(message.run) || !count(message.call) || !bytes(message.bytes, limits.callBytes)) return undefined;
-      return { vak: "call", run: message.run, call: message.call, bytes: message.bytes };
+      if (!count(message.run) || !count(message.call) || !count(message.fuel, limits.fuel)) return undefined;
+      if (!bytes(message.bytes, limits.callBytes)) return undefined;
+      return { vak: "call", run: message.run, call: message.call, fuel: message.fuel, bytes: message.bytes };
     case "output":
       if (!count(message.run) || (message.fd !== 1 && message.fd !== 2) || !bytes(message.bytes, OUTPUT_CHUNK)) {
         return undefined;
@@ -191,7 +216,7 @@ export function parseReply(data: unknown): Reply | undefined {
 export function parseAdmitted(value: unknown): Admitted | undefined {
   const it = record(value);
   if (!it || !(it.module instanceof WebAssembly.Module) || !count(it.size)) return undefined;
-  if (it.start !== null && !text(it.start)) return undefined;
+  if ((it.start !== null && !text(it.start)) || !text(it.machine)) return undefined;
   if (!Array.isArray(it.imports) || it.imports.length > 10_000) return undefined;
   const imports: Admitted["imports"] = [];
   for (const one of it.imports) {
@@ -199,7 +224,7 @@ export function parseAdmitted(value: unknown): Admitted | undefined {
     if (!entry || !text(entry.module) || !text(entry.name)) return undefined;
     imports.push({ module: entry.module, name: entry.name });
   }
-  return { module: it.module, size: it.size, start: it.start, imports };
+  return { module: it.module, size: it.size, start: it.start, imports, machine: it.machine };
 }
 
 /** No honest worker exceeds a limit. */
@@ -209,8 +234,23 @@ export function parseRunEnd(value: unknown, limits: Limits): RunEnd | undefined 
   if (!count(it.memoryBytes, limits.memoryBytes) || !count(it.fileBytes, limits.fileBytes)) return undefined;
   if (typeof it.files !== "string" || !/^[0-9a-f]{64}$/.test(it.files)) return undefined;
   const outcome = parseOutcome(it.outcome);
+  const stop = it.stop === null ? null : parsePoint(it.stop, limits);
+  if (!outcome || stop === undefined || !Array.isArray(it.changes) || it.changes.length > MAX_CHANGES) return undefined;
+  const changes: Point[] = [];
+  for (const one of it.changes) {
+    const point = parsePoint(one, limits);
+    if (!point) return undefined;
+    changes.push(point);
+  }
   const { fuel, memoryBytes, fileBytes, files } = it;
-  return outcome && { outcome, fuel, memoryBytes, fileBytes, files };
+  return { outcome, fuel, memoryBytes, fileBytes, files, stop, changes };
+}
+
+export function parsePoint(value: unknown, limits: { fuel: number }): Point | undefined {
+  const it = record(value);
+  if (!it || (it.at !== "check" && it.at !== "entry" && it.at !== "wait")) return undefined;
+  if (!count(it.systemCalls) || !count(it.fuel, limits.fuel)) return undefined;
+  return { at: it.at, systemCalls: it.systemCalls, fuel: it.fuel };
 }
 
 function parseOutcome(value: unknown): Outcome | undefined {

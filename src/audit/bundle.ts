@@ -8,13 +8,15 @@
  *     policies/<digest>.cedar             each policy that was loaded, or
  *     policies/<digest>.json                  with what belongs to it; and what policies stand on
  *     values/<seq>.json                   the private values that were not erased (see `value.ts`)
+ *     programs/<digest>.wasm              the programs that the exporter chose to put in, so that runs can be replayed
  */
 import { Zip, ZipPassThrough } from "fflate";
 import { VakError } from "../errors.ts";
-import { toUtf8 } from "./encoding.ts";
+import { fromUtf8, toUtf8 } from "./encoding.ts";
 import type { Digest } from "./entry.ts";
 import { type Bytes, leafHash } from "./merkle.ts";
-import { encodeEntries, hashesAt, parseTilePath, TILE_WIDTH, tilePath, tilesOf } from "./tiles.ts";
+import { TILE_WIDTH } from "./sizes.ts";
+import { decodeEntries, encodeEntries, hashesAt, parseTilePath, tilePath, tilesOf } from "./tiles.ts";
 import type { LoadedText } from "./writer.ts";
 
 export const CHECKPOINT_PATH = "checkpoint";
@@ -23,6 +25,10 @@ export const KEYS_PATH = "keys.txt";
 export const policyPath = (digest: Digest, json: boolean): string => `policies/${digest}.${json ? "json" : "cedar"}`;
 export const rotationPath = (seq: number): string => `rotations/${seq}`;
 export const valuePath = (seq: number): string => `values/${seq}.json`;
+
+export const programPath = (digest: Digest): string => `programs/${digest}.wasm`;
+/** What the meter takes. */
+export const MAX_PROGRAM_BYTES = 256 * 2 ** 20;
 
 /** Files that a zip without the Zip64 extension can list. */
 const MAX_ZIP_FILES = 65_535;
@@ -143,7 +149,8 @@ export async function zipFiles(files: AsyncIterable<BundleFile>): Promise<Blob> 
 }
 
 /**
- * Writes the files into a directory. Of a tile that has grown since an earlier export there, the narrower file goes.
+ * Writes the files into a directory. What an earlier export there has of tiles that have grown since goes, and of values
+ * that were erased since.
  *
  * @throws what the file system throws
  */
@@ -157,11 +164,28 @@ export async function writeFiles(files: AsyncIterable<BundleFile>, root: FileSys
     await writable.write(bytes);
     await writable.close();
     const tile = parseTilePath(path);
+    if (tile?.level === "entries") for (const seq of erasedIn(bytes, tile.width)) await remove(root, valuePath(seq));
     if (tile?.width === TILE_WIDTH) {
       await folder.removeEntry(`${name}.p`, { recursive: true }).catch(() => {}); // most often there is none
     } else if (tile) {
       for await (const other of folder.keys()) if (other !== name) await folder.removeEntry(other);
     }
+  }
+}
+
+/** `seq` of the values that these entries say are erased. */
+function erasedIn(bundle: Bytes, width: number): number[] {
+  const entries = decodeEntries(bundle, width).map(fromUtf8);
+  // Canonical JSON has the fields in order, and this is the first.
+  return entries.filter((text) => text.startsWith('{"erases":')).map((text) => JSON.parse(text).erases);
+}
+
+async function remove(root: FileSystemDirectoryHandle, path: string): Promise<void> {
+  const [folder, name] = path.split("/");
+  try {
+    await (await root.getDirectoryHandle(folder!)).removeEntry(name!);
+  } catch (error) {
+    if ((error as Error).name !== "NotFoundError") throw error;
   }
 }
 

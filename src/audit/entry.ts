@@ -2,7 +2,7 @@
 import { VakError } from "../errors.ts";
 import { canonicalBytes, parseCanonical } from "./canonical.ts";
 import type { Bytes } from "./merkle.ts";
-import { MAX_ENTRY_BYTES } from "./tiles.ts";
+import { MAX_ENTRY_BYTES } from "./sizes.ts";
 
 /** SHA-256, 64 lower-case hex digits. */
 export type Digest = string;
@@ -76,6 +76,8 @@ export interface AgentSpawn extends Common {
   limits: Record<string, number>;
   seed: number;
   isolation: string;
+  /** Cost table, version of the meter, version of the sandbox: who has the same executes a run in the same way. */
+  machine: string;
 }
 
 /** An agent that was not made. */
@@ -98,10 +100,12 @@ export interface RunStart extends Common {
   /** Unique to this run. */
   run: string;
   args: string[];
-  /** SHA-256 of standard input; null when it was not known at the start. */
-  stdinDigest: Digest | null;
   /** Names of the environment's variables; their values may be secrets. */
   env: string[];
+  /** What the guest's clock says at the start, ms since 1970. */
+  startTime: number;
+  /** Commitment to the environment's values and standard input (see `trace.ts`); null when they are not kept. */
+  inputDigest: Digest | null;
 }
 
 interface CallEntry extends Common {
@@ -211,6 +215,10 @@ export interface RunEnd extends Common {
   usage: Record<string, number>;
   /** The run's digest; null when the run was lost and there is none. */
   digest: Digest | null;
+  /** Commitment to what the run took in while it ran (see `trace.ts`); null when there is none. */
+  traceDigest: Digest | null;
+  /** Why there is no trace, so that the run cannot be replayed; null when there is one. */
+  untraced: string | null;
 }
 
 /**
@@ -255,6 +263,8 @@ export type EntryType = Entry["type"];
 /** What the log knows better than whoever appends. */
 interface FilledByLog {
   "policy-load": "policyDigest" | "previous" | "baseDigest";
+  "run-start": "inputDigest";
+  "run-end": "traceDigest";
   intent: "inputDigest";
   denial: "inputDigest";
   outcome: "outputDigest";
@@ -327,10 +337,17 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     baseDigest: { maybe: isDigest },
   },
   "policy-refused": { textDigest: isDigest, message: isText },
-  "agent-spawn": { agent: isAgent, limits: isCounts, seed: isInteger, isolation: isText },
+  "agent-spawn": { agent: isAgent, limits: isCounts, seed: isInteger, isolation: isText, machine: isText },
   "spawn-refused": { name: isText, program: orNull(isDigest), message: isText },
   "agent-close": { agent: isAgent },
-  "run-start": { agent: isAgent, run: isText, args: isTexts, stdinDigest: orNull(isDigest), env: isTexts },
+  "run-start": {
+    agent: isAgent,
+    run: isText,
+    args: isTexts,
+    env: isTexts,
+    startTime: isCount,
+    inputDigest: orNull(isDigest),
+  },
   "approval-request": {
     ...CALL,
     action: isText,
@@ -391,6 +408,8 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     message: orNull(isText),
     usage: isCounts,
     digest: orNull(isDigest),
+    traceDigest: orNull(isDigest),
+    untraced: orNull(isText),
   },
   recovery: { intents: isCount, runs: isCount, agents: isCount },
   erase: { erases: isCount },
@@ -439,6 +458,7 @@ function contradiction(entry: Entry): string | undefined {
     ) {
       return `a run that ${entry.status} did not also end otherwise`;
     }
+    if ((entry.traceDigest === null) === (entry.untraced === null)) return "a run has a trace, or says why it has none";
   }
   return undefined;
 }

@@ -9,8 +9,8 @@ import { toUtf8 } from "./encoding.ts";
 import { type Digest, type Draft, type Entry, encodeEntry, type OwnDraft } from "./entry.ts";
 import { type Bytes, leafHash, RightEdge } from "./merkle.ts";
 import { Order } from "./order.ts";
-import { TILE_HEIGHT, TILE_WIDTH } from "./tiles.ts";
-import { type Commitment, commitValue } from "./value.ts";
+import { TILE_HEIGHT, TILE_WIDTH } from "./sizes.ts";
+import { type Commitment, commitValue, type ValueKind } from "./value.ts";
 
 /** Where a log stands, as its storage records it. */
 export interface Head {
@@ -53,11 +53,11 @@ export interface Batch {
 
 /** What is kept beside an entry. */
 export interface Attached {
-  /** The input of an intent or a denial: JSON. */
+  /** The input of an intent, a denial or a run-start: JSON. */
   input?: unknown;
   /** The output of an outcome: JSON. */
   output?: unknown;
-  /** Instead of either, a commitment to it that was made before. */
+  /** Instead of either, or for the trace of a run-end, a commitment that was made before. */
   commitment?: Commitment;
   /** The text of the policy that a policy-load speaks of, and of what it stands on. */
   policy?: string;
@@ -173,8 +173,7 @@ export class Writer {
   }
 
   #attach(draft: Draft | OwnDraft, { input, output, commitment, policy, base }: Attached) {
-    const wants =
-      draft.type === "intent" || draft.type === "denial" ? "input" : draft.type === "outcome" ? "output" : "";
+    const wants = VALUE_OF[draft.type] ?? "";
     const given = [input !== undefined && "input", output !== undefined && "output", commitment?.kind].filter(Boolean);
     if (given.length > 1 || (given[0] ?? wants) !== wants) {
       throw new VakError("invalid-argument", `A ${draft.type} entry does not take this ${given.at(-1)}.`);
@@ -195,6 +194,15 @@ export class Writer {
 }
 
 const digestOf = (text: string): Digest => bytesToHex(sha256(toUtf8(text)));
+
+/** What kind of value each type of entry commits to. */
+const VALUE_OF: { readonly [type: string]: ValueKind } = {
+  "run-start": "input",
+  intent: "input",
+  denial: "input",
+  outcome: "output",
+  "run-end": "trace",
+};
 
 function emptyBatch(): Omit<Batch, "before" | "after"> {
   return { entries: [], tiles: [], values: [], policies: [], erased: [] };

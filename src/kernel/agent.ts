@@ -4,6 +4,7 @@ import { transfer } from "comlink";
 import { canonicalBytes } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
+import type { Commitment } from "../audit/value.ts";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import {
@@ -19,8 +20,10 @@ import {
   type Trap,
   type WorkerMessage,
 } from "../protocol.ts";
+import type { Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
 import { type Host, WorkerLost } from "./host.ts";
+import type { Recorder, RunRecorder } from "./recorder.ts";
 
 /** What a run used. */
 export interface Usage {
@@ -68,6 +71,11 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** What the guest's clock says at the start, ms since 1970. The default is 2000-01-01, in every run. */
   startTime?: number;
+  /**
+   * Whether to keep beside the log what the run is given: stdin, the environment's values, files, and where it was stopped.
+   * Default true. Without, neither this run nor a later one of the agent can be replayed, and the log says so.
+   */
+  trace?: boolean;
 }
 
 /** What the kernel makes an agent of. */
@@ -80,6 +88,8 @@ export interface AgentParts {
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
+  /** Knows of the agent's first files already. */
+  recorder: Recorder;
   onClose(agent: Agent): void;
 }
 
@@ -94,6 +104,9 @@ const MAX_MESSAGE = 1000;
 
 /** Bytes that the arguments and the names of the environment may have together: they are all in one entry of the log. */
 const MAX_ARGS = 32 * 1024;
+
+/** Why a run has no trace that did not come to an end of its own in its worker. */
+const NO_END = "it did not begin, or the worker was lost";
 
 const DEFAULT_START_TIME = Date.UTC(2000, 0, 1);
 
@@ -128,7 +141,7 @@ export class Agent {
     this.id = parts.ref.id;
     this.program = parts.ref.program;
     this.limits = parts.limits;
-    this.files = new AgentFiles(parts.host, parts.limits, (error) => this.explain(error));
+    this.files = new AgentFiles(parts.host, parts.limits, parts.recorder, (error) => this.explain(error));
   }
 
   /**
@@ -212,7 +225,8 @@ type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   signal: AbortSignal | undefined;
 };
 
-function checkOptions({ args = [], stdin = "", env = {}, signal, startTime }: RunOptions): CheckedOptions {
+function checkOptions(options: RunOptions): CheckedOptions {
+  const { args = [], stdin = "", env = {}, signal, startTime, trace = true } = options;
   const invalid = (what: string) => new VakError("invalid-argument", `agent.run: ${what}.`);
   const clean = (text: unknown): text is string =>
     typeof text === "string" && text.isWellFormed() && !text.includes("\0");
@@ -225,7 +239,8 @@ function checkOptions({ args = [], stdin = "", env = {}, signal, startTime }: Ru
     throw invalid(`args and the names in env come to ${logged} bytes; at most ${MAX_ARGS} are allowed`);
   const time = startTime ?? DEFAULT_START_TIME;
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
-  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time };
+  if (typeof trace !== "boolean") throw invalid("trace is true or false");
+  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time, trace };
 }
 
 /** A trap has the same name in every engine, and another message in each. */
@@ -245,6 +260,7 @@ export function toBytes(data: string | BufferSource): Uint8Array<ArrayBuffer> {
 class OutputStream {
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   private readonly hash = sha256.create();
+  private bytes = 0;
   private controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
 
   constructor() {
@@ -261,14 +277,15 @@ class OutputStream {
 
   push(bytes: Uint8Array<ArrayBuffer>): void {
     this.hash.update(bytes);
+    this.bytes += bytes.byteLength;
     this.controller?.enqueue(bytes);
   }
 
-  /** Closes the stream and gives the SHA-256 of all that went through it, hex. */
-  close(): string {
+  /** Closes the stream and gives the length and the digest of all that went through it. */
+  close(): Stream {
     this.controller?.close();
     this.controller = undefined;
-    return bytesToHex(this.hash.digest());
+    return { bytes: this.bytes, digest: bytesToHex(this.hash.digest()) };
   }
 }
 
@@ -320,6 +337,7 @@ export class Run {
   private holds = 0;
   private outputBytes = 0;
   private calls = 0;
+  private readonly recorder: RunRecorder;
   /** The call that the guest waits for. */
   private pending: Promise<void> | undefined;
 
@@ -330,6 +348,7 @@ export class Run {
     this.id = `${parts.ref.id}/${number}`;
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
+    this.recorder = parts.recorder.run(options.trace);
     this.deadline = new Countdown(parts.limits.deadlineMs, () => this.stopFor("deadline"));
     this.result = this.execute(options);
   }
@@ -402,6 +421,7 @@ export class Run {
       return true;
     }
     this.calls++;
+    this.recorder.call(message.fuel, message.bytes);
     this.pending = this.call(message.bytes, message.call).finally(() => {
       this.pending = undefined;
     });
@@ -420,12 +440,14 @@ export class Run {
     const { signal } = this.abort;
     const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal, hold: () => this.hold() };
     let bytes: Uint8Array;
+    let kept: number | undefined;
     try {
-      bytes = await broker.handle(caller, request);
+      ({ bytes, kept } = await broker.handle(caller, request));
     } catch {
       return this.stopFor("log-unavailable");
     }
     if (this.abort.signal.aborted) return;
+    this.recorder.answer(bytes, kept);
     if (!answers) return host.send({ vak: "answer", call, bytes });
     const state = new Int32Array(answers, 0, 2);
     new Uint8Array(answers, AnswerBuffer.HEADER_BYTES).set(bytes);
@@ -444,14 +466,12 @@ export class Run {
     let end: RunEnd | undefined;
     let outcome: RunOutcome;
     try {
-      await log.append({
-        type: "run-start",
-        agent: ref,
-        run: this.id,
-        args: options.args,
-        stdinDigest: bytesToHex(sha256(options.stdin)),
-        env: Object.keys(options.env),
-      });
+      const { args, env, startTime } = options;
+      const commitment = await this.recorder.input(options);
+      await log.append(
+        { type: "run-start", agent: ref, run: this.id, args, env: Object.keys(env), startTime },
+        commitment && { commitment },
+      );
       if (!this.paused) this.deadline.start();
       if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
       else {
@@ -484,10 +504,10 @@ export class Run {
     };
     const stdout = this.out[1].close();
     const stderr = this.out[2].close();
-    const digest = end
-      ? bytesToHex(sha256(canonicalBytes({ files: end.files, outcome: withoutMessage(outcome), stderr, stdout })))
-      : null;
-    return this.record({ ...outcome, usage, digest });
+    const shown = { outcome: withoutMessage(outcome), stderr: stderr.digest, stdout: stdout.digest };
+    const digest = end ? bytesToHex(sha256(canonicalBytes({ files: end.files, ...shown }))) : null;
+    const trace = end && (await this.recorder.trace(end, stdout, stderr));
+    return this.record({ ...outcome, usage, digest }, trace);
   }
 
   /** Hands the run to the worker and waits for its end. */
@@ -497,6 +517,7 @@ export class Run {
     const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime };
     let reply: unknown;
     try {
+      this.recorder.enter();
       const running = host.call("run", transfer(request, [stdin.buffer]));
       // The worker forgets what it was told before the run; its deadline stands still only while the guest does.
       if (this.paused) this.tell({ vak: "pause" }, AnswerBuffer.PAUSED, 1);
@@ -522,12 +543,12 @@ export class Run {
     throw new WorkerLost(why);
   }
 
-  /** Puts the end into the log, and a signed checkpoint over it. */
-  private async record(result: RunResult): Promise<RunResult> {
+  /** Puts the end into the log, with the trace, and a signed checkpoint over it. */
+  private async record(result: RunResult, trace: Commitment | undefined): Promise<RunResult> {
     const { log, ref } = this.parts;
     const usage = Object.entries(result.usage).filter((item): item is [string, number] => item[1] !== null);
     try {
-      await log.append({
+      const end = {
         type: "run-end",
         agent: ref,
         run: this.id,
@@ -538,7 +559,9 @@ export class Run {
         message: "message" in result ? clip(result.message, MAX_MESSAGE) : null,
         usage: Object.fromEntries(usage),
         digest: result.digest,
-      });
+        untraced: trace ? null : (this.recorder.untraced ?? NO_END),
+      } as const;
+      await log.append(end, trace && { commitment: trace });
       // Signed over soon; the result need not wait for it. A log that cannot sign has failed, and says so.
       log.checkpoint().catch(() => {});
       return result;
@@ -553,12 +576,14 @@ export class Run {
 export class AgentFiles {
   private readonly host: Host;
   private readonly limits: Limits;
+  private readonly recorder: Recorder;
   private readonly explain: (error: unknown) => VakError;
 
   /** @internal */
-  constructor(host: Host, limits: Limits, explain: (error: unknown) => VakError) {
+  constructor(host: Host, limits: Limits, recorder: Recorder, explain: (error: unknown) => VakError) {
     this.host = host;
     this.limits = limits;
+    this.recorder = recorder;
     this.explain = explain;
   }
 
@@ -581,7 +606,9 @@ export class AgentFiles {
    */
   async write(path: string, data: string | BufferSource): Promise<void> {
     const bytes = toBytes(data);
-    await this.call("writeFile", checkPath(path), transfer(bytes, [bytes.buffer]));
+    const checked = checkPath(path);
+    this.recorder.change(checked, bytes);
+    await this.call("writeFile", checked, transfer(bytes, [bytes.buffer]));
   }
 
   /** Every file and directory, in order of path. */
@@ -591,7 +618,9 @@ export class AgentFiles {
 
   /** Removes a file or an empty directory; false when there is none. */
   async remove(path: string): Promise<boolean> {
-    const removed = await this.call("removeFile", checkPath(path));
+    const checked = checkPath(path);
+    this.recorder.change(checked, null);
+    const removed = await this.call("removeFile", checked);
     return typeof removed === "boolean" ? removed : this.garbage();
   }
 

@@ -113,10 +113,11 @@ export class Broker {
   /**
    * Answers a call with JSON bytes no longer than `callBytes`.
    *
+   * @returns those bytes, and in `kept` the `seq` of the outcome beside which they are kept, if there is one
    * @throws VakError `log-unavailable` when the log cannot be written; the effect has then not happened, or its outcome
    *   could not be recorded, and the run must stop
    */
-  async handle(caller: Caller, request: Uint8Array): Promise<Uint8Array> {
+  async handle(caller: Caller, request: Uint8Array): Promise<{ bytes: Uint8Array; kept?: number }> {
     const parsed = parseRequest(request);
     if ("error" in parsed) return this.refuse(caller, { code: "malformed", message: parsed.error });
     const tool = this.tools.get(parsed.tool);
@@ -139,7 +140,7 @@ export class Broker {
   }
 
   /** Decides, and does what was decided. */
-  private async decided(caller: Caller, tool: Tool, asked: Asked): Promise<Uint8Array> {
+  private async decided(caller: Caller, tool: Tool, asked: Asked): Promise<{ bytes: Uint8Array; kept?: number }> {
     const { argument, commitment, request, bill } = asked;
     const { decision, vak, approval } = await this.decideWithPeople(caller, tool, asked);
     const { callDigest, ...facts } = vak;
@@ -156,7 +157,9 @@ export class Broker {
       const { reason = "policy-unavailable", errors } = decision;
       const denial = { type: "denial", ...call, ...decided, decision: "deny", reason, errors } as const;
       await this.log.append(denial, { commitment });
-      return this.answer(caller, { error: { code: "denied", message: denialMessage(decision, reason) } }).bytes;
+      return {
+        bytes: this.answer(caller, { error: { code: "denied", message: denialMessage(decision, reason) } }).bytes,
+      };
     }
 
     const intent = { type: "intent", ...call, ...decided, decision: "allow" } as const;
@@ -166,10 +169,16 @@ export class Broker {
     const counted = { calls: 1, bytes: request.byteLength + bytes.byteLength };
     const cost = bill && { cost: bill.settle(counted, status !== "unknown") };
     const outcome = { type: "outcome", ...position(caller), intentOf: seq, ...cost } as const;
-    if ("ok" in sent) await this.log.append({ ...outcome, status: "ok", error: null }, { output: sent.ok });
-    else if (status === "unknown") await this.log.append({ ...outcome, status, error: null });
-    else await this.log.append({ ...outcome, status: "error", error: sent.error.code }, { output: sent });
-    return bytes;
+    if (status === "unknown") {
+      await this.log.append({ ...outcome, status, error: null });
+      return { bytes };
+    }
+    const { seq: kept } =
+      "ok" in sent
+        ? await this.log.append({ ...outcome, status: "ok", error: null }, { output: sent.ok })
+        : await this.log.append({ ...outcome, status: "error", error: sent.error.code }, { output: sent });
+    // An answer that does not even fit as an error is not what is kept.
+    return bytes.byteLength > 0 ? { bytes, kept } : { bytes };
   }
 
   /** The decision; where the policy asks for a person's approval, after it was given or not. */
@@ -327,7 +336,7 @@ export class Broker {
   private async refuse(
     caller: Caller,
     { code, message, tool = "" }: { code: CallErrorCode; message: string; tool?: string },
-  ): Promise<Uint8Array> {
+  ): Promise<{ bytes: Uint8Array }> {
     await this.log.append({
       type: "denial",
       ...position(caller),
@@ -340,12 +349,16 @@ export class Broker {
       errors: [clip(message, MAX_MESSAGE)],
       policyDigest: this.policy.loaded?.digest ?? "",
     });
-    return this.answer(caller, { error: { code, message } }).bytes;
+    return { bytes: this.answer(caller, { error: { code, message } }).bytes };
   }
 
-  /** The answer as the guest reads it: JSON, and no longer than the caller allows. */
+  /**
+   * The answer as the guest reads it: JSON, and no longer than the caller allows. What a tool gave is spelled canonically,
+   * so that a replay can make the same bytes of the value that is kept.
+   */
   private answer({ callBytes }: Caller, answer: Answer): { bytes: Uint8Array; sent: Answer } {
-    const bytes = encoder.encode(JSON.stringify(answer));
+    const json = "ok" in answer ? `{"ok":${canonicalJson(answer.ok)}}` : JSON.stringify(answer);
+    const bytes = encoder.encode(json);
     if (bytes.byteLength <= callBytes) return { bytes, sent: answer };
     const sent: Answer = { error: { code: "too-large", message: "The answer is longer than the limit callBytes." } };
     const short = encoder.encode(JSON.stringify(sent));

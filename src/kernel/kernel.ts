@@ -1,6 +1,7 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
 import { canonicalJson } from "../audit/canonical.ts";
+import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
@@ -279,6 +280,8 @@ export class Kernel {
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       const { onProgress } = options;
+      const recording = lazy(import("./recorder.ts"));
+      recording.catch(() => {});
       host = await this.takeHost(place);
       host.serve({
         limits,
@@ -300,10 +303,13 @@ export class Kernel {
       await host.ready;
       await booted;
       onProgress?.({ phase: "compile", loaded: size, total: size });
-      await admitted;
+      const { machine } = await admitted;
+      const { Recorder } = await recording;
+      const recorder = new Recorder();
+      for (const [path, data] of Object.entries(files)) recorder.change(path, data);
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
-      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation });
+      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine });
       agent = new Agent({
         ref,
         limits,
@@ -312,6 +318,7 @@ export class Kernel {
         broker: this.broker,
         log: this.auditLog,
         answers,
+        recorder,
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
@@ -380,18 +387,18 @@ export class Kernel {
   }
 
   /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
-  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<void> {
+  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<Admitted> {
     const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
     const cached = await this.programs.get(key)?.catch(() => undefined);
     if (cached) {
       await host.call("adopt", cached);
-      return;
+      return cached;
     }
     const compiled = compile(host, bytes);
     this.programs.set(key, compiled);
     if (this.programs.size > MAX_PROGRAMS) this.programs.delete(this.programs.keys().next().value!);
     try {
-      await compiled;
+      return await compiled;
     } catch (error) {
       this.programs.delete(key);
       throw error;

@@ -3,6 +3,7 @@ import type { Limits } from "../limits.ts";
 import {
   type KernelMessage,
   PROTOCOL_VERSION,
+  type RunEnd,
   type RunRequest,
   type SandboxApi,
   type WorkerMessage,
@@ -30,10 +31,18 @@ interface Booted {
 
 let booted: Booted | undefined;
 let program: Loaded | undefined;
+let running = false;
 
 function machine(): Booted {
   if (!booted) throw new Error("the sandbox has not booted");
   return booted;
+}
+
+/** The files, about to be changed by the kernel. */
+function changing(): Volume {
+  const { volume, bridge } = machine();
+  if (running) bridge.changed();
+  return volume;
 }
 
 const api: SandboxApi = {
@@ -51,19 +60,22 @@ const api: SandboxApi = {
   adopt(admitted) {
     program = load(admitted);
   },
-  run(request: RunRequest) {
+  async run(request: RunRequest): Promise<RunEnd> {
     const { limits, volume, bridge } = machine();
     if (!program) throw new Error("there is no program to run");
     bridge.begin();
-    return execute(program, request, limits, volume, bridge, post);
+    running = true;
+    const ended = await execute(program, request, limits, volume, bridge, post);
+    running = false;
+    return { ...ended, stop: bridge.stop, changes: bridge.changes };
   },
   readFile(path) {
     const bytes = machine().volume.readFile(path);
     return bytes && transfer(bytes, [bytes.buffer]);
   },
-  writeFile: (path, bytes) => machine().volume.writeFile(path, bytes),
+  writeFile: (path, bytes) => changing().writeFile(path, bytes),
   listFiles: () => machine().volume.list(),
-  removeFile: (path) => machine().volume.remove(path),
+  removeFile: (path) => changing().remove(path),
 };
 
 scope.addEventListener("message", ({ data }: MessageEvent<KernelMessage>) => {

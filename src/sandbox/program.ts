@@ -1,13 +1,19 @@
 import type { Limits } from "../limits.ts";
-import { attach, instrument, type Meter } from "../meter/index.ts";
-import type { Admitted, Outcome, RunEnd, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
-import { type Bridge, Halt } from "./bridge.ts";
+import { attach, COST_TABLE, instrument, METER_VERSION, type Meter } from "../meter/index.ts";
+import type { Admitted, Ended, Outcome, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
+import { Halt, type Outside } from "./bridge.ts";
 import { Outlet } from "./devices.ts";
 import { gateModule } from "./gate.ts";
 import { WASI_IMPORTS } from "./imports.ts";
 import { GuestMemory } from "./memory.ts";
 import type { Volume } from "./vfs.ts";
 import { createProcess, type Process } from "./wasi.ts";
+
+/** Version of what a guest meets here: system calls, clock, random numbers. To be raised when any of it changes. */
+const SANDBOX_VERSION = 1;
+
+/** What a run depends on besides its program and what it is given: who has the same executes it in the same way. */
+export const MACHINE = `${COST_TABLE}/${METER_VERSION}/${SANDBOX_VERSION}`;
 
 const VALTYPE: Record<string, string> = { i: "i32", I: "i64" };
 
@@ -26,6 +32,7 @@ export async function compile(bytes: Uint8Array, limits: Limits): Promise<Admitt
     size: metered.bytes.byteLength,
     start: metered.start ?? null,
     imports: metered.imports.map(({ module, name }) => ({ module, name })),
+    machine: MACHINE,
   };
 }
 
@@ -76,25 +83,26 @@ export async function execute(
   request: RunRequest,
   limits: Limits,
   volume: Volume,
-  bridge: Bridge,
+  outside: Outside,
   post: (message: WorkerMessage, transfer?: Transferable[]) => void,
-): Promise<RunEnd> {
+): Promise<Ended> {
   const outlet = new Outlet(limits.outputBytes, (fd, bytes) =>
     post({ vak: "output", run: request.run, fd, bytes }, [bytes.buffer]),
   );
   const memory = new GuestMemory();
-  const process = createProcess(request, limits, volume, memory, bridge, outlet);
+  const process = createProcess(request, limits, volume, memory, outside, outlet);
   let meter: Meter | undefined;
   let outcome: Outcome;
   try {
-    const exports = link(program, await program.gate, process, bridge.wait);
+    const { wait, firstSlice } = outside;
+    const exports = await link(program, await program.gate, process, wait);
     memory.attach(exports.memory);
-    meter = attach(exports, { fuel: limits.fuel, slice: FIRST_SLICE });
-    const slices = slicing(meter, bridge);
-    process.attach(meter, slices.pace);
-    meter.refillWith(slices.refill);
-    if (program.start !== null) await enter(exports[program.start], bridge.wait);
-    await enter(exports._start, bridge.wait);
+    meter = attach(exports, { fuel: limits.fuel, slice: firstSlice });
+    const { refill, pace } = outside.slices(meter);
+    process.attach(meter, pace);
+    meter.refillWith(wait === "jspi" ? new WebAssembly.Suspending(refill) : refill);
+    if (program.start !== null) await enter(exports[program.start], wait);
+    await enter(exports._start, wait);
     outcome = { status: "exited", exitCode: 0 };
   } catch (error) {
     outcome = { status: "trapped", ...trapOf(error) };
@@ -112,40 +120,13 @@ export async function execute(
   return { outcome, fuel: meter?.used ?? 0, memoryBytes: memory.byteLength, fileBytes, files: volume.sha256() };
 }
 
-/** Work between two looks at what the kernel wants, ms; and in units, at first and at least. */
-const SLICE_MS = 4;
-const FIRST_SLICE = 1_000_000;
-const LEAST_SLICE = 10_000;
-
-/**
- * Cuts the budget into slices of about {@link SLICE_MS}. `refill` is called from the guest's own checks when one is used
- * up: it listens to the kernel, and grants the next. `pace` ends a slice early that system calls have made long. How the
- * slices are cut shows in nothing that the guest can see.
- */
-function slicing(meter: Meter, bridge: Bridge): { refill: (() => void) | object; pace: () => void } {
-  let slice = FIRST_SLICE;
-  let began = performance.now();
-  const grant = () => {
-    if (bridge.asked) meter.stop();
-    else meter.grant(slice);
-    began = performance.now();
-  };
-  const refill = () => {
-    // All that was budgeted is granted already: it is spent.
-    if (meter.exhausted) return;
-    const took = performance.now() - began;
-    slice = Math.max(LEAST_SLICE, Math.min(slice * 4, (slice * SLICE_MS) / Math.max(took, 0.01)));
-    const heard = bridge.listen();
-    return heard instanceof Promise ? heard.then(grant) : grant();
-  };
-  const pace = () => {
-    if (performance.now() - began > SLICE_MS) meter.recall();
-  };
-  return { refill: bridge.wait === "jspi" ? new WebAssembly.Suspending(refill) : refill, pace };
-}
-
 /** Instantiates the gate over the host's functions, and the program over the gate's. */
-function link(program: Admitted, gate: WebAssembly.Module, process: Process, wait: WaitMode): WebAssembly.Exports {
+async function link(
+  program: Admitted,
+  gate: WebAssembly.Module,
+  process: Process,
+  wait: WaitMode,
+): Promise<WebAssembly.Exports> {
   const host = nullRecord<WebAssembly.ImportValue>();
   for (const [name, fn] of Object.entries(process.host)) {
     host[name] = wait === "jspi" && process.waits.has(name) ? new WebAssembly.Suspending(fn) : fn;
@@ -156,7 +137,8 @@ function link(program: Admitted, gate: WebAssembly.Module, process: Process, wai
     imports[module] ??= nullRecord();
     imports[module][name] = doors[name]!;
   }
-  return new WebAssembly.Instance(program.module, imports).exports;
+  // Not `new Instance`: where this is replayed on a page, Chromium refuses that to large modules.
+  return (await WebAssembly.instantiate(program.module, imports)).exports;
 }
 
 /** Without a prototype there is no `constructor` for a guest to import. */

@@ -2,7 +2,7 @@ import { type Fd, wasi } from "@bjorn3/browser_wasi_shim";
 import type { Limits } from "../limits.ts";
 import type { Meter } from "../meter/index.ts";
 import type { RunRequest } from "../protocol.ts";
-import { type Awaitable, type Bridge, Halt } from "./bridge.ts";
+import { type Awaitable, Halt, type Outside } from "./bridge.ts";
 import { VirtualClock } from "./clock.ts";
 import { CallDevice, Input, type Outlet, Output } from "./devices.ts";
 import { Errno, fail, ok } from "./errno.ts";
@@ -48,21 +48,20 @@ export function createProcess(
   limits: Limits,
   volume: Volume,
   memory: GuestMemory,
-  bridge: Bridge,
+  outside: Outside,
   outlet: Outlet,
 ): Process {
   const args = request.args;
   const env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);
   let meter: Meter | undefined;
   let pace = () => {};
-  let systemCalls = 0;
   const clock = new VirtualClock(request.startTime, () => meter?.used ?? 0);
   const random = randomStream(request.seed, request.run);
   volume.now = () => clock.realtime();
 
   const ask = (bytes: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array> => {
     outlet.flush();
-    return bridge.ask(request.run, bytes);
+    return outside.ask(request.run, bytes);
   };
   volume.device("vak", () => new CallDevice(limits.callBytes, ask));
 
@@ -320,7 +319,7 @@ export function createProcess(
         if (it.wait === wait) ready.push({ userdata: it.userdata, type: wasi.EVENTTYPE_CLOCK, error: 0 });
       }
       outlet.flush();
-      const slept = bridge.sleep(Number(wait / NS_PER_MS));
+      const slept = outside.sleep(Number(wait / NS_PER_MS));
       return slept instanceof Promise ? slept.then(report) : report();
     },
 
@@ -368,9 +367,8 @@ export function createProcess(
     };
     return (...args: never[]): Awaitable<number> => {
       if (ended || meter?.exhausted) return TRAP;
-      if (++systemCalls % CALLS_PER_PACE === 0) pace();
       try {
-        bridge.check();
+        if (outside.enter() % CALLS_PER_PACE === 0) pace();
         const result = systemCall(...args);
         return result instanceof Promise ? result.then(code, failed) : code(result);
       } catch (error) {

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
-import { MAX_ENTRY_BYTES } from "../../src/audit/tiles.ts";
+import { MAX_ENTRY_BYTES } from "../../src/audit/sizes.ts";
 import type { VakError } from "../../src/errors.ts";
 import { LIMIT_NAMES, LIMIT_RANGES, type LimitName } from "../../src/limits.ts";
 import { MODULE_LIMITS } from "../../src/meter/index.ts";
@@ -79,6 +79,7 @@ describe("TypeScript", () => {
       "vak/audit": [`${up}/src/audit/index.ts`],
       "vak/meter": [`${up}/src/meter/index.ts`],
       "vak/python": [`${up}/src/runtimes/python.ts`],
+      "vak/replay": [`${up}/src/replay/index.ts`],
     };
     const config = {
       extends: `${up}/tsconfig.json`,

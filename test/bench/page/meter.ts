@@ -41,9 +41,13 @@ const names = Object.keys(sets) as Metering[];
 const caps = { memoryBytes: 2 ** 28, tableElements: 100_000 };
 
 /** A module metered as `set` says, or as it is; and that it is so. */
-function metered(program: Uint8Array<ArrayBuffer>, set: Metering): Uint8Array<ArrayBuffer> {
+function metered(
+  program: Uint8Array<ArrayBuffer>,
+  set: Metering,
+  limits: MeterOptions = caps,
+): Uint8Array<ArrayBuffer> {
   const options: MeterOptions | undefined = sets[set];
-  return options ? instrument(program, { ...options, ...caps }).bytes : program;
+  return options ? instrument(program, { ...options, ...limits }).bytes : program;
 }
 
 function grant(instance: WebAssembly.Instance, set: Metering): () => number {
@@ -133,20 +137,32 @@ const pythonBytes = () => fetchBytes("/python/python.wasm");
 /** ms that CPython took for a script, from its start to its end, as {@link kernels}. */
 export async function python(rounds: number): Promise<Record<Metering, number>[]> {
   const program = await pythonBytes();
+  return inTurn((set) => metered(program, set), runPython, rounds);
+}
+
+type Run = (module: WebAssembly.Module, set: Metering) => Promise<{ ms: number; output: string }>;
+
+/** ms that `run` took with each set, in rounds that go through all sets, after one that is not counted. */
+async function inTurn(
+  program: (set: Metering) => Uint8Array<ArrayBuffer>,
+  run: Run,
+  rounds: number,
+): Promise<Record<Metering, number>[]> {
   const modules = new Map<Metering, WebAssembly.Module>();
-  for (const set of names) modules.set(set, await WebAssembly.compile(metered(program, set)));
+  for (const set of names) modules.set(set, await WebAssembly.compile(program(set)));
   const rows: Record<Metering, number>[] = [];
   for (let round = -1; round < rounds; round++) {
     const row = {} as Record<Metering, number>;
-    const printed = new Set<string>();
+    const outputs = new Set<string>();
     for (const [i] of names.entries()) {
+      // Another is the first in every round.
       const set = names[(i + round + 1) % names.length]!;
-      const { ms, output } = await runPython(modules.get(set)!, set);
+      const { ms, output } = await run(modules.get(set)!, set);
       row[set] = ms;
-      printed.add(output);
+      outputs.add(output);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    if (printed.size !== 1) throw new Error(`CPython printed ${[...printed].join(" and ")}`);
+    if (outputs.size !== 1) throw new Error(`the program gave ${[...outputs].join(" and ")}`);
     if (round >= 0) rows.push(row);
   }
   return rows;
@@ -165,6 +181,76 @@ async function runPython(module: WebAssembly.Module, set: Metering): Promise<{ m
   const status = wasi.start(instance as Parameters<WASI["start"]>[0]);
   const ms = performance.now() - began;
   if (status !== 0 || !output) throw new Error(`CPython ended with ${status}: ${output}`);
+  checkFuel(set, used());
+  return { ms, output };
+}
+
+const sql = `
+create table track(id integer primary key, artist int, title text, seconds int);
+with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
+  insert into track select i, (i * 7919) % 613, 'title ' || ((i * 104729) % 100003), 60 + (i * 31) % 400 from n;
+create index by_artist on track(artist, seconds);
+create table artist(id integer primary key, name text);
+insert into artist select distinct artist, 'artist ' || artist from track;
+update track set seconds = seconds + 1 where title like '%7%';
+delete from track where id % 11 = 0;
+create table answer(value);
+insert into answer select sum(s) from (
+  select a.name, count(*) c, sum(t.seconds) s from track t join artist a on a.id = t.artist
+  group by a.name having c > 2 order by s desc limit 200);
+insert into answer select count(*) from track x join track y on x.artist = y.artist and x.seconds > y.seconds;
+insert into answer select sum(length(title) * seconds % 97) from track where title between 'title 2' and 'title 7';
+with recursive f(a, b, n) as (select 0, 1, 0 union all select b, (a + b) % 1000007, n + 1 from f where n < 60000)
+  insert into answer select sum(a) from f;`;
+
+interface Sqlite {
+  __wasm_call_ctors(): void;
+  malloc(bytes: number): number;
+  sqlite3_open(name: number, db: number): number;
+  sqlite3_exec(db: number, sql: number, callback: number, argument: number, message: number): number;
+  sqlite3_prepare_v2(db: number, sql: number, bytes: number, statement: number, tail: number): number;
+  sqlite3_step(statement: number): number;
+  sqlite3_column_int64(statement: number, column: number): bigint;
+}
+
+/** ms that SQLite took for a script on a database in memory, as {@link kernels}. */
+export async function sqlite(rounds: number): Promise<Record<Metering, number>[]> {
+  const program = await fetchBytes("/sqlite/sqlite3.wasm");
+  // It imports its memory, which a cap would refuse.
+  return inTurn((set) => metered(program, set, {}), runSqlite, rounds);
+}
+
+async function runSqlite(module: WebAssembly.Module, set: Metering): Promise<{ ms: number; output: string }> {
+  const memory = new WebAssembly.Memory({ initial: 256, maximum: 32_768 });
+  // The system has no file to open, and all else that it is asked for is of no account.
+  const system: Record<string, unknown> = { memory, __syscall_openat: () => -44 };
+  const imports = new Proxy(system, {
+    get: (own, name) => own[String(name)] ?? (() => 0),
+  }) as WebAssembly.ModuleImports;
+  const instance = await WebAssembly.instantiate(module, { env: imports, wasi_snapshot_preview1: imports });
+  const used = grant(instance, set);
+  const exports = instance.exports as unknown as Sqlite;
+  const text = (value: string) => {
+    const bytes = new TextEncoder().encode(`${value}\0`);
+    const at = exports.malloc(bytes.length);
+    new Uint8Array(memory.buffer).set(bytes, at);
+    return at;
+  };
+  const pointer = (at: number) => new DataView(memory.buffer).getUint32(at, true);
+  exports.__wasm_call_ctors();
+  const to = exports.malloc(4);
+  if (exports.sqlite3_open(text(":memory:"), to) !== 0) throw new Error("SQLite does not open");
+  const db = pointer(to);
+  const script = text(sql);
+  const began = performance.now();
+  const status = exports.sqlite3_exec(db, script, 0, 0, 0);
+  const ms = performance.now() - began;
+  if (status !== 0) throw new Error(`SQLite ended with ${status}`);
+  exports.sqlite3_prepare_v2(db, text("select sum(value) from answer"), -1, to, 0);
+  const statement = pointer(to);
+  exports.sqlite3_step(statement);
+  const output = String(exports.sqlite3_column_int64(statement, 0));
+  if (BigInt(output) <= 0n) throw new Error(`SQLite answers ${output}`);
   checkFuel(set, used());
   return { ms, output };
 }

@@ -105,8 +105,8 @@ test.each(decisions)("the policy engine %s: the call is denied, and nothing is d
   };
   await using log = await openLog({ name: crypto.randomUUID() });
   const agent = { name: "a", id: "1", program: "0".repeat(64) };
-  await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque" });
-  await log.append({ type: "run-start", agent, run: "1/1", args: [], stdinDigest: null, env: [] });
+  await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque", machine: "wt1/1/1" });
+  await log.append({ type: "run-start", agent, run: "1/1", args: [], env: [], startTime: 0 });
   const broker = new Broker(new Map([["add", add]]), engine, log);
   const caller = {
     agent,
@@ -117,7 +117,7 @@ test.each(decisions)("the policy engine %s: the call is denied, and nothing is d
     hold: () => () => {},
   };
   const request = new TextEncoder().encode('{"tool":"add","input":{"a":1,"b":2}}');
-  const answer = JSON.parse(new TextDecoder().decode(await broker.handle(caller, request)));
+  const answer = JSON.parse(new TextDecoder().decode((await broker.handle(caller, request)).bytes));
   expect(answer).toMatchObject({ error: { code: "denied" } });
   expect(effects).toEqual([]);
 });

@@ -30,7 +30,7 @@ const denial = (more: object = {}): Draft =>
 const input: Attached = { input: { a: 1 } };
 const runEnd = (run = "r1"): Draft => ({
   ...{ type: "run-end", agent: AGENT, run, status: "exited", exitCode: 0 },
-  ...{ trap: null, limit: null, message: null, usage: {}, digest: null },
+  ...{ trap: null, limit: null, message: null, usage: {}, digest: null, untraced: "no run" },
 });
 
 let log: MemoryLog;
@@ -38,9 +38,9 @@ beforeEach(async () => {
   log = new MemoryLog();
   log.append(...(await logOpen()));
   log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
-  log.append({ type: "agent-spawn", agent: AGENT, limits: {}, seed: 1, isolation: "opaque" });
+  log.append({ type: "agent-spawn", agent: AGENT, limits: {}, seed: 1, isolation: "opaque", machine: "m" });
   for (const run of ["r1", "r2"]) {
-    log.append({ type: "run-start", agent: AGENT, run, args: [], stdinDigest: null, env: [] });
+    log.append({ type: "run-start", agent: AGENT, run, args: [], env: [], startTime: 0 });
   }
 });
 
@@ -133,7 +133,7 @@ describe("out of order", () => {
   test("an approval of a run that has ended", () => {
     const seq = log.append(approval(log.append(request()), { scope: "run" }));
     log.append(runEnd());
-    log.append({ type: "run-start", agent: AGENT, run: "r1", args: [], stdinDigest: null, env: [] });
+    log.append({ type: "run-start", agent: AGENT, run: "r1", args: [], env: [], startTime: 0 });
     refused(intent({ approval: seq }), input, "is not an approval in this run");
   });
 

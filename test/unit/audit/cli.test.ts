@@ -165,8 +165,8 @@ describe("vak verify", () => {
     const agent = { ...AGENT, name: evil };
     const steps: [Draft, object?][] = [
       [{ type: "policy-load", policies: ["policy0"] }, { policy: POLICY }],
-      [{ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque" }],
-      [{ type: "run-start", agent, run: evil, args: [], stdinDigest: null, env: [] }],
+      [{ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque", machine: "wt1/1/1" }],
+      [{ type: "run-start", agent, run: evil, args: [], env: [], startTime: 0 }],
       [
         {
           type: "denial",
@@ -195,6 +195,7 @@ describe("vak verify", () => {
           message: evil,
           usage: {},
           digest: null,
+          untraced: "no run",
         },
       ],
     ];
