@@ -31,6 +31,7 @@ const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>]... [--w
        vak verify <receipt.tlog-proof> --key <vkey> [--json]
        vak replay <log.zip | directory>... [--run <n> [--until <call> | --against <n>]]
                   [--program <file>]... [--key <vkey>]... [--json]
+       vak policy test <policy.json | policy.js>
 
 verify: an exported log: its signature, every entry, their order, and every file beside them.
 Increments of an export come after it, the oldest first.
@@ -52,6 +53,10 @@ same, or where they first differ. Without tools, and without a network.
                 a program that agents were made of, where the log does not hold it
   --json        print the report as JSON
 
+policy test: loads a policy as a kernel does, and runs its own tests. The file holds {"policy": …, "tools": […]}, or is
+a module with these exports; policy is Cedar text or a bundle, a tool is its name and inputSchema. It may
+have "budgets" too.
+
 Exit code: 0 when nothing is wrong, 1 when something is, 2 when the command was misused.
 `;
 
@@ -72,6 +77,7 @@ async function main(args: string[]): Promise<number> {
   if ([values.run, values.until, values.against, values.program].some((value) => value !== undefined)) {
     throw new Misuse("--run, --until, --against and --program are for vak replay.");
   }
+  if (command === "policy") return policy(paths);
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
   if (path === undefined) throw new Misuse("Give a zip file or a directory.");
   if (path.endsWith(".tlog-proof") && paths.length === 1) return verifyReceipt(path, values.key, values.json);
@@ -81,6 +87,14 @@ async function main(args: string[]): Promise<number> {
   else process.stdout.write(describe(report));
   for (const { where, message } of report.problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
   return report.ok ? 0 : 1;
+}
+
+async function policy([command, path, ...more]: string[]): Promise<number> {
+  if (command !== "test") throw new Misuse(command ? `There is no command "policy ${command}".` : "Say what to do.");
+  if (path === undefined || more.length > 0) throw new Misuse("Give one file.");
+  const { testPolicy } = await import("./cli/policy.ts");
+  process.stdout.write(plainLines(await testPolicy(path)));
+  return 0;
 }
 
 function parse(args: string[]) {
@@ -331,9 +345,12 @@ function describe(report: Report): string {
 
 function describeRun({ agent, run, seq, calls, outcomes, end }: RunSummary): string[] {
   const lines = [`Run ${run} of ${agent.name}, program ${agent.program.slice(0, 12)}, from entry ${seq}`];
-  for (const { decision, action, resource, policies, reason, count } of calls) {
+  for (const { decision, action, resource, policies, reason, approvedBy, count } of calls) {
     const verdict = decision === "allow" ? "allowed" : "denied ";
-    const by = policies.length > 0 ? `by ${policies.join(", ")}` : reason;
+    // Where a policy allowed or forbade, its name says more than that it did.
+    const named = policies.length > 0 && (decision === "allow" || reason === "forbidden" || reason === "policy-error");
+    const determined = named ? `by ${policies.join(", ")}` : reason;
+    const by = approvedBy === undefined ? determined : `${determined}, approved by ${approvedBy}`;
     lines.push(`  ${verdict}  ${action} on ${resource}  ${by}${count > 1 ? `  ×${count}` : ""}`);
   }
   if (outcomes.error > 0) lines.push(`  ${outcomes.error} of the allowed calls failed`);
@@ -364,6 +381,8 @@ function plain(text: string): string {
   return text.replace(UNPRINTABLE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 }
 
+const plainLines = (text: string): string => text.split("\n").map(plain).join("\n");
+
 /** JSON's own escapes leave out much of what {@link plain} spells out. */
 function plainJson(value: unknown): string {
   const spell = (char: string) =>
@@ -375,6 +394,8 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const misused = error instanceof Misuse || (error instanceof VakError && error.code === "invalid-argument");
-  process.stderr.write(`vak: ${plain((error as Error).message)}\n${misused ? `\n${USAGE}` : ""}`);
+  // The lines of a refused policy are its author's own.
+  const spell = error instanceof VakError && error.code === "invalid-policy" ? plainLines : plain;
+  process.stderr.write(`vak: ${spell((error as Error).message)}\n${misused ? `\n${USAGE}` : ""}`);
   process.exitCode = misused ? 2 : 1;
 }

@@ -56,6 +56,8 @@ export interface CallSummary {
   policies: string[];
   /** Why they were denied. */
   reason?: string;
+  /** Who approved them, where a person did. */
+  approvedBy?: string;
   count: number;
 }
 
@@ -188,6 +190,8 @@ class Verification {
   #stillThere = 0;
   /** Policies whose files were checked. */
   readonly #policies = new Set<string>();
+  /** Who granted it, by the `seq` of the approval. */
+  readonly #approvers = new Map<number, string>();
   /** Runs that have not ended, with their calls by what they have in common. */
   readonly #runs = new Map<string, { summary: RunSummary; calls: Map<string, CallSummary> }>();
   /** The keys (vkey) that the log says have signed it, in order; the last is in force. */
@@ -425,7 +429,10 @@ class Verification {
       this.#keyNamed = where;
     }
     if (entry.type === "key-rotation") await this.#rotation(entry, where);
-    if (entry.type === "policy-load") await this.#policy(entry.policyDigest);
+    if (entry.type === "policy-load") {
+      await this.#policy(entry.policyDigest);
+      if (entry.baseDigest !== undefined) await this.#policy(entry.baseDigest, true);
+    }
     if (entry.type === "agent-spawn") await this.#program(entry.agent.program);
     await this.#value(entry);
     if (entry.type === "erase") this.#erase(entry.erases, where);
@@ -454,10 +461,10 @@ class Verification {
     }
   }
 
-  async #policy(digest: string): Promise<void> {
+  async #policy(digest: string, base = false): Promise<void> {
     if (this.#policies.has(digest)) return;
     this.#policies.add(digest);
-    const path = policyPath(digest);
+    const path = policyPath(digest, base || this.#unread.has(policyPath(digest, true)));
     const text = await this.#require(path, MAX_POLICY_BYTES);
     if (text && bytesToHex(sha256(text)) !== digest) this.#problem(path, "its text is not the policy of that digest");
   }
@@ -514,6 +521,9 @@ class Verification {
         this.report.runs.push(summary);
         break;
       }
+      case "approval":
+        if (entry.verdict === "granted" && entry.by !== null) this.#approvers.set(entry.seq, entry.by);
+        break;
       case "intent":
       case "denial":
         this.#countCall(entry);
@@ -534,7 +544,12 @@ class Verification {
 
   #countCall(entry: Intent | Denial): void {
     const { decision, action, resource, policies } = entry;
-    const call = { decision, action, resource, policies, ...(entry.type === "denial" && { reason: entry.reason }) };
+    const approvedBy = entry.type === "intent" && this.#approvers.get(entry.approval ?? -1);
+    const call = {
+      ...{ decision, action, resource, policies },
+      ...(entry.type === "denial" && { reason: entry.reason }),
+      ...(approvedBy && { approvedBy }),
+    };
     const { summary, calls } = this.#runs.get(entry.run)!;
     const key = JSON.stringify(call);
     const alike = calls.get(key);
