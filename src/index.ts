@@ -12,13 +12,24 @@ export type {
 } from "./audit/log.ts";
 export type { Signer } from "./audit/signer.ts";
 export { VakError, type VakErrorCode } from "./errors.ts";
-export type { Agent, AgentFiles, Run, RunOptions, RunOutcome, RunResult, StopLimit, Usage } from "./kernel/agent.ts";
+export type {
+  Agent,
+  AgentFiles,
+  CallOptions,
+  Run,
+  RunOptions,
+  RunOutcome,
+  RunResult,
+  StopLimit,
+  Usage,
+} from "./kernel/agent.ts";
 export type { ApprovalAnswer, ApprovalRequest, OnApproval } from "./kernel/approval.ts";
 export type { CallErrorCode, Explanation, ProposedCall } from "./kernel/broker.ts";
 export type { Isolation } from "./kernel/host.ts";
 export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
 export {
   createKernel,
+  type FirstFile,
   type Kernel,
   type KernelOptions,
   type ProgramSource,

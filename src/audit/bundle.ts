@@ -124,7 +124,7 @@ export async function* zipChunks(files: AsyncIterable<BundleFile>): AsyncGenerat
     zip.add(entry);
     entry.push(file.bytes, true);
     if (++count > MAX_ZIP_FILES || bytes > MAX_ZIP_BYTES) {
-      throw new VakError("unsupported", `The log is too large for one zip: more than ${MAX_ZIP_FILES} files or 4 GiB.`);
+      throw new VakError("unsupported", `That is too large for one zip: more than ${MAX_ZIP_FILES} files or 4 GiB.`);
     }
     yield* parts;
     parts = [];

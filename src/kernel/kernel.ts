@@ -11,7 +11,7 @@ import type { Budget, Ledger } from "../policy/budget.ts";
 import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
-import { type Admitted, AnswerBuffer, parseAdmitted, type WaitMode } from "../protocol.ts";
+import { type Admitted, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
 import { parseInput, type Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
@@ -44,14 +44,17 @@ export interface KernelOptions {
 /** A program: a response that is or will be there, where to fetch it, or its bytes. */
 export type ProgramSource = Response | Promise<Response> | URL | string | BufferSource;
 
+/** Text, bytes, an empty directory, or a symbolic link, whose target is relative to the directory that it is in. */
+export type FirstFile = string | BufferSource | { type: "directory" } | { type: "symlink"; target: string };
+
 export interface SpawnOptions {
   /** What policies and the log call the agent; 1 to 64 characters. */
   name: string;
-  /** A WASI preview 1 command. */
+  /** A WASI preview 1 command, or a reactor. */
   program: ProgramSource;
   limits?: Partial<Limits>;
-  /** The agent's first files, by path: text or bytes. */
-  files?: Record<string, string | BufferSource>;
+  /** The agent's first files, by path. */
+  files?: Record<string, FirstFile>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
   seed?: number;
   isolation?: Isolation;
@@ -333,7 +336,7 @@ export class Kernel {
       await host.ready;
       await booted;
       onProgress?.({ phase: "compile", loaded: size, total: size });
-      const { machine } = await admitted;
+      const { reactor, machine } = await admitted;
       const { Recorder } = await recording;
       const recorder = new Recorder();
       for (const [path, data] of Object.entries(files)) recorder.change(path, data);
@@ -344,6 +347,7 @@ export class Kernel {
         ref,
         limits,
         seed,
+        reactor,
         host,
         broker: this.broker,
         log: this.auditLog,
@@ -542,16 +546,36 @@ function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place 
   return { isolation, workerUrl };
 }
 
-function checkFiles(files: Record<string, string | BufferSource>, limits: Limits): Record<string, Uint8Array> {
-  const checked: Record<string, Uint8Array> = Object.create(null);
+function checkFiles(files: Record<string, FirstFile>, limits: Limits): Record<string, SeedFile> {
+  const checked: Record<string, SeedFile> = Object.create(null);
   let total = 0;
   for (const [path, data] of Object.entries(files)) {
-    const bytes = toBytes(data);
-    total += bytes.byteLength;
-    checked[checkPath(path)] = bytes;
+    const file = checkFile(path, data);
+    if (file instanceof Uint8Array) total += file.byteLength;
+    checked[checkPath(path)] = file;
   }
   if (total <= limits.fileBytes) return { ...checked };
   throw new VakError("invalid-argument", `The files hold ${total} bytes; limits.fileBytes is ${limits.fileBytes}.`);
+}
+
+function checkFile(path: string, data: FirstFile): SeedFile {
+  if (typeof data === "string" || typeof (data as ArrayBuffer)?.byteLength === "number") {
+    return toBytes(data as string | BufferSource);
+  }
+  const { type, target } = (data ?? {}) as { type?: unknown; target?: unknown };
+  if (type === "directory") return { type };
+  if (type === "symlink") {
+    const good = typeof target === "string" && /^[^/\0][^\0]*$/.test(target) && target.isWellFormed();
+    if (good && target.length <= MAX_PATH) return { type, target };
+    throw new VakError(
+      "invalid-argument",
+      `The target of the symbolic link ${JSON.stringify(path)} is a relative path, such as "../data/x".`,
+    );
+  }
+  throw new VakError(
+    "invalid-argument",
+    `The file ${JSON.stringify(path)} is text, bytes, { type: "directory" } or { type: "symlink", target }.`,
+  );
 }
 
 /** The program's bytes, in a buffer of our own: what is hashed is what is compiled. */

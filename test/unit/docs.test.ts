@@ -62,6 +62,7 @@ describe("TypeScript", () => {
       const agent: Agent;
       const add: Tool<never>;
       const bytes: Uint8Array<ArrayBuffer>;
+      const bundle: import("vak/audit").Bundle;
       const signal: AbortSignal;
       function show(text: string): void;
     }
@@ -300,7 +301,7 @@ describe("references", () => {
 
   test("each attack of the threat model names a test that there is", () => {
     const model = doc("docs/threat-model.md");
-    const attacks = model.text.split("\n").filter((line) => /^\|.*\.test\.ts\)/.test(line));
+    const attacks = model.text.split("\n").filter((line) => /^\|.*\.(test|cases)\.ts\)/.test(line));
     expect(attacks.length).toBeGreaterThan(25);
     for (const line of attacks) {
       const { path, title } = line.match(/\]\((?<path>[^)]+)\) "(?<title>[^"]+)" \|$/)?.groups ?? {};
