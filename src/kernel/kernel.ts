@@ -21,6 +21,11 @@ import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
 export interface KernelOptions {
   /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
   policy?: PolicySource;
+  /**
+   * Cedar text of forbids that stand above every policy: no policy that is loaded later, and no approval, can lift them.
+   * Fixed with the kernel, and in the log with each policy.
+   */
+  constitution?: string;
   /** What guests may ask for, if the policy lets them. */
   tools?: readonly Tool<never>[];
   /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
@@ -147,13 +152,17 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
   const people = checkPeople(options);
+  const { constitution } = options;
+  if (constitution !== undefined && (typeof constitution !== "string" || source === undefined)) {
+    throw new VakError("invalid-argument", "A constitution is Cedar text, and stands above a policy: give both.");
+  }
   // Who brings a policy means to spawn: the first worker starts while the log is opened and the policy loaded.
   const spare = source === undefined ? undefined : startAhead(place);
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
     const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
-    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options.cedar);
+    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options);
     const kernel = new Kernel(tools, policy, log, place, spare, people, ledger);
     if (source === undefined) return kernel;
     if (log.writing) await kernel.policy.load(source);
@@ -186,7 +195,7 @@ function textOf(source: unknown): string {
 async function loadEngine(
   tools: Tool[],
   ledger: Ledger | undefined,
-  wasm: WasmSource | undefined,
+  { cedar: wasm, constitution }: KernelOptions,
 ): Promise<PolicyEngine> {
   const { createCedarEngine } = await import("../policy/cedar.ts");
   const described = tools.map((tool) => ({
@@ -198,7 +207,8 @@ async function loadEngine(
     },
   }));
   const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
-  return createCedarEngine({ tools: described, ...budgets, ...(wasm !== undefined && { wasm }) });
+  const above = constitution !== undefined && { constitution };
+  return createCedarEngine({ tools: described, ...budgets, ...above, ...(wasm !== undefined && { wasm }) });
 }
 
 const DENIED: Decision = {

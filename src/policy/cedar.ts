@@ -12,6 +12,8 @@ export interface CedarOptions {
   tools: readonly PolicyTool[];
   /** The kernel's budgets, whose state is in `context.vak.budget`. */
   budgets?: Budgets;
+  /** Cedar text: forbids that stand above every policy that is loaded. */
+  constitution?: string;
   /** Cedar's wasm; by default `cedar.wasm` beside this module, fetched on the first `load`. */
   wasm?: WasmSource | undefined;
 }
@@ -38,8 +40,8 @@ interface Live {
  * await engine.load(`permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`);
  * const { decision } = await engine.decide(request);
  */
-export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
-  const base = makeBase(tools, budgets);
+export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
+  const base = makeBase(tools, budgets, constitution);
 
   let module: Promise<WebAssembly.Module> | undefined;
   let live: Live | undefined;

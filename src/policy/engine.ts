@@ -125,7 +125,7 @@ export interface LoadedPolicy {
   readonly text: string;
   /** Ids, in order: what `@id("…")` says, else `policyN` by position. */
   readonly policies: readonly string[];
-  /** What every policy of this kernel stands on, in canonical JSON: the tools as policies see them. */
+  /** What every policy of this kernel stands on, in canonical JSON: the tools as policies see them, budgets, constitution. */
   readonly base: string;
 }
 

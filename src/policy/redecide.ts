@@ -140,8 +140,12 @@ async function textOf(bundle: Bundle, digest: string): Promise<string | undefine
 /** @throws VakError `invalid-bundle` */
 function readBase(text: string): Base {
   try {
-    const { tools, budgets } = JSON.parse(text) as { tools: PolicyTool[]; budgets?: Budgets };
-    const base = makeBase(tools, budgets);
+    const { tools, budgets, constitution } = JSON.parse(text) as {
+      tools: PolicyTool[];
+      budgets?: Budgets;
+      constitution?: string;
+    };
+    const base = makeBase(tools, budgets, constitution);
     if (base.text !== text) throw new Error("it is not spelled as it would be");
     return base;
   } catch (cause) {
