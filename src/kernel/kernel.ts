@@ -17,6 +17,7 @@ import { Agent, checkPath, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
+import { checkGrants, Rights } from "./rights.ts";
 
 export interface KernelOptions {
   /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
@@ -62,6 +63,10 @@ export interface SpawnOptions {
   files?: Record<string, FirstFile>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
   seed?: number;
+  /** An agent of this kernel, whose rights it shares: it never has more, and loses what that one loses. */
+  parent?: Agent;
+  /** Names of the tools that it may ask for, if the policy lets it; all that the parent may ask for unless given. */
+  grants?: readonly string[];
   isolation?: Isolation;
   /** Where you serve the file `vak/worker`; with isolation "page" only. */
   workerUrl?: string | URL;
@@ -252,6 +257,7 @@ export class Kernel {
   private readonly auditLog: AuditLog;
   private readonly engine: PolicyEngine;
   private readonly broker: Broker;
+  private readonly tools: ReadonlyMap<string, Tool>;
   private readonly agents = new Set<Agent>();
   /** Compiled programs, by digest and by the limits that are compiled in; shared by agents. */
   private readonly programs = new Map<string, Promise<Admitted>>();
@@ -271,6 +277,7 @@ export class Kernel {
     people: Pick<KernelOptions, "onApproval" | "approvalMs">,
     ledger: Ledger | undefined,
   ) {
+    this.tools = tools;
     this.place = place;
     this.spare = spare;
     this.engine = engine;
@@ -308,6 +315,7 @@ export class Kernel {
     const name = checkName(options.name);
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
+    this.handOn(options);
     const files = checkFiles(options.files ?? {}, limits);
     const place = options.isolation === undefined && options.workerUrl === undefined ? this.place : checkPlace(options);
     const { isolation } = place;
@@ -352,7 +360,10 @@ export class Kernel {
       for (const [path, data] of Object.entries(files)) recorder.change(path, data);
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
-      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine });
+      // In one turn with the entry: nothing is handed on that was taken away meanwhile.
+      const { rights, handed } = this.handOn(options);
+      const spawned = { type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine } as const;
+      await this.auditLog.append({ ...spawned, ...handed });
       agent = new Agent({
         ref,
         limits,
@@ -360,6 +371,7 @@ export class Kernel {
         reactor,
         host,
         broker: this.broker,
+        rights,
         log: this.auditLog,
         answers,
         recorder,
@@ -416,6 +428,19 @@ export class Kernel {
       }
       throw error;
     }
+  }
+
+  /** The rights of an agent to be, and what its entry says of them. */
+  private handOn({ parent, grants }: Pick<SpawnOptions, "parent" | "grants">) {
+    if (parent !== undefined && !this.agents.has(parent)) {
+      throw new VakError("invalid-argument", "The parent is not an agent of this kernel that lives.");
+    }
+    const from = parent?.rights ?? new Rights();
+    if (from.revoked)
+      throw new VakError("invalid-argument", "The parent's rights were taken away; it has none to hand on.");
+    const tools = grants && checkGrants(grants, from, this.tools);
+    const handed = { ...(parent && { parent: parent.id }), ...(tools && { grants: tools }) };
+    return { rights: new Rights(parent?.rights, tools), handed };
   }
 
   private async takeHost(place: Place): Promise<Host> {

@@ -29,6 +29,8 @@ export interface Verdict {
 /** Reasons that a policy alone has for a denial. */
 const OF_POLICY = ["forbidden", "no-permit", "policy-error", "policy-unavailable"];
 
+const OF_RIGHTS = ["not-granted", "revoked"];
+
 /**
  * The decisions in a log, in order; requests that were refused before they came to a decision are none.
  *
@@ -39,6 +41,8 @@ export async function* decisionsOf(bundle: Bundle): AsyncGenerator<LoggedDecisio
   for await (const entry of entriesOf(bundle)) {
     if (entry.type === "policy-load") baseDigest = entry.baseDigest;
     if ((entry.type !== "intent" && entry.type !== "denial") || entry.callDigest === null) continue;
+    // What an agent has no right to ask for is not put to the policy.
+    if (entry.type === "denial" && OF_RIGHTS.includes(entry.reason)) continue;
     const { policyDigest } = entry;
     const about = { entry, policyDigest, baseDigest, was: verdictOf(entry) };
     const request = await requestOf(bundle, entry);

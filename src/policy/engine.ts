@@ -34,6 +34,8 @@ export type DenyReason =
   | "no-permit" // nothing matched
   | "policy-error" // a policy failed while it was evaluated
   | "policy-unavailable" // there is no policy, or it could not be asked
+  | "not-granted" // the agent was given no right to this tool
+  | "revoked" // the agent's rights were taken away
   | "budget-exceeded" // it may cost more than a budget has left
   | "approval-refused" // a person was asked, and said no
   | "approval-expired" // a person was asked, and did not answer in time
