@@ -54,6 +54,8 @@ export default defineConfig({
   oxc: { target: "es2022" },
   test: {
     globalSetup: "test/setup/global.ts",
+    // A poll ends as soon as it is true; how long that takes is no matter of the test's.
+    expect: { poll: { timeout: 30_000 } },
     projects: [
       {
         extends: true,

@@ -19,14 +19,27 @@ const external = (id) => Object.keys(dependencies).some((name) => id === name ||
 await rm(`${root}dist`, { recursive: true, force: true });
 await mkdir(`${root}dist`, { recursive: true });
 
+const entries = {
+  index: `${root}src/index.ts`,
+  audit: `${root}src/audit/index.ts`,
+  meter: `${root}src/meter/index.ts`,
+  python: `${root}src/runtimes/python.ts`,
+  replay: `${root}src/replay/index.ts`,
+};
 await bundle(
+  entries,
   {
-    index: `${root}src/index.ts`,
-    audit: `${root}src/audit/index.ts`,
-    meter: `${root}src/meter/index.ts`,
-    python: `${root}src/runtimes/python.ts`,
+    format: "es",
+    chunkFileNames: ({ name }) => `${name.replace("_virtual_vak-", "")}-[hash].js`,
+    // What `vak` always needs is in as few files as its entries can share: many small ones are more bytes.
+    codeSplitting: {
+      groups: Object.keys(entries).map((_, shared) => ({
+        name: (id, graph) => eagerPart(id, graph, shared),
+        priority: shared, // what most entries share takes what it needs first
+        debugName: `shared by ${shared} more`,
+      })),
+    },
   },
-  { format: "es", chunkFileNames: ({ name }) => `${name.replace("_virtual_vak-", "")}-[hash].js` },
   { external },
 );
 await bundle({ vak: `${root}src/index.ts` }, { format: "es", codeSplitting: false, minify: true });
@@ -46,6 +59,21 @@ await bundle({ cli: `${root}src/cli.ts` }, { format: "es", codeSplitting: false 
 await chmod(`${root}dist/cli.js`, 0o755);
 await writeFile(`${root}dist/worker.js`, await ours.bundleWorker());
 execFileSync(`${root}node_modules/.bin/tsc`, ["-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
+
+/**
+ * The file for a module that `vak` always needs, and so many of the other entries.
+ *
+ * @param {string} id
+ * @param {{ getModuleInfo(id: string): { importers: string[] } | null }} graph
+ * @param {number} shared
+ */
+function eagerPart(id, graph, shared) {
+  const above = new Set([id]);
+  for (const one of above) for (const importer of graph.getModuleInfo(one)?.importers ?? []) above.add(importer);
+  const users = Object.entries(entries).filter(([, path]) => above.has(path));
+  if (id === entries.index || !above.has(entries.index) || users.length !== shared + 1) return null;
+  return users.map(([name]) => name).join("-");
+}
 
 /**
  * @param {Record<string, string>} input

@@ -12,7 +12,7 @@ export type VakErrorCode =
   | "invalid-tool" // a tool's definition is incomplete or contradictory
   | "log-corrupt" // what the log's storage holds contradicts itself
   | "log-in-use" // another tab or kernel writes this log
-  | "log-rollback" // the log is not the one, or not all of the one, that an anchor has seen
+  | "log-rollback" // the log is not the one, or not all of the one, that an anchor or this browser has seen
   | "log-unavailable" // the log cannot be written: no effect may happen
   | "not-found" // no such file or entry
   | "policy-unavailable" // the policy engine cannot be loaded

@@ -15,9 +15,12 @@ export interface BootOptions {
   limits: Limits;
   /** Header and answer area of {@link AnswerBuffer}; present when `wait` is "atomics". */
   answers?: SharedArrayBuffer;
-  /** The agent's first files, path to bytes. */
-  files: Record<string, Uint8Array>;
+  /** The agent's first files, by path. */
+  files: Record<string, SeedFile>;
 }
+
+/** A file's bytes, or what else there can be at a path. */
+export type SeedFile = Uint8Array | { type: "directory" } | { type: "symlink"; target: string };
 
 /** What the sandbox tells of a program that it admitted. */
 export interface Admitted {
@@ -26,7 +29,11 @@ export interface Admitted {
   size: number;
   /** The export that stands in for the module's start section, if it had one. */
   start: string | null;
+  /** It has no `_start`: its functions are called. */
+  reactor: boolean;
   imports: { module: string; name: string }[];
+  /** What it was made for: the cost table, and the versions of the meter and of the sandbox. Replaying needs the same. */
+  machine: string;
 }
 
 export interface RunRequest {
@@ -38,6 +45,8 @@ export interface RunRequest {
   seed: number;
   /** What the guest's clock says when the run starts, ms since 1970. */
   startTime: number;
+  /** The function of a reactor to call, and its input as JSON. */
+  call?: { name: string; input: Uint8Array };
 }
 
 /**
@@ -55,6 +64,7 @@ export const TRAPS = [
   "stack",
   "exception", // thrown and not caught
   "memory", // the engine could not allocate
+  "abi", // a reactor's function broke the convention by which it is called
   "other",
 ] as const;
 
@@ -62,11 +72,11 @@ export type Trap = (typeof TRAPS)[number];
 
 /** How a run ended, as far as the worker can know. */
 export type Outcome =
-  | { status: "exited"; exitCode: number }
+  | { status: "exited"; exitCode: number; value?: Uint8Array<ArrayBuffer> }
   | { status: "trapped"; trap: Trap; message: string }
   | { status: "stopped"; limit: "fuel" | "output" | "asked" };
 
-export interface RunEnd {
+export interface Ended {
   outcome: Outcome;
   /** Units of work done. */
   fuel: number;
@@ -77,10 +87,33 @@ export interface RunEnd {
   files: string;
 }
 
+/** Where in a guest's work something from outside took effect: the same place in every execution of it. */
+export interface Point {
+  /**
+   * `check`: at the first of the meter's checks that saw this fuel after this many system calls. `entry`: when the guest
+   * made that system call. `wait`: while that system call waited for an answer, or slept.
+   */
+  at: "check" | "entry" | "wait";
+  /** System calls made so far, this one included. */
+  systemCalls: number;
+  /** Units of work done so far. */
+  fuel: number;
+}
+
+export interface RunEnd extends Ended {
+  /** Where the run was stopped because the kernel asked for it. */
+  stop: Point | null;
+  /** Where each change that the kernel made to the files during the run took effect, in order. */
+  changes: Point[];
+}
+
 export interface FileStat {
   path: string;
-  type: "file" | "directory";
+  type: "file" | "directory" | "symlink";
+  /** Bytes; of a directory 0. */
   size: number;
+  /** Where a symbolic link leads, from the directory that it is in. */
+  target?: string;
 }
 
 /** What the kernel calls in the worker. */
@@ -94,6 +127,9 @@ export interface SandboxApi {
   readFile(path: string): Uint8Array | null;
   writeFile(path: string, bytes: Uint8Array): void;
   listFiles(): FileStat[];
+  statFile(path: string): FileStat | null;
+  /** SHA-256 of the file tree, hex. */
+  snapshot(): string;
   removeFile(path: string): boolean;
 }
 
@@ -107,7 +143,7 @@ export type KernelMessage =
 /** What a worker posts of its own accord. */
 export type WorkerMessage =
   | { vak: "hello"; version: typeof PROTOCOL_VERSION }
-  | { vak: "call"; run: number; call: number; bytes: Uint8Array }
+  | { vak: "call"; run: number; call: number; fuel: number; bytes: Uint8Array }
   | { vak: "output"; run: number; fd: 1 | 2; bytes: Uint8Array };
 
 export const PROTOCOL_VERSION = 1;
@@ -123,6 +159,8 @@ export const MAX_PATH = 4096;
 /** Deepest nesting of directories, and longest name of a file, bytes of UTF-8. */
 export const MAX_DEPTH = 64;
 export const MAX_NAME = 255;
+/** The most changes that the kernel makes to an agent's files during one run. */
+export const MAX_CHANGES = 10_000;
 
 /**
  * How the kernel speaks to a worker that sleeps in `Atomics.wait`, or never lets its event loop turn: three Int32, then
@@ -159,8 +197,9 @@ export function parseWorkerMessage(data: unknown, limits: Limits): WorkerMessage
     case "hello":
       return message.version === PROTOCOL_VERSION ? { vak: "hello", version: PROTOCOL_VERSION } : undefined;
     case "call":
-      if (!count(message.run) || !count(message.call) || !bytes(message.bytes, limits.callBytes)) return undefined;
-      return { vak: "call", run: message.run, call: message.call, bytes: message.bytes };
+      if (!count(message.run) || !count(message.call) || !count(message.fuel, limits.fuel)) return undefined;
+      if (!bytes(message.bytes, limits.callBytes)) return undefined;
+      return { vak: "call", run: message.run, call: message.call, fuel: message.fuel, bytes: message.bytes };
     case "output":
       if (!count(message.run) || (message.fd !== 1 && message.fd !== 2) || !bytes(message.bytes, OUTPUT_CHUNK)) {
         return undefined;
@@ -191,7 +230,7 @@ export function parseReply(data: unknown): Reply | undefined {
 export function parseAdmitted(value: unknown): Admitted | undefined {
   const it = record(value);
   if (!it || !(it.module instanceof WebAssembly.Module) || !count(it.size)) return undefined;
-  if (it.start !== null && !text(it.start)) return undefined;
+  if ((it.start !== null && !text(it.start)) || typeof it.reactor !== "boolean" || !text(it.machine)) return undefined;
   if (!Array.isArray(it.imports) || it.imports.length > 10_000) return undefined;
   const imports: Admitted["imports"] = [];
   for (const one of it.imports) {
@@ -199,25 +238,47 @@ export function parseAdmitted(value: unknown): Admitted | undefined {
     if (!entry || !text(entry.module) || !text(entry.name)) return undefined;
     imports.push({ module: entry.module, name: entry.name });
   }
-  return { module: it.module, size: it.size, start: it.start, imports };
+  return { module: it.module, size: it.size, start: it.start, reactor: it.reactor, imports, machine: it.machine };
 }
+
+/** A SHA-256, hex. */
+export const isDigest = (value: unknown): value is string => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
 
 /** No honest worker exceeds a limit. */
 export function parseRunEnd(value: unknown, limits: Limits): RunEnd | undefined {
   const it = record(value);
   if (!it || !count(it.fuel, limits.fuel)) return undefined;
   if (!count(it.memoryBytes, limits.memoryBytes) || !count(it.fileBytes, limits.fileBytes)) return undefined;
-  if (typeof it.files !== "string" || !/^[0-9a-f]{64}$/.test(it.files)) return undefined;
-  const outcome = parseOutcome(it.outcome);
+  if (!isDigest(it.files)) return undefined;
+  const outcome = parseOutcome(it.outcome, limits);
+  const stop = it.stop === null ? null : parsePoint(it.stop, limits);
+  if (!outcome || stop === undefined || !Array.isArray(it.changes) || it.changes.length > MAX_CHANGES) return undefined;
+  const changes: Point[] = [];
+  for (const one of it.changes) {
+    const point = parsePoint(one, limits);
+    if (!point) return undefined;
+    changes.push(point);
+  }
   const { fuel, memoryBytes, fileBytes, files } = it;
-  return outcome && { outcome, fuel, memoryBytes, fileBytes, files };
+  return { outcome, fuel, memoryBytes, fileBytes, files, stop, changes };
 }
 
-function parseOutcome(value: unknown): Outcome | undefined {
+export function parsePoint(value: unknown, limits: { fuel: number }): Point | undefined {
+  const it = record(value);
+  if (!it || (it.at !== "check" && it.at !== "entry" && it.at !== "wait")) return undefined;
+  if (!count(it.systemCalls) || !count(it.fuel, limits.fuel)) return undefined;
+  return { at: it.at, systemCalls: it.systemCalls, fuel: it.fuel };
+}
+
+function parseOutcome(value: unknown, limits: Limits): Outcome | undefined {
   const it = record(value);
   switch (it?.status) {
     case "exited":
-      return count(it.exitCode, 0xffff_ffff) ? { status: "exited", exitCode: it.exitCode } : undefined;
+      if (!count(it.exitCode, 0xffff_ffff)) return undefined;
+      if (it.value === undefined) return { status: "exited", exitCode: it.exitCode };
+      return bytes(it.value, limits.callBytes)
+        ? { status: "exited", exitCode: it.exitCode, value: it.value }
+        : undefined;
     case "trapped": {
       const trap = TRAPS.find((name) => name === it.trap);
       return trap && text(it.message) ? { status: "trapped", trap, message: it.message } : undefined;
@@ -240,11 +301,21 @@ export function parseFileList(value: unknown, limits: Limits): FileStat[] | unde
   if (!Array.isArray(value) || value.length > limits.fileCount) return undefined;
   const list: FileStat[] = [];
   for (const one of value) {
-    const it = record(one);
-    if (typeof it?.path !== "string" || it.path.length > (MAX_DEPTH + 1) * (MAX_NAME + 1)) return undefined;
-    if (!count(it.size, limits.fileBytes)) return undefined;
-    if (it.type !== "file" && it.type !== "directory") return undefined;
-    list.push({ path: it.path, type: it.type, size: it.size });
+    const stat = parseFileStat(one, limits);
+    if (!stat) return undefined;
+    list.push(stat);
   }
   return list;
+}
+
+export function parseFileStat(value: unknown, limits: Limits): FileStat | undefined {
+  const it = record(value);
+  if (typeof it?.path !== "string" || it.path.length > (MAX_DEPTH + 1) * (MAX_NAME + 1)) return undefined;
+  if (!count(it.size, limits.fileBytes)) return undefined;
+  const { path, type, size, target } = it;
+  if (type === "symlink") {
+    if (typeof target !== "string" || target.length > MAX_PATH) return undefined;
+    return { path, type, size, target };
+  }
+  return type === "file" || type === "directory" ? { path, type, size } : undefined;
 }

@@ -5,22 +5,30 @@
  *     tile/entries/…, tile/<level>/…      the entries and hashes, as C2SP tlog-tiles says
  *     keys.txt                            the verifier keys (vkey), one a line, the one that signs last
  *     rotations/<seq>                     for each change of key, the checkpoint that both keys signed
- *     policies/<digest>.cedar             each policy that was loaded
+ *     policies/<digest>.cedar             each policy that was loaded, or
+ *     policies/<digest>.json                  with what belongs to it; and what policies stand on
  *     values/<seq>.json                   the private values that were not erased (see `value.ts`)
+ *     programs/<digest>.wasm              the programs that the exporter chose to put in, so that runs can be replayed
  */
 import { Zip, ZipPassThrough } from "fflate";
 import { VakError } from "../errors.ts";
-import { toUtf8 } from "./encoding.ts";
+import { fromUtf8, toUtf8 } from "./encoding.ts";
 import type { Digest } from "./entry.ts";
 import { type Bytes, leafHash } from "./merkle.ts";
-import { encodeEntries, hashesAt, parseTilePath, TILE_WIDTH, tilePath, tilesOf } from "./tiles.ts";
+import { TILE_WIDTH } from "./sizes.ts";
+import { decodeEntries, encodeEntries, hashesAt, parseTilePath, tilePath, tilesOf } from "./tiles.ts";
 import type { LoadedText } from "./writer.ts";
 
 export const CHECKPOINT_PATH = "checkpoint";
 export const KEYS_PATH = "keys.txt";
-export const policyPath = (digest: Digest): string => `policies/${digest}.cedar`;
+/** What is no Cedar text is an object in canonical JSON: a policy with what belongs to it, or what policies stand on. */
+export const policyPath = (digest: Digest, json: boolean): string => `policies/${digest}.${json ? "json" : "cedar"}`;
 export const rotationPath = (seq: number): string => `rotations/${seq}`;
 export const valuePath = (seq: number): string => `values/${seq}.json`;
+
+export const programPath = (digest: Digest): string => `programs/${digest}.wasm`;
+/** What the meter takes. */
+export const MAX_PROGRAM_BYTES = 256 * 2 ** 20;
 
 /** Files that a zip without the Zip64 extension can list. */
 const MAX_ZIP_FILES = 65_535;
@@ -68,7 +76,7 @@ export async function* bundleFiles(
   yield { path: KEYS_PATH, bytes: toUtf8(keys.map((key) => `${key}\n`).join("")) };
   for (const { seq, note } of before) yield { path: rotationPath(seq), bytes: toUtf8(note) };
   for (const { digest, text, seq } of await source.policies()) {
-    if (seq >= since && seq < size) yield { path: policyPath(digest), bytes: toUtf8(text) };
+    if (seq >= since && seq < size) yield { path: policyPath(digest, text.startsWith("{")), bytes: toUtf8(text) };
   }
   let lastHashes = new Uint8Array();
   for (const tile of tilesOf(size)) {
@@ -116,7 +124,7 @@ export async function* zipChunks(files: AsyncIterable<BundleFile>): AsyncGenerat
     zip.add(entry);
     entry.push(file.bytes, true);
     if (++count > MAX_ZIP_FILES || bytes > MAX_ZIP_BYTES) {
-      throw new VakError("unsupported", `The log is too large for one zip: more than ${MAX_ZIP_FILES} files or 4 GiB.`);
+      throw new VakError("unsupported", `That is too large for one zip: more than ${MAX_ZIP_FILES} files or 4 GiB.`);
     }
     yield* parts;
     parts = [];
@@ -141,7 +149,8 @@ export async function zipFiles(files: AsyncIterable<BundleFile>): Promise<Blob> 
 }
 
 /**
- * Writes the files into a directory. Of a tile that has grown since an earlier export there, the narrower file goes.
+ * Writes the files into a directory. What an earlier export there has of tiles that have grown since goes, and of values
+ * that were erased since.
  *
  * @throws what the file system throws
  */
@@ -155,11 +164,28 @@ export async function writeFiles(files: AsyncIterable<BundleFile>, root: FileSys
     await writable.write(bytes);
     await writable.close();
     const tile = parseTilePath(path);
+    if (tile?.level === "entries") for (const seq of erasedIn(bytes, tile.width)) await remove(root, valuePath(seq));
     if (tile?.width === TILE_WIDTH) {
       await folder.removeEntry(`${name}.p`, { recursive: true }).catch(() => {}); // most often there is none
     } else if (tile) {
       for await (const other of folder.keys()) if (other !== name) await folder.removeEntry(other);
     }
+  }
+}
+
+/** `seq` of the values that these entries say are erased. */
+function erasedIn(bundle: Bytes, width: number): number[] {
+  const entries = decodeEntries(bundle, width).map(fromUtf8);
+  // Canonical JSON has the fields in order, and this is the first.
+  return entries.filter((text) => text.startsWith('{"erases":')).map((text) => JSON.parse(text).erases);
+}
+
+async function remove(root: FileSystemDirectoryHandle, path: string): Promise<void> {
+  const [folder, name] = path.split("/");
+  try {
+    await (await root.getDirectoryHandle(folder!)).removeEntry(name!);
+  } catch (error) {
+    if ((error as Error).name !== "NotFoundError") throw error;
   }
 }
 

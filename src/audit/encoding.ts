@@ -23,7 +23,8 @@ export function fromUtf8(bytes: Uint8Array): string {
 /** RFC 4648 §4, padded. */
 export function toBase64(bytes: Uint8Array): string {
   let binary = "";
-  for (const byte of bytes) binary += String.fromCharCode(byte);
+  // In pieces that fit as arguments: many times faster than byte by byte.
+  for (let at = 0; at < bytes.length; at += 8192) binary += String.fromCharCode(...bytes.subarray(at, at + 8192));
   return btoa(binary);
 }
 

@@ -13,6 +13,8 @@ export type {
   AgentClose,
   AgentRef,
   AgentSpawn,
+  Approval,
+  ApprovalRequest,
   Denial,
   Digest,
   Entry,
@@ -30,35 +32,29 @@ export type {
   SpawnRefused,
 } from "./entry.ts";
 export { encodeEntry, parseEntry } from "./entry.ts";
+export { emptyRoot, leafHash, nodeHash, RightEdge } from "./merkle.ts";
 export {
   consistencyProof,
-  emptyRoot,
   type HashReader,
   inclusionProof,
-  leafHash,
-  nodeHash,
-  RightEdge,
   rootAt,
   verifyConsistency,
   verifyInclusion,
-} from "./merkle.ts";
+} from "./merkle-proof.ts";
 export {
   cosignatureVerifier,
-  cosignedAt,
-  cosignedMessage,
   ed25519Verifier,
   formatNote,
   formatVkey,
   type Note,
-  parseNote,
-  parseVkey,
   type Signature,
   type Verifier,
-  verifyNote,
 } from "./note.ts";
+export { cosignedAt, cosignedMessage, parseNote, parseVkey, verifyNote } from "./note-reading.ts";
 export { type Proven, verifyProof } from "./proof.ts";
 export { makeProof, type TileSource, tileHashes } from "./prove.ts";
-export { decodeEntries, encodeEntries, MAX_ENTRY_BYTES, parseTilePath, type Tile, tilePath, tilesOf } from "./tiles.ts";
+export { MAX_ENTRY_BYTES } from "./sizes.ts";
+export { decodeEntries, encodeEntries, parseTilePath, type Tile, tilePath, tilesOf } from "./tiles.ts";
 export {
   type CallSummary,
   type Problem,

@@ -6,10 +6,12 @@ import { VakError } from "../errors.ts";
 import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 import { fromBase64, toUtf8 } from "./encoding.ts";
 import { type Entry, parseEntry } from "./entry.ts";
-import { type Bytes, leafHash, verifyInclusion } from "./merkle.ts";
-import { formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "./note.ts";
+import { type Bytes, leafHash } from "./merkle.ts";
+import { verifyInclusion } from "./merkle-proof.ts";
+import { formatVkey } from "./note.ts";
+import { MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "./note-reading.ts";
 import { PROOF_HEADER } from "./prove.ts";
-import { MAX_ENTRY_BYTES } from "./tiles.ts";
+import { MAX_ENTRY_BYTES } from "./sizes.ts";
 
 /** A path in a tree of at most 2^53 leaves, with room to spare. */
 const MAX_HASHES = 63;

@@ -1,8 +1,10 @@
 /** Makes what proves things of a log to others, out of its tiles: receipts (see `proof.ts`) and consistency proofs. */
 import { VakError } from "../errors.ts";
 import { toBase64 } from "./encoding.ts";
-import { type Bytes, consistencyProof, type HashReader, inclusionProof, leafHash, RightEdge } from "./merkle.ts";
-import { splitHashes, TILE_HEIGHT, TILE_WIDTH } from "./tiles.ts";
+import { type Bytes, leafHash, RightEdge } from "./merkle.ts";
+import { consistencyProof, type HashReader, inclusionProof } from "./merkle-proof.ts";
+import { TILE_HEIGHT, TILE_WIDTH } from "./sizes.ts";
+import { splitHashes } from "./tiles.ts";
 
 /** The first line of a receipt. */
 export const PROOF_HEADER = "c2sp.org/tlog-proof@v1";

@@ -1,12 +1,11 @@
 /** The log's storage in IndexedDB. It knows records, not what they mean. */
-import { type DBSchema, type IDBPDatabase, openDB, unwrap } from "idb";
 import { VakError } from "../errors.ts";
 import type { Digest } from "./entry.ts";
 import { type Bytes, equalBytes } from "./merkle.ts";
 import type { StoredKey } from "./signer.ts";
 import type { Batch, Head, LoadedText } from "./writer.ts";
 
-interface Schema extends DBSchema {
+interface Schema {
   /** By `seq`. */
   entries: { key: number; value: Bytes };
   /** By level and index. */
@@ -19,7 +18,8 @@ interface Schema extends DBSchema {
   meta: { key: string; value: Identity | Head | string | Rotation };
 }
 
-type StoreName = "entries" | "tiles" | "values" | "policies" | "meta";
+type StoreName = keyof Schema;
+const STORES: StoreName[] = ["entries", "tiles", "values", "policies", "meta"];
 
 /** Who the log is: made once, when it is first opened. */
 export interface Identity {
@@ -37,14 +37,50 @@ export interface Rotation {
 /** A key for a number, by which records are in order. */
 const rotationKey = (seq: number): string => `rotation ${String(seq).padStart(16, "0")}`;
 
-/** Milliseconds after which a transaction that says nothing is given up: no promise may stay unsettled. */
-const TRANSACTION_TIMEOUT_MS = 30_000;
+/** What Chromium says more when a database is made. */
+interface DataLoss {
+  dataLoss: "none" | "total";
+  dataLossMessage: string;
+}
+
+/**
+ * Has Chromium begin a new file for what is written from here on, as it does when a database is deleted. After a crash in
+ * the middle of a write it would write on behind the torn record; the next time that it reads such a file, it finds it
+ * corrupt and deletes all databases of the site.
+ */
+export async function beginFile(name: string): Promise<void> {
+  if (!("dataLoss" in IDBVersionChangeEvent.prototype)) return; // not Chromium
+  (await answer(indexedDB.open(name))).close();
+  const deleting = indexedDB.deleteDatabase(name);
+  // Someone has it open still, and so has just had it made.
+  const blocked = new Promise((resolve) => deleting.addEventListener("blocked", resolve));
+  await Promise.race([answer(deleting), blocked]);
+}
+
+/** Milliseconds after which a database that says nothing is given up: no promise may stay unsettled. */
+const ANSWER_MS = 30_000;
+
+/** Has `reject` be called if nothing else happens for so long; gives what calls that off. */
+function orGiveUp(reject: (error: Error) => void): () => void {
+  const timer = setTimeout(() => reject(new Error(`the database did not answer for ${ANSWER_MS} ms`)), ANSWER_MS);
+  return () => clearTimeout(timer);
+}
+
+function answer<T>(request: IDBRequest<T>): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  request.onsuccess = () => resolve(request.result);
+  request.onerror = () => reject(request.error);
+  return promise.finally(orGiveUp(reject));
+}
 
 export class Store {
-  readonly #db: IDBPDatabase<Schema>;
+  /** Set where the database has just been made because the browser lost the one before, and says so: why. */
+  readonly lost: string | undefined;
+  readonly #db: IDBDatabase;
 
-  private constructor(db: IDBPDatabase<Schema>) {
+  private constructor(db: IDBDatabase, lost: string | undefined) {
     this.#db = db;
+    this.lost = lost;
   }
 
   /**
@@ -54,82 +90,93 @@ export class Store {
    *   or upgraded by another tab
    */
   static async open(name: string, onLost: (reason: string) => void): Promise<Store> {
-    const db = await new Promise<IDBPDatabase<Schema>>((resolve, reject) => {
-      let given = false;
-      const opening = openDB<Schema>(name, 1, {
-        upgrade(db) {
-          for (const store of ["entries", "tiles", "values", "policies", "meta"] as const) db.createObjectStore(store);
-        },
-        blocked() {
-          given = true;
-          reject(new Error("another tab holds an older version of the database open; close that tab"));
-        },
-        blocking(_current, _blocked, event) {
-          (event.target as IDBDatabase).close();
-          onLost("another tab deletes or upgrades the database");
-        },
-        terminated() {
-          onLost("the browser closed the database, perhaps because the site's data was cleared");
-        },
-      });
-      opening.then((db) => (given ? db.close() : resolve(db)), reject);
-    });
-    return new Store(db);
+    const request = indexedDB.open(name, 1);
+    const { promise: blocked, reject: onBlocked } = Promise.withResolvers<never>();
+    let lost: string | undefined;
+    request.onupgradeneeded = (event: IDBVersionChangeEvent & Partial<DataLoss>) => {
+      if (event.dataLoss === "total") lost = event.dataLossMessage || "data loss";
+      for (const store of STORES) request.result.createObjectStore(store);
+    };
+    request.onblocked = () =>
+      onBlocked(new Error("another tab holds an older version of the database open; close that tab"));
+    try {
+      const db = await Promise.race([answer(request), blocked]);
+      db.onversionchange = () => {
+        db.close();
+        onLost("another tab deletes or upgrades the database");
+      };
+      db.onclose = () => onLost("the browser closed the database, perhaps because the site's data was cleared");
+      return new Store(db, lost);
+    } catch (error) {
+      request.onsuccess = () => request.result.close();
+      throw error;
+    }
   }
 
   close(): void {
     this.#db.close();
   }
 
+  async #read<N extends StoreName, T>(name: N, ask: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+    return answer(ask(this.#db.transaction(name).objectStore(name)));
+  }
+
+  #get<N extends StoreName>(name: N, key: Schema[N]["key"]): Promise<Schema[N]["value"] | undefined> {
+    return this.#read(name, (store) => store.get(key));
+  }
+
   identity(): Promise<Identity | undefined> {
-    return this.#db.get("meta", "identity") as Promise<Identity | undefined>;
+    return this.#get("meta", "identity") as Promise<Identity | undefined>;
   }
 
   head(): Promise<Head | undefined> {
-    return this.#db.get("meta", "head") as Promise<Head | undefined>;
+    return this.#get("meta", "head") as Promise<Head | undefined>;
   }
 
   /** The last checkpoint, as a signed note. */
   checkpoint(): Promise<string | undefined> {
-    return this.#db.get("meta", "checkpoint") as Promise<string | undefined>;
+    return this.#get("meta", "checkpoint") as Promise<string | undefined>;
   }
 
   /** The `seq` of the last entry there is, or -1. */
   async lastSeq(): Promise<number> {
-    const cursor = await this.#db.transaction("entries").store.openKeyCursor(null, "prev");
-    return cursor?.key ?? -1;
+    const cursor = await this.#read("entries", (store) => store.openKeyCursor(null, "prev"));
+    return (cursor?.key as number | undefined) ?? -1;
   }
 
   /** The entries from `from` up to, not including, `end`. */
-  entries(from: number, end: number): Promise<Bytes[]> {
-    return from < end ? this.#db.getAll("entries", range(from, end)) : Promise.resolve([]);
+  async entries(from: number, end: number): Promise<Bytes[]> {
+    return from < end ? this.#read("entries", (store) => store.getAll(range(from, end))) : [];
   }
 
   entry(seq: number): Promise<Bytes | undefined> {
-    return this.#db.get("entries", seq);
+    return this.#get("entries", seq);
   }
 
   tile(level: number, index: number): Promise<Bytes | undefined> {
-    return this.#db.get("tiles", [level, index]);
+    return this.#get("tiles", [level, index]);
   }
 
   value(seq: number): Promise<Bytes | undefined> {
-    return this.#db.get("values", seq);
+    return this.#get("values", seq);
   }
 
   /** The values kept beside entries from `from` up to, not including, `end`. */
   async values(from: number, end: number): Promise<{ seq: number; file: Bytes }[]> {
-    const store = this.#db.transaction("values").store;
-    const [seqs, files] = await Promise.all([store.getAllKeys(range(from, end)), store.getAll(range(from, end))]);
-    return seqs.map((seq, i) => ({ seq, file: files[i]! }));
+    const store = this.#db.transaction("values").objectStore("values");
+    const [seqs, files]: [IDBValidKey[], Bytes[]] = await Promise.all([
+      answer(store.getAllKeys(range(from, end))),
+      answer(store.getAll(range(from, end))),
+    ]);
+    return seqs.map((seq, i) => ({ seq: seq as number, file: files[i]! }));
   }
 
   policies(): Promise<LoadedText[]> {
-    return this.#db.getAll("policies");
+    return this.#read("policies", (store) => store.getAll());
   }
 
   rotations(): Promise<Rotation[]> {
-    return this.#db.getAll("meta", IDBKeyRange.bound(rotationKey(0), "rotation ~")) as Promise<Rotation[]>;
+    return this.#read("meta", (store) => store.getAll(IDBKeyRange.bound(rotationKey(0), "rotation ~")));
   }
 
   /**
@@ -138,7 +185,7 @@ export class Store {
    * @param rotated where the batch changes the key: the new one, and the checkpoint over the batch
    */
   commit(batch: Batch, rotated?: { identity: Identity; rotation: Rotation }): Promise<void> {
-    return this.#write(["entries", "tiles", "values", "policies", "meta"], batch.before, (transaction) => {
+    return this.#write(STORES, batch.before, (transaction) => {
       const entries = transaction.objectStore("entries");
       const tiles = transaction.objectStore("tiles");
       const values = transaction.objectStore("values");
@@ -174,45 +221,39 @@ export class Store {
   }
 
   /**
-   * One strict transaction: the head is compared, then `work` queues its requests. Native IndexedDB, without a promise
-   * for each of thousands of requests; any that fails aborts the transaction and so the whole.
+   * One strict transaction: the head is compared, then `work` queues its requests, without a promise for each of
+   * thousands; any that fails aborts the transaction and so the whole.
    */
-  #write(stores: StoreName[], before: Head | undefined, work: (transaction: IDBTransaction) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const transaction = unwrap(this.#db).transaction(stores, "readwrite", { durability: "strict" });
-      let reason: unknown;
-      const abort = (error: unknown) => {
-        reason = error;
-        try {
-          transaction.abort();
-        } catch {
-          // It has ended by itself, and said so.
+  async #write(
+    stores: StoreName[],
+    before: Head | undefined,
+    work: (transaction: IDBTransaction) => void,
+  ): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const transaction = this.#db.transaction(stores, "readwrite", { durability: "strict" });
+    const abort = (error: unknown) => {
+      reject(error);
+      try {
+        transaction.abort();
+      } catch {
+        // It has ended by itself, and said so.
+      }
+    };
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () =>
+      reject(transaction.error ?? new DOMException("The transaction was aborted.", "AbortError"));
+    const read = transaction.objectStore("meta").get("head");
+    read.onsuccess = () => {
+      try {
+        if (!sameHead(read.result as Head | undefined, before)) {
+          throw new VakError("log-unavailable", "The log was changed by someone else: its head is not where it was.");
         }
-      };
-      const timer = setTimeout(() => {
-        abort(new Error(`the database did not answer for ${TRANSACTION_TIMEOUT_MS} ms`));
-        reject(reason);
-      }, TRANSACTION_TIMEOUT_MS);
-      transaction.oncomplete = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      transaction.onabort = () => {
-        clearTimeout(timer);
-        reject(reason ?? transaction.error ?? new DOMException("The transaction was aborted.", "AbortError"));
-      };
-      const read = transaction.objectStore("meta").get("head");
-      read.onsuccess = () => {
-        try {
-          if (!sameHead(read.result as Head | undefined, before)) {
-            throw new VakError("log-unavailable", "The log was changed by someone else: its head is not where it was.");
-          }
-          work(transaction);
-        } catch (error) {
-          abort(error);
-        }
-      };
-    });
+        work(transaction);
+      } catch (error) {
+        abort(error);
+      }
+    };
+    return promise.finally(orGiveUp(abort));
   }
 }
 

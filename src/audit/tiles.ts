@@ -1,13 +1,7 @@
 /** C2SP tlog-tiles: how a log's hashes and entries are cut into files, and what the files are called. */
 import { VakError } from "../errors.ts";
 import { type Bytes, HASH_BYTES } from "./merkle.ts";
-
-/** Levels of the tree in one tile. */
-export const TILE_HEIGHT = 8;
-/** Hashes in a full tile, entries in a full entry bundle. */
-export const TILE_WIDTH = 256;
-/** Bytes in the longest entry: its length is written in 16 bits. */
-export const MAX_ENTRY_BYTES = 65_535;
+import { MAX_ENTRY_BYTES, TILE_WIDTH } from "./sizes.ts";
 
 /** A file of the log: a hash tile of a level, or an entry bundle. */
 export interface Tile {

@@ -8,13 +8,15 @@
  *
  *     { "input":  { "salt": <32 hex digits>, "value": … } }     beside an intent or a denial
  *     { "output": { "salt": <32 hex digits>, "value": … } }     beside an outcome
+ *     { "input":  … }                                           beside a run-start: environment and stdin
+ *     { "trace":  … }                                           beside a run-end: see `trace.ts`
  *
  * A secret is never stored, and nothing is that could confirm a guess of it: in the value that is committed to, null
  * stands in its place. `"withheld"` beside the value then lists the places, as JSON pointers (RFC 6901) in the order of
  * the value, and the commitment covers that list: its canonical JSON follows the value's.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, hexToBytes, randomBytes } from "@noble/hashes/utils.js";
+import { bytesToHex, concatBytes, hexToBytes, randomBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
 import { canonicalJson, MAX_DEPTH, parseCanonical } from "./canonical.ts";
 import { toUtf8 } from "./encoding.ts";
@@ -24,7 +26,10 @@ import type { Bytes } from "./merkle.ts";
 const SALT_BYTES = 16;
 const FILE_DEPTH = MAX_DEPTH + 2;
 
-export type ValueKind = "input" | "output";
+/** A call's input or answer is at most 64 MiB of JSON; a trace is less. */
+export const MAX_VALUE_BYTES = 65 * 2 ** 20;
+
+export type ValueKind = "input" | "output" | "trace";
 
 /** What an entry says of a value, and what is kept beside it. */
 export interface Commitment {
@@ -56,8 +61,21 @@ export function commitValue(kind: ValueKind, value: unknown, secrets: readonly s
   return { kind, digest: commitment(salt, json + list), file };
 }
 
+/** Characters of JSON from which on it is worth while to leave the hashing to the browser. */
+const LARGE = 64 * 1024;
+
+/** As {@link commitValue}, for a value that may be large: hashed off the main thread. */
+export async function commitLarge(kind: ValueKind, value: unknown): Promise<Commitment> {
+  const json = canonicalJson(value);
+  const salt = randomBytes(SALT_BYTES);
+  const file = toUtf8(`{"${kind}":{"salt":"${bytesToHex(salt)}","value":${json}}}`);
+  if (json.length < LARGE) return { kind, digest: commitment(salt, json), file };
+  const hashed = await crypto.subtle.digest("SHA-256", concatBytes(salt, toUtf8(json)) as Bytes);
+  return { kind, digest: bytesToHex(new Uint8Array(hashed)), file };
+}
+
 /** A copy with null in place of each secret; `withheld` hears of each that was there. */
-function withhold(value: unknown, pointer: string, secrets: ReadonlySet<string>, withheld: string[]): unknown {
+export function withhold(value: unknown, pointer: string, secrets: ReadonlySet<string>, withheld: string[]): unknown {
   if (secrets.has(pointer)) {
     withheld.push(pointer);
     return null;
@@ -78,9 +96,9 @@ export function childPointer(pointer: string, key: string): string {
 
 /** The value that an entry commits to, or undefined when it commits to none. */
 export function committedValue(entry: Entry): { kind: ValueKind; digest: Digest } | undefined {
-  if ((entry.type === "intent" || entry.type === "denial") && entry.inputDigest !== null) {
-    return { kind: "input", digest: entry.inputDigest };
-  }
+  const called = entry.type === "intent" || entry.type === "denial" || entry.type === "run-start";
+  if (called && entry.inputDigest !== null) return { kind: "input", digest: entry.inputDigest };
+  if (entry.type === "run-end" && entry.traceDigest !== null) return { kind: "trace", digest: entry.traceDigest };
   if (entry.type === "outcome" && entry.outputDigest !== null) return { kind: "output", digest: entry.outputDigest };
   return undefined;
 }

@@ -5,7 +5,15 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
-import { CHECKPOINT_PATH, KEYS_PATH, policyPath, rotationPath, valuePath } from "./bundle.ts";
+import {
+  CHECKPOINT_PATH,
+  KEYS_PATH,
+  MAX_PROGRAM_BYTES,
+  policyPath,
+  programPath,
+  rotationPath,
+  valuePath,
+} from "./bundle.ts";
 import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 import { fromUtf8, toBase64 } from "./encoding.ts";
 import {
@@ -19,10 +27,12 @@ import {
   type RunEnd,
 } from "./entry.ts";
 import { type Bytes, equalBytes, HASH_BYTES, leafHash, RightEdge } from "./merkle.ts";
-import { cosignedAt, formatVkey, MAX_NOTE_BYTES, parseNote, parseVkey, type Verifier, verifyNote } from "./note.ts";
+import { formatVkey, type Verifier } from "./note.ts";
+import { cosignedAt, MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "./note-reading.ts";
 import { Order } from "./order.ts";
-import { decodeEntries, MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH, tilePath } from "./tiles.ts";
-import { committedValue, openValue } from "./value.ts";
+import { MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH } from "./sizes.ts";
+import { decodeEntries, tilePath } from "./tiles.ts";
+import { committedValue, MAX_VALUE_BYTES, openValue } from "./value.ts";
 import { type Bundle, isBundlePath } from "./zip.ts";
 
 export interface VerifyOptions {
@@ -46,6 +56,8 @@ export interface CallSummary {
   policies: string[];
   /** Why they were denied. */
   reason?: string;
+  /** Who approved them, where a person did. */
+  approvedBy?: string;
   count: number;
 }
 
@@ -88,8 +100,6 @@ export interface Report {
 const MAX_PROBLEMS = 100;
 const MAX_KEYS_BYTES = 65_536;
 const MAX_POLICY_BYTES = 16 * 2 ** 20;
-/** A call's input or answer is at most 64 MiB of JSON. */
-const MAX_VALUE_BYTES = 65 * 2 ** 20;
 const MAX_BUNDLE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2);
 
 /** Thrown within this file when there is no use in going on; the problem is in the report already. */
@@ -180,6 +190,8 @@ class Verification {
   #stillThere = 0;
   /** Policies whose files were checked. */
   readonly #policies = new Set<string>();
+  /** Who granted it, by the `seq` of the approval. */
+  readonly #approvers = new Map<number, string>();
   /** Runs that have not ended, with their calls by what they have in common. */
   readonly #runs = new Map<string, { summary: RunSummary; calls: Map<string, CallSummary> }>();
   /** The keys (vkey) that the log says have signed it, in order; the last is in force. */
@@ -213,14 +225,22 @@ class Verification {
     this.report.missing = [...this.#missing];
     const { erased, missing, withheld } = this.report;
     const { notChecked } = this.report;
-    if (erased.length > 0) notChecked.push(`${erased.length} values were erased, as the log says`);
-    if (this.#stillThere > 0) notChecked.push(`${this.#stillThere} values are here that the log says were erased`);
-    if (missing.length > 0)
-      notChecked.push(`${missing.length} values are not in the bundle, and the log does not say why`);
-    if (withheld > 0) notChecked.push(`${withheld} values were kept without their secrets`);
+    const say = (count: number, one: string, many: string) => {
+      if (count > 0) notChecked.push(count === 1 ? `1 ${one}` : `${count} ${many}`);
+    };
+    say(erased.length, "value was erased, as the log says", "values were erased, as the log says");
+    say(
+      this.#stillThere,
+      "value is here that the log says was erased",
+      "values are here that the log says were erased",
+    );
+    const why = "not in the bundle, and the log does not say why";
+    say(missing.length, `value is ${why}`, `values are ${why}`);
+    say(withheld, "value was kept without its secrets", "values were kept without their secrets");
     const { runs, intents } = this.#order.openCounts;
-    if (runs > 0) this.report.notChecked.push(`${runs} runs had not ended when the log was signed`);
-    if (intents > 0) this.report.notChecked.push(`${intents} calls had no outcome yet when the log was signed`);
+    say(runs, "run had not ended when the log was signed", "runs had not ended when the log was signed");
+    const yet = "had no outcome yet when the log was signed";
+    say(intents, `call ${yet}`, `calls ${yet}`);
   }
 
   #problem(where: string, message: string): void {
@@ -318,7 +338,8 @@ class Verification {
         this.report.witnesses.push({ key: formatVkey(witness), time: Number(cosignedAt(line.signature)) * 1000 });
       }
       const ignored = note.signatures.length - all.length;
-      if (ignored > 0)
+      if (ignored === 1) this.report.notChecked.push("1 signature of the checkpoint is by a key that was not given");
+      if (ignored > 1)
         this.report.notChecked.push(`${ignored} signatures of the checkpoint are by keys that were not given`);
     } catch (error) {
       this.#stop(CHECKPOINT_PATH, reason(error));
@@ -408,7 +429,11 @@ class Verification {
       this.#keyNamed = where;
     }
     if (entry.type === "key-rotation") await this.#rotation(entry, where);
-    if (entry.type === "policy-load") await this.#policy(entry.policyDigest);
+    if (entry.type === "policy-load") {
+      await this.#policy(entry.policyDigest);
+      if (entry.baseDigest !== undefined) await this.#policy(entry.baseDigest, true);
+    }
+    if (entry.type === "agent-spawn") await this.#program(entry.agent.program);
     await this.#value(entry);
     if (entry.type === "erase") this.#erase(entry.erases, where);
     if (this.#ordered) this.#summarise(entry);
@@ -436,12 +461,20 @@ class Verification {
     }
   }
 
-  async #policy(digest: string): Promise<void> {
+  async #policy(digest: string, base = false): Promise<void> {
     if (this.#policies.has(digest)) return;
     this.#policies.add(digest);
-    const path = policyPath(digest);
+    const path = policyPath(digest, base || this.#unread.has(policyPath(digest, true)));
     const text = await this.#require(path, MAX_POLICY_BYTES);
     if (text && bytesToHex(sha256(text)) !== digest) this.#problem(path, "its text is not the policy of that digest");
+  }
+
+  /** A program need not be in the bundle. */
+  async #program(digest: string): Promise<void> {
+    const path = programPath(digest);
+    if (!this.#unread.has(path)) return;
+    const bytes = await this.#read(path, MAX_PROGRAM_BYTES);
+    if (bytes && bytesToHex(sha256(bytes)) !== digest) this.#problem(path, "it is not the program of that digest");
   }
 
   async #value(entry: Entry): Promise<void> {
@@ -488,6 +521,9 @@ class Verification {
         this.report.runs.push(summary);
         break;
       }
+      case "approval":
+        if (entry.verdict === "granted" && entry.by !== null) this.#approvers.set(entry.seq, entry.by);
+        break;
       case "intent":
       case "denial":
         this.#countCall(entry);
@@ -508,7 +544,12 @@ class Verification {
 
   #countCall(entry: Intent | Denial): void {
     const { decision, action, resource, policies } = entry;
-    const call = { decision, action, resource, policies, ...(entry.type === "denial" && { reason: entry.reason }) };
+    const approvedBy = entry.type === "intent" && this.#approvers.get(entry.approval ?? -1);
+    const call = {
+      ...{ decision, action, resource, policies },
+      ...(entry.type === "denial" && { reason: entry.reason }),
+      ...(approvedBy && { approvedBy }),
+    };
     const { summary, calls } = this.#runs.get(entry.run)!;
     const key = JSON.stringify(call);
     const alike = calls.get(key);

@@ -3,7 +3,7 @@ import { VakError } from "../errors.ts";
 import type { Anchor, ProofSource } from "./anchor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { toBase64, toUtf8 } from "./encoding.ts";
-import { parseNote, parseVkey, verifyNote } from "./note.ts";
+import { parseNote, parseVkey, verifyNote } from "./note-reading.ts";
 
 /** Times that a witness is asked again for one checkpoint. */
 const MAX_ASKED = 3;

@@ -9,8 +9,8 @@ import { toUtf8 } from "./encoding.ts";
 import { type Digest, type Draft, type Entry, encodeEntry, type OwnDraft } from "./entry.ts";
 import { type Bytes, leafHash, RightEdge } from "./merkle.ts";
 import { Order } from "./order.ts";
-import { TILE_HEIGHT, TILE_WIDTH } from "./tiles.ts";
-import { type Commitment, commitValue } from "./value.ts";
+import { TILE_HEIGHT, TILE_WIDTH } from "./sizes.ts";
+import { type Commitment, commitValue, type ValueKind } from "./value.ts";
 
 /** Where a log stands, as its storage records it. */
 export interface Head {
@@ -29,11 +29,13 @@ export interface StoredTile {
   hashes: Bytes;
 }
 
-/** A policy's text, and the first entry that loaded it. */
+/** The text of a policy or of what policies stand on, and the first entry that loaded it. */
 export interface LoadedText {
   digest: Digest;
   text: string;
   seq: number;
+  /** It is no policy, but what policies stand on. */
+  base?: true;
 }
 
 /** What one commit writes: all of it or nothing. */
@@ -51,14 +53,15 @@ export interface Batch {
 
 /** What is kept beside an entry. */
 export interface Attached {
-  /** The input of an intent or a denial: JSON. */
+  /** The input of an intent, a denial or a run-start: JSON. */
   input?: unknown;
   /** The output of an outcome: JSON. */
   output?: unknown;
-  /** Instead of either, a commitment to it that was made before. */
+  /** Instead of either, or for the trace of a run-end, a commitment that was made before. */
   commitment?: Commitment;
-  /** The text of the policy that a policy-load speaks of. */
+  /** The text of the policy that a policy-load speaks of, and of what it stands on. */
   policy?: string;
+  base?: string;
 }
 
 /** The hashes of the last, not full, tile of each level; and with them the right edge of the tree. */
@@ -92,8 +95,11 @@ export class Writer {
   #before: Head;
   #batch: Omit<Batch, "before" | "after">;
   readonly #changed = new Set<number>();
+  /** Digests of the bases that are stored. */
+  readonly #bases: Set<Digest>;
 
-  constructor(head: Head = emptyHead(), edge: Edge = [], order: Order = new Order()) {
+  constructor(head: Head = emptyHead(), edge: Edge = [], order: Order = new Order(), bases: Iterable<Digest> = []) {
+    this.#bases = new Set(bases);
     this.#before = head;
     this.#tree = edgeOf(head.size, edge);
     this.#edge = edge;
@@ -124,6 +130,10 @@ export class Writer {
     if (entry.type === "erase") this.#batch.erased.push(entry.erases);
     if (entry.type === "policy-load" && !known) {
       this.#batch.policies.push({ digest: entry.policyDigest, text: attached.policy!, seq });
+    }
+    if (entry.type === "policy-load" && entry.baseDigest !== undefined && !this.#bases.has(entry.baseDigest)) {
+      this.#bases.add(entry.baseDigest);
+      this.#batch.policies.push({ digest: entry.baseDigest, text: attached.base!, seq, base: true });
     }
     this.#tree.append(leafHash(bytes), (level, hash) => {
       if (level % TILE_HEIGHT === 0) this.#addHash(level / TILE_HEIGHT, hash, seq);
@@ -162,9 +172,8 @@ export class Writer {
     this.#batch.tiles.push({ level, index, hashes: new Uint8Array(concatBytes(...this.#edge[level]!)) });
   }
 
-  #attach(draft: Draft | OwnDraft, { input, output, commitment, policy }: Attached) {
-    const wants =
-      draft.type === "intent" || draft.type === "denial" ? "input" : draft.type === "outcome" ? "output" : "";
+  #attach(draft: Draft | OwnDraft, { input, output, commitment, policy, base }: Attached) {
+    const wants = VALUE_OF[draft.type] ?? "";
     const given = [input !== undefined && "input", output !== undefined && "output", commitment?.kind].filter(Boolean);
     if (given.length > 1 || (given[0] ?? wants) !== wants) {
       throw new VakError("invalid-argument", `A ${draft.type} entry does not take this ${given.at(-1)}.`);
@@ -173,8 +182,8 @@ export class Writer {
       throw new VakError("invalid-argument", "Give the policy's text with a policy-load entry, and only with that.");
     }
     if (policy !== undefined) {
-      const digest = bytesToHex(sha256(toUtf8(policy)));
-      return { filled: { policyDigest: digest, previous: this.#order.policy } };
+      const filled = { policyDigest: digestOf(policy), previous: this.#order.policy };
+      return { filled: base === undefined ? filled : { ...filled, baseDigest: digestOf(base) } };
     }
     if (wants === "") return { filled: {} };
     const value = wants === "input" ? input : output;
@@ -183,6 +192,17 @@ export class Writer {
     return { filled: { [`${wants}Digest`]: digest }, value: file };
   }
 }
+
+const digestOf = (text: string): Digest => bytesToHex(sha256(toUtf8(text)));
+
+/** What kind of value each type of entry commits to. */
+const VALUE_OF: { readonly [type: string]: ValueKind } = {
+  "run-start": "input",
+  intent: "input",
+  denial: "input",
+  outcome: "output",
+  "run-end": "trace",
+};
 
 function emptyBatch(): Omit<Batch, "before" | "after"> {
   return { entries: [], tiles: [], values: [], policies: [], erased: [] };

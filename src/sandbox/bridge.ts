@@ -1,4 +1,5 @@
-import { AnswerBuffer, type KernelMessage, type WaitMode, type WorkerMessage } from "../protocol.ts";
+import type { Meter } from "../meter/index.ts";
+import { AnswerBuffer, type KernelMessage, type Point, type WaitMode, type WorkerMessage } from "../protocol.ts";
 
 /** Ends the run from inside a system call. The gate turns it into a trap, which no guest can catch. */
 export class Halt extends Error {
@@ -12,15 +13,57 @@ export class Halt extends Error {
 
 export type Awaitable<T> = T | Promise<T>;
 
+/** How the budget is cut: `refill` is what the guest's checks call when a grant is used up. */
+export interface Slices {
+  refill: () => Awaitable<void>;
+  /** Called now and then from system calls: time passes in them that the meter does not count. */
+  pace: () => void;
+}
+
+/** All that a run meets from outside: who answers it, keeps it waiting and stops it. The kernel, or a recording. */
+export interface Outside {
+  readonly wait: WaitMode;
+  /** Units granted at first. */
+  readonly firstSlice: number;
+  /** The guest is about to begin. @param exports of its instance */
+  slices(meter: Meter, exports: WebAssembly.Exports): Slices;
+  /**
+   * A system call begins.
+   *
+   * @returns how many there have been
+   * @throws Halt when the run has to stop here
+   */
+  enter(): number;
+  /** Gives the answer to a request. */
+  ask(run: number, request: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array>;
+  /** Lets the time pass that a guest sleeps, ms. */
+  sleep(ms: number): Awaitable<void>;
+}
+
+const START: Point = { at: "entry", systemCalls: 0, fuel: 0 };
+
 /** Longest a timer can run, ms. */
 const MAX_TIMER = 2 ** 31 - 1;
+
+/** Work between two looks at what the kernel wants, ms; and in units, at first and at least. */
+const SLICE_MS = 4;
+const FIRST_SLICE = 1_000_000;
+const LEAST_SLICE = 10_000;
 
 /**
  * Where a guest waits. With JSPI an answer is a promise that suspends the guest; with shared memory the worker sleeps
  * in `Atomics.wait` until the kernel has written it. Either way the guest is the only one waiting.
  */
-export class Bridge {
+export class Bridge implements Outside {
+  readonly firstSlice = FIRST_SLICE;
+  /** Where the run was stopped, and where it met the changes that were made to its files meanwhile. */
+  stop: Point | null = null;
+  changes: Point[] = [];
+  /** Where the guest is while it is not at work. */
+  private place: Point = START;
+  private meter: Meter | undefined;
   private calls = 0;
+  private systemCalls = 0;
   private readonly post: (message: WorkerMessage, transfer?: Transferable[]) => void;
   private readonly answers: { state: Int32Array; bytes: Uint8Array } | undefined;
   private stopped = false;
@@ -47,7 +90,9 @@ export class Bridge {
       case "stop":
         this.stopped = true;
         this.paused?.resolve();
-        this.parked?.reject(new Halt("asked"));
+        if (!this.parked) break;
+        this.stop = this.place;
+        this.parked.reject(new Halt("asked"));
         break;
       case "pause":
         this.paused ??= Promise.withResolvers();
@@ -63,27 +108,80 @@ export class Bridge {
 
   /** Forgets the run before. With shared memory the kernel clears the state before it asks for the run. */
   begin(): void {
-    this.calls = 0;
+    this.calls = this.systemCalls = 0;
     this.stopped = false;
     this.paused = undefined;
+    this.stop = null;
+    this.changes = [];
+    this.place = START;
+    this.meter = undefined;
+  }
+
+  /** The kernel changed a file, while the guest stood still. */
+  changed(): void {
+    this.changes.push(this.place);
   }
 
   /** The kernel has asked the run to stop. */
-  get asked(): boolean {
+  private get asked(): boolean {
     const state = this.answers?.state;
     return this.stopped || (state !== undefined && Atomics.load(state, AnswerBuffer.STATE) === AnswerBuffer.STOPPED);
   }
 
+  enter(): number {
+    this.systemCalls++;
+    this.check("entry");
+    return this.systemCalls;
+  }
+
+  private at(at: Point["at"]): Point {
+    this.place = { at, systemCalls: this.systemCalls, fuel: this.meter?.used ?? 0 };
+    return this.place;
+  }
+
   /** @throws Halt when the kernel has asked the run to stop */
-  check(): void {
-    if (this.asked) throw new Halt("asked");
+  private check(at: Point["at"]): void {
+    if (!this.asked) return;
+    this.stop = this.at(at);
+    throw new Halt("asked");
+  }
+
+  /**
+   * Cuts the budget into slices of about {@link SLICE_MS}: a refill listens to the kernel, and `pace` ends a slice early
+   * that system calls have made long. How the slices are cut shows in nothing that the guest can see.
+   */
+  slices(meter: Meter): Slices {
+    this.meter = meter;
+    let slice = FIRST_SLICE;
+    let began = performance.now();
+    const grant = () => {
+      if (this.asked) {
+        this.stop = this.at("check");
+        meter.stop();
+      } else meter.grant(slice);
+      began = performance.now();
+    };
+    return {
+      refill: () => {
+        // All that was budgeted is granted already: it is spent.
+        if (meter.exhausted) return;
+        const took = performance.now() - began;
+        slice = Math.max(LEAST_SLICE, Math.min(slice * 4, (slice * SLICE_MS) / Math.max(took, 0.01)));
+        this.at("check");
+        const heard = this.listen();
+        return heard instanceof Promise ? heard.then(grant) : grant();
+      },
+      pace: () => {
+        if (performance.now() - began > SLICE_MS) meter.recall();
+      },
+    };
   }
 
   /**
    * Lets the kernel be heard in the middle of the guest's work, and the guest stand still while it is paused. With JSPI
    * that takes a turn of the event loop; shared memory is only looked at.
    */
-  listen(): Awaitable<void> {
+  private listen(): Awaitable<void> {
     if (this.wait === "jspi") return turn().then(() => this.paused?.promise);
     const { state } = this.answers!;
     while (Atomics.load(state, AnswerBuffer.PAUSED) === 1 && !this.asked) {
@@ -93,15 +191,16 @@ export class Bridge {
 
   /** Sends a request to the kernel and gives its answer. */
   ask(run: number, request: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array> {
-    this.check();
+    this.check("entry");
     const call = ++this.calls;
-    this.post({ vak: "call", run, call, bytes: request }, [request.buffer]);
+    const { fuel } = this.at("wait");
+    this.post({ vak: "call", run, call, fuel, bytes: request }, [request.buffer]);
     if (this.wait === "jspi") return this.park(call);
     const { state, bytes } = this.answers!;
     while (Atomics.load(state, AnswerBuffer.STATE) === AnswerBuffer.IDLE) {
       Atomics.wait(state, AnswerBuffer.STATE, AnswerBuffer.IDLE);
     }
-    this.check();
+    this.check("wait");
     const answer = bytes.slice(0, state[AnswerBuffer.LENGTH]);
     // A stop that comes between the check and here must not be lost.
     Atomics.compareExchange(state, AnswerBuffer.STATE, AnswerBuffer.ANSWERED, AnswerBuffer.IDLE);
@@ -110,11 +209,12 @@ export class Bridge {
 
   /** Sleeps in real time, until the kernel stops the run. */
   sleep(ms: number): Awaitable<void> {
-    this.check();
+    this.check("wait");
     if (ms <= 0) return;
+    this.at("wait");
     if (this.wait === "atomics") {
       Atomics.wait(this.answers!.state, AnswerBuffer.STATE, AnswerBuffer.IDLE, ms);
-      return this.check();
+      return this.check("wait");
     }
     const timer = setTimeout(() => this.parked?.resolve(new Uint8Array()), Math.min(ms, MAX_TIMER));
     return this.park(0)
@@ -131,13 +231,17 @@ export class Bridge {
   }
 }
 
-const channel = new MessageChannel();
-channel.port1.start();
+let channel: MessageChannel | undefined;
 
 /** One turn of the event loop, without the delay that timers come to have. */
 function turn(): Promise<void> {
+  if (!channel) {
+    channel = new MessageChannel();
+    channel.port1.start();
+  }
+  const { port1, port2 } = channel;
   return new Promise((resolve) => {
-    channel.port1.addEventListener("message", () => resolve(), { once: true });
-    channel.port2.postMessage(null);
+    port1.addEventListener("message", () => resolve(), { once: true });
+    port2.postMessage(null);
   });
 }

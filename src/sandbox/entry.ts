@@ -3,13 +3,14 @@ import type { Limits } from "../limits.ts";
 import {
   type KernelMessage,
   PROTOCOL_VERSION,
+  type RunEnd,
   type RunRequest,
   type SandboxApi,
   type WorkerMessage,
 } from "../protocol.ts";
 import { Bridge } from "./bridge.ts";
 import { lockdown } from "./lockdown.ts";
-import { compile, execute, type Loaded, load } from "./program.ts";
+import { compile, type Loaded, load, Runner } from "./program.ts";
 import { Volume } from "./vfs.ts";
 
 /** A worker's scope, as much of it as is used here; the project is typed for pages. */
@@ -26,22 +27,32 @@ interface Booted {
   limits: Limits;
   volume: Volume;
   bridge: Bridge;
+  runner: Runner;
 }
 
 let booted: Booted | undefined;
 let program: Loaded | undefined;
+let running = false;
 
 function machine(): Booted {
   if (!booted) throw new Error("the sandbox has not booted");
   return booted;
 }
 
+/** The files, about to be changed by the kernel. */
+function changing(): Volume {
+  const { volume, bridge } = machine();
+  if (running) bridge.changed();
+  return volume;
+}
+
 const api: SandboxApi = {
   boot({ wait, limits, answers, files }) {
     if (booted) throw new Error("the sandbox has booted");
     const volume = new Volume(limits);
-    for (const [path, bytes] of Object.entries(files)) volume.writeFile(path, bytes);
-    booted = { limits, volume, bridge: new Bridge(post, wait, answers) };
+    for (const [path, file] of Object.entries(files)) volume.seed(path, file);
+    const bridge = new Bridge(post, wait, answers);
+    booted = { limits, volume, bridge, runner: new Runner(volume) };
   },
   async compile(bytes) {
     const admitted = await compile(bytes, machine().limits);
@@ -51,19 +62,24 @@ const api: SandboxApi = {
   adopt(admitted) {
     program = load(admitted);
   },
-  run(request: RunRequest) {
-    const { limits, volume, bridge } = machine();
+  async run(request: RunRequest): Promise<RunEnd> {
+    const { limits, bridge, runner } = machine();
     if (!program) throw new Error("there is no program to run");
     bridge.begin();
-    return execute(program, request, limits, volume, bridge, post);
+    running = true;
+    const ended = await runner.execute(program, request, limits, bridge, post);
+    running = false;
+    return { ...ended, stop: bridge.stop, changes: bridge.changes };
   },
   readFile(path) {
     const bytes = machine().volume.readFile(path);
     return bytes && transfer(bytes, [bytes.buffer]);
   },
-  writeFile: (path, bytes) => machine().volume.writeFile(path, bytes),
+  writeFile: (path, bytes) => changing().writeFile(path, bytes),
   listFiles: () => machine().volume.list(),
-  removeFile: (path) => machine().volume.remove(path),
+  statFile: (path) => machine().volume.stat(path),
+  snapshot: () => machine().volume.sha256(),
+  removeFile: (path) => changing().remove(path),
 };
 
 scope.addEventListener("message", ({ data }: MessageEvent<KernelMessage>) => {

@@ -78,7 +78,7 @@ export async function startServers(): Promise<{ plain: Server; isolated: Server;
 }
 
 /** The modules of test/bench/page that are a page's; their exports are what {@link Tab.call} calls. */
-const pageNames = ["spawn", "call", "stop", "log", "meter"];
+const pageNames = ["spawn", "call", "stop", "log", "meter", "replay"];
 
 const pageOf = (name: string) => `<!doctype html><title>${name}</title>
   <script type="module">import * as bench from "/page/${name}.js"; globalThis.bench = bench;</script>`;

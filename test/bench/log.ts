@@ -87,8 +87,8 @@ async function logOf(size: number): Promise<MemoryLog> {
   const opening: Step[] = [
     await logOpen(),
     [{ type: "policy-load", policies: ["policy0"] }, { policy: "permit (principal, action, resource);" }],
-    [{ type: "agent-spawn", agent, limits: { calls: size }, seed: 1, isolation: "opaque" }],
-    [{ type: "run-start", agent, run, args: [], stdinDigest: null, env: [] }],
+    [{ type: "agent-spawn", agent, limits: { calls: size }, seed: 1, isolation: "opaque", machine: "wt1/1/1" }],
+    [{ type: "run-start", agent, run, args: [], env: [], startTime: 0 }],
   ];
   for (const step of opening) log.append(...step);
   log.commit();

@@ -2,11 +2,12 @@ import { call } from "./call.ts";
 import { type Audit, type Bench, type BrowserName, launch, type Section, startServers } from "./harness.ts";
 import { log, verify } from "./log.ts";
 import { meter } from "./meter/meter.ts";
+import { replay } from "./replay.ts";
 import { spawn } from "./spawn.ts";
 import { formatTable } from "./stats.ts";
 import { stop } from "./stop.ts";
 
-const sections: Section[] = [spawn, call, stop, meter, log, verify];
+const sections: Section[] = [spawn, call, stop, meter, log, verify, replay];
 const names = sections.map(({ name }) => name);
 
 /** @returns the exit code */

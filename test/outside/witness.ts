@@ -1,15 +1,9 @@
 import { createServer } from "node:http";
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
 import { parseCheckpoint } from "../../src/audit/checkpoint.ts";
-import { verifyConsistency } from "../../src/audit/merkle.ts";
-import {
-  cosignatureVerifier,
-  cosignedMessage,
-  formatVkey,
-  parseNote,
-  parseVkey,
-  verifyNote,
-} from "../../src/audit/note.ts";
+import { verifyConsistency } from "../../src/audit/merkle-proof.ts";
+import { cosignatureVerifier, formatVkey } from "../../src/audit/note.ts";
+import { cosignedMessage, parseNote, parseVkey, verifyNote } from "../../src/audit/note-reading.ts";
 
 const utf8 = new TextEncoder();
 

@@ -10,12 +10,13 @@ import { describe, expect, test } from "vitest";
  */
 const arrows: Record<string, string[]> = {
   index: ["kernel", "policy", "audit", "protocol", "tool"],
-  kernel: ["policy", "audit", "protocol", "tool"],
+  kernel: ["policy", "audit", "protocol", "tool", "trace"],
   sandbox: ["meter", "protocol"],
-  replay: ["sandbox", "audit", "protocol"],
-  cli: ["audit", "replay"],
+  trace: ["audit", "protocol"],
+  replay: ["sandbox", "audit", "protocol", "trace", "meter"],
+  cli: ["audit", "replay", "policy", "tool"],
   runtimes: [],
-  policy: [],
+  policy: ["audit"],
   audit: [],
   meter: [],
   protocol: [],
@@ -26,8 +27,8 @@ const arrows: Record<string, string[]> = {
 const everyone = ["limits", "errors"];
 
 /** Rooms that run anywhere, with no DOM and no worker. */
-const pure = ["meter", "audit", "tool", "protocol", "replay", "limits", "errors"];
-const impure = ["audit/store.ts", "audit/log.ts", "audit/signer.ts", "audit/lock.ts"];
+const pure = ["meter", "audit", "tool", "protocol", "trace", "replay", "limits", "errors"];
+const impure = ["core", "lock", "log", "memory", "reading", "signer", "store"].map((name) => `audit/${name}.ts`);
 
 const browserGlobals = new Set([
   "BroadcastChannel",

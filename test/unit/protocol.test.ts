@@ -18,6 +18,8 @@ const end = {
   memoryBytes: 65_536,
   fileBytes: 10,
   files: "0".repeat(64),
+  stop: { at: "wait", systemCalls: 2, fuel: 1 },
+  changes: [{ at: "check", systemCalls: 0, fuel: 1 }],
 };
 
 /** Anything that a structured clone can carry, and near misses of real messages above all. */
@@ -75,7 +77,7 @@ test("honest messages pass unchanged", () => {
   const bytes = Uint8Array.of(1, 2, 3);
   for (const message of [
     { vak: "hello", version: 1 },
-    { vak: "call", run: 1, call: 1, bytes },
+    { vak: "call", run: 1, call: 1, fuel: 9, bytes },
     { vak: "output", run: 1, fd: 2, bytes },
   ]) {
     expect(parseWorkerMessage(message, limits)).toEqual(message);
@@ -91,6 +93,11 @@ const refused: [name: string, change: object][] = [
   ["a digest in capitals", { files: "A".repeat(64) }],
   ["a trap that does not exist", { outcome: { status: "trapped", trap: "boredom", message: "" } }],
   ["a message as long as a book", { outcome: { status: "trapped", trap: "other", message: "x".repeat(5000) } }],
+  ["a stop at more fuel than the limit", { stop: { at: "check", systemCalls: 1, fuel: limits.fuel + 1 } }],
+  ["a stop nowhere", { stop: { at: "once", systemCalls: 1, fuel: 1 } }],
+  ["no word of where files changed", { changes: undefined }],
+  ["a change nowhere", { changes: [null] }],
+  ["more changes than can be", { changes: Array(10_001).fill({ at: "wait", systemCalls: 1, fuel: 1 }) }],
   ["an exit code that no program has", { outcome: { status: "exited", exitCode: 2 ** 32 } }],
 ];
 

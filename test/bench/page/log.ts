@@ -7,8 +7,15 @@ const agent: AgentRef = { name: "bench", id: crypto.randomUUID(), program: "ab".
 const run = `${agent.id}/1`;
 const policy = "permit (principal, action, resource);";
 await log.append({ type: "policy-load", policies: ["policy0"] }, { policy });
-await log.append({ type: "agent-spawn", agent, limits: { calls: 1000 }, seed: 1, isolation: "opaque" });
-await log.append({ type: "run-start", agent, run, args: [], stdinDigest: null, env: [] });
+await log.append({
+  type: "agent-spawn",
+  agent,
+  limits: { calls: 1000 },
+  seed: 1,
+  isolation: "opaque",
+  machine: "wt1/1/1",
+});
+await log.append({ type: "run-start", agent, run, args: [], env: [], startTime: 0 });
 
 const input = { a: 1, b: 2 };
 let call = 0;

@@ -13,12 +13,18 @@ let args: string[];
 /** The program compiled, for a bare worker that need not. */
 let module: WebAssembly.Module;
 
-/** What both sides have before the first of them starts. */
+/** What both sides have before the first of them starts. With a policy, as a kernel has whose agents may do anything. */
 export async function prepare(program: Program): Promise<void> {
-  kernel = await createKernel({ log: { name: crypto.randomUUID() } });
+  kernel = await createKernel({
+    log: { name: crypto.randomUUID() },
+    policy: "permit (principal, action, resource);",
+  });
   bytes = await fetchBytes(programs[program].path);
   args = programs[program].args;
 }
+
+/** Lets what was begun before come to its end: the kernel starts its next worker 100 ms after a spawn. */
+export const rest = () => new Promise((resolve) => setTimeout(resolve, 500));
 
 /** ms from `spawn` to the first bytes of output. */
 export async function vak(): Promise<number> {

@@ -46,8 +46,8 @@ async function appendRun(log: AuditLog, name: string, tool: string): Promise<voi
   for await (const { entry } of log.entries({ from: log.size - 1 })) {
     if (entry.type === "policy-load") ({ policyDigest } = entry);
   }
-  await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque" });
-  await log.append({ type: "run-start", agent, run, args: [], stdinDigest: null, env: [] });
+  await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque", machine: "wt1/1/1" });
+  await log.append({ type: "run-start", agent, run, args: [], env: [], startTime: 0 });
   const call = { agent, run, action: `call:${tool}`, resource: tool, policyDigest, policies: ["policy0"] };
   const { seq } = await log.append(
     { type: "intent", ...call, call: 1, callDigest: "cd".repeat(32), decision: "allow" },
@@ -56,7 +56,7 @@ async function appendRun(log: AuditLog, name: string, tool: string): Promise<voi
   await log.append({ type: "outcome", agent, run, call: 1, intentOf: seq, status: "ok", error: null }, { output: 1 });
   const denied = { callDigest: null, decision: "deny" as const, reason: "forbidden", errors: [] };
   await log.append({ type: "denial", ...call, call: 2, ...denied }, { input: { n: 2 } });
-  const none = { exitCode: 0, trap: null, limit: null, message: null, digest: null };
+  const none = { exitCode: 0, trap: null, limit: null, message: null, digest: null, untraced: "no run" };
   await log.append({ type: "run-end", agent, run, status: "exited", ...none, usage: {} });
   await log.append({ type: "agent-close", agent });
 }
@@ -142,6 +142,32 @@ describe("an export", () => {
         );
         since = size;
       }
+      await root.removeEntry(name, { recursive: true });
+    },
+  );
+
+  test.skipIf(!navigator.storage?.getDirectory)(
+    "into a directory takes the values away that were erased since",
+    async () => {
+      const root = await navigator.storage.getDirectory();
+      const name = `export-${crypto.randomUUID()}`;
+      const directory = await root.getDirectoryHandle(name, { create: true });
+      const log = await newLog();
+      await appendRun(log, "a", "add");
+      const { size: since } = await log.exportTo(directory);
+      const values = async () =>
+        [...(await directoryFiles(directory)).keys()].filter((path) => path.startsWith("values/"));
+      const before = await values();
+      const erased = before.map((path) => Number(/\d+/.exec(path)![0]));
+      expect(erased.length).toBeGreaterThan(1);
+      await log.erase(erased[0]!);
+      await log.exportTo(directory, { since });
+      expect(await values()).toEqual(before.slice(1));
+      const report = await verify(await directoryFiles(directory), { keys: [log.vkey] });
+      expect(report).toMatchObject({ ok: true, problems: [], missing: [], erased: [erased[0]] });
+      // That there is nothing left to take away is fine.
+      await log.exportTo(directory);
+      expect(await values()).toEqual(before.slice(1));
       await root.removeEntry(name, { recursive: true });
     },
   );

@@ -10,7 +10,8 @@ import {
   verifyProof,
 } from "../../../src/audit/index.ts";
 import { type AuditLog, type LogRecord, openLog } from "../../../src/audit/log.ts";
-import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note.ts";
+import { forget, recall, remember } from "../../../src/audit/memory.ts";
+import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note-reading.ts";
 import { VakError } from "../../../src/errors.ts";
 import { createKernel } from "../../../src/index.ts";
 import { Broker } from "../../../src/kernel/broker.ts";
@@ -20,19 +21,29 @@ import { add as addTool } from "../../setup/kernel.ts";
 
 const POLICY = `permit (principal, action == Action::"call:add", resource);`;
 const AGENT: AgentRef = { name: "tester", id: "a1", program: "ab".repeat(32) };
-const SPAWN: Draft = { type: "agent-spawn", agent: AGENT, limits: { fuel: 1 }, seed: 1, isolation: "opaque" };
-const START: Draft = { type: "run-start", agent: AGENT, run: "r1", args: [], stdinDigest: null, env: [] };
+const SPAWN: Draft = {
+  type: "agent-spawn",
+  agent: AGENT,
+  limits: { fuel: 1 },
+  seed: 1,
+  isolation: "opaque",
+  machine: "wt1/1/1",
+};
+const START: Draft = { type: "run-start", agent: AGENT, run: "r1", args: [], env: [], startTime: 0 };
 const NOTE: Draft = { type: "policy-refused", textDigest: "00".repeat(32), message: "no" };
 
 const { transaction } = IDBDatabase.prototype;
-const { add, put } = IDBObjectStore.prototype;
+const { add, put, get, getAll, openKeyCursor } = IDBObjectStore.prototype;
+const openDatabase = IDBFactory.prototype.open;
+const { setTimeout } = globalThis;
 const generateKey = SubtleCrypto.prototype.generateKey;
 const open: AuditLog[] = [];
 
 function mend(): void {
   IDBDatabase.prototype.transaction = transaction;
-  IDBObjectStore.prototype.add = add;
-  IDBObjectStore.prototype.put = put;
+  Object.assign(IDBObjectStore.prototype, { add, put, get, getAll, openKeyCursor });
+  IDBFactory.prototype.open = openDatabase;
+  globalThis.setTimeout = setTimeout;
 }
 
 afterEach(async () => {
@@ -128,6 +139,7 @@ const END: Draft = {
   message: null,
   usage: { fuel: 1 },
   digest: null,
+  untraced: "no run",
 };
 
 describe("a log", () => {
@@ -281,15 +293,19 @@ describe("a log", () => {
   test("ends those who follow it when it is closed or when they abort", async () => {
     const log = await openTracked(newName());
     const stop = new AbortController();
-    const drain = async (signal?: AbortSignal) => {
+    const caughtUp = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const drain = async (who: number, signal?: AbortSignal) => {
       let last = -1;
-      for await (const { seq } of log.entries({ follow: true, ...(signal && { signal }) })) last = seq;
+      for await (const { seq } of log.entries({ follow: true, ...(signal && { signal }) })) {
+        last = seq;
+        if (seq === 1) caughtUp[who]!.resolve();
+      }
       return last;
     };
-    const aborted = drain(stop.signal);
-    const closed = drain();
+    const aborted = drain(0, stop.signal);
+    const closed = drain(1);
     await log.append(NOTE);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await Promise.all(caughtUp.map(({ promise }) => promise));
     stop.abort();
     expect(await aborted).toBe(1);
     await log.close();
@@ -377,12 +393,20 @@ describe("private values", () => {
           ? { decision: "allow", policies: ["policy0"], errors: [], policyDigest: digest }
           : { decision: "deny", policies: [], reason: "no-permit", errors: [], policyDigest: digest };
       },
+      explain: () => Promise.reject(new Error()),
       close: () => {},
     };
     const broker = new Broker(new Map([["login", login as Tool]]), engine, log);
     const request = new TextEncoder().encode('{"tool":"login","input":{"user":"ann","password":"hunter2"}}');
     for (const call of [1, 2]) {
-      const caller = { agent: AGENT, run: "r1", call, callBytes: 1000, signal: new AbortController().signal };
+      const caller = {
+        agent: AGENT,
+        run: "r1",
+        call,
+        callBytes: 1000,
+        signal: new AbortController().signal,
+        hold: () => () => {},
+      };
       await broker.handle(caller, request);
     }
     // The policy and the tool saw it,
@@ -806,7 +830,7 @@ describe("failing closed", () => {
       return { acknowledged, roots };
     } catch (error) {
       expect((error as VakError).code).toBe("log-unavailable");
-      expect((error as VakError).cause).toBeInstanceOf(DOMException);
+      expect((error as VakError).cause).toBeInstanceOf(Error);
       if (log) {
         expect((await log.failed).code).toBe("log-unavailable");
         // The fault has passed, but the log that met it takes nothing more.
@@ -820,6 +844,24 @@ describe("failing closed", () => {
     }
   }
 
+  /** The log opens again, verifies, has what was acknowledged, and extends what was signed. */
+  async function expectAllThere(name: string, acknowledged: number[], roots: Map<number, string>): Promise<void> {
+    const again = await openTracked(name);
+    const records = await allOf(again);
+    expect(records[0]!.entry).toMatchObject({ type: "log-open", signer: "webcrypto" });
+    const there = records.map(({ seq }) => seq);
+    for (const seq of acknowledged) expect(there).toContain(seq);
+    const bundle = await openBundle(await again.export());
+    expect((await verify(bundle, { keys: [again.vkey] })).problems).toEqual([]);
+    const leaves = records.map(({ bytes }) => leafHash(bytes));
+    for (const [size, root] of roots) {
+      const tree = new RightEdge();
+      for (const leaf of leaves.slice(0, size)) tree.append(leaf);
+      expect(btoa(String.fromCharCode(...tree.root()))).toBe(root);
+    }
+    await again.close();
+  }
+
   const faults: Fault[] = ["no transaction", "request throws", "transaction aborts", "transaction aborts late"];
   test.each(faults)("each write of a session in turn: %s", async (how) => {
     for (let k = 0; ; k++) {
@@ -829,26 +871,94 @@ describe("failing closed", () => {
       mend();
       expect(error !== undefined).toBe(fault.met);
 
-      const again = await openTracked(name);
-      const records = await allOf(again);
-      expect(records[0]!.entry).toMatchObject({ type: "log-open", signer: "webcrypto" });
-      const there = records.map(({ seq }) => seq);
-      for (const seq of acknowledged) expect(there).toContain(seq);
-      const bundle = await openBundle(await again.export());
-      expect((await verify(bundle, { keys: [again.vkey] })).problems).toEqual([]);
-      const leaves = records.map(({ bytes }) => leafHash(bytes));
-      for (const [size, root] of roots) {
-        const tree = new RightEdge();
-        for (const leaf of leaves.slice(0, size)) tree.append(leaf);
-        expect(btoa(String.fromCharCode(...tree.root()))).toBe(root);
-      }
-      await again.close();
+      await expectAllThere(name, acknowledged, roots);
       if (!fault.met) {
         expect(k).toBe(8);
         return;
       }
     }
   });
+
+  type Silence = "is never done" | "is done, but never says so";
+
+  /** Lets the first `k` operations be: opening the database, transactions. The next one never answers. */
+  function silence(k: number, how: Silence): { met: boolean } {
+    let operations = 0;
+    let silent: IDBTransaction | undefined;
+    let late = false;
+    const mute = (target: object, ...events: string[]) => {
+      for (const event of events) Object.defineProperty(target, event, { set() {} });
+    };
+    const meet = () => {
+      const met = operations++ === k;
+      late ||= met;
+      return met;
+    };
+    IDBFactory.prototype.open = function (...args) {
+      const request = openDatabase.apply(this, args);
+      if (meet()) mute(request, "onsuccess");
+      return request;
+    };
+    IDBDatabase.prototype.transaction = function (this: IDBDatabase, ...args) {
+      const made = transaction.apply(this, args);
+      if (!meet()) return made;
+      silent = made;
+      if (how === "is done, but never says so") mute(made, "oncomplete", "onabort");
+      else if (args[1] === "readwrite") {
+        // As long as there are requests it does not end.
+        const store = made.objectStore("meta");
+        const ask = () => store.get("head").addEventListener("success", ask);
+        ask();
+      }
+      return made;
+    };
+    const muted = <T extends (...args: never[]) => IDBRequest>(ask: T) =>
+      function (this: IDBObjectStore, ...args: Parameters<T>) {
+        const request = ask.apply(this, args);
+        if (this.transaction === silent && silent.mode === "readonly") mute(request, "onsuccess");
+        return request;
+      };
+    Object.assign(IDBObjectStore.prototype, {
+      get: muted(get),
+      getAll: muted(getAll as typeof get),
+      openKeyCursor: muted(openKeyCursor as typeof get),
+    });
+    // For that operation, and for no other, the time is over at once.
+    globalThis.setTimeout = ((work: () => void, ms?: number) => {
+      const over = late && ms === 30_000;
+      if (over) late = false;
+      return setTimeout(work, over ? 0 : ms);
+    }) as typeof setTimeout;
+    return {
+      get met() {
+        return operations > k;
+      },
+    };
+  }
+
+  test.each<Silence>(["is never done", "is done, but never says so"])(
+    "each operation of two sessions in turn %s",
+    async (how) => {
+      for (let k = 0; ; k++) {
+        const name = newName();
+        const fault = silence(k, how);
+        let done = await session(name);
+        const { acknowledged, roots } = done;
+        if (!done.error) done = await session(name);
+        mend();
+        expect(done.error !== undefined).toBe(fault.met);
+        await expectAllThere(
+          name,
+          [...acknowledged, ...done.acknowledged],
+          new Map([...roots.entries(), ...done.roots.entries()]),
+        );
+        if (!fault.met) {
+          expect(k).toBeGreaterThan(20);
+          return;
+        }
+      }
+    },
+  );
 
   test("the browser or another tab takes the database away", async () => {
     const name = newName();
@@ -858,5 +968,101 @@ describe("failing closed", () => {
     const error = await log.failed;
     expect(error.code).toBe("log-unavailable");
     expect((await refusal(log.append(NOTE))).code).toBe("log-unavailable");
+  });
+});
+
+/** Whether the browser has a second place that remembers logs. */
+const remembers = navigator.storage?.getDirectory !== undefined;
+
+/** As a browser loses it: behind the page's back. */
+function loseDatabase(name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.deleteDatabase(`vak:log:${name}`);
+    request.onsuccess = () => resolve();
+    request.onerror = () => reject(request.error);
+  });
+}
+
+describe.skipIf(!remembers)("a log whose database the browser has lost", () => {
+  test("is refused, however often, and no other", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await Promise.all([1, 2, 3].map(() => log.append(NOTE)));
+    await log.checkpoint();
+    await log.close();
+    await expect.poll(async () => (await recall(name))?.size).toBe(4);
+    await loseDatabase(name);
+    for (let i = 0; i < 2; i++) {
+      const error = await refusal(openLog({ name }));
+      expect(error.code).toBe("log-rollback");
+      expect(error.message).toContain(`4 entries or more, origin ${log.origin}`);
+    }
+    await (await openTracked(newName())).append(NOTE);
+  });
+
+  test("right after it was made", async () => {
+    const name = newName();
+    await (await openTracked(name)).close();
+    await loseDatabase(name);
+    expect((await refusal(openLog({ name }))).code).toBe("log-rollback");
+  });
+
+  test("begins anew if that is asked for, and is then remembered in its place", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await log.append(NOTE);
+    await log.close();
+    await loseDatabase(name);
+    const next = await openLog({ name, onLost: "forget" });
+    open.push(next);
+    expect([next.size, next.origin === log.origin]).toEqual([1, false]);
+    await next.close();
+    expect((await openTracked(name)).origin).toBe(next.origin);
+  });
+
+  test("is not what is asked for while it is there: nothing is forgotten", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await log.close();
+    const again = await openLog({ name, onLost: "forget" });
+    expect(again.origin).toBe(log.origin);
+    await again.close();
+    await loseDatabase(name);
+    expect((await refusal(openLog({ name }))).code).toBe("log-rollback");
+    expect((await refusal(openLog({ name, onLost: "ask" as "fail" }))).code).toBe("invalid-argument");
+  });
+
+  test("or has set back, or replaced, is refused", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    await log.append(NOTE);
+    await log.close();
+    const { origin, root } = (await recall(name))!;
+    for (const seen of [
+      { origin, size: 3, root }, // longer
+      { origin, size: 2, root }, // of another history
+      { origin: `vak.invalid/0123456789abcdef/${name}`, size: 1, root },
+    ]) {
+      await remember(name, seen);
+      expect((await recall(name))?.size).toBe(seen.size);
+      const error = await refusal(openLog({ name, onLost: "forget" }));
+      expect(error.code).toBe("log-rollback");
+      expect(error.message).toContain("this browser has seen");
+    }
+    await forget(name);
+    expect((await openTracked(name)).size).toBe(2);
+  });
+
+  test("cannot be told where there is no second place: a new log begins", async () => {
+    const { getDirectory } = StorageManager.prototype;
+    StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException("none here", "SecurityError"));
+    try {
+      const name = newName();
+      await (await openTracked(name)).close();
+      await loseDatabase(name);
+      expect((await openTracked(name)).size).toBe(1);
+    } finally {
+      StorageManager.prototype.getDirectory = getDirectory;
+    }
   });
 });

@@ -10,11 +10,11 @@ function hostileWorker(onRun: string): string {
   const source = `
     const send = postMessage.bind(self);
     const bytes = (text) => new TextEncoder().encode(text);
-    const call = (number, text, run = 1) => send({ vak: "call", run, call: number, bytes: bytes(text) });
+    const call = (number, text, run = 1) => send({ vak: "call", run, call: number, fuel: 1, bytes: bytes(text) });
     const output = (text, run = 1, fd = 1) => send({ vak: "output", run, fd, bytes: bytes(text) });
     const ADD = '{"tool":"add","input":{"a":1,"b":2}}';
     const END = {
-      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64),
+      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64), stop: null, changes: [],
     };
     let answers;
     /** Waits for the kernel's answer, by shared memory where there is some. */
@@ -32,7 +32,7 @@ function hostileWorker(onRun: string): string {
       const method = data.path[0];
       if (method === "compile") {
         const module = await WebAssembly.compile(data.argumentList[0].value);
-        return reply({ module, size: 1, start: null, imports: [] });
+        return reply({ module, size: 1, start: null, reactor: false, imports: [], machine: "m" });
       }
       if (method === "listFiles") return reply([]);
       if (method === "boot") answers = data.argumentList[0].value.answers;
@@ -63,8 +63,11 @@ const violations: [name: string, onRun: string][] = [
   ["null", `send(null)`],
   ["an object of no kind", `send({ vak: "root" })`],
   ["a second protocol", `send({ vak: "hello", version: 2 })`],
-  ["a call without bytes", `send({ vak: "call", run: 1, call: 1, bytes: "x" })`],
-  ["a call longer than callBytes", `send({ vak: "call", run: 1, call: 1, bytes: new Uint8Array(2 ** 20 + 1) })`],
+  ["a call without bytes", `send({ vak: "call", run: 1, call: 1, fuel: 1, bytes: "x" })`],
+  [
+    "a call longer than callBytes",
+    `send({ vak: "call", run: 1, call: 1, fuel: 1, bytes: new Uint8Array(2 ** 20 + 1) })`,
+  ],
   ["a call with a forged number", `call(7, ADD)`],
   ["a call with a negative number", `call(-1, ADD)`],
   ["a call of another run", `call(1, ADD, 2)`],

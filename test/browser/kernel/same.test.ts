@@ -1,43 +1,11 @@
 import { expect, test } from "vitest";
-import type { RunOptions, SpawnOptions } from "../../../src/index.ts";
-import { pythonModule } from "../../../src/runtimes/python.ts";
+import { cases, loadProgram } from "../../guests/cases.ts";
 import golden from "../../guests/golden.json";
-import pythonJob from "../../guests/job.py?raw";
-import { loadGuest, loadPython } from "../../guests/load.ts";
 import { finish, testKernel } from "../../setup/kernel.ts";
-
-interface Case {
-  guest: string;
-  spawn?: Partial<SpawnOptions>;
-  run?: RunOptions;
-}
-
-/** Every guest that can be run, in ways that end. */
-const cases: Case[] = [
-  ..."hello call exit-catch exit-catch-table files random sleep start".split(" ").map((guest) => ({ guest })),
-  ..."unreachable divide overflow convert memory table indirect null stack"
-    .split(" ")
-    .map((trap) => ({ guest: `trap-${trap}` })),
-  { guest: "agent", spawn: { files: { "in.txt": "some input" } } },
-  { guest: "args", run: { args: ["é", "日本"], env: { A: "b" }, stdin: "typed" } },
-  { guest: "bad-pointers", run: { args: ["x"], env: { A: "b" } } },
-  { guest: "grow", spawn: { limits: { memoryBytes: 2 ** 21 } } },
-  { guest: "table", spawn: { limits: { tableElements: 1000 } } },
-  { guest: "call-flood", spawn: { limits: { calls: 3 } } },
-  { guest: "flood", spawn: { limits: { outputBytes: 100_000 } } },
-  ..."spin spin-calls flood-nothing count"
-    .split(" ")
-    .map((guest) => ({ guest, spawn: { limits: { fuel: 5_000_001 } } })),
-  {
-    guest: "python",
-    spawn: { files: { "vak.py": pythonModule, "job.py": pythonJob, "in.json": '{"a":40,"b":2}' } },
-    run: { args: ["-u", "/job.py"] },
-  },
-];
 
 test.each(cases)("$guest does the same in every engine, to the unit of fuel", async ({ guest, spawn, run }) => {
   await using kernel = await testKernel();
-  const program = guest === "python" ? await loadPython() : await loadGuest(guest);
+  const program = await loadProgram(guest);
   await using agent = await kernel.spawn({ name: "guest", program, seed: 1, ...spawn });
   const { result } = await finish(agent.run(run));
   const { usage, digest } = result;

@@ -75,9 +75,18 @@ export function scenario(policyDigest: string): Step[] {
   const drafts: [Draft, Attached?][] = [
     [{ type: "policy-load", policies: ["policy0"] }, { policy: POLICY }],
     [{ type: "policy-refused", textDigest: "00".repeat(32), message: "unexpected token at 1:3" }],
-    [{ type: "agent-spawn", agent: AGENT, limits: { fuel: 50e9, calls: 1000 }, seed: 1, isolation: "opaque" }],
+    [
+      {
+        type: "agent-spawn",
+        agent: AGENT,
+        limits: { fuel: 50e9, calls: 1000 },
+        seed: 1,
+        isolation: "opaque",
+        machine: "wt1/1/1",
+      },
+    ],
     [{ type: "spawn-refused", name: "other", program, message: "not WebAssembly" }],
-    [{ type: "run-start", agent: AGENT, run: "r1", args: ["in.txt", "é"], stdinDigest: null, env: ["HOME"] }],
+    [{ type: "run-start", agent: AGENT, run: "r1", args: ["in.txt", "é"], env: ["HOME"], startTime: 0 }],
     [
       { type: "intent", ...CALL, call: 0, decision: "allow", policies: ["policy0"], policyDigest },
       { input: { a: 1, b: 2.5 } },
@@ -114,6 +123,7 @@ export function scenario(policyDigest: string): Step[] {
         message: null,
         usage: { fuel: 12, wallMs: 3 },
         digest: "ef".repeat(32),
+        untraced: "no run",
       },
     ],
     [{ type: "agent-close", agent: AGENT }],

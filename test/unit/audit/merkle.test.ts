@@ -1,17 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { type Bytes, emptyRoot, leafHash, nodeHash, RightEdge } from "../../../src/audit/merkle.ts";
 import {
-  type Bytes,
   consistencyProof,
-  emptyRoot,
   inclusionProof,
-  leafHash,
-  nodeHash,
-  RightEdge,
   rootAt,
   verifyConsistency,
   verifyInclusion,
-} from "../../../src/audit/merkle.ts";
+} from "../../../src/audit/merkle-proof.ts";
 import { base64, haveVectors, hex, vectorJson } from "./vectors.ts";
 
 /** RFC 6962 §2.1 as it is written, to compare with. */

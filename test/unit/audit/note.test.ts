@@ -8,12 +8,10 @@ import {
   formatNote,
   formatVkey,
   type Note,
-  parseNote,
-  parseVkey,
   type Verifier,
   verifyEd25519,
-  verifyNote,
 } from "../../../src/audit/note.ts";
+import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note-reading.ts";
 import { VakError } from "../../../src/errors.ts";
 import { base64, haveVectors, hex, vectorBytes, vectorJson } from "./vectors.ts";
 

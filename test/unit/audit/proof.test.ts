@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { leafHash } from "../../../src/audit/index.ts";
-import { consistencyProof, inclusionProof, RightEdge, verifyConsistency } from "../../../src/audit/merkle.ts";
+import { RightEdge } from "../../../src/audit/merkle.ts";
+import { consistencyProof, inclusionProof, verifyConsistency } from "../../../src/audit/merkle-proof.ts";
 import { verifyProof } from "../../../src/audit/proof.ts";
 import { makeProof, tileHashes } from "../../../src/audit/prove.ts";
 import { VakError } from "../../../src/errors.ts";

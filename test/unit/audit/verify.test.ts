@@ -90,7 +90,7 @@ describe("a bundle", () => {
   test("may have values left out, and says which", async () => {
     const report = await verify(changed((files) => files.delete("values/7.json")));
     expect(report).toMatchObject({ ok: true, erased: [], missing: [7] });
-    expect(report.notChecked.join()).toContain("1 values are not in the bundle, and the log does not say why");
+    expect(report.notChecked.join()).toContain("1 value is not in the bundle, and the log does not say why");
   });
 
   test("may have values erased by the log, and says which", async () => {
@@ -111,7 +111,7 @@ describe("a bundle", () => {
     files.set("values/6.json", kept);
     const again = await verify(files);
     expect(again).toMatchObject({ ok: true, erased: [7] });
-    expect(again.notChecked).toContain("1 values are here that the log says were erased");
+    expect(again.notChecked).toContain("1 value is here that the log says was erased");
   });
 
   test("may hold values without their secrets, and says how many", async () => {
@@ -136,8 +136,8 @@ describe("a bundle", () => {
       }),
     );
     expect(report).toMatchObject({ ok: true, runs: [{ end: "open" }] });
-    expect(report.notChecked.join()).toContain("1 runs had not ended");
-    expect(report.notChecked.join()).toContain("1 calls had no outcome yet");
+    expect(report.notChecked.join()).toContain("1 run had not ended");
+    expect(report.notChecked.join()).toContain("1 call had no outcome yet");
   });
 
   test("of an empty log verifies", async () => {
@@ -269,7 +269,7 @@ describe("tampering", () => {
     const note = new TextDecoder().decode(good.get("checkpoint")!);
     const report = await verify(changed((f) => f.set("checkpoint", utf8(`${note}— witness AAAAAAAAAAA=\n`))));
     expect(report.ok).toBe(true);
-    expect(report.notChecked.join()).toContain("1 signatures of the checkpoint are by keys that were not given");
+    expect(report.notChecked.join()).toContain("1 signature of the checkpoint is by a key that was not given");
   });
 });
 

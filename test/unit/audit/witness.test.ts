@@ -62,7 +62,7 @@ describe("a witness", () => {
     expect(Math.abs(report.witnesses[0]!.time - Date.now())).toBeLessThan(60_000);
     // One that does not know the witness ignores it, and says so.
     expect((await verify(files, { keys: [vkey] })).notChecked).toEqual([
-      "1 signatures of the checkpoint are by keys that were not given",
+      "1 signature of the checkpoint is by a key that was not given",
     ]);
     expect((await verify(await log.bundle(), { keys: [vkey], witnesses: [server.vkey] })).problems).toEqual([
       { where: "checkpoint", message: `It is not cosigned by ${server.vkey}.` },

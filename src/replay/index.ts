@@ -1,0 +1,174 @@
+/**
+ * `vak/replay`: executes a run again from an exported log, and says whether it is the same. Pure: Node, page or worker.
+ *
+ * No tools, no network: the program gets the answers that were recorded. It is executed by the sandbox's own code, and
+ * whatever it does is compared with what the log says. Nothing here checks who signed the log: `verify` of `vak/audit` does.
+ *
+ * @example
+ * import { openBundle, verify } from "vak/audit";
+ * import { replay } from "vak/replay";
+ *
+ * const bundle = await openBundle(await file.arrayBuffer());
+ * const report = await verify(bundle, { keys: [vkey] });
+ * const { verdict, divergence } = await replay(bundle, 1, { program });
+ */
+import type { Bundle } from "../audit/zip.ts";
+import { VakError } from "../errors.ts";
+import { difference, type RunDifference, type Side } from "./diff.ts";
+import type { Until } from "./recorded.ts";
+import { type LoggedRun, Recording } from "./recording.ts";
+import { digestOf, type Replay, Session } from "./run.ts";
+
+export { MACHINE } from "../sandbox/program.ts";
+export type { RunDifference, TextDifference } from "./diff.ts";
+export type { Divergence, Until } from "./recorded.ts";
+export type { Replay, State } from "./run.ts";
+
+export interface ReplayOptions {
+  /**
+   * The program's bytes, or those of several, where the bundle does not hold them. A single one that is not the agent's
+   * is executed all the same, to see where it first does something else.
+   */
+  program?: BufferSource | readonly BufferSource[];
+  /**
+   * Stops there, with {@link Replay.state} to look at: before call n is answered, from 1, or at the first of the meter's
+   * checks by which so many units of work are done.
+   */
+  until?: Until;
+}
+
+/**
+ * Executes a run again, and before it those earlier runs of its agent that its files come from.
+ *
+ * It takes about as long as the run did, without its waiting, and blocks the thread: on a page, call it in a worker.
+ *
+ * @param run its id, or its number among the runs of the log, from 1
+ * @returns of the first run that is not the same, if that is an earlier one; else of `run`
+ * @throws VakError `not-found` when there is no such run, or its trace or program is not in the bundle; `unsupported` when
+ *   it was recorded with another version of the meter or sandbox, or this engine cannot execute the program;
+ *   `invalid-bundle`
+ * @example
+ * const { verdict, divergence } = await replay(bundle, 1, { program });
+ * if (verdict === "diverged") console.error(divergence);
+ */
+export async function replay(
+  bundle: Bundle | ReadonlyMap<string, Uint8Array>,
+  run: string | number,
+  options: ReplayOptions = {},
+): Promise<Replay> {
+  const { until } = options;
+  if (until) checkUntil(until);
+  const recording = await Recording.open(asBundle(bundle));
+  return replayChain(recording, recording.find(run), options);
+}
+
+async function replayChain(recording: Recording, run: LoggedRun, options: ReplayOptions): Promise<Replay> {
+  const chain = recording.upTo(run);
+  const session = await startSession(recording, chain[0]!, options);
+  let result: Replay | undefined;
+  for (const one of chain) {
+    result = await session.replay(one, one === run ? options.until : undefined);
+    if (result.verdict !== "same") break;
+  }
+  return result!;
+}
+
+/** A recorded run: the bundle that it is in, its id or number, and its program, if the bundle does not have it. */
+export interface RecordedRun extends Omit<ReplayOptions, "until"> {
+  bundle: Bundle | ReadonlyMap<string, Uint8Array>;
+  run: string | number;
+}
+
+/**
+ * Compares two recorded runs: what they were given, the first call that differs, how they ended, their files and output.
+ * Both are executed again for it.
+ *
+ * @throws VakError as {@link replay}; `invalid-bundle` when a replay is not the same as its recording
+ * @example
+ * const { call, files } = await diff({ bundle, run: 1, program }, { bundle, run: 2, program });
+ */
+export async function diff(one: RecordedRun, other: RecordedRun): Promise<RunDifference> {
+  return difference(await toEnd(one), await toEnd(other));
+}
+
+async function toEnd({ bundle, run: wanted, ...options }: RecordedRun): Promise<Side> {
+  const recording = await Recording.open(asBundle(bundle));
+  const run = recording.find(wanted);
+  const { state, ...replay } = await replayChain(recording, run, { ...options, until: { call: MAX_CALLS } });
+  if (replay.verdict === "same" && state) return { recording, run, replay: { ...replay, state } };
+  const why = replay.divergence ? `it diverges: ${replay.divergence.what}` : (replay.missing ?? "it did not begin");
+  throw new VakError("invalid-bundle", `Run ${run.id} cannot be compared, for its replay is not the same: ${why}.`);
+}
+
+/** More calls than a run can make. */
+const MAX_CALLS = 2 ** 31;
+
+/**
+ * Executes every run again, in the order in which they started.
+ *
+ * @returns what became of each: where it could not be executed, `missing` says why
+ */
+export async function* replayAll(
+  bundle: Bundle | ReadonlyMap<string, Uint8Array>,
+  options: Omit<ReplayOptions, "until"> = {},
+): AsyncGenerator<Replay> {
+  const recording = await Recording.open(asBundle(bundle));
+  const sessions = new Map<LoggedRun["spawn"], Promise<Session> | VakError>();
+  for (const run of recording.runs) {
+    if (!sessions.has(run.spawn)) sessions.set(run.spawn, startSession(recording, run, options));
+    try {
+      const session = sessions.get(run.spawn)!;
+      if (session instanceof VakError) throw session;
+      const replay = await (await session).replay(run);
+      // What comes after would begin with other files.
+      if (replay.verdict !== "same") {
+        const after = new VakError("not-found", `Run ${run.id}, before it, could not be executed as it was.`);
+        sessions.set(run.spawn, after);
+      }
+      yield replay;
+    } catch (error) {
+      if (!(error instanceof VakError)) throw error;
+      sessions.set(run.spawn, error);
+      const nothing = { divergence: null, calls: 0, fuel: 0, notCompared: [] };
+      yield { run: run.id, verdict: "incomplete", missing: error.message, ...nothing };
+    }
+  }
+}
+
+function checkUntil(until: Until): void {
+  const number = "call" in until ? until.call : until.fuel;
+  if (Number.isSafeInteger(number) && number > 0) return;
+  throw new VakError("invalid-argument", "until is { call: n } or { fuel: n }, n being a whole number from 1 on.");
+}
+
+async function startSession(recording: Recording, run: LoggedRun, { program, until }: ReplayOptions): Promise<Session> {
+  const digest = run.spawn.agent.program;
+  const given = program === undefined ? [] : isList(program) ? program.map(bytesOf) : [bytesOf(program)];
+  const found =
+    (await withDigest(given, digest)) ??
+    (await recording.program(digest)) ??
+    (given.length === 1 ? given[0] : undefined);
+  if (found) return Session.start(recording, run, found, until !== undefined);
+  throw new VakError(
+    "not-found",
+    `The program of run ${run.id} is not in the bundle: give the file with the SHA-256 ${digest}.`,
+  );
+}
+
+async function withDigest(programs: Uint8Array[], digest: string): Promise<Uint8Array | undefined> {
+  for (const program of programs) if ((await digestOf(program)) === digest) return program;
+  return undefined;
+}
+
+const isList = (program: BufferSource | readonly BufferSource[]): program is readonly BufferSource[] =>
+  Array.isArray(program);
+
+function bytesOf(data: BufferSource): Uint8Array<ArrayBuffer> {
+  const view = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : data;
+  return new Uint8Array(view as ArrayBuffer);
+}
+
+function asBundle(bundle: Bundle | ReadonlyMap<string, Uint8Array>): Bundle {
+  if (!(bundle instanceof Map)) return bundle as Bundle;
+  return { paths: async () => bundle.keys(), read: async (path) => bundle.get(path) };
+}

@@ -1,0 +1,194 @@
+/** Reads what a bundle holds of its runs. Says nothing of who signed it: that is for `verify`. */
+import { CHECKPOINT_PATH, MAX_PROGRAM_BYTES, programPath, valuePath } from "../audit/bundle.ts";
+import { canonicalJson } from "../audit/canonical.ts";
+import { parseCheckpoint } from "../audit/checkpoint.ts";
+import { toUtf8 } from "../audit/encoding.ts";
+import {
+  type AgentSpawn,
+  type Denial,
+  type Entry,
+  type Intent,
+  type Outcome,
+  parseEntry,
+  type RunEnd,
+  type RunStart,
+} from "../audit/entry.ts";
+import { MAX_NOTE_BYTES, parseNote } from "../audit/note-reading.ts";
+import { MAX_ENTRY_BYTES, TILE_WIDTH } from "../audit/sizes.ts";
+import { decodeEntries, tilePath } from "../audit/tiles.ts";
+import { committedValue, MAX_VALUE_BYTES, type OpenedValue, openValue } from "../audit/value.ts";
+import type { Bundle } from "../audit/zip.ts";
+import { VakError } from "../errors.ts";
+import { parseInput, parseTrace, type RecordedCall, type RunInput, type Trace } from "../trace.ts";
+
+/** What the log says of a run. */
+export interface LoggedRun {
+  id: string;
+  /** Its place among its agent's runs, from 1. */
+  number: number;
+  spawn: AgentSpawn;
+  start: RunStart;
+  /** Undefined where it had not ended when the log was exported, or never did. */
+  end: RunEnd | undefined;
+  /** By the number of the call. */
+  calls: Map<number, Intent | Denial>;
+  /** By `seq`. */
+  outcomes: Map<number, Outcome>;
+}
+
+/** A call as it was recorded, with what is kept of it. */
+export interface KnownCall extends RecordedCall {
+  /** Its decision; undefined where the log has none. */
+  entry: Intent | Denial | undefined;
+  /** The input that the log commits to; undefined where it commits to none, or it is not in the bundle. */
+  input: { json: string; withheld: string[] } | undefined;
+  /** What the guest read; undefined where it read nothing, or that is not in the bundle. */
+  answered: Uint8Array | undefined;
+}
+
+/** A value in the bundle that is not the one which the log commits to. */
+export interface ValueFault {
+  /** The call that it is of. */
+  call: number;
+  message: string;
+}
+
+/** A bundle's runs, in the order in which they started. */
+export class Recording {
+  readonly runs: readonly LoggedRun[];
+  private readonly bundle: Bundle;
+
+  private constructor(bundle: Bundle, runs: readonly LoggedRun[]) {
+    this.bundle = bundle;
+    this.runs = runs;
+  }
+
+  /** @throws VakError `invalid-bundle` */
+  static async open(bundle: Bundle): Promise<Recording> {
+    const runs = new Map<string, LoggedRun>();
+    const agents = new Map<string, AgentSpawn>();
+    for await (const entry of entriesOf(bundle)) {
+      if (entry.type === "agent-spawn") agents.set(entry.agent.id, entry);
+      if (!("run" in entry)) continue;
+      if (entry.type === "run-start") {
+        const spawn = agents.get(entry.agent.id);
+        const number = /^\d{1,15}$/.exec(entry.run.slice(entry.agent.id.length + 1));
+        if (!spawn || !number || runs.has(entry.run) || entry.run !== `${entry.agent.id}/${number[0]}`) {
+          throw bad(`Entry ${entry.seq} starts a run that no agent has`);
+        }
+        const run = { id: entry.run, number: Number(number[0]), spawn, start: entry, end: undefined };
+        runs.set(entry.run, { ...run, calls: new Map(), outcomes: new Map() });
+        continue;
+      }
+      const run = runs.get(entry.run);
+      if (!run) throw bad(`Entry ${entry.seq} speaks of a run that has not started`);
+      if (entry.type === "run-end") run.end = entry;
+      else if (entry.type === "outcome") run.outcomes.set(entry.seq, entry);
+      else if (entry.type === "intent" || entry.type === "denial") run.calls.set(entry.call, entry);
+    }
+    return new Recording(bundle, [...runs.values()]);
+  }
+
+  /**
+   * @param run its id, or its number among all runs of the log, from 1
+   * @throws VakError `not-found`
+   */
+  find(run: string | number): LoggedRun {
+    const found = typeof run === "number" ? this.runs[run - 1] : this.runs.find(({ id }) => id === run);
+    if (found) return found;
+    throw new VakError("not-found", `There is no run ${run} in the log; it has ${this.runs.length} runs.`);
+  }
+
+  /** A run and the runs of its agent before it, the first first. */
+  upTo(run: LoggedRun): LoggedRun[] {
+    return this.runs.filter(({ spawn, number }) => spawn === run.spawn && number <= run.number);
+  }
+
+  /**
+   * The private value beside an entry; undefined when there is none, or it was erased.
+   *
+   * @throws VakError `invalid-bundle` when it is not the one that the entry commits to
+   */
+  async value(entry: Entry): Promise<OpenedValue | undefined> {
+    const committed = committedValue(entry);
+    const file = committed && (await this.bundle.read(valuePath(entry.seq), MAX_VALUE_BYTES));
+    return file && openValue(file, committed.kind, committed.digest);
+  }
+
+  /**
+   * What is needed to execute a run again.
+   *
+   * @throws VakError `not-found` when it was not kept, or was erased; `invalid-bundle`
+   */
+  async traceOf({ id, start, end }: LoggedRun): Promise<{ input: RunInput; trace: Trace; end: RunEnd }> {
+    const cannot = (why: string) => new VakError("not-found", `Run ${id} cannot be replayed: ${why}.`);
+    if (!end) throw cannot("the log does not have its end");
+    if (end.untraced !== null) throw cannot(end.untraced);
+    const [input, trace] = [await this.value(start), await this.value(end)];
+    if (!input) throw cannot(`its environment and stdin are not in the bundle (values/${start.seq}.json)`);
+    if (!trace) throw cannot(`its trace is not in the bundle (values/${end.seq}.json)`);
+    const given = parseInput(input.value);
+    if (
+      start.env.length !== Object.keys(given.env).length ||
+      start.env.some((name) => !Object.hasOwn(given.env, name))
+    ) {
+      throw bad(`The environment of run ${id} is not the one that the log names`);
+    }
+    // The order is the guest's to see.
+    const env = Object.fromEntries(start.env.map((name) => [name, given.env[name]!]));
+    return { input: { ...given, env }, trace: parseTrace(trace.value), end };
+  }
+
+  /** The calls of a trace with what the bundle keeps of them; and the values that are not what they should be. */
+  async callsOf(run: LoggedRun, trace: Trace): Promise<{ known: KnownCall[]; faults: ValueFault[] }> {
+    const known: KnownCall[] = [];
+    const faults: ValueFault[] = [];
+    for (const [i, call] of trace.calls.entries()) {
+      const number = i + 1;
+      const entry = run.calls.get(number);
+      let input: KnownCall["input"];
+      let answered: Uint8Array | undefined;
+      try {
+        const opened = entry && (await this.value(entry));
+        if (opened) input = { json: canonicalJson(opened.value), withheld: opened.withheld };
+        answered = await this.answerOf(run, number, call.answer);
+      } catch (error) {
+        if (!(error instanceof VakError)) throw error;
+        faults.push({ call: number, message: error.message });
+      }
+      known.push({ ...call, entry, input, answered });
+    }
+    return { known, faults };
+  }
+
+  /** The bytes that the guest read. */
+  private async answerOf(run: LoggedRun, call: number, answer: string | number | null) {
+    if (typeof answer !== "number") return answer === null ? undefined : toUtf8(answer);
+    const outcome = run.outcomes.get(answer);
+    if (outcome?.call !== call) throw bad(`Entry ${answer} is not the outcome of the call`);
+    const opened = await this.value(outcome);
+    if (!opened) return undefined;
+    const json = canonicalJson(opened.value);
+    return toUtf8(outcome.status === "ok" ? `{"ok":${json}}` : json);
+  }
+
+  /** The program of that digest, if the bundle has it. */
+  program(digest: string): Promise<Uint8Array | undefined> {
+    return this.bundle.read(programPath(digest), MAX_PROGRAM_BYTES);
+  }
+}
+
+const bad = (what: string) => new VakError("invalid-bundle", `${what}.`);
+
+async function* entriesOf(bundle: Bundle): AsyncGenerator<Entry> {
+  const note = await bundle.read(CHECKPOINT_PATH, MAX_NOTE_BYTES);
+  if (!note) throw bad("The bundle has no checkpoint");
+  const { size } = parseCheckpoint(parseNote(note).text);
+  for (let index = 0; index * TILE_WIDTH < size; index++) {
+    const width = Math.min(TILE_WIDTH, size - index * TILE_WIDTH);
+    const path = tilePath({ level: "entries", index, width });
+    const bytes = await bundle.read(path, TILE_WIDTH * (MAX_ENTRY_BYTES + 2));
+    if (!bytes) throw bad(`${path} is missing`);
+    for (const entry of decodeEntries(bytes, width)) yield parseEntry(entry);
+  }
+}

@@ -1,0 +1,300 @@
+/** Executes recorded runs again, and compares. */
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
+import { canonicalBytes } from "../audit/canonical.ts";
+import type { RunEnd } from "../audit/entry.ts";
+import { VakError } from "../errors.ts";
+import { type Limits, resolveLimits } from "../limits.ts";
+import { GLOBAL_EXPORT } from "../meter/index.ts";
+import type { Ended, WorkerMessage } from "../protocol.ts";
+import { compile, type Loaded, load, MACHINE, Runner } from "../sandbox/program.ts";
+import { Volume } from "../sandbox/vfs.ts";
+import type { Stream, Trace } from "../trace.ts";
+import { applyChange, type Divergence, Recorded, type Until } from "./recorded.ts";
+import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
+
+/** What became of executing a run again. */
+export interface Replay {
+  /** The run's id. */
+  run: string;
+  /** `incomplete`: as far as it could be followed it was the same, and {@link Replay.missing} says what there was not. */
+  verdict: "same" | "diverged" | "incomplete";
+  /** The first difference, when it diverged. */
+  divergence: Divergence | null;
+  missing: string | null;
+  /** Calls that were compared. */
+  calls: number;
+  /** Units of work done. */
+  fuel: number;
+  /** What could not be compared, since it is not in the bundle. */
+  notCompared: string[];
+  /** How things stood where the replay was to stop (`until`), or at its end, if it did not come so far. */
+  state?: State;
+}
+
+/** The inside of a run, at some place in its work. */
+export interface State {
+  /** Whether this is the place that was asked for; else it is where the run ended. */
+  reached: boolean;
+  /** Calls made so far, the one that waits for its answer included. */
+  calls: number;
+  fuel: number;
+  /** The request that waits for its answer, as the program wrote it. */
+  request: string | null;
+  /** A copy of the linear memory; empty where there is none. */
+  memory: Uint8Array<ArrayBuffer>;
+  /** By index; those whose type JavaScript cannot hold are left out. */
+  globals: Record<number, number | bigint>;
+  /** The contents of files, by path; directories are in {@link State.directories}. */
+  files: Map<string, Uint8Array<ArrayBuffer>>;
+  directories: string[];
+  stdout: Uint8Array<ArrayBuffer>;
+  stderr: Uint8Array<ArrayBuffer>;
+}
+
+/** An agent that lives again: its program, and its files as its runs leave them. */
+export class Session {
+  private readonly recording: Recording;
+  private readonly limits: Limits;
+  private readonly volume: Volume;
+  private readonly runner: Runner;
+  private readonly program: Loaded;
+  /** The digest of the program that is executed. */
+  private readonly digest: string;
+
+  private constructor(recording: Recording, limits: Limits, program: Loaded, digest: string) {
+    this.recording = recording;
+    this.limits = limits;
+    this.program = program;
+    this.digest = digest;
+    this.volume = new Volume(limits);
+    this.runner = new Runner(this.volume);
+  }
+
+  /**
+   * @param program the agent's program, or another one
+   * @throws VakError `unsupported` for a recording of another machine, or a program that this engine does not take;
+   *   `invalid-bundle`
+   */
+  static async start(
+    recording: Recording,
+    { spawn }: LoggedRun,
+    program: Uint8Array,
+    inspect: boolean,
+  ): Promise<Session> {
+    if (spawn.machine !== MACHINE) {
+      throw new VakError(
+        "unsupported",
+        `The run was recorded on the machine ${JSON.stringify(spawn.machine)} (cost table, version of the meter, version of ` +
+          `the sandbox); this version of vak executes ${JSON.stringify(MACHINE)}. Replay it with a version that has that.`,
+      );
+    }
+    let limits: Limits;
+    try {
+      limits = resolveLimits(spawn.limits);
+    } catch (cause) {
+      throw new VakError("invalid-bundle", `The agent's limits are none: ${(cause as Error).message}`, { cause });
+    }
+    try {
+      const admitted = await compile(program, limits, inspect);
+      return new Session(recording, limits, load(admitted), await digestOf(program));
+    } catch (cause) {
+      const why = (cause as Error).message;
+      throw new VakError("unsupported", `The program cannot be executed here: ${why}`, { cause });
+    }
+  }
+
+  /**
+   * Executes the agent's next run. The runs before it must have been executed.
+   *
+   * @param until where to stop and look; the agent cannot go on from there
+   * @throws VakError `not-found` when its trace is not in the bundle, `invalid-bundle`
+   */
+  async replay(run: LoggedRun, until?: Until): Promise<Replay> {
+    const replay: Replay = {
+      run: run.id,
+      verdict: "same",
+      divergence: null,
+      missing: null,
+      calls: 0,
+      fuel: 0,
+      notCompared: [],
+    };
+    // It was stopped before the worker heard of it: only its number was used.
+    if (run.end?.status === "stopped" && run.end.digest === null && run.end.usage.fuel === undefined) {
+      return { ...replay, notCompared: ["it was stopped before it began"] };
+    }
+    const { input, trace, end } = await this.recording.traceOf(run);
+    const { known, faults } = await this.recording.callsOf(run, trace);
+    for (const [i, { entry, input }] of known.entries()) {
+      if (entry?.inputDigest && !input)
+        replay.notCompared.push(`the input of call ${i + 1}, which is not in the bundle`);
+    }
+    const fault = faults[0] && valueFault(run, trace, faults[0]);
+    for (const change of trace.changes) if (change.at === null) applyChange(this.volume, change);
+    const recorded = new Recorded(run.id, trace, known, this.volume, until);
+    const output = { 1: new Taken(trace.stdout.bytes, !!until), 2: new Taken(trace.stderr.bytes, !!until) };
+    const { reactor } = this.program;
+    const request = {
+      run: run.number,
+      args: [run.spawn.agent.name, ...run.start.args],
+      env: input.env,
+      stdin: reactor ? new Uint8Array() : input.stdin,
+      seed: run.spawn.seed,
+      startTime: run.start.startTime,
+      ...(reactor && { call: { name: run.start.args[0] ?? "", input: input.stdin } }),
+    };
+    const limits = { ...this.limits, fuel: fuelFor(end, this.limits) };
+    const post = (message: WorkerMessage) => {
+      if (message.vak === "output") output[message.fd].push(message.bytes);
+    };
+    const ended = await this.runner.execute(this.program, request, limits, recorded, post);
+    replay.calls = recorded.calls;
+    replay.fuel = ended.fuel;
+    replay.missing = recorded.cut ?? null;
+    if (until) replay.state = this.look(recorded, ended.fuel, output);
+    if (!recorded.divergence && !recorded.cut && !recorded.reached)
+      compareEnds(recorded, { run, trace, end }, ended, output);
+    const found = recorded.divergence;
+    // What is wrong with a value shows before anything is executed, but belongs to its call.
+    const later = fault && found && (found.call === null || found.call > faults[0]!.call);
+    replay.divergence = (later ? fault : (found ?? fault)) ?? this.programFault(run);
+    if (replay.divergence) replay.verdict = "diverged";
+    else if (replay.missing !== null) replay.verdict = "incomplete";
+    return replay;
+  }
+
+  private look({ reached, calls, request, exports }: Recorded, fuel: number, output: Outputs): State {
+    const globals: State["globals"] = {};
+    for (const [name, value] of Object.entries(exports ?? {})) {
+      if (!name.startsWith(GLOBAL_EXPORT) || !(value instanceof WebAssembly.Global)) continue;
+      try {
+        const held: unknown = value.value;
+        if (typeof held === "number" || typeof held === "bigint")
+          globals[Number(name.slice(GLOBAL_EXPORT.length))] = held;
+      } catch {} // A vector has no value in JavaScript.
+    }
+    const memory =
+      exports?.memory instanceof WebAssembly.Memory ? new Uint8Array(exports.memory.buffer).slice() : new Uint8Array();
+    const list = this.volume.list();
+    return {
+      reached,
+      calls,
+      fuel,
+      request: request ? new TextDecoder().decode(request) : null,
+      memory,
+      globals,
+      files: new Map(list.flatMap(({ path, type }) => (type === "file" ? [[path, this.volume.readFile(path)!]] : []))),
+      directories: list.flatMap(({ path, type }) => (type === "directory" ? [path] : [])),
+      stdout: output[1].all(),
+      stderr: output[2].all(),
+    };
+  }
+
+  private programFault({ id, spawn }: LoggedRun): Divergence | null {
+    const recorded = spawn.agent.program;
+    if (recorded === this.digest) return null;
+    return { run: id, call: null, fuel: 0, what: "program", recorded, replayed: this.digest };
+  }
+}
+
+/** A value in the bundle that is not the one which the log commits to. */
+function valueFault({ id }: LoggedRun, { calls }: Trace, { call, message }: ValueFault): Divergence {
+  const at = { run: id, call, fuel: calls[call - 1]!.fuel, what: "value in the bundle" };
+  return { ...at, recorded: "what the log commits to", replayed: message };
+}
+
+/** The SHA-256 of a program, hex. */
+export async function digestOf(program: Uint8Array): Promise<string> {
+  // On a page that is no secure context there is no `crypto.subtle`.
+  const { subtle } = crypto;
+  return bytesToHex(subtle ? new Uint8Array(await subtle.digest("SHA-256", program as BufferSource)) : sha256(program));
+}
+
+/**
+ * What an execution may use at most, so that one which is not the recorded one ends too: what the recorded one used. A
+ * trap's count may lie behind what was used.
+ */
+function fuelFor(end: RunEnd, limits: Limits): number {
+  const used = end.usage.fuel;
+  return end.status === "trapped" || !used ? limits.fuel : Math.min(limits.fuel, used);
+}
+
+/** Output, as far as the page took it: once it had asked a run to stop, it took no more. */
+class Taken {
+  bytes = 0;
+  private readonly hash = sha256.create();
+  private left: number;
+  /** Kept where somebody wants to look. */
+  private readonly chunks: Uint8Array[] | undefined;
+
+  constructor(bytes: number, keep: boolean) {
+    this.left = bytes;
+    this.chunks = keep ? [] : undefined;
+  }
+
+  all(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(concatBytes(...(this.chunks ?? [])));
+  }
+
+  push(bytes: Uint8Array): void {
+    this.bytes += bytes.byteLength;
+    this.chunks?.push(bytes);
+    const part = bytes.subarray(0, this.left);
+    this.left -= part.byteLength;
+    this.hash.update(part);
+  }
+
+  digest(): string {
+    return bytesToHex(this.hash.digest());
+  }
+}
+
+type Outputs = { 1: Taken; 2: Taken };
+
+function compareEnds(
+  recorded: Recorded,
+  { run, trace, end }: { run: LoggedRun; trace: Trace; end: RunEnd },
+  ended: Ended,
+  output: Outputs,
+): void {
+  const same = (what: string, then: unknown, now: unknown) => {
+    if (then !== now) recorded.differ(what, String(then), String(now));
+  };
+  const made = Math.max(trace.calls.length, run.calls.size);
+  // A call past the limit is made, and not recorded.
+  if (recorded.calls < made) recorded.differ("calls", `${made}`, `${recorded.calls}`, { call: recorded.calls + 1 });
+  const asked = end.status === "stopped" && end.limit !== "fuel" && end.limit !== "output";
+  same("outcome", outcomeOf(end, asked), spell(ended.outcome));
+  for (const what of ["fuel", "memoryBytes", "fileBytes"] as const) same(what, end.usage[what], ended[what]);
+  const stdout = compareStream(recorded, "stdout", trace.stdout, output[1], asked);
+  const stderr = compareStream(recorded, "stderr", trace.stderr, output[2], asked);
+  same("files", trace.files, ended.files);
+  // The outcome is the same by now, and the log knows which limit it was.
+  const { status, exitCode, trap, limit } = end;
+  const set = {
+    ...(exitCode !== null && { exitCode }),
+    ...(trap !== null && { trap }),
+    ...(limit !== null && { limit }),
+  };
+  const { outcome } = ended;
+  const value = outcome.status === "exited" && outcome.value && { value: bytesToHex(sha256(outcome.value)) };
+  const digest = { files: ended.files, outcome: { status, ...set, ...value }, stderr, stdout };
+  same("digest", end.digest, bytesToHex(sha256(canonicalBytes(digest))));
+}
+
+function compareStream(recorded: Recorded, what: string, then: Stream, now: Taken, asked: boolean): string {
+  const digest = now.digest();
+  const length = asked ? Math.min(then.bytes, now.bytes) : now.bytes;
+  if (then.bytes !== length) recorded.differ(`bytes of ${what}`, `${then.bytes}`, `${now.bytes}`);
+  if (then.digest !== digest) recorded.differ(what, `SHA-256 ${then.digest}`, `SHA-256 ${digest}`);
+  return digest;
+}
+
+const outcomeOf = ({ status, exitCode, trap, limit }: RunEnd, asked: boolean): string =>
+  asked ? "stopped asked" : `${status} ${exitCode ?? trap ?? limit}`;
+
+const spell = (outcome: Ended["outcome"]): string =>
+  outcome.status === "exited"
+    ? `exited ${outcome.exitCode}`
+    : `${outcome.status} ${outcome.status === "trapped" ? outcome.trap : outcome.limit}`;

@@ -1,0 +1,149 @@
+/**
+ * A trace: what a run took in from outside while it ran, and where, so that it can be executed again. It is kept as the
+ * private value beside the run's `run-end` (see `audit/value.ts`): canonical JSON of at most {@link TRACE_BYTES}. What
+ * else a replay needs is in the log: limits, seed and machine in `agent-spawn`; arguments, the time, and beside it the
+ * environment and stdin in `run-start`.
+ */
+import { fromBase64, toBase64 } from "./audit/encoding.ts";
+import { VakError } from "./errors.ts";
+import { MAX_CHANGES, type Point, parsePoint, type SeedFile } from "./protocol.ts";
+
+/** Bytes of JSON that a trace, or what a run was given, may have; what is longer is not kept, and the log says so. */
+export const TRACE_BYTES = 16 * 2 ** 20;
+
+/** A change that the page made to the agent's files: since the run before, or during the run. */
+export interface Change {
+  path: string;
+  /** What was written or made; null where it was removed. */
+  data: SeedFile | null;
+  /** Where the run was; null for a change before it. */
+  at: Point | null;
+}
+
+/** What a call was answered. */
+export interface RecordedCall {
+  /** Units of work done when the call was made. */
+  fuel: number;
+  /** Bytes of the request. */
+  requestBytes: number;
+  /**
+   * The JSON that the guest read; or the `seq` of the outcome beside which it is kept; or null when it read none, since
+   * the run ended first.
+   */
+  answer: string | number | null;
+}
+
+/** Bytes of a stream that the page took, and their SHA-256, hex. */
+export interface Stream {
+  bytes: number;
+  digest: string;
+}
+
+export interface Trace {
+  changes: Change[];
+  calls: RecordedCall[];
+  /** Where the run was stopped, if it was asked to. */
+  stop: Point | null;
+  /** SHA-256 of the file tree at the end, hex. */
+  files: string;
+  stdout: Stream;
+  stderr: Stream;
+}
+
+/** What a run was given, as it is kept beside its `run-start`. */
+export interface RunInput {
+  env: Record<string, string>;
+  /** Of a call of a function its input, as JSON. */
+  stdin: Uint8Array;
+}
+
+/** Bytes of JSON that hold so many bytes of data, about. */
+export const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
+
+/** As JSON. Calls, of which there may be many, are arrays. */
+export function traceToJson({ changes, calls, stop, files, stdout, stderr }: Trace): unknown {
+  return {
+    changes: changes.map(({ path, data, at }) => ({ path, data: data && fileToJson(data), at: at && { ...at } })),
+    calls: calls.map(({ fuel, requestBytes, answer }) => [fuel, requestBytes, answer]),
+    stop: stop && { ...stop },
+    files,
+    stdout: { ...stdout },
+    stderr: { ...stderr },
+  };
+}
+
+/** Bytes in base64; a directory or a symbolic link as it is. */
+const fileToJson = (data: SeedFile): unknown => (data instanceof Uint8Array ? toBase64(data) : { ...data });
+
+export function inputToJson({ env, stdin }: RunInput): unknown {
+  return { env, stdin: toBase64(stdin) };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isDigest = (value: unknown): value is string => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
+const bad = (what: string) => new VakError("invalid-bundle", `It is not a trace: ${what}.`);
+
+/**
+ * Reads what {@link traceToJson} writes.
+ *
+ * @throws VakError `invalid-bundle`
+ */
+export function parseTrace(value: unknown): Trace {
+  if (!isObject(value)) throw bad("it is not an object");
+  const { changes, calls, files } = value;
+  if (!Array.isArray(changes) || changes.length > MAX_CHANGES) throw bad("its changes are not a list of them");
+  if (!Array.isArray(calls) || !isDigest(files)) throw bad("it has no calls, or no digest of the files");
+  return {
+    changes: changes.map((change) => {
+      const { path, data, at } = isObject(change) ? change : {};
+      if (typeof path !== "string") throw bad("a change is malformed");
+      return { path, data: data === null ? null : file(data), at: point(at) };
+    }),
+    calls: calls.map((call) => {
+      const [fuel, requestBytes, answer] = Array.isArray(call) && call.length === 3 ? call : [];
+      if (!isCount(fuel) || !isCount(requestBytes)) throw bad("a call is malformed");
+      if (answer !== null && typeof answer !== "string" && !isCount(answer)) throw bad("an answer is malformed");
+      return { fuel, requestBytes, answer };
+    }),
+    stop: point(value.stop),
+    files,
+    stdout: stream(value.stdout),
+    stderr: stream(value.stderr),
+  };
+}
+
+function file(value: unknown): SeedFile {
+  if (typeof value === "string") return fromBase64(value);
+  const { type, target } = isObject(value) ? value : {};
+  if (type === "directory") return { type };
+  if (type === "symlink" && typeof target === "string") return { type, target };
+  throw bad("a change is malformed");
+}
+
+function point(value: unknown): Point | null {
+  if (value === null) return null;
+  const found = parsePoint(value, { fuel: Number.MAX_SAFE_INTEGER });
+  if (!found) throw bad("a point is malformed");
+  return found;
+}
+
+function stream(value: unknown): Stream {
+  const { bytes, digest } = isObject(value) ? value : {};
+  if (!isCount(bytes) || !isDigest(digest)) throw bad("a stream is malformed");
+  return { bytes, digest };
+}
+
+/**
+ * Reads what {@link inputToJson} writes.
+ *
+ * @throws VakError `invalid-bundle`
+ */
+export function parseInput(value: unknown): RunInput {
+  const { env, stdin } = isObject(value) ? value : {};
+  if (!isObject(env) || typeof stdin !== "string" || !Object.values(env).every((text) => typeof text === "string")) {
+    throw new VakError("invalid-bundle", "It is not what a run was given.");
+  }
+  return { env: env as Record<string, string>, stdin: fromBase64(stdin) };
+}

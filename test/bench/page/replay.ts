@@ -1,0 +1,76 @@
+import { openBundle } from "../../../src/audit/index.ts";
+import { type Agent, createKernel, defineTool } from "../../../src/index.ts";
+import { replay } from "../../../src/replay/index.ts";
+import { fetchBytes } from "./bare.ts";
+
+const add = defineTool({
+  name: "add",
+  description: "Adds two integers.",
+  inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
+  execute: ({ a = 0, b = 0 }) => a + b,
+});
+const newKernel = () =>
+  createKernel({
+    policy: `permit (principal, action == Action::"call:add", resource);`,
+    tools: [add],
+    log: { name: crypto.randomUUID() },
+  });
+
+/** Works for some seconds: numbers, strings, dicts, sorting, files. */
+const script = `
+import hashlib, json
+words = {}
+for n in range(60000):
+    word = hashlib.sha256(str(n).encode()).hexdigest()[:5]
+    words.setdefault(word, []).append(n)
+text = json.dumps(words, sort_keys=True)
+for n in range(20):
+    with open(f"/{n}.json", "w") as file:
+        file.write(text[n * 1000 : n * 1000 + 30000])
+primes = [n for n in range(2, 12000) if all(n % d for d in range(2, int(n**0.5) + 1))]
+print(len(words), sum(primes), hashlib.sha256(text.encode()).hexdigest())
+`;
+const python = await fetchBytes("/python/python.wasm");
+const kinds = {
+  python: { program: python, files: { "main.py": script }, args: ["/main.py"], limits: {} },
+  calls: { program: await fetchBytes("/bench-guests/call-add.wasm"), files: {}, args: [], limits: { calls: 10_000 } },
+};
+export type Kind = keyof typeof kinds;
+
+/** ms that a run takes, its end in the log. */
+async function time(agent: Agent, args: string[], trace: boolean): Promise<number> {
+  const began = performance.now();
+  const { status } = await agent.run({ args, trace }).result;
+  if (status !== "exited") throw new Error(`it ${status}`);
+  return performance.now() - began;
+}
+
+/** ms of runs of the same thing with a trace and without. */
+export async function record(kind: Kind, times: number): Promise<[traced: number, untraced: number][]> {
+  await using kernel = await newKernel();
+  const { args, ...spawn } = kinds[kind];
+  await using traced = await kernel.spawn({ name: "traced", seed: 1, ...spawn });
+  await using untraced = await kernel.spawn({ name: "untraced", seed: 1, ...spawn });
+  const pairs: [number, number][] = [];
+  for (let i = -1; i < times; i++) {
+    // Which comes first must not matter.
+    const first = i % 2 ? traced : untraced;
+    const second = first === traced ? untraced : traced;
+    const [one, other] = [await time(first, args, first === traced), await time(second, args, second === traced)];
+    if (i >= 0) pairs.push(first === traced ? [one, other] : [other, one]);
+  }
+  return pairs;
+}
+
+/** ms of a run, and of executing it again, from reading the bundle to the verdict. */
+export async function again(kind: Kind): Promise<[replayed: number, run: number]> {
+  await using kernel = await newKernel();
+  const { args, ...spawn } = kinds[kind];
+  await using agent = await kernel.spawn({ name: "traced", seed: 1, ...spawn });
+  const took = await time(agent, args, true);
+  const bundle = await openBundle(await kernel.log.export());
+  const began = performance.now();
+  const { verdict } = await replay(bundle, 1, { program: spawn.program });
+  if (verdict !== "same") throw new Error(`the replay is ${verdict}`);
+  return [performance.now() - began, took];
+}

@@ -1,0 +1,463 @@
+import { Worker } from "node:worker_threads";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import fc from "fast-check";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { verify } from "../../../src/audit/index.ts";
+import { commitValue } from "../../../src/audit/value.ts";
+import { AnswerBuffer } from "../../../src/protocol.ts";
+import { diff, replay, replayAll, type Until } from "../../../src/replay/index.ts";
+import { parseTrace, traceToJson } from "../../../src/trace.ts";
+import { generate } from "../../e2e/replay/generate.ts";
+import { loadGuest } from "../../guests/load.ts";
+import type { Step } from "../audit/memory-log.ts";
+import { wat } from "../meter/assemble.ts";
+import { type AgentSpec, bundleOf, record, recordSteps } from "./record.ts";
+
+let busy: Uint8Array<ArrayBuffer>;
+beforeAll(async () => {
+  busy = await loadGuest("busy");
+});
+
+const text = (string: string) => new TextEncoder().encode(string);
+const answer: NonNullable<AgentSpec["answer"]> = (_tool, { a, b }) => {
+  if ((a as number) > 100) return { denied: "No policy permits this call." };
+  if ((a as number) % 10 === 4) return { error: { code: "tool-error", message: "é ☃" } };
+  return { ok: { sum: (a as number) + (b as number), z: [1.5, null], "10": true, "9": "ü" } };
+};
+const twoRuns = (): AgentSpec => ({
+  program: busy,
+  seed: 7,
+  answer,
+  runs: [
+    {
+      args: ["12"],
+      env: { B: "1", A: "2", "9": "x" },
+      stdin: "é",
+      changes: [{ path: "inbox.txt", data: text("one") }],
+    },
+    { args: ["8"], startTime: 12_345, changes: [{ path: "inbox.txt", data: null }] },
+  ],
+});
+
+test("a run is the same when it is executed again, and so is one that begins with the files of another", async () => {
+  const bundle = await record([twoRuns()]);
+  expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
+  for (const run of [1, 2, "agent-0/2"]) {
+    const result = await replay(bundle, run, { program: busy });
+    expect(result).toMatchObject({ verdict: "same", divergence: null, missing: null, notCompared: [] });
+    expect(result.calls).toBe(run === 1 ? 6 : 4);
+  }
+});
+
+describe("stops", () => {
+  let stopper: Worker;
+  beforeAll(() => {
+    // Sets the state after some time, while the guest is at work in this thread.
+    const script = `
+      const { parentPort } = require("node:worker_threads");
+      parentPort.on("message", ({ state, ms }) => {
+        const end = performance.now() + ms;
+        while (performance.now() < end);
+        Atomics.store(state, ${AnswerBuffer.STATE}, ${AnswerBuffer.STOPPED});
+        Atomics.notify(state, ${AnswerBuffer.STATE});
+      });
+    `;
+    stopper = new Worker(script, { eval: true });
+  });
+  afterAll(() => stopper.terminate());
+
+  test("at 200 places: each run ends at the same unit of work, with the same files", async () => {
+    const runs = Array.from({ length: 200 }, (_, n) => ({
+      stopping: (state: Int32Array) => stopper.postMessage({ state, ms: (n % 40) / 4 }),
+    }));
+    const bundle = await record([{ program: busy, answer, limits: { calls: 1_000_000 }, runs }]);
+    const places = new Set<string>();
+    let replays = 0;
+    for await (const { verdict, divergence, fuel } of replayAll(bundle, { program: busy })) {
+      expect({ verdict, divergence }).toEqual({ verdict: "same", divergence: null });
+      places.add(`${fuel}`);
+      replays++;
+    }
+    expect(replays).toBe(200);
+    expect(places.size).toBeGreaterThan(100);
+  });
+});
+/** The calls' entries of a run, and its end, among the steps of a log. */
+const placesOf = (steps: Step[], run: string, type: string): number[] =>
+  steps.flatMap(([draft], i) => ("run" in draft && draft.run === run && draft.type === type ? [i] : []));
+
+function patch(steps: Step[], at: number, fields: object): void {
+  const [draft, attached = {}] = steps[at]!;
+  steps[at] = [{ ...draft, ...fields } as Step[0], attached];
+}
+
+/** Changes the value beside a step, and what the step's entry says of it. */
+function change(steps: Step[], at: number, edit: (value: never) => unknown): void {
+  const [draft, { commitment, output } = {}] = steps[at]!;
+  if (!commitment) {
+    steps[at] = [draft, { output: edit(output as never) }];
+    return;
+  }
+  const { value } = JSON.parse(new TextDecoder().decode(commitment.file))[commitment.kind];
+  steps[at] = [draft, { commitment: commitValue(commitment.kind, edit(value as never)) }];
+}
+
+interface RawTrace {
+  changes: { path: string; data: string | null }[];
+  calls: [fuel: number, bytes: number, answer: unknown][];
+  files: string;
+  stdout: { bytes: number; digest: string };
+}
+
+describe("until", () => {
+  let bundle: Map<string, Uint8Array<ArrayBuffer>>;
+  beforeAll(async () => {
+    bundle = await record([twoRuns()]);
+  });
+  const at = (until: Until, run = 1) => replay(bundle, run, { program: busy, until });
+
+  test("a call: the request that waits, and memory, globals, files and output as they are then", async () => {
+    const whole = (await at({ call: 99 })).state!;
+    expect(whole).toMatchObject({ reached: false, calls: 6, request: null });
+    const { verdict, state } = await at({ call: 3 });
+    expect(verdict).toBe("same");
+    expect(state).toMatchObject({
+      reached: true,
+      calls: 3,
+      request: expect.stringMatching(/^{"tool":"add","input":{"a":6,/),
+    });
+    const decoded = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    // Five rounds are printed, the sixth makes the third call.
+    expect(decoded(state!.stdout).split("\n")).toHaveLength(6);
+    expect(decoded(whole.stdout).startsWith(decoded(state!.stdout))).toBe(true);
+    expect(decoded(state!.files.get("inbox.txt")!)).toBe("one");
+    expect(decoded(state!.files.get("progress.txt")!)).toBe(
+      `${decoded(whole.files.get("progress.txt")!).split("\n").slice(0, 6).join("\n")}\n`,
+    );
+    expect(decoded(state!.memory)).toContain(state!.request);
+    // The C compiler's stack pointer.
+    expect(state!.globals[0]).toBeGreaterThan(0);
+    // The same again, bit by bit.
+    expect((await at({ call: 3 })).state).toEqual(state);
+    expect((await at({ call: 2 }, 2)).state).toMatchObject({ reached: true, calls: 2 });
+  });
+
+  test("so much work: the first check by which it was done", async () => {
+    const { fuel } = (await at({ call: 3 })).state!;
+    const { verdict, state } = await at({ fuel: fuel - 1000 });
+    expect(verdict).toBe("same");
+    expect(state).toMatchObject({ reached: true, calls: 2, request: null });
+    expect(state!.fuel).toBeGreaterThanOrEqual(fuel - 1000);
+    expect(state!.fuel).toBeLessThan(fuel);
+    expect((await at({ fuel: fuel - 1000 })).state).toEqual(state);
+    expect((await at({ fuel: 1 })).state).toMatchObject({ reached: true, calls: 0 });
+    expect((await at({ fuel: Number.MAX_SAFE_INTEGER })).state).toMatchObject({ reached: false });
+  });
+
+  test.each([{ call: 0 }, { call: 1.5 }, { fuel: -1 }, { fuel: Number.NaN }])("%o is refused", async (until) => {
+    await expect(at(until as Until)).rejects.toMatchObject({ code: "invalid-argument" });
+  });
+});
+
+describe("diff", () => {
+  const run = { args: ["6"], changes: [{ path: "inbox.txt", data: text("one") }] };
+  const other =
+    (n: number): NonNullable<AgentSpec["answer"]> =>
+    (tool, input) =>
+      input.a === n ? { ok: "another" } : answer(tool, input);
+
+  test("of two runs that are given the same: nothing", async () => {
+    const bundle = await record([
+      { program: busy, answer, runs: [run] },
+      { program: busy, answer, runs: [run] },
+    ]);
+    expect(await diff({ bundle, run: 1, program: busy }, { bundle, run: 2, program: busy })).toEqual({
+      ...{ same: true, given: [], call: null, end: [], files: [], stdout: null, stderr: null },
+    });
+  });
+
+  test("of two runs of which one tool answered otherwise: from that call on", async () => {
+    const one = await record([{ program: busy, answer, runs: [run] }]);
+    const two = await record([{ program: busy, answer: other(4), runs: [run] }]);
+    const found = await diff({ bundle: one, run: 1, program: busy }, { bundle: two, run: 1, program: busy });
+    expect(found).toMatchObject({
+      same: false,
+      given: [],
+      call: { number: 2, what: "answer", one: expect.stringContaining("tool-error"), other: '{"ok":"another"}' },
+      files: [{ path: "progress.txt", change: "changed" }],
+      stdout: { one: expect.stringMatching(/^4 /), other: expect.stringMatching(/^4 /) },
+    });
+    expect(found.end.map(({ what }) => what)).toContain("outcome");
+  });
+
+  test("of runs that were given something else: what that was, and what came of it", async () => {
+    const changes = [
+      { path: "inbox.txt", data: text("two") },
+      { path: "more.txt", data: text("") },
+    ];
+    const runs = [{ ...run, args: ["7"], env: { A: "1" }, stdin: "x", changes }];
+    const bundle = await record([
+      { program: busy, answer, runs: [run] },
+      { program: busy, answer, seed: 2, runs },
+    ]);
+    expect(await diff({ bundle, run: 1, program: busy }, { bundle, run: 2, program: busy })).toMatchObject({
+      given: ["seed", "args", "env", "stdin", "files that the page wrote"],
+      files: [
+        { path: "inbox.txt", change: "changed", byte: 0 },
+        { path: "more.txt", change: "added" },
+        { path: "progress.txt", change: "changed" },
+      ],
+    });
+  });
+});
+
+test("programs made at random: 100 of them, two runs each", async () => {
+  const ends = new Set<string>();
+  for (let seed = 0; seed < 100; seed++) {
+    const program = wat(generate(seed));
+    const limits = { fuel: 3_000_000, calls: 60 };
+    const bundle = await record([{ program, seed, limits, answer, runs: [{}, {}] }]);
+    for await (const { verdict, divergence } of replayAll(bundle, { program })) {
+      expect({ seed, verdict, divergence }).toEqual({ seed, verdict: "same", divergence: null });
+    }
+    for (const { end } of (await verify(bundle)).runs) if (typeof end === "object") ends.add(end.trap ?? end.status);
+  }
+  expect([...ends]).toEqual(expect.arrayContaining(["exited", "out-of-bounds", "overflow", "divide"]));
+});
+
+describe("attack: a forger with the log's key changes", () => {
+  let steps: Step[];
+  let honest: Step[];
+  beforeAll(async () => {
+    honest = await recordSteps([twoRuns()]);
+  });
+  beforeEach(() => {
+    steps = [...honest];
+  });
+  /** Of the first run: where the forger struck, and where it has to show. */
+  const shows = async (divergence: object, run = 1) => {
+    const bundle = await bundleOf(steps);
+    expect(await verify(bundle)).toMatchObject({ ok: true });
+    expect(await replay(bundle, run, { program: busy })).toMatchObject({ verdict: "diverged", divergence });
+  };
+  const trace = (edit: (trace: RawTrace) => void) =>
+    change(steps, placesOf(steps, "agent-0/1", "run-end")[0]!, (value: RawTrace) => {
+      edit(value);
+      return value;
+    });
+
+  test("what a tool answered: the next call asks for something else", async () => {
+    change(steps, placesOf(steps, "agent-0/1", "outcome")[3]!, () => ({ sum: 1 }));
+    await shows({ call: 5, what: "input", recorded: expect.stringContaining('"a":10'), byte: expect.any(Number) });
+  });
+
+  test("what a denied call was answered: the answer is as long, the next call is another", async () => {
+    const denied = await recordSteps([
+      { ...twoRuns(), answer: (_, { a }) => ((a as number) === 4 ? { denied: "no" } : { ok: a }) },
+    ]);
+    steps = denied;
+    trace(({ calls }) => {
+      calls[1]![2] = (calls[1]![2] as string).replace("no", "na");
+    });
+    await shows({ call: 3, what: "input" });
+  });
+
+  test("what a call asked for", async () => {
+    change(steps, placesOf(steps, "agent-0/1", "intent")[2]!, (input: object) => ({ ...input, a: 7 }));
+    await shows({
+      call: 3,
+      what: "input",
+      recorded: expect.stringContaining('"a":7'),
+      replayed: expect.stringContaining('"a":6'),
+    });
+  });
+
+  test("which tool a call asked for", async () => {
+    const at = placesOf(steps, "agent-0/1", "intent")[1]!;
+    patch(steps, at, { resource: "mul" });
+    await shows({ call: 2, what: "tool", recorded: "mul", replayed: "add" });
+  });
+
+  test("at which unit of work a call was made", async () => {
+    trace(({ calls }) => {
+      calls[4]![0]++;
+    });
+    await shows({ call: 5, what: "fuel" });
+  });
+
+  test("that there was a call at all", async () => {
+    const calls = placesOf(steps, "agent-0/1", "intent");
+    trace((trace) => {
+      trace.calls.length = 5;
+    });
+    await shows({ call: 6, what: "calls", recorded: "5", replayed: "at least 6" });
+    expect(calls).toHaveLength(6);
+  });
+
+  test("stdin, environment, time, seed, arguments, files: what is done with them is another thing", async () => {
+    const at = placesOf(steps, "agent-0/1", "run-start")[0]!;
+    patch(steps, at, { startTime: 5 });
+    await shows({ call: 1, what: "input" });
+    steps = [...honest];
+    patch(steps, at, { args: ["13"] });
+    await shows({ call: null, what: "outcome" });
+    steps = [...honest];
+    trace(({ changes }) => {
+      changes[0]!.data = btoa("another");
+    });
+    await shows({ call: 1, what: "input" });
+    steps = [...honest];
+    const spawn = steps.findIndex(([{ type }]) => type === "agent-spawn");
+    patch(steps, spawn, { seed: 8 });
+    await shows({ call: 1, what: "input" });
+  });
+
+  test.each([
+    ["its exit code", { exitCode: 101 }, "outcome"],
+    ["its fuel", { usage: { fuel: 1, memoryBytes: 1, fileBytes: 1, outputBytes: 1, calls: 6, wallMs: 1 } }, "outcome"],
+    ["its digest", { digest: "ab".repeat(32) }, "digest"],
+  ])("the end: %s", async (_, end, what) => {
+    const at = placesOf(steps, "agent-0/1", "run-end")[0]!;
+    patch(steps, at, end);
+    // With no fuel left it does not come so far.
+    await shows(what === "outcome" && "usage" in end ? { call: 1 } : { call: null, what });
+  });
+
+  test("what it printed, and its files", async () => {
+    trace(({ stdout }) => {
+      stdout.digest = "ab".repeat(32);
+    });
+    await shows({ call: null, what: "stdout" });
+    steps = [...honest];
+    trace((trace) => {
+      trace.files = "ab".repeat(32);
+    });
+    await shows({ call: null, what: "files" });
+  });
+
+  test("an earlier run, whose files a later one finds", async () => {
+    change(steps, placesOf(steps, "agent-0/1", "outcome")[3]!, () => ({ sum: 1 }));
+    await shows({ run: "agent-0/1", call: 5 }, 2);
+  });
+
+  test("the machine: it is refused by its name", async () => {
+    const spawn = steps.findIndex(([{ type }]) => type === "agent-spawn");
+    patch(steps, spawn, { machine: "wt9/8/7" });
+    const refused = replay(await bundleOf(steps), 1, { program: busy });
+    await expect(refused).rejects.toMatchObject({ code: "unsupported", message: expect.stringContaining('"wt9/8/7"') });
+  });
+
+  test("a run that ended, to one that goes on: it is followed no further than its fuel", async () => {
+    const at = placesOf(steps, "agent-0/1", "run-start")[0]!;
+    patch(steps, at, { args: ["99"] });
+    await shows({ call: null, what: "outcome", replayed: "stopped fuel" });
+  });
+});
+
+describe("attack: without the key, someone changes", () => {
+  test("another program is given: it is said, and where it first does something else", async () => {
+    const bundle = await record([twoRuns()]);
+    const other = busy.slice();
+    const prime = [0x93, 0x83, 0x80, 0x08]; // 16777619, as a constant in the code
+    let at = other.findIndex((_, i) => prime.every((byte, j) => other[i + j] === byte));
+    expect(at).toBeGreaterThan(0);
+    for (; at >= 0; at = other.findIndex((_, i) => prime.every((byte, j) => other[i + j] === byte))) other[at] = 0x95;
+    const { verdict, divergence } = await replay(bundle, 1, { program: other });
+    expect({ verdict, divergence }).toMatchObject({ verdict: "diverged", divergence: { call: 1, what: "input" } });
+
+    // One that does the same, but is not the same.
+    const longer = new Uint8Array([...busy, 0, 2, 1, 0x78]); // an empty custom section
+    expect(await replay(bundle, 1, { program: longer })).toMatchObject({
+      verdict: "diverged",
+      divergence: { call: null, what: "program" },
+    });
+  });
+
+  test("a value in the bundle: it shows at its call", async () => {
+    const steps = await recordSteps([twoRuns()]);
+    const bundle = await bundleOf(steps);
+    const places = [placesOf(steps, "agent-0/1", "outcome")[2]!, placesOf(steps, "agent-0/1", "intent")[2]!];
+    for (const at of places) {
+      const changed = new Map(bundle);
+      const path = `values/${at}.json`;
+      changed.set(path, text(new TextDecoder().decode(changed.get(path)).replace(/\d(?=[^"]*$)/, "7")));
+      expect(changed.get(path)).not.toEqual(bundle.get(path));
+      expect(await replay(changed, 1, { program: busy })).toMatchObject({
+        verdict: "diverged",
+        divergence: { call: 3, what: "value in the bundle" },
+      });
+    }
+    const trace = `values/${placesOf(steps, "agent-0/1", "run-end")[0]}.json`;
+    const changed = new Map(bundle).set(trace, text("{}"));
+    await expect(replay(changed, 1, { program: busy })).rejects.toMatchObject({ code: "invalid-bundle" });
+  });
+});
+
+test("what was erased is said: an input is not compared, an answer ends it, a trace or a program is missed", async () => {
+  const steps = await recordSteps([twoRuns()]);
+  const bundle = await bundleOf(steps);
+  const without = (path: string) => new Map([...bundle].filter(([other]) => other !== path));
+  const fileOf = (type: string, n = 0) => `values/${placesOf(steps, "agent-0/1", type)[n]}.json`;
+  const options = { program: busy };
+
+  expect(await replay(without(fileOf("intent", 1)), 1, options)).toMatchObject({
+    verdict: "same",
+    notCompared: ["the input of call 2, which is not in the bundle"],
+  });
+  expect(await replay(without(fileOf("outcome", 1)), 1, options)).toMatchObject({
+    verdict: "incomplete",
+    missing: "what call 2 was answered is not in the bundle",
+    calls: 2,
+  });
+  for (const type of ["run-start", "run-end"]) {
+    const refused = replay(without(fileOf(type)), 1, options);
+    await expect(refused).rejects.toMatchObject({ code: "not-found", message: expect.stringContaining(fileOf(type)) });
+  }
+  await expect(replay(bundle, 1)).rejects.toMatchObject({ code: "not-found" });
+  await expect(replay(bundle, 3, options)).rejects.toMatchObject({ code: "not-found" });
+  const all = [];
+  for await (const one of replayAll(without(fileOf("outcome", 1)), options)) all.push(one);
+  expect(all).toMatchObject(
+    [{ verdict: "incomplete" }, { verdict: "incomplete", missing: /agent-0\/1, before it/ }].map((one) =>
+      "missing" in one ? { ...one, missing: expect.stringMatching(one.missing as RegExp) } : one,
+    ),
+  );
+});
+
+test("a bundle may hold the program", async () => {
+  const bundle = await record([twoRuns()]);
+  const digest = bytesToHex(sha256(busy));
+  bundle.set(`programs/${digest}.wasm`, busy);
+  expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
+  expect(await replay(bundle, 2)).toMatchObject({ verdict: "same" });
+  bundle.set(`programs/${digest}.wasm`, busy.slice(1));
+  expect(await verify(bundle)).toMatchObject({ ok: false, problems: [{ where: `programs/${digest}.wasm` }] });
+});
+
+test("fuzz: no trace makes its parser do anything but refuse it, or give what it says", () => {
+  const point = fc.record({
+    at: fc.constantFrom("check", "entry", "wait", "x"),
+    systemCalls: fc.integer(),
+    fuel: fc.integer(),
+  });
+  const stream = fc.record({ bytes: fc.integer(), digest: fc.constantFrom("ab".repeat(32), "AB") });
+  const near = fc.record({
+    changes: fc.array(fc.record({ path: fc.string(), data: fc.option(fc.base64String()), at: fc.option(point) })),
+    calls: fc.array(fc.tuple(fc.nat(), fc.nat(), fc.oneof(fc.string(), fc.nat(), fc.constant(null), fc.anything()))),
+    stop: fc.option(point),
+    files: fc.constantFrom("ab".repeat(32), ""),
+    stdout: stream,
+    stderr: stream,
+  });
+  fc.assert(
+    fc.property(fc.oneof(fc.anything(), near), (value) => {
+      try {
+        expect(traceToJson(parseTrace(value))).toEqual(value);
+      } catch (error) {
+        expect(error).toMatchObject({ code: "invalid-bundle" });
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
