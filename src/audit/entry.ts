@@ -334,18 +334,27 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
 
 const COMMON: Record<keyof Common, Check> = { v: oneOf(1), seq: isCount, time: isCount };
 
+const ALL_FIELDS = Object.fromEntries(
+  Object.entries(FIELDS).map(([type, fields]) => [
+    type,
+    new Map<string, Check>(Object.entries({ ...COMMON, ...fields })),
+  ]),
+) as Record<EntryType, Map<string, Check>>;
+
 /** What is wrong with a value that should be an entry, or undefined when nothing is. */
 function fault(value: unknown): string | undefined {
   if (!isObject(value)) return "it is not an object";
   const { type } = value;
   if (typeof type !== "string" || !Object.hasOwn(FIELDS, type)) return `there is no type ${JSON.stringify(type)}`;
-  const fields: Record<string, Check> = { ...COMMON, ...FIELDS[type as EntryType] };
-  for (const [field, check] of Object.entries(fields)) {
+  const fields = ALL_FIELDS[type as EntryType];
+  for (const [field, check] of fields) {
     if (!Object.hasOwn(value, field)) return `${type}.${field} is missing`;
     if (!check(value[field])) return `${type}.${field} is not valid`;
   }
-  for (const field of Object.keys(value)) {
-    if (field !== "type" && !Object.hasOwn(fields, field)) return `${type} has no field ${JSON.stringify(field)}`;
+  const names = Object.keys(value);
+  if (names.length > fields.size + 1) {
+    const more = names.find((field) => field !== "type" && !fields.has(field));
+    return `${type} has no field ${JSON.stringify(more)}`;
   }
   return contradiction(value as unknown as Entry);
 }
