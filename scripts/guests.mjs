@@ -120,7 +120,7 @@ async function compileC(name, source, headers) {
   };
   try {
     const files = await commands.clang?.(
-      [...clangFlags, name, "-o", "out.wasm"],
+      [...clangFlags, ...(name.startsWith("reactor") ? ["-mexec-model=reactor"] : []), name, "-o", "out.wasm"],
       { ...headers, [name]: source },
       { stdout: print, stderr: print, decodeASCII: false },
     );

@@ -12,18 +12,39 @@ export type {
 } from "./audit/log.ts";
 export type { Signer } from "./audit/signer.ts";
 export { VakError, type VakErrorCode } from "./errors.ts";
-export type { Agent, AgentFiles, Run, RunOptions, RunOutcome, RunResult, StopLimit, Usage } from "./kernel/agent.ts";
-export type { CallErrorCode } from "./kernel/broker.ts";
+export type {
+  Agent,
+  AgentFiles,
+  CallOptions,
+  Run,
+  RunOptions,
+  RunOutcome,
+  RunResult,
+  StopLimit,
+  Usage,
+} from "./kernel/agent.ts";
+export type { ApprovalAnswer, ApprovalRequest, OnApproval } from "./kernel/approval.ts";
+export type { CallErrorCode, Explanation, ProposedCall } from "./kernel/broker.ts";
 export type { Isolation } from "./kernel/host.ts";
 export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
 export {
   createKernel,
+  type FirstFile,
   type Kernel,
   type KernelOptions,
   type ProgramSource,
   type SpawnOptions,
 } from "./kernel/kernel.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
-export type { LoadedPolicy } from "./policy/engine.ts";
+export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
+export type {
+  DenyReason,
+  ExplainedPolicy,
+  LoadedPolicy,
+  PolicyBundle,
+  PolicyEntity,
+  PolicySource,
+  PolicyTest,
+} from "./policy/engine.ts";
 export type { FileStat, Trap } from "./protocol.ts";
 export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";

@@ -20,7 +20,7 @@ export interface Limits {
   outputBytes: number;
   /** Bytes the agent's files may hold together. */
   fileBytes: number;
-  /** Files and directories the agent may have. */
+  /** Files, directories and links the agent may have: their names. */
   fileCount: number;
   /** Descriptors a run may hold open at once, the standard three and the root included. */
   openFiles: number;

@@ -15,9 +15,12 @@ export interface BootOptions {
   limits: Limits;
   /** Header and answer area of {@link AnswerBuffer}; present when `wait` is "atomics". */
   answers?: SharedArrayBuffer;
-  /** The agent's first files, path to bytes. */
-  files: Record<string, Uint8Array>;
+  /** The agent's first files, by path. */
+  files: Record<string, SeedFile>;
 }
+
+/** A file's bytes, or what else there can be at a path. */
+export type SeedFile = Uint8Array | { type: "directory" } | { type: "symlink"; target: string };
 
 /** What the sandbox tells of a program that it admitted. */
 export interface Admitted {
@@ -26,6 +29,8 @@ export interface Admitted {
   size: number;
   /** The export that stands in for the module's start section, if it had one. */
   start: string | null;
+  /** It has no `_start`: its functions are called. */
+  reactor: boolean;
   imports: { module: string; name: string }[];
   /** What it was made for: the cost table, and the versions of the meter and of the sandbox. Replaying needs the same. */
   machine: string;
@@ -40,6 +45,8 @@ export interface RunRequest {
   seed: number;
   /** What the guest's clock says when the run starts, ms since 1970. */
   startTime: number;
+  /** The function of a reactor to call, and its input as JSON. */
+  call?: { name: string; input: Uint8Array };
 }
 
 /**
@@ -57,6 +64,7 @@ export const TRAPS = [
   "stack",
   "exception", // thrown and not caught
   "memory", // the engine could not allocate
+  "abi", // a reactor's function broke the convention by which it is called
   "other",
 ] as const;
 
@@ -64,7 +72,7 @@ export type Trap = (typeof TRAPS)[number];
 
 /** How a run ended, as far as the worker can know. */
 export type Outcome =
-  | { status: "exited"; exitCode: number }
+  | { status: "exited"; exitCode: number; value?: Uint8Array<ArrayBuffer> }
   | { status: "trapped"; trap: Trap; message: string }
   | { status: "stopped"; limit: "fuel" | "output" | "asked" };
 
@@ -101,8 +109,11 @@ export interface RunEnd extends Ended {
 
 export interface FileStat {
   path: string;
-  type: "file" | "directory";
+  type: "file" | "directory" | "symlink";
+  /** Bytes; of a directory 0. */
   size: number;
+  /** Where a symbolic link leads, from the directory that it is in. */
+  target?: string;
 }
 
 /** What the kernel calls in the worker. */
@@ -116,6 +127,9 @@ export interface SandboxApi {
   readFile(path: string): Uint8Array | null;
   writeFile(path: string, bytes: Uint8Array): void;
   listFiles(): FileStat[];
+  statFile(path: string): FileStat | null;
+  /** SHA-256 of the file tree, hex. */
+  snapshot(): string;
   removeFile(path: string): boolean;
 }
 
@@ -216,7 +230,7 @@ export function parseReply(data: unknown): Reply | undefined {
 export function parseAdmitted(value: unknown): Admitted | undefined {
   const it = record(value);
   if (!it || !(it.module instanceof WebAssembly.Module) || !count(it.size)) return undefined;
-  if ((it.start !== null && !text(it.start)) || !text(it.machine)) return undefined;
+  if ((it.start !== null && !text(it.start)) || typeof it.reactor !== "boolean" || !text(it.machine)) return undefined;
   if (!Array.isArray(it.imports) || it.imports.length > 10_000) return undefined;
   const imports: Admitted["imports"] = [];
   for (const one of it.imports) {
@@ -224,16 +238,19 @@ export function parseAdmitted(value: unknown): Admitted | undefined {
     if (!entry || !text(entry.module) || !text(entry.name)) return undefined;
     imports.push({ module: entry.module, name: entry.name });
   }
-  return { module: it.module, size: it.size, start: it.start, imports, machine: it.machine };
+  return { module: it.module, size: it.size, start: it.start, reactor: it.reactor, imports, machine: it.machine };
 }
+
+/** A SHA-256, hex. */
+export const isDigest = (value: unknown): value is string => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
 
 /** No honest worker exceeds a limit. */
 export function parseRunEnd(value: unknown, limits: Limits): RunEnd | undefined {
   const it = record(value);
   if (!it || !count(it.fuel, limits.fuel)) return undefined;
   if (!count(it.memoryBytes, limits.memoryBytes) || !count(it.fileBytes, limits.fileBytes)) return undefined;
-  if (typeof it.files !== "string" || !/^[0-9a-f]{64}$/.test(it.files)) return undefined;
-  const outcome = parseOutcome(it.outcome);
+  if (!isDigest(it.files)) return undefined;
+  const outcome = parseOutcome(it.outcome, limits);
   const stop = it.stop === null ? null : parsePoint(it.stop, limits);
   if (!outcome || stop === undefined || !Array.isArray(it.changes) || it.changes.length > MAX_CHANGES) return undefined;
   const changes: Point[] = [];
@@ -253,11 +270,15 @@ export function parsePoint(value: unknown, limits: { fuel: number }): Point | un
   return { at: it.at, systemCalls: it.systemCalls, fuel: it.fuel };
 }
 
-function parseOutcome(value: unknown): Outcome | undefined {
+function parseOutcome(value: unknown, limits: Limits): Outcome | undefined {
   const it = record(value);
   switch (it?.status) {
     case "exited":
-      return count(it.exitCode, 0xffff_ffff) ? { status: "exited", exitCode: it.exitCode } : undefined;
+      if (!count(it.exitCode, 0xffff_ffff)) return undefined;
+      if (it.value === undefined) return { status: "exited", exitCode: it.exitCode };
+      return bytes(it.value, limits.callBytes)
+        ? { status: "exited", exitCode: it.exitCode, value: it.value }
+        : undefined;
     case "trapped": {
       const trap = TRAPS.find((name) => name === it.trap);
       return trap && text(it.message) ? { status: "trapped", trap, message: it.message } : undefined;
@@ -280,11 +301,21 @@ export function parseFileList(value: unknown, limits: Limits): FileStat[] | unde
   if (!Array.isArray(value) || value.length > limits.fileCount) return undefined;
   const list: FileStat[] = [];
   for (const one of value) {
-    const it = record(one);
-    if (typeof it?.path !== "string" || it.path.length > (MAX_DEPTH + 1) * (MAX_NAME + 1)) return undefined;
-    if (!count(it.size, limits.fileBytes)) return undefined;
-    if (it.type !== "file" && it.type !== "directory") return undefined;
-    list.push({ path: it.path, type: it.type, size: it.size });
+    const stat = parseFileStat(one, limits);
+    if (!stat) return undefined;
+    list.push(stat);
   }
   return list;
+}
+
+export function parseFileStat(value: unknown, limits: Limits): FileStat | undefined {
+  const it = record(value);
+  if (typeof it?.path !== "string" || it.path.length > (MAX_DEPTH + 1) * (MAX_NAME + 1)) return undefined;
+  if (!count(it.size, limits.fileBytes)) return undefined;
+  const { path, type, size, target } = it;
+  if (type === "symlink") {
+    if (typeof target !== "string" || target.length > MAX_PATH) return undefined;
+    return { path, type, size, target };
+  }
+  return type === "file" || type === "directory" ? { path, type, size } : undefined;
 }

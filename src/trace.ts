@@ -6,7 +6,7 @@
  */
 import { fromBase64, toBase64 } from "./audit/encoding.ts";
 import { VakError } from "./errors.ts";
-import { MAX_CHANGES, type Point, parsePoint } from "./protocol.ts";
+import { MAX_CHANGES, type Point, parsePoint, type SeedFile } from "./protocol.ts";
 
 /** Bytes of JSON that a trace, or what a run was given, may have; what is longer is not kept, and the log says so. */
 export const TRACE_BYTES = 16 * 2 ** 20;
@@ -14,8 +14,8 @@ export const TRACE_BYTES = 16 * 2 ** 20;
 /** A change that the page made to the agent's files: since the run before, or during the run. */
 export interface Change {
   path: string;
-  /** What was written; null where it was removed. */
-  data: Uint8Array | null;
+  /** What was written or made; null where it was removed. */
+  data: SeedFile | null;
   /** Where the run was; null for a change before it. */
   at: Point | null;
 }
@@ -53,6 +53,7 @@ export interface Trace {
 /** What a run was given, as it is kept beside its `run-start`. */
 export interface RunInput {
   env: Record<string, string>;
+  /** Of a call of a function its input, as JSON. */
   stdin: Uint8Array;
 }
 
@@ -62,7 +63,7 @@ export const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
 /** As JSON. Calls, of which there may be many, are arrays. */
 export function traceToJson({ changes, calls, stop, files, stdout, stderr }: Trace): unknown {
   return {
-    changes: changes.map(({ path, data, at }) => ({ path, data: data && toBase64(data), at: at && { ...at } })),
+    changes: changes.map(({ path, data, at }) => ({ path, data: data && fileToJson(data), at: at && { ...at } })),
     calls: calls.map(({ fuel, requestBytes, answer }) => [fuel, requestBytes, answer]),
     stop: stop && { ...stop },
     files,
@@ -70,6 +71,9 @@ export function traceToJson({ changes, calls, stop, files, stdout, stderr }: Tra
     stderr: { ...stderr },
   };
 }
+
+/** Bytes in base64; a directory or a symbolic link as it is. */
+const fileToJson = (data: SeedFile): unknown => (data instanceof Uint8Array ? toBase64(data) : { ...data });
 
 export function inputToJson({ env, stdin }: RunInput): unknown {
   return { env, stdin: toBase64(stdin) };
@@ -94,8 +98,8 @@ export function parseTrace(value: unknown): Trace {
   return {
     changes: changes.map((change) => {
       const { path, data, at } = isObject(change) ? change : {};
-      if (typeof path !== "string" || (data !== null && typeof data !== "string")) throw bad("a change is malformed");
-      return { path, data: data === null ? null : fromBase64(data), at: point(at) };
+      if (typeof path !== "string") throw bad("a change is malformed");
+      return { path, data: data === null ? null : file(data), at: point(at) };
     }),
     calls: calls.map((call) => {
       const [fuel, requestBytes, answer] = Array.isArray(call) && call.length === 3 ? call : [];
@@ -108,6 +112,14 @@ export function parseTrace(value: unknown): Trace {
     stdout: stream(value.stdout),
     stderr: stream(value.stderr),
   };
+}
+
+function file(value: unknown): SeedFile {
+  if (typeof value === "string") return fromBase64(value);
+  const { type, target } = isObject(value) ? value : {};
+  if (type === "directory") return { type };
+  if (type === "symlink" && typeof target === "string") return { type, target };
+  throw bad("a change is malformed");
 }
 
 function point(value: unknown): Point | null {

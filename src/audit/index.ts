@@ -13,6 +13,8 @@ export type {
   AgentClose,
   AgentRef,
   AgentSpawn,
+  Approval,
+  ApprovalRequest,
   Denial,
   Digest,
   Entry,

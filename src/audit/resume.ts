@@ -49,16 +49,17 @@ export async function load(
   }
 
   const opened = await Promise.all(head.open.map((seq) => stored.entry(seq)));
-  const policies = (await stored.policies()).map(({ digest }) => digest);
+  const texts = await stored.policies();
+  const digests = (base: boolean) => texts.filter((text) => Boolean(text.base) === base).map(({ digest }) => digest);
   let open: Entry[];
   let order: Order;
   try {
     open = opened.map((bytes) => parseEntry(bytes ?? new Uint8Array()));
-    order = Order.resume({ size: head.size, policy: head.policy, policies, open });
+    order = Order.resume({ size: head.size, policy: head.policy, policies: digests(false), open });
   } catch (error) {
     throw corrupt("what it says is still open is not", error);
   }
-  return { identity, last: checkpointOf(note), head, writer: new Writer(head, edge, order), open };
+  return { identity, last: checkpointOf(note), head, writer: new Writer(head, edge, order, digests(true)), open };
 }
 
 /** Whether the stored log begins with the tree that someone has seen. */

@@ -24,6 +24,7 @@ import {
   type EntryType,
   type Intent,
   type KeyRotation,
+  type PolicyLoad,
   parseEntry,
   type RunEnd,
 } from "./entry.ts";
@@ -59,6 +60,8 @@ export interface CallSummary {
   policies: string[];
   /** Why they were denied. */
   reason?: string;
+  /** Who approved them, where a person did. */
+  approvedBy?: string;
   count: number;
 }
 
@@ -191,6 +194,8 @@ class Verification {
   #stillThere = 0;
   /** Policies whose files were checked. */
   readonly #policies = new Set<string>();
+  /** Who granted it, by the `seq` of the approval. */
+  readonly #approvers = new Map<number, string>();
   /** Runs that have not ended, with their calls by what they have in common. */
   readonly #runs = new Map<string, { summary: RunSummary; calls: Map<string, CallSummary> }>();
   /** The keys (vkey) that the log says have signed it, in order; the last is in force. */
@@ -440,7 +445,7 @@ class Verification {
   /** Checks what the bundle has of what an entry speaks of. */
   #beside(entry: Entry, where: string): Promise<void> | undefined {
     if (entry.type === "key-rotation") return this.#rotation(entry, where);
-    if (entry.type === "policy-load") return this.#policy(entry.policyDigest);
+    if (entry.type === "policy-load") return this.#policiesOf(entry);
     if (entry.type === "agent-spawn") return this.#program(entry.agent.program);
     const committed = committedValue(entry);
     if (!committed) return undefined;
@@ -472,10 +477,15 @@ class Verification {
     }
   }
 
-  async #policy(digest: string): Promise<void> {
+  async #policiesOf({ policyDigest, baseDigest }: PolicyLoad): Promise<void> {
+    await this.#policy(policyDigest);
+    if (baseDigest !== undefined) await this.#policy(baseDigest, true);
+  }
+
+  async #policy(digest: string, base = false): Promise<void> {
     if (this.#policies.has(digest)) return;
     this.#policies.add(digest);
-    const path = policyPath(digest);
+    const path = policyPath(digest, base || this.#unread.has(policyPath(digest, true)));
     const text = await this.#require(path, MAX_POLICY_BYTES);
     if (text && bytesToHex(sha256(text)) !== digest) this.#problem(path, "its text is not the policy of that digest");
   }
@@ -524,6 +534,9 @@ class Verification {
         this.report.runs.push(summary);
         break;
       }
+      case "approval":
+        if (entry.verdict === "granted" && entry.by !== null) this.#approvers.set(entry.seq, entry.by);
+        break;
       case "intent":
       case "denial":
         this.#countCall(entry);
@@ -544,7 +557,12 @@ class Verification {
 
   #countCall(entry: Intent | Denial): void {
     const { decision, action, resource, policies } = entry;
-    const call = { decision, action, resource, policies, ...(entry.type === "denial" && { reason: entry.reason }) };
+    const approvedBy = entry.type === "intent" && this.#approvers.get(entry.approval ?? -1);
+    const call = {
+      ...{ decision, action, resource, policies },
+      ...(entry.type === "denial" && { reason: entry.reason }),
+      ...(approvedBy && { approvedBy }),
+    };
     const { summary, calls } = this.#runs.get(entry.run)!;
     const key = JSON.stringify(call);
     const alike = calls.get(key);

@@ -10,10 +10,12 @@ import type { Limits } from "../limits.ts";
 import {
   AnswerBuffer,
   type FileStat,
+  isDigest,
   type KernelMessage,
   type Outcome,
   parseFile,
   parseFileList,
+  parseFileStat,
   parseRunEnd,
   type RunEnd,
   type SandboxApi,
@@ -46,7 +48,8 @@ export type StopLimit = "fuel" | "deadline" | "output" | "calls" | "aborted" | "
 
 /** How a run ended. */
 export type RunOutcome =
-  | { status: "exited"; exitCode: number }
+  /** `value` is what the function of a reactor answered; a command has none. */
+  | { status: "exited"; exitCode: number; value?: unknown }
   | { status: "trapped"; trap: Trap; message: string }
   | { status: "stopped"; limit: StopLimit }
   | { status: "failed"; message: string };
@@ -55,7 +58,7 @@ export type RunResult = RunOutcome & {
   usage: Usage;
   /**
    * SHA-256, hex, of the canonical JSON of `{ files, outcome, stderr, stdout }`: the digests of the file tree and the
-   * two streams, and how the run ended, without the engine's own words for it. The same in every browser. Null when the worker was lost, and its files with it, or when the run was stopped
+   * two streams, and how the run ended, with the digest of a function's answer and without the engine's own words for it. The same in every browser. Null when the worker was lost, and its files with it, or when the run was stopped
    * before it began.
    */
   digest: string | null;
@@ -78,11 +81,15 @@ export interface RunOptions {
   trace?: boolean;
 }
 
+export type CallOptions = Pick<RunOptions, "signal" | "startTime" | "trace">;
+
 /** What the kernel makes an agent of. */
 export interface AgentParts {
   ref: AgentRef;
   limits: Readonly<Limits>;
   seed: number;
+  /** Its functions are called; else it is a command, and run. */
+  reactor: boolean;
   host: Host;
   broker: Broker;
   log: AuditLog;
@@ -150,10 +157,49 @@ export class Agent {
    * @throws VakError `closed`, `agent-lost`, `agent-busy`, or `invalid-argument`
    */
   run(options: RunOptions = {}): Run {
+    if (this.parts.reactor) {
+      throw new VakError("invalid-argument", "The program has no _start: call its functions with agent.call.");
+    }
+    return this.begin(checkOptions(options));
+  }
+
+  /**
+   * Calls a function of a reactor, a program without `_start`. Its instance is kept from call to call, until one does
+   * not return; `docs/guests.md` has the convention. One call at a time; each is a run, with limits of its own.
+   *
+   * @param name of the export
+   * @param input anything that JSON can hold, at most `callBytes` of it
+   * @throws VakError `closed`, `agent-lost`, `agent-busy`, or `invalid-argument`
+   * @example
+   * const result = await agent.call("summarise", { text }).result;
+   * if (result.status === "exited") show(result.value);
+   */
+  call(name: string, input: unknown, options: CallOptions = {}): Run {
+    if (!this.parts.reactor) {
+      throw new VakError("invalid-argument", "The program is a command: start it with agent.run.");
+    }
+    const { signal, startTime, trace } = options;
+    const checked = checkOptions({
+      args: [name],
+      ...(signal && { signal }),
+      ...(startTime !== undefined && { startTime }),
+      ...(trace !== undefined && { trace }),
+    });
+    const json = encoder.encode(toJson(input));
+    if (json.byteLength > this.limits.callBytes) {
+      throw new VakError(
+        "invalid-argument",
+        `The input has ${json.byteLength} bytes as JSON; limits.callBytes is ${this.limits.callBytes}.`,
+      );
+    }
+    return this.begin({ ...checked, call: { name, input: json } });
+  }
+
+  private begin(options: CheckedOptions): Run {
     this.assertAlive();
     if (this.current)
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
-    const run = new Run(this.parts, ++this.runs, checkOptions(options));
+    const run = new Run(this.parts, ++this.runs, options);
     this.current = run;
     run.result.then(() => {
       this.current = undefined;
@@ -223,7 +269,16 @@ export class Agent {
 type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   stdin: Uint8Array<ArrayBuffer>;
   signal: AbortSignal | undefined;
+  call?: { name: string; input: Uint8Array<ArrayBuffer> };
 };
+
+function toJson(input: unknown): string {
+  try {
+    const text = JSON.stringify(input);
+    if (text !== undefined) return text;
+  } catch {} // a cycle, a bigint
+  throw new VakError("invalid-argument", "agent.call: the input is a value that JSON can hold.");
+}
 
 function checkOptions(options: RunOptions): CheckedOptions {
   const { args = [], stdin = "", env = {}, signal, startTime, trace = true } = options;
@@ -241,12 +296,6 @@ function checkOptions(options: RunOptions): CheckedOptions {
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
   if (typeof trace !== "boolean") throw invalid("trace is true or false");
   return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time, trace };
-}
-
-/** A trap has the same name in every engine, and another message in each. */
-function withoutMessage(outcome: RunOutcome): object {
-  const { message: _, ...rest } = { message: "", ...outcome };
-  return rest;
 }
 
 /** A copy of the bytes, or the text as UTF-8. */
@@ -333,7 +382,12 @@ export class Run {
   private grace: ReturnType<typeof setTimeout> | undefined;
   private readonly deadline: Countdown;
   private paused = false;
+  /** Until when the deadline stands still besides: a person is asked. */
+  private holds = 0;
   private outputBytes = 0;
+  private readonly called: boolean;
+  /** What a function answered, as JSON. */
+  private answer: Uint8Array<ArrayBuffer> | undefined;
   private calls = 0;
   private readonly recorder: RunRecorder;
   /** The call that the guest waits for. */
@@ -343,6 +397,7 @@ export class Run {
   constructor(parts: AgentParts, number: number, options: CheckedOptions) {
     this.parts = parts;
     this.number = number;
+    this.called = options.call !== undefined;
     this.id = `${parts.ref.id}/${number}`;
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
@@ -371,8 +426,18 @@ export class Run {
   resume(): void {
     if (this.abort.signal.aborted || !this.paused) return;
     this.paused = false;
-    this.deadline.start();
+    if (this.holds === 0) this.deadline.start();
     this.tell({ vak: "resume" }, AnswerBuffer.PAUSED, 0);
+  }
+
+  /** Lets the deadline stand still until what it gives is called: a person's time is not the program's. */
+  private hold(): () => void {
+    this.holds++;
+    this.deadline.stop();
+    return () => {
+      this.holds--;
+      if (this.holds === 0 && !this.paused && !this.abort.signal.aborted) this.deadline.start();
+    };
   }
 
   /** @internal Closes the gate for this run: no call is answered from here on. */
@@ -425,7 +490,8 @@ export class Run {
 
   private async call(request: Uint8Array, call: number): Promise<void> {
     const { broker, ref, limits, host, answers } = this.parts;
-    const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal: this.abort.signal };
+    const { signal } = this.abort;
+    const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal, hold: () => this.hold() };
     let bytes: Uint8Array;
     let kept: number | undefined;
     try {
@@ -453,8 +519,8 @@ export class Run {
     let end: RunEnd | undefined;
     let outcome: RunOutcome;
     try {
-      const { args, env, startTime } = options;
-      const commitment = await this.recorder.input(options);
+      const { args, env, startTime, call, stdin } = options;
+      const commitment = await this.recorder.input({ env, stdin: call?.input ?? stdin });
       await log.append(
         { type: "run-start", agent: ref, run: this.id, args, env: Object.keys(env), startTime },
         commitment && { commitment },
@@ -491,17 +557,17 @@ export class Run {
     };
     const stdout = this.out[1].close();
     const stderr = this.out[2].close();
-    const shown = { outcome: withoutMessage(outcome), stderr: stderr.digest, stdout: stdout.digest };
+    const shown = { outcome: this.digested(outcome), stderr: stderr.digest, stdout: stdout.digest };
     const digest = end ? bytesToHex(sha256(canonicalBytes({ files: end.files, ...shown }))) : null;
     const trace = end && (await this.recorder.trace(end, stdout, stderr));
     return this.record({ ...outcome, usage, digest }, trace);
   }
 
   /** Hands the run to the worker and waits for its end. */
-  private async enter({ args, stdin, env, startTime }: CheckedOptions): Promise<RunEnd> {
+  private async enter({ args, stdin, env, startTime, call }: CheckedOptions): Promise<RunEnd> {
     const { host, answers, ref, seed, limits } = this.parts;
     if (answers) new Int32Array(answers, 0, 3).fill(0);
-    const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime };
+    const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime, ...(call && { call }) };
     let reply: unknown;
     try {
       this.recorder.enter();
@@ -519,10 +585,31 @@ export class Run {
 
   /** The worker knows that it was stopped, the kernel why. */
   private judge(outcome: Outcome): RunOutcome {
-    if (outcome.status !== "stopped") return outcome;
+    if (outcome.status === "exited" && outcome.value) {
+      return this.called ? this.answered(outcome.value) : this.lose("the worker answered where nothing was called");
+    }
+    if (outcome.status === "exited") return { status: "exited", exitCode: outcome.exitCode };
+    if (outcome.status === "trapped") return outcome;
     if (outcome.limit !== "asked") return { status: "stopped", limit: outcome.limit };
     if (this.stopping) return { status: "stopped", limit: this.stopping };
     return this.lose("the worker stopped a run that nobody asked it to stop");
+  }
+
+  private answered(bytes: Uint8Array<ArrayBuffer>): RunOutcome {
+    try {
+      const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+      this.answer = bytes;
+      return { status: "exited", exitCode: 0, value };
+    } catch {
+      // The sandbox looks at it too.
+      return this.lose("the worker answered what is not JSON");
+    }
+  }
+
+  /** The outcome without what differs from engine to engine: a trap has the same name in each, and another message. */
+  private digested(outcome: RunOutcome): object {
+    const { message: _, value: __, ...rest } = { message: "", value: undefined, ...outcome };
+    return this.answer ? { ...rest, value: bytesToHex(sha256(this.answer)) } : rest;
   }
 
   private lose(why: string): never {
@@ -577,7 +664,7 @@ export class AgentFiles {
   /** @throws VakError `not-found`, `closed`, `agent-lost` */
   async read(path: string): Promise<Uint8Array<ArrayBuffer>> {
     const file = parseFile(await this.call("readFile", checkPath(path)), this.limits);
-    if (file === null) throw new VakError("not-found", `The agent has no file ${JSON.stringify(path)}.`);
+    if (file === null) throw notFound(path);
     return file ?? this.garbage();
   }
 
@@ -598,12 +685,50 @@ export class AgentFiles {
     await this.call("writeFile", checked, transfer(bytes, [bytes.buffer]));
   }
 
-  /** Every file and directory, in order of path. */
+  /** Every file, directory and symbolic link, in order of path. */
   async list(): Promise<FileStat[]> {
     return parseFileList(await this.call("listFiles"), this.limits) ?? this.garbage();
   }
 
-  /** Removes a file or an empty directory; false when there is none. */
+  /**
+   * What a path names; of a symbolic link, the link itself.
+   *
+   * @throws VakError `not-found`, `closed`, `agent-lost`
+   */
+  async stat(path: string): Promise<FileStat> {
+    const reply = await this.call("statFile", checkPath(path));
+    if (reply === null) throw notFound(path);
+    return parseFileStat(reply, this.limits) ?? this.garbage();
+  }
+
+  /**
+   * The SHA-256, hex, of the whole tree: of paths, contents and where links lead, not of times. Two agents with the same
+   * files have the same. The worker computes it: where its word is not enough, {@link export} and compare.
+   */
+  async snapshot(): Promise<string> {
+    const digest = await this.call("snapshot");
+    return isDigest(digest) ? digest : this.garbage();
+  }
+
+  /**
+   * A zip of the files and directories. Symbolic links are left out: where one leads is the program's to say, and an
+   * unpacker might follow it. The names are the program's too.
+   *
+   * @throws VakError `unsupported` past 65,535 files; `closed`, `agent-lost`
+   */
+  async export(): Promise<Blob> {
+    const { zipFiles } = await import("../audit/bundle.ts");
+    return zipFiles(this.each());
+  }
+
+  private async *each() {
+    for (const { path, type } of await this.list()) {
+      if (type === "directory") yield { path: `${path}/`, bytes: new Uint8Array() };
+      if (type === "file") yield { path, bytes: await this.read(path) };
+    }
+  }
+
+  /** Removes a file, a symbolic link or an empty directory; false when there is none. */
   async remove(path: string): Promise<boolean> {
     const checked = checkPath(path);
     this.recorder.change(checked, null);
@@ -627,6 +752,9 @@ export class AgentFiles {
     throw this.explain(new WorkerLost("the worker answered with what is not of the protocol"));
   }
 }
+
+const notFound = (path: string): VakError =>
+  new VakError("not-found", `The agent has no file ${JSON.stringify(path)}.`);
 
 /** @throws VakError `invalid-argument` for a path that no guest could name */
 export function checkPath(path: string): string {

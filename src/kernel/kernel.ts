@@ -1,25 +1,37 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
+import { canonicalJson } from "../audit/canonical.ts";
 import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
-import type { Decision, LoadedPolicy, PolicyEngine } from "../policy/engine.ts";
+import type { Budget, Ledger } from "../policy/budget.ts";
+import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
-import { type Admitted, AnswerBuffer, parseAdmitted, type WaitMode } from "../protocol.ts";
-import type { Tool } from "../tool.ts";
+import { type Admitted, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
+import { parseInput, type Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
-import { Broker } from "./broker.ts";
+import type { OnApproval } from "./approval.ts";
+import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
 
 export interface KernelOptions {
-  /** Cedar policies. Without any, every call is denied. */
-  policy?: string;
+  /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
+  policy?: PolicySource;
   /** What guests may ask for, if the policy lets them. */
   tools?: readonly Tool<never>[];
   /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
   log?: LogOptions;
+  /**
+   * Asks a person where the policy does: where a call would be allowed if only `context.vak.approved` were so. The guest
+   * waits, and its deadline stands still. Without, such calls are denied.
+   */
+  onApproval?: OnApproval;
+  /** ms that a person has to answer; no answer means no. 120,000 unless given, at most 2^31 - 1. */
+  approvalMs?: number;
+  /** How much may be used, by name; see {@link Budget}. At most 32. */
+  budgets?: { readonly [name: string]: Budget };
   /** Where Cedar's WebAssembly is, if not in `cedar.wasm` beside this script. */
   cedar?: WasmSource;
   /** For agents whose spawn does not say; see {@link SpawnOptions}. */
@@ -30,14 +42,17 @@ export interface KernelOptions {
 /** A program: a response that is or will be there, where to fetch it, or its bytes. */
 export type ProgramSource = Response | Promise<Response> | URL | string | BufferSource;
 
+/** Text, bytes, an empty directory, or a symbolic link, whose target is relative to the directory that it is in. */
+export type FirstFile = string | BufferSource | { type: "directory" } | { type: "symlink"; target: string };
+
 export interface SpawnOptions {
   /** What policies and the log call the agent; 1 to 64 characters. */
   name: string;
-  /** A WASI preview 1 command. */
+  /** A WASI preview 1 command, or a reactor. */
   program: ProgramSource;
   limits?: Partial<Limits>;
-  /** The agent's first files, by path: text or bytes. */
-  files?: Record<string, string | BufferSource>;
+  /** The agent's first files, by path. */
+  files?: Record<string, FirstFile>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
   seed?: number;
   isolation?: Isolation;
@@ -85,17 +100,25 @@ export type KernelLog = Pick<
 export interface KernelPolicy {
   readonly loaded: LoadedPolicy | undefined;
   /**
-   * Replaces the policy, once the log has the new one. On any error the old one stays.
+   * Replaces the policy, once the log has the new one. On any error the old one stays. A call that is under way goes on
+   * under the policy that decided it.
    *
-   * @throws VakError `invalid-policy`, `policy-unavailable`, `log-unavailable`
+   * @throws VakError `invalid-policy`, also when a test of the bundle fails; `policy-unavailable`, `log-unavailable`
    */
-  load(text: string): Promise<LoadedPolicy>;
+  load(policy: PolicySource): Promise<LoadedPolicy>;
+  /**
+   * What would be decided about a call, and why. Nothing is done, and nothing is logged.
+   *
+   * @example
+   * const { decision, reason, because } = await kernel.policy.explain({ agent, tool: "add", input: { a: 1, b: 2 } });
+   */
+  explain(call: ProposedCall): Promise<Explanation>;
 }
 
 /**
  * Makes a kernel: opens its log, loads its policy.
  *
- * @throws VakError `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`, `log-corrupt`,
+ * @throws VakError `invalid-argument`, `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`, `log-corrupt`,
  *   `log-unavailable`
  * @example
  * await using kernel = await createKernel({
@@ -108,20 +131,22 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (tools.size !== (options.tools ?? []).length) {
     throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   }
-  const { policy: text } = options;
-  if (text !== undefined) checkCompiles();
+  const { policy: source } = options;
+  if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
+  const people = checkPeople(options);
   // Who brings a policy means to spawn: the first worker starts while the log is opened and the policy loaded.
-  const spare = text === undefined ? undefined : startAhead(place);
+  const spare = source === undefined ? undefined : startAhead(place);
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
-    const policy = text === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
-    const kernel = new Kernel(tools, policy, log, place, spare);
-    if (text === undefined) return kernel;
-    if (log.writing) await kernel.policy.load(text);
+    const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
+    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options.cedar);
+    const kernel = new Kernel(tools, policy, log, place, spare, people, ledger);
+    if (source === undefined) return kernel;
+    if (log.writing) await kernel.policy.load(source);
     // Until another tab leaves the log to this one, there is nothing to decide; a policy that is refused then denies all.
-    else log.writable.then(() => kernel.policy.load(text)).catch(() => {});
+    else log.writable.then(() => kernel.policy.load(source)).catch(() => {});
     return kernel;
   } catch (error) {
     (await spare)?.end("the kernel was not made");
@@ -136,23 +161,49 @@ const AHEAD_MS = 100;
 /** A worker for an agent to come. Why it does not start is told when one is needed. */
 const startAhead = (place: Place): Promise<Host | undefined> => Host.start(place).catch(() => undefined);
 
-async function loadEngine(tools: Tool[], wasm: WasmSource | undefined): Promise<PolicyEngine> {
-  const { createCedarEngine } = await import("../policy/cedar.ts");
-  return createCedarEngine({ tools, ...(wasm !== undefined && { wasm }) });
+/** What of a refused policy there is to take the digest of. */
+function textOf(source: unknown): string {
+  if (typeof source === "string") return source;
+  try {
+    return canonicalJson(source);
+  } catch {
+    return "";
+  }
 }
+
+async function loadEngine(
+  tools: Tool[],
+  ledger: Ledger | undefined,
+  wasm: WasmSource | undefined,
+): Promise<PolicyEngine> {
+  const { createCedarEngine } = await import("../policy/cedar.ts");
+  const described = tools.map((tool) => ({
+    name: tool.name,
+    inputSchema: tool.inputSchema,
+    async check(input: unknown) {
+      const parsed = await parseInput(tool, input);
+      return parsed.ok ? undefined : parsed.message;
+    },
+  }));
+  const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
+  return createCedarEngine({ tools: described, ...budgets, ...(wasm !== undefined && { wasm }) });
+}
+
+const DENIED: Decision = {
+  decision: "deny",
+  policies: [],
+  reason: "policy-unavailable",
+  errors: [],
+  policyDigest: "",
+};
 
 const DENY_ALL: PolicyEngine = {
   loaded: undefined,
   load: () => {
     throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
   },
-  decide: async (): Promise<Decision> => ({
-    decision: "deny",
-    policies: [],
-    reason: "policy-unavailable",
-    errors: [],
-    policyDigest: "",
-  }),
+  decide: async () => DENIED,
+  explain: async () => ({ ...DENIED, because: [] }),
   close: () => {},
 };
 
@@ -178,17 +229,20 @@ export class Kernel {
     log: AuditLog,
     place: Place,
     spare: Promise<Host | undefined> | undefined,
+    people: Pick<KernelOptions, "onApproval" | "approvalMs">,
+    ledger: Ledger | undefined,
   ) {
     this.place = place;
     this.spare = spare;
     this.engine = engine;
     this.auditLog = log;
-    this.broker = new Broker(tools, engine, log);
+    this.broker = new Broker(tools, engine, log, people, ledger);
     this.policy = {
       get loaded() {
         return engine.loaded;
       },
-      load: (text) => this.loadPolicy(text),
+      load: (source) => this.loadPolicy(source),
+      explain: (call) => this.broker.explain(call),
     };
     log.failed.then((error) => {
       if (error.code !== "closed") for (const agent of this.agents) agent.logFailed();
@@ -252,7 +306,7 @@ export class Kernel {
       await host.ready;
       await booted;
       onProgress?.({ phase: "compile", loaded: size, total: size });
-      const { machine } = await admitted;
+      const { reactor, machine } = await admitted;
       const { Recorder } = await recording;
       const recorder = new Recorder();
       for (const [path, data] of Object.entries(files)) recorder.change(path, data);
@@ -263,6 +317,7 @@ export class Kernel {
         ref,
         limits,
         seed,
+        reactor,
         host,
         broker: this.broker,
         log: this.auditLog,
@@ -308,15 +363,15 @@ export class Kernel {
     await this.auditLog.close();
   }
 
-  private async loadPolicy(text: string): Promise<LoadedPolicy> {
+  private async loadPolicy(source: PolicySource): Promise<LoadedPolicy> {
     try {
       // The log has the policy before any decision can be made by it.
-      return await this.engine.load(text, async ({ policies }) => {
-        await this.auditLog.append({ type: "policy-load", policies: [...policies] }, { policy: text });
+      return await this.engine.load(source, async ({ policies, text, base }) => {
+        await this.auditLog.append({ type: "policy-load", policies: [...policies] }, { policy: text, base });
       });
     } catch (error) {
       if (error instanceof VakError && error.code === "invalid-policy") {
-        const textDigest = await sha256Hex(toBytes(text));
+        const textDigest = await sha256Hex(toBytes(textOf(source)));
         await this.auditLog.append({ type: "policy-refused", textDigest, message: clip(error.message, MAX_MESSAGE) });
       }
       throw error;
@@ -435,6 +490,16 @@ function checkSeed(seed: number | undefined): number {
   throw new VakError("invalid-argument", `The seed is ${seed}; give a whole number.`);
 }
 
+function checkPeople({ onApproval, approvalMs }: KernelOptions): Pick<KernelOptions, "onApproval" | "approvalMs"> {
+  if (onApproval !== undefined && typeof onApproval !== "function") {
+    throw new VakError("invalid-argument", "onApproval is a function (request, { signal }) => ({ approve, by }).");
+  }
+  if (approvalMs !== undefined && !(Number.isSafeInteger(approvalMs) && approvalMs >= 1 && approvalMs < 2 ** 31)) {
+    throw new VakError("invalid-argument", "approvalMs is a whole number of ms, from 1 to 2^31 - 1.");
+  }
+  return { ...(onApproval && { onApproval }), ...(approvalMs !== undefined && { approvalMs }) };
+}
+
 function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place {
   if ((isolation as string) === "frame") {
     throw new VakError("unsupported", 'Isolation "frame" is not built yet; use "opaque" or "page".');
@@ -451,16 +516,36 @@ function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place 
   return { isolation, workerUrl };
 }
 
-function checkFiles(files: Record<string, string | BufferSource>, limits: Limits): Record<string, Uint8Array> {
-  const checked: Record<string, Uint8Array> = Object.create(null);
+function checkFiles(files: Record<string, FirstFile>, limits: Limits): Record<string, SeedFile> {
+  const checked: Record<string, SeedFile> = Object.create(null);
   let total = 0;
   for (const [path, data] of Object.entries(files)) {
-    const bytes = toBytes(data);
-    total += bytes.byteLength;
-    checked[checkPath(path)] = bytes;
+    const file = checkFile(path, data);
+    if (file instanceof Uint8Array) total += file.byteLength;
+    checked[checkPath(path)] = file;
   }
   if (total <= limits.fileBytes) return { ...checked };
   throw new VakError("invalid-argument", `The files hold ${total} bytes; limits.fileBytes is ${limits.fileBytes}.`);
+}
+
+function checkFile(path: string, data: FirstFile): SeedFile {
+  if (typeof data === "string" || typeof (data as ArrayBuffer)?.byteLength === "number") {
+    return toBytes(data as string | BufferSource);
+  }
+  const { type, target } = (data ?? {}) as { type?: unknown; target?: unknown };
+  if (type === "directory") return { type };
+  if (type === "symlink") {
+    const good = typeof target === "string" && /^[^/\0][^\0]*$/.test(target) && target.isWellFormed();
+    if (good && target.length <= MAX_PATH) return { type, target };
+    throw new VakError(
+      "invalid-argument",
+      `The target of the symbolic link ${JSON.stringify(path)} is a relative path, such as "../data/x".`,
+    );
+  }
+  throw new VakError(
+    "invalid-argument",
+    `The file ${JSON.stringify(path)} is text, bytes, { type: "directory" } or { type: "symlink", target }.`,
+  );
 }
 
 /** The program's bytes, in a buffer of our own: what is hashed is what is compiled. */

@@ -1,6 +1,6 @@
 /** Records what an agent takes in from outside, for the traces of its runs (see `trace.ts`). */
 import { type Commitment, commitLarge } from "../audit/value.ts";
-import { MAX_CHANGES, type RunEnd } from "../protocol.ts";
+import { MAX_CHANGES, type RunEnd, type SeedFile } from "../protocol.ts";
 import {
   base64Length,
   type Change,
@@ -17,6 +17,8 @@ const CALL_BYTES = 32;
 
 const decoder = new TextDecoder();
 
+const lengthOf = (data: SeedFile | null): number => (data instanceof Uint8Array ? data.byteLength : 0);
+
 /**
  * The changes that the page makes to an agent's files, in order, until a trace takes them. A replay has to make every one
  * of them: where one is missing, no later run of the agent can be replayed.
@@ -28,13 +30,13 @@ export class Recorder {
   private bytes = 0;
 
   /** The page is about to change a file. @param data is copied; null where it is removed */
-  change(path: string, data: Uint8Array | null): void {
+  change(path: string, data: SeedFile | null): void {
     if (this.broken !== undefined) return;
-    this.bytes += base64Length(data?.byteLength ?? 0);
+    this.bytes += base64Length(lengthOf(data));
     if (this.changes.length === MAX_CHANGES)
       this.break(`the page changed more than ${MAX_CHANGES} files between two runs`);
     else if (this.bytes > TRACE_BYTES) this.break("the files that the page wrote are larger than a trace may be");
-    else this.changes.push({ path, data: data === null ? null : data.slice() });
+    else this.changes.push({ path, data: data instanceof Uint8Array ? data.slice() : data });
   }
 
   /** @param traced whether the page wants a trace */
@@ -56,7 +58,7 @@ export class Recorder {
   /** @internal Takes the first `before` changes, and after them those that a run met at `points`. */
   take(before: number, points: RunEnd["changes"]): Change[] {
     const taken = this.changes.splice(0, before + points.length);
-    for (const { data } of taken) this.bytes -= base64Length(data?.byteLength ?? 0);
+    for (const { data } of taken) this.bytes -= base64Length(lengthOf(data));
     return taken.map((change, i) => ({ ...change, at: points[i - before] ?? null }));
   }
 }

@@ -40,7 +40,8 @@ export interface Meter {
 }
 
 /**
- * Takes charge of a metered instance. Grants the whole budget, or `slice` of it.
+ * Takes charge of a metered instance. Grants the whole budget, or `slice` of it. An instance that has returned can be
+ * attached again, for another budget: what was left of the one before is not added to it.
  *
  * @throws VakError `invalid-argument` when the module was not metered with `fuel`, or a number is not a positive integer
  */
@@ -62,6 +63,8 @@ export function attach(
   const setDepth = exports[SET_DEPTH_EXPORT] as ((words: number) => void) | undefined;
   const table = exports[REFILL_EXPORT] as WebAssembly.Table | undefined;
   const wholeDepth = depth?.() ?? 0;
+  // What an earlier attachment has left is not of this budget.
+  add(-read());
   let granted = 0;
   let usedAtStop: number | undefined;
   const used = () => usedAtStop ?? granted - read();

@@ -6,26 +6,37 @@ const NS_PER_FUEL = 1;
  * same times wherever and however fast it is executed. Nanoseconds.
  */
 export class VirtualClock {
-  private slept = 0n;
-  private readonly start: bigint;
+  private slept: bigint;
+  /** Work before this clock's. */
+  private readonly worked: bigint;
+  /** What is to be added to the time since the instance began. */
+  private readonly offset: bigint;
   private readonly fuel: () => number;
 
   /**
    * @param startTime ms since 1970
    * @param fuel units used so far
+   * @param before the instance's clock of the call before, which this one goes on from
    */
-  constructor(startTime: number, fuel: () => number) {
-    this.start = BigInt(startTime) * 1_000_000n;
+  constructor(startTime: number, fuel: () => number, before?: VirtualClock) {
+    this.worked = before?.cpu() ?? 0n;
+    this.slept = before?.slept ?? 0n;
+    this.offset = BigInt(startTime) * 1_000_000n - this.worked - this.slept;
     this.fuel = fuel;
   }
 
-  /** Time since the run began: the monotonic and the CPU clocks. */
+  /** Time spent at work: the CPU clocks. */
+  cpu(): bigint {
+    return this.worked + BigInt(this.fuel() * NS_PER_FUEL);
+  }
+
+  /** Time since the instance began, asleep or at work. */
   monotonic(): bigint {
-    return BigInt(this.fuel() * NS_PER_FUEL) + this.slept;
+    return this.cpu() + this.slept;
   }
 
   realtime(): bigint {
-    return this.start + this.monotonic();
+    return this.offset + this.monotonic();
   }
 
   sleep(nanoseconds: bigint): void {

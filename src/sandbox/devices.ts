@@ -5,15 +5,18 @@ import { fail } from "./errno.ts";
 
 const READ = BigInt(wasi.RIGHTS_FD_READ);
 const WRITE = BigInt(wasi.RIGHTS_FD_WRITE);
+/** What can be done with any stream: its flags and what it is, syncing, polling. */
+const STREAM_RIGHTS = 0x8200019n;
 const NEWLINE = 0x0a;
 
-abstract class Stream extends Fd {
+/** What is read or written in order, and has no position. */
+export abstract class Stream extends Fd {
   protected abstract readonly rights: bigint;
   protected abstract readonly filetype: number;
 
   override fd_fdstat_get() {
     const fdstat = new wasi.Fdstat(this.filetype, 0);
-    fdstat.fs_rights_base = this.rights;
+    fdstat.fs_rights_base = this.rights | STREAM_RIGHTS;
     return { ret: wasi.ERRNO_SUCCESS, fdstat };
   }
 
@@ -62,6 +65,11 @@ export class Input extends Stream {
     this.bytes = bytes;
   }
 
+  /** Bytes that a read would find. */
+  get readable(): number {
+    return this.bytes.byteLength - this.position;
+  }
+
   override fd_read(size: number) {
     const data = this.bytes.subarray(this.position, this.position + size);
     this.position += data.byteLength;
@@ -94,8 +102,8 @@ export class Outlet {
   write(fd: 1 | 2, data: Uint8Array): void {
     const fits = data.slice(0, this.remaining);
     this.remaining -= fits.byteLength;
-    // The order of stdout against stderr is kept.
-    if (this.waiting[fd === 1 ? 2 : 1].length > 0) this.flush();
+    // The order of stdout against stderr is kept, as long as it is not a flood.
+    if (this.waiting[fd === 1 ? 2 : 1].length > 0 && this.takeCredit()) this.flush();
     if (fits.byteLength > 0) {
       this.waiting[fd].push(fits);
       this.waitingBytes += fits.byteLength;
@@ -168,6 +176,11 @@ export class CallDevice extends Stream {
     super();
     this.callBytes = callBytes;
     this.ask = ask;
+  }
+
+  /** Bytes that a read would find. */
+  get readable(): number {
+    return this.unread.byteLength;
   }
 
   override fd_read(size: number) {

@@ -10,7 +10,7 @@ import {
 } from "../protocol.ts";
 import { Bridge } from "./bridge.ts";
 import { lockdown } from "./lockdown.ts";
-import { compile, execute, type Loaded, load } from "./program.ts";
+import { compile, type Loaded, load, Runner } from "./program.ts";
 import { Volume } from "./vfs.ts";
 
 /** A worker's scope, as much of it as is used here; the project is typed for pages. */
@@ -27,6 +27,7 @@ interface Booted {
   limits: Limits;
   volume: Volume;
   bridge: Bridge;
+  runner: Runner;
 }
 
 let booted: Booted | undefined;
@@ -49,8 +50,9 @@ const api: SandboxApi = {
   boot({ wait, limits, answers, files }) {
     if (booted) throw new Error("the sandbox has booted");
     const volume = new Volume(limits);
-    for (const [path, bytes] of Object.entries(files)) volume.writeFile(path, bytes);
-    booted = { limits, volume, bridge: new Bridge(post, wait, answers) };
+    for (const [path, file] of Object.entries(files)) volume.seed(path, file);
+    const bridge = new Bridge(post, wait, answers);
+    booted = { limits, volume, bridge, runner: new Runner(volume) };
   },
   async compile(bytes) {
     const admitted = await compile(bytes, machine().limits);
@@ -61,11 +63,11 @@ const api: SandboxApi = {
     program = load(admitted);
   },
   async run(request: RunRequest): Promise<RunEnd> {
-    const { limits, volume, bridge } = machine();
+    const { limits, bridge, runner } = machine();
     if (!program) throw new Error("there is no program to run");
     bridge.begin();
     running = true;
-    const ended = await execute(program, request, limits, volume, bridge, post);
+    const ended = await runner.execute(program, request, limits, bridge, post);
     running = false;
     return { ...ended, stop: bridge.stop, changes: bridge.changes };
   },
@@ -75,6 +77,8 @@ const api: SandboxApi = {
   },
   writeFile: (path, bytes) => changing().writeFile(path, bytes),
   listFiles: () => machine().volume.list(),
+  statFile: (path) => machine().volume.stat(path),
+  snapshot: () => machine().volume.sha256(),
   removeFile: (path) => changing().remove(path),
 };
 

@@ -1,8 +1,9 @@
 import type { Limits } from "../limits.ts";
-import { attach, COST_TABLE, instrument, METER_VERSION, type Meter } from "../meter/index.ts";
+import { attach, COST_TABLE, instrument, METER_VERSION, type Meter, RESERVED_PREFIX } from "../meter/index.ts";
 import type { Admitted, Ended, Outcome, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
 import { Halt, type Outside } from "./bridge.ts";
 import { Outlet } from "./devices.ts";
+import { Errno } from "./errno.ts";
 import { gateModule } from "./gate.ts";
 import { WASI_IMPORTS } from "./imports.ts";
 import { GuestMemory } from "./memory.ts";
@@ -10,7 +11,7 @@ import type { Volume } from "./vfs.ts";
 import { createProcess, type Process } from "./wasi.ts";
 
 /** Version of what a guest meets here: system calls, clock, random numbers. To be raised when any of it changes. */
-const SANDBOX_VERSION = 1;
+const SANDBOX_VERSION = 2;
 
 /** What a run depends on besides its program and what it is given: who has the same executes it in the same way. */
 export const MACHINE = `${COST_TABLE}/${METER_VERSION}/${SANDBOX_VERSION}`;
@@ -20,17 +21,20 @@ const VALTYPE: Record<string, string> = { i: "i32", I: "i64" };
 /**
  * Admits and compiles a program.
  *
+ * @param globals whether whoever has the instance is to see its globals
  * @throws VakError `invalid-module` naming what is wrong and where
  */
-export async function compile(bytes: Uint8Array, limits: Limits): Promise<Admitted> {
+export async function compile(bytes: Uint8Array, limits: Limits, globals = false): Promise<Admitted> {
   const { memoryBytes, tableElements, stackDepth } = limits;
-  const metered = instrument(bytes, { fuel: true, resumable: true, nan: true, stackDepth, memoryBytes, tableElements });
+  const counted = { fuel: true, resumable: true, nan: true, globals };
+  const metered = instrument(bytes, { ...counted, stackDepth, memoryBytes, tableElements });
   checkImports(metered.imports);
   checkExports(metered.exports);
   return {
     module: await WebAssembly.compile(metered.bytes),
     size: metered.bytes.byteLength,
     start: metered.start ?? null,
+    reactor: !metered.exports.some(({ name }) => name === "_start"),
     imports: metered.imports.map(({ module, name }) => ({ module, name })),
     machine: MACHINE,
   };
@@ -57,8 +61,12 @@ function checkImports(imports: Metered["imports"]): void {
 
 function checkExports(exports: Metered["exports"]): void {
   const kind = (name: string) => exports.find((it) => it.name === name)?.kind;
-  if (kind("_start") !== "func") {
-    throw new Error("The program exports no function _start. vak runs WASI commands; this looks like a library.");
+  const reactor = kind("_start") === undefined;
+  if (kind("_start") !== "func" && !(reactor && kind("alloc") === "func" && kind("memory") === "memory")) {
+    throw new Error(
+      "The program exports no function _start, as a WASI command does, nor memory and a function alloc, " +
+        "as a reactor does whose functions are called with agent.call.",
+    );
   }
   const memory = kind("memory");
   if (memory !== undefined && memory !== "memory") {
@@ -77,47 +85,134 @@ export function load(program: Admitted): Loaded {
   return { ...program, gate: WebAssembly.compile(gateModule(wanted)) };
 }
 
-/** Runs an admitted program to its end. Never throws for what the guest does. */
-export async function execute(
-  program: Loaded,
-  request: RunRequest,
-  limits: Limits,
-  volume: Volume,
-  outside: Outside,
-  post: (message: WorkerMessage, transfer?: Transferable[]) => void,
-): Promise<Ended> {
-  const outlet = new Outlet(limits.outputBytes, (fd, bytes) =>
-    post({ vak: "output", run: request.run, fd, bytes }, [bytes.buffer]),
-  );
-  const memory = new GuestMemory();
-  const process = createProcess(request, limits, volume, memory, outside, outlet);
-  let meter: Meter | undefined;
-  let outcome: Outcome;
-  try {
-    const { wait, firstSlice } = outside;
-    const exports = await link(program, await program.gate, process, wait);
-    memory.attach(exports.memory);
-    meter = attach(exports, { fuel: limits.fuel, slice: firstSlice });
-    const { refill, pace } = outside.slices(meter);
-    process.attach(meter, pace);
-    meter.refillWith(wait === "jspi" ? new WebAssembly.Suspending(refill) : refill);
-    if (program.start !== null) await enter(exports[program.start], wait);
-    await enter(exports._start, wait);
-    outcome = { status: "exited", exitCode: 0 };
-  } catch (error) {
-    outcome = { status: "trapped", ...trapOf(error) };
+/** A program's instance, and what is the host's of it. */
+interface Instance {
+  exports: WebAssembly.Exports;
+  memory: GuestMemory;
+  process: Process;
+}
+
+/**
+ * The one who runs a program. A command gets a fresh instance for each run; a reactor keeps its instance from call to
+ * call, until one does not return.
+ */
+export class Runner {
+  private readonly volume: Volume;
+  private kept: Instance | undefined;
+
+  constructor(volume: Volume) {
+    this.volume = volume;
   }
-  // What ended it first, from the surest sign on: a guest that is out of fuel has done nothing since.
-  const ended = process.ended();
-  if (meter?.exhausted) outcome = { status: "stopped", limit: meter.stopped ? "asked" : "fuel" };
-  else if (ended instanceof Halt) outcome = { status: "stopped", limit: ended.limit };
-  else if (ended) outcome = { status: "exited", exitCode: ended.exitCode };
-  else if (meter?.overflowed)
-    outcome = { status: "trapped", trap: "stack", message: "the limit stackDepth was reached" };
-  outlet.flush();
-  process.close();
-  const { fileBytes } = volume;
-  return { outcome, fuel: meter?.used ?? 0, memoryBytes: memory.byteLength, fileBytes, files: volume.sha256() };
+
+  /** Runs an admitted program, or calls a function of it, to its end. Never throws for what the guest does. */
+  async execute(
+    program: Loaded,
+    request: RunRequest,
+    limits: Limits,
+    outside: Outside,
+    post: (message: WorkerMessage, transfer?: Transferable[]) => void,
+  ): Promise<Ended> {
+    const { volume } = this;
+    const { wait, firstSlice } = outside;
+    const outlet = new Outlet(limits.outputBytes, (fd, bytes) =>
+      post({ vak: "output", run: request.run, fd, bytes }, [bytes.buffer]),
+    );
+    const before = this.kept;
+    this.kept = undefined;
+    const memory = before?.memory ?? new GuestMemory();
+    const process = before?.process ?? createProcess(limits, volume, memory);
+    process.begin(request, outlet, outside);
+    const run = (exported: unknown, ...args: number[]) => enter(exported, wait, args);
+    let meter: Meter | undefined;
+    let outcome: Outcome;
+    let kept: Instance | undefined;
+    try {
+      const exports = before?.exports ?? (await link(program, await program.gate, process, wait));
+      memory.attach(exports.memory);
+      meter = attach(exports, { fuel: limits.fuel, slice: firstSlice });
+      const { refill, pace } = outside.slices(meter, exports);
+      process.attach(meter, pace);
+      meter.refillWith(wait === "jspi" ? new WebAssembly.Suspending(refill) : refill);
+      if (!before && program.start !== null) await run(exports[program.start]);
+      if (!request.call) {
+        await run(exports._start);
+        outcome = { status: "exited", exitCode: 0 };
+      } else {
+        if (!before && exports._initialize) await run(exports._initialize);
+        outcome = { status: "exited", exitCode: 0, value: await call(exports, memory, limits, request.call, run) };
+        kept = { exports, memory, process };
+      }
+    } catch (error) {
+      outcome = { status: "trapped", ...trapOf(error) };
+    }
+    // What ended it first, from the surest sign on: a guest that is out of fuel has done nothing since.
+    const ended = process.ended();
+    if (meter?.exhausted) outcome = { status: "stopped", limit: meter.stopped ? "asked" : "fuel" };
+    else if (ended instanceof Halt) outcome = { status: "stopped", limit: ended.limit };
+    else if (ended) outcome = { status: "exited", exitCode: ended.exitCode };
+    else if (meter?.overflowed)
+      outcome = { status: "trapped", trap: "stack", message: "the limit stackDepth was reached" };
+    else this.kept = kept;
+    outlet.flush();
+    if (!this.kept) process.close();
+    const { fileBytes } = volume;
+    return { outcome, fuel: meter?.used ?? 0, memoryBytes: memory.byteLength, fileBytes, files: volume.sha256() };
+  }
+}
+
+/** The program broke the convention by which its functions are called. */
+class AbiError extends Error {}
+
+/**
+ * Calls a function of a reactor: puts the input where its `alloc` says, and takes the answer from where the function
+ * says: four bytes of length, little-endian, then as many of JSON.
+ */
+async function call(
+  exports: WebAssembly.Exports,
+  memory: GuestMemory,
+  { callBytes }: Limits,
+  { name, input }: NonNullable<RunRequest["call"]>,
+  run: (exported: unknown, ...args: number[]) => Promise<unknown> | unknown,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { alloc, dealloc } = exports;
+  const target = Object.hasOwn(exports, name) ? exports[name] : undefined;
+  if (typeof target !== "function" || target.length !== 2 || name.startsWith(RESERVED_PREFIX)) {
+    throw new AbiError(`it exports no function ${JSON.stringify(name)} of two parameters`);
+  }
+  const pointer = (value: unknown, what: string): number =>
+    typeof value === "number" && value !== 0 ? value : refuse(`${what} gave no pointer`);
+  try {
+    const given = pointer(await run(alloc, input.byteLength), "alloc");
+    memory.write(given, input);
+    const answer = pointer(await run(target, given, input.byteLength), name);
+    const length = memory.view(answer, 4).getUint32(0, true);
+    if (length > callBytes) refuse(`its answer has ${length} bytes; the limit callBytes is ${callBytes}`);
+    const value = memory.bytes(answer + 4, length).slice();
+    if (!isJson(value)) refuse("its answer is not UTF-8 JSON");
+    if (typeof dealloc === "function") {
+      await run(dealloc, given, input.byteLength);
+      await run(dealloc, answer, length + 4);
+    }
+    return value;
+  } catch (error) {
+    if (error instanceof Errno) refuse("it gave a pointer outside its memory");
+    // A number where the function takes something else.
+    if (error instanceof TypeError) refuse(`the parameters of ${name}, alloc and dealloc are i32`);
+    throw error;
+  }
+}
+
+function isJson(bytes: Uint8Array): boolean {
+  try {
+    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function refuse(message: string): never {
+  throw new AbiError(message);
 }
 
 /** Instantiates the gate over the host's functions, and the program over the gate's. */
@@ -144,9 +239,9 @@ async function link(
 /** Without a prototype there is no `constructor` for a guest to import. */
 const nullRecord = <T>(): Record<string, T> => Object.create(null) as Record<string, T>;
 
-function enter(entry: unknown, wait: WaitMode): Promise<unknown> | unknown {
-  const fn = entry as () => unknown;
-  return wait === "jspi" ? WebAssembly.promising(fn)() : fn();
+function enter(entry: unknown, wait: WaitMode, args: number[]): Promise<unknown> | unknown {
+  const fn = entry as (...args: number[]) => unknown;
+  return wait === "jspi" ? WebAssembly.promising(fn)(...args) : fn(...args);
 }
 
 /** Engines name their traps in words of their own: Chromium's, Firefox's, then WebKit's. */
@@ -155,7 +250,7 @@ const TRAP_MESSAGES: [Trap, RegExp][] = [
   ["unreachable", /unreachable/i],
   ["divide", /(divide|division|remainder) by zero/i],
   ["overflow", /unrepresentable|integer overflow|invalid conversion to integer|out of bounds trunc/i],
-  ["out-of-bounds", /out of bounds|out-of-bounds/i],
+  ["out-of-bounds", /out of bounds|out-of-bounds|outside of memory/i],
   ["indirect-call", /function signature|null function|indirect call|call_indirect/i],
   ["null-reference", /null/i],
   ["cast", /cast/i],
@@ -164,6 +259,7 @@ const TRAP_MESSAGES: [Trap, RegExp][] = [
 
 function trapOf(error: unknown): { trap: Trap; message: string } {
   const message = error instanceof Error ? error.message.slice(0, 1000) : "";
+  if (error instanceof AbiError) return { trap: "abi", message };
   if (error instanceof WebAssembly.Exception) return { trap: "exception", message: "an exception was not caught" };
   return { trap: TRAP_MESSAGES.find(([, pattern]) => pattern.test(message))?.[0] ?? "other", message };
 }

