@@ -13,10 +13,12 @@ import {
   type RunEnd,
   type RunStart,
 } from "../audit/entry.ts";
+import { decodeEntries } from "../audit/entry-bundle.ts";
 import { MAX_NOTE_BYTES, parseNote } from "../audit/note-reading.ts";
 import { MAX_ENTRY_BYTES, TILE_WIDTH } from "../audit/sizes.ts";
-import { decodeEntries, tilePath } from "../audit/tiles.ts";
-import { committedValue, MAX_VALUE_BYTES, type OpenedValue, openValue } from "../audit/value.ts";
+import { tilePath } from "../audit/tiles.ts";
+import { committedValue, MAX_VALUE_BYTES } from "../audit/value.ts";
+import { type OpenedValue, openValue } from "../audit/value-opening.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { parseInput, parseTrace, type RecordedCall, type RunInput, type Trace } from "../trace.ts";
