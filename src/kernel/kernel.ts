@@ -4,9 +4,11 @@ import { canonicalJson } from "../audit/canonical.ts";
 import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
+import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Budget, Ledger } from "../policy/budget.ts";
+import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admitted, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
@@ -113,6 +115,16 @@ export interface KernelPolicy {
    * const { decision, reason, because } = await kernel.policy.explain({ agent, tool: "add", input: { a: 1, b: 2 } });
    */
   explain(call: ProposedCall): Promise<Explanation>;
+  /**
+   * What another policy would have decided about the calls of a log, each with what the kernel knew then, by this kernel's
+   * tools and budgets. Nothing is done, and nothing is logged.
+   *
+   * @param log this kernel's, or an exported one
+   * @throws VakError `invalid-policy`, `invalid-bundle`, `unsupported` when the kernel has no policy
+   * @example
+   * const { changed } = await kernel.policy.simulate(kernel.log, stricter);
+   */
+  simulate(log: Pick<KernelLog, "export"> | Blob | Bundle, policy: PolicySource): Promise<Simulation>;
 }
 
 /**
@@ -197,11 +209,28 @@ const DENIED: Decision = {
   policyDigest: "",
 };
 
+async function simulateOver(
+  engine: PolicyEngine,
+  log: Pick<KernelLog, "export"> | Blob | Bundle,
+  source: PolicySource,
+): Promise<Simulation> {
+  const decide = await engine.try(source);
+  const [{ simulate }, { openBundle }] = await Promise.all([
+    import("../policy/decisions.ts"),
+    import("../audit/zip.ts"),
+  ]);
+  const exported = "export" in log ? await log.export() : log;
+  return simulate(exported instanceof Blob ? await openBundle(exported) : exported, decide);
+}
+
+const noPolicy = (): never => {
+  throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
+};
+
 const DENY_ALL: PolicyEngine = {
   loaded: undefined,
-  load: () => {
-    throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
-  },
+  load: noPolicy,
+  try: async () => noPolicy(),
   decide: async () => DENIED,
   explain: async () => ({ ...DENIED, because: [] }),
   close: () => {},
@@ -243,6 +272,7 @@ export class Kernel {
       },
       load: (source) => this.loadPolicy(source),
       explain: (call) => this.broker.explain(call),
+      simulate: (log, source) => simulateOver(engine, log, source),
     };
     log.failed.then((error) => {
       if (error.code !== "closed") for (const agent of this.agents) agent.logFailed();
