@@ -3,10 +3,12 @@ import { VakError } from "../errors.ts";
 import { CHECKPOINT_PATH, valuePath } from "./bundle.ts";
 import { parseCheckpoint } from "./checkpoint.ts";
 import { type Entry, parseEntry } from "./entry.ts";
+import { decodeEntries } from "./entry-bundle.ts";
 import { MAX_NOTE_BYTES, parseNote } from "./note-reading.ts";
 import { MAX_ENTRY_BYTES, TILE_WIDTH } from "./sizes.ts";
-import { decodeEntries, tilePath } from "./tiles.ts";
-import { committedValue, MAX_VALUE_BYTES, type OpenedValue, openValue } from "./value.ts";
+import { tilePath } from "./tiles.ts";
+import { committedValue, MAX_VALUE_BYTES } from "./value.ts";
+import { type OpenedValue, openValue } from "./value-opening.ts";
 import type { Bundle } from "./zip.ts";
 
 /** @throws VakError `invalid-bundle` */

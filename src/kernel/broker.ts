@@ -1,7 +1,8 @@
 import { canonicalBytes, canonicalJson } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
-import { type Commitment, commitValue, openValue } from "../audit/value.ts";
+import { type Commitment, commitValue } from "../audit/value.ts";
+import { openValue } from "../audit/value-opening.ts";
 import type { Bill, Ledger, Payer } from "../policy/budget.ts";
 import { callDigest } from "../policy/digest.ts";
 import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";

@@ -4,7 +4,7 @@ import { canonicalJson } from "../audit/canonical.ts";
 import { toUtf8 } from "../audit/encoding.ts";
 import { entriesOf, valueBeside } from "../audit/entries.ts";
 import type { AgentSpawn, Denial, Entry, Intent, Outcome, RunEnd, RunStart } from "../audit/entry.ts";
-import type { OpenedValue } from "../audit/value.ts";
+import type { OpenedValue } from "../audit/value-opening.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { parseInput, parseTrace, type RecordedCall, type RunInput, type Trace } from "../trace.ts";

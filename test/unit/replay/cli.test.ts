@@ -13,8 +13,8 @@ const busy = join(folder, "busy.wasm");
 let vak: Awaited<ReturnType<typeof buildCli>>;
 
 beforeAll(async () => {
-  const run = await buildCli(folder);
-  vak = (...args) => run("replay", ...args);
+  const command = await buildCli(folder);
+  vak = (...args) => command("replay", ...args);
   const program = await loadGuest("busy");
   writeFileSync(busy, program);
   const runs = [{ args: ["4"] }, { args: ["2"] }];
