@@ -397,6 +397,7 @@ describe("private values", () => {
           : { decision: "deny", policies: [], reason: "no-permit", errors: [], policyDigest: digest };
       },
       explain: () => Promise.reject(new Error()),
+      try: () => Promise.reject(new Error()),
       close: () => {},
     };
     const broker = new Broker(new Map([["login", login as Tool]]), engine, log);
