@@ -78,6 +78,23 @@ export interface AgentSpawn extends Common {
   isolation: string;
   /** Cost table, version of the meter, version of the sandbox: who has the same executes a run in the same way. */
   machine: string;
+  /** Id of the agent that it comes from, and never has more rights than; absent where there is none. */
+  parent?: string;
+  /** The tools that it may ask for; absent where it is not held to some. */
+  grants?: string[];
+}
+
+/** From here on the agent may ask for these tools only, of those it had. */
+export interface AgentAttenuate extends Common {
+  type: "agent-attenuate";
+  agent: AgentRef;
+  grants: string[];
+}
+
+/** From here on the agent may ask for nothing any more, and no agent that comes from it. */
+export interface AgentRevoke extends Common {
+  type: "agent-revoke";
+  agent: AgentRef;
 }
 
 /** An agent that was not made. */
@@ -251,6 +268,8 @@ export type Entry =
   | PolicyLoad
   | PolicyRefused
   | AgentSpawn
+  | AgentAttenuate
+  | AgentRevoke
   | SpawnRefused
   | AgentClose
   | RunStart
@@ -342,7 +361,17 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     baseDigest: { maybe: isDigest },
   },
   "policy-refused": { textDigest: isDigest, message: isText },
-  "agent-spawn": { agent: isAgent, limits: isCounts, seed: isInteger, isolation: isText, machine: isText },
+  "agent-spawn": {
+    agent: isAgent,
+    limits: isCounts,
+    seed: isInteger,
+    isolation: isText,
+    machine: isText,
+    parent: { maybe: isText },
+    grants: { maybe: isTexts },
+  },
+  "agent-attenuate": { agent: isAgent, grants: isTexts },
+  "agent-revoke": { agent: isAgent },
   "spawn-refused": { name: isText, program: orNull(isDigest), message: isText },
   "agent-close": { agent: isAgent },
   "run-start": {
@@ -425,22 +454,33 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
 
 const COMMON: Record<keyof Common, Check> = { v: oneOf(1), seq: isCount, time: isCount };
 
+const ALL_FIELDS = Object.fromEntries(
+  Object.entries(FIELDS).map(([type, fields]) => [
+    type,
+    new Map<string, Field>(Object.entries({ ...COMMON, ...fields })),
+  ]),
+) as Record<EntryType, Map<string, Field>>;
+
 /** What is wrong with a value that should be an entry, or undefined when nothing is. */
 function fault(value: unknown): string | undefined {
   if (!isObject(value)) return "it is not an object";
   const { type } = value;
   if (typeof type !== "string" || !Object.hasOwn(FIELDS, type)) return `there is no type ${JSON.stringify(type)}`;
-  const fields: Record<string, Field> = { ...COMMON, ...FIELDS[type as EntryType] };
-  for (const [field, check] of Object.entries(fields)) {
+  const fields = ALL_FIELDS[type as EntryType];
+  let known = 1;
+  for (const [field, check] of fields) {
     const optional = "maybe" in check;
     if (!Object.hasOwn(value, field)) {
       if (optional) continue;
       return `${type}.${field} is missing`;
     }
+    known++;
     if (!(optional ? check.maybe : check)(value[field])) return `${type}.${field} is not valid`;
   }
-  for (const field of Object.keys(value)) {
-    if (field !== "type" && !Object.hasOwn(fields, field)) return `${type} has no field ${JSON.stringify(field)}`;
+  const names = Object.keys(value);
+  if (names.length > known) {
+    const more = names.find((field) => field !== "type" && !fields.has(field));
+    return `${type} has no field ${JSON.stringify(more)}`;
   }
   return contradiction(value as unknown as Entry);
 }

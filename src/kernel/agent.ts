@@ -26,6 +26,7 @@ import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
 import { type Host, WorkerLost } from "./host.ts";
 import type { Recorder, RunRecorder } from "./recorder.ts";
+import { checkGrants, type Rights } from "./rights.ts";
 
 /** What a run used. */
 export interface Usage {
@@ -92,6 +93,7 @@ export interface AgentParts {
   reactor: boolean;
   host: Host;
   broker: Broker;
+  rights: Rights;
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
@@ -245,6 +247,43 @@ export class Agent {
       if (run.lost !== undefined) this.lose(run.lost);
     });
     return run;
+  }
+
+  /**
+   * Leaves the agent, and agents that come from it, only these of the tools that it may ask for; from the next call on,
+   * also in the middle of a run. There is no way back.
+   *
+   * @param tools names of tools that it may ask for now
+   * @throws VakError `invalid-argument` when it may not ask for one of them or for anything any more, `closed`, `agent-lost`, `log-unavailable`
+   */
+  async attenuate(tools: readonly string[]): Promise<void> {
+    this.assertAlive();
+    const { rights, log, ref } = this.parts;
+    if (rights.revoked) {
+      throw new VakError("invalid-argument", "The agent's rights were taken away; there is nothing left to narrow.");
+    }
+    const grants = checkGrants(tools, rights);
+    // In one turn: no intent can come between the two.
+    rights.narrow(grants);
+    await log.append({ type: "agent-attenuate", agent: ref, grants });
+  }
+
+  /**
+   * Takes all rights away from the agent and from agents that come from it; from the next call on, also in the middle of
+   * a run. A call that is under way goes on: stop the run to give it up.
+   *
+   * @throws VakError `closed`, `agent-lost`, `log-unavailable`
+   */
+  async revoke(): Promise<void> {
+    this.assertAlive();
+    const { rights, log, ref } = this.parts;
+    if (!rights.revoke()) return;
+    await log.append({ type: "agent-revoke", agent: ref });
+  }
+
+  /** @internal */
+  get rights(): Rights {
+    return this.parts.rights;
   }
 
   /** Stops the run, if there is one, and ends the worker. The files are gone. */
@@ -539,7 +578,16 @@ export class Run {
   private async call(request: Uint8Array, call: number): Promise<void> {
     const { broker, ref, limits, host, answers } = this.parts;
     const { signal } = this.abort;
-    const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal, hold: () => this.hold() };
+    const { rights } = this.parts;
+    const caller = {
+      agent: ref,
+      run: this.id,
+      call,
+      callBytes: limits.callBytes,
+      signal,
+      hold: () => this.hold(),
+      rights,
+    };
     let bytes: Uint8Array;
     let kept: number | undefined;
     try {

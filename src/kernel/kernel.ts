@@ -4,22 +4,30 @@ import { canonicalJson } from "../audit/canonical.ts";
 import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
+import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Budget, Ledger } from "../policy/budget.ts";
+import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
-import { type Admitted, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
+import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
 import { parseInput, type Tool } from "../tool.ts";
 import type { ForkPoint } from "../trace.ts";
 import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
+import { checkGrants, Rights } from "./rights.ts";
 
 export interface KernelOptions {
   /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
   policy?: PolicySource;
+  /**
+   * Cedar text of forbids that stand above every policy: no policy that is loaded later, and no approval, can lift them.
+   * Fixed with the kernel, and in the log with each policy.
+   */
+  constitution?: string;
   /** What guests may ask for, if the policy lets them. */
   tools?: readonly Tool<never>[];
   /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
@@ -56,6 +64,10 @@ export interface SpawnOptions {
   files?: Record<string, FirstFile>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
   seed?: number;
+  /** An agent of this kernel, whose rights it shares: it never has more, and loses what that one loses. */
+  parent?: Agent;
+  /** Names of the tools that it may ask for, if the policy lets it; all that the parent may ask for unless given. */
+  grants?: readonly string[];
   isolation?: Isolation;
   /** Where you serve the file `vak/worker`; with isolation "page" only. */
   workerUrl?: string | URL;
@@ -117,6 +129,16 @@ export interface KernelPolicy {
    * const { decision, reason, because } = await kernel.policy.explain({ agent, tool: "add", input: { a: 1, b: 2 } });
    */
   explain(call: ProposedCall): Promise<Explanation>;
+  /**
+   * What another policy would have decided about the calls of a log, each with what the kernel knew then, by this kernel's
+   * tools and budgets. Nothing is done, and nothing is logged.
+   *
+   * @param log this kernel's, or an exported one
+   * @throws VakError `invalid-policy`, `invalid-bundle`, `unsupported` when the kernel has no policy
+   * @example
+   * const { changed } = await kernel.policy.simulate(kernel.log, stricter);
+   */
+  simulate(log: Pick<KernelLog, "export"> | Blob | Bundle, policy: PolicySource): Promise<Simulation>;
 }
 
 /**
@@ -139,13 +161,17 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
   const people = checkPeople(options);
+  const { constitution } = options;
+  if (constitution !== undefined && (typeof constitution !== "string" || source === undefined)) {
+    throw new VakError("invalid-argument", "A constitution is Cedar text, and stands above a policy: give both.");
+  }
   // Who brings a policy means to spawn: the first worker starts while the log is opened and the policy loaded.
   const spare = source === undefined ? undefined : startAhead(place);
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
     const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
-    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options.cedar);
+    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options);
     const kernel = new Kernel(tools, policy, log, place, spare, people, ledger);
     if (source === undefined) return kernel;
     if (log.writing) await kernel.policy.load(source);
@@ -178,7 +204,7 @@ function textOf(source: unknown): string {
 async function loadEngine(
   tools: Tool[],
   ledger: Ledger | undefined,
-  wasm: WasmSource | undefined,
+  { cedar: wasm, constitution }: KernelOptions,
 ): Promise<PolicyEngine> {
   const { createCedarEngine } = await import("../policy/cedar.ts");
   const described = tools.map((tool) => ({
@@ -190,7 +216,8 @@ async function loadEngine(
     },
   }));
   const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
-  return createCedarEngine({ tools: described, ...budgets, ...(wasm !== undefined && { wasm }) });
+  const above = constitution !== undefined && { constitution };
+  return createCedarEngine({ tools: described, ...budgets, ...above, ...(wasm !== undefined && { wasm }) });
 }
 
 const DENIED: Decision = {
@@ -201,11 +228,28 @@ const DENIED: Decision = {
   policyDigest: "",
 };
 
+async function simulateOver(
+  engine: PolicyEngine,
+  log: Pick<KernelLog, "export"> | Blob | Bundle,
+  source: PolicySource,
+): Promise<Simulation> {
+  const decide = await engine.try(source);
+  const [{ simulate }, { openBundle }] = await Promise.all([
+    import("../policy/decisions.ts"),
+    import("../audit/zip.ts"),
+  ]);
+  const exported = "export" in log ? await log.export() : log;
+  return simulate(exported instanceof Blob ? await openBundle(exported) : exported, decide);
+}
+
+const noPolicy = (): never => {
+  throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
+};
+
 const DENY_ALL: PolicyEngine = {
   loaded: undefined,
-  load: () => {
-    throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
-  },
+  load: noPolicy,
+  try: async () => noPolicy(),
   decide: async () => DENIED,
   explain: async () => ({ ...DENIED, because: [] }),
   close: () => {},
@@ -217,9 +261,10 @@ export class Kernel {
   private readonly auditLog: AuditLog;
   private readonly engine: PolicyEngine;
   private readonly broker: Broker;
+  private readonly tools: ReadonlyMap<string, Tool>;
   private readonly agents = new Set<Agent>();
   /** Compiled programs, by digest and by the limits that are compiled in; shared by agents. */
-  private readonly programs = new Map<string, Promise<Admitted>>();
+  private readonly programs = new Map<string, Promise<Admission>>();
   /** Where agents run whose spawn does not say. */
   private readonly place: Place;
   /** A worker there that nobody has used, started ahead, because that is most of what a spawn takes. */
@@ -236,6 +281,7 @@ export class Kernel {
     people: Pick<KernelOptions, "onApproval" | "approvalMs">,
     ledger: Ledger | undefined,
   ) {
+    this.tools = tools;
     this.place = place;
     this.spare = spare;
     this.engine = engine;
@@ -247,6 +293,7 @@ export class Kernel {
       },
       load: (source) => this.loadPolicy(source),
       explain: (call) => this.broker.explain(call),
+      simulate: (log, source) => simulateOver(engine, log, source),
     };
     log.failed.then((error) => {
       if (error.code !== "closed") for (const agent of this.agents) agent.logFailed();
@@ -272,11 +319,12 @@ export class Kernel {
     const name = checkName(options.name);
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
+    this.handOn(options);
     const files = checkFiles(options.files ?? {}, limits);
     const place = options.isolation === undefined && options.workerUrl === undefined ? this.place : checkPlace(options);
     const { isolation } = place;
     checkCompiles();
-    const wait = waitMode();
+    const wait = waitMode(isolation);
     const { signal } = options;
     checkAborted(signal);
 
@@ -305,7 +353,8 @@ export class Kernel {
       const size = bytes.byteLength;
       program = await sha256Hex(bytes);
       checkAborted(signal);
-      const admitted = this.admit(host, bytes, program, limits);
+      // No compiled module passes into a sandboxed frame, or out of one.
+      const admitted = isolation === "frame" ? compile(host, bytes, false) : this.admit(host, bytes, program, limits);
       admitted.catch(() => {});
       await host.ready;
       await booted;
@@ -316,7 +365,10 @@ export class Kernel {
       for (const [path, data] of Object.entries(files)) recorder.change(path, data);
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
-      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine });
+      // In one turn with the entry: nothing is handed on that was taken away meanwhile.
+      const { rights, handed } = this.handOn(options);
+      const spawned = { type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine } as const;
+      await this.auditLog.append({ ...spawned, ...handed });
       agent = new Agent({
         ref,
         limits,
@@ -324,6 +376,7 @@ export class Kernel {
         reactor,
         host,
         broker: this.broker,
+        rights,
         log: this.auditLog,
         answers,
         recorder,
@@ -417,6 +470,19 @@ export class Kernel {
     }
   }
 
+  /** The rights of an agent to be, and what its entry says of them. */
+  private handOn({ parent, grants }: Pick<SpawnOptions, "parent" | "grants">) {
+    if (parent !== undefined && !this.agents.has(parent)) {
+      throw new VakError("invalid-argument", "The parent is not an agent of this kernel that lives.");
+    }
+    const from = parent?.rights ?? new Rights();
+    if (from.revoked)
+      throw new VakError("invalid-argument", "The parent's rights were taken away; it has none to hand on.");
+    const tools = grants && checkGrants(grants, from, this.tools);
+    const handed = { ...(parent && { parent: parent.id }), ...(tools && { grants: tools }) };
+    return { rights: new Rights(parent?.rights, tools), handed };
+  }
+
   private async takeHost(place: Place): Promise<Host> {
     if (place !== this.place) return Host.start(place);
     const { spare } = this;
@@ -430,14 +496,14 @@ export class Kernel {
   }
 
   /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
-  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<Admitted> {
+  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<Admission> {
     const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
     const cached = await this.programs.get(key)?.catch(() => undefined);
-    if (cached) {
-      await host.call("adopt", cached);
+    if (cached?.module) {
+      await host.call("adopt", { ...cached, module: cached.module });
       return cached;
     }
-    const compiled = compile(host, bytes);
+    const compiled = compile(host, bytes, true);
     this.programs.set(key, compiled);
     if (this.programs.size > MAX_PROGRAMS) this.programs.delete(this.programs.keys().next().value!);
     try {
@@ -464,16 +530,18 @@ async function boot(host: Host, options: Parameters<typeof host.call<"boot">>[1]
   }
 }
 
-async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>): Promise<Admitted> {
+/** @param share whether the compiled module is to come back, for other workers */
+async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>, share: boolean): Promise<Admission> {
   let reply: unknown;
   try {
-    reply = await host.call("compile", transfer(bytes, [bytes.buffer]));
+    reply = await host.call("compile", transfer(bytes, [bytes.buffer]), share);
   } catch (cause) {
     if (cause instanceof WorkerLost) throw cause;
     throw new VakError("invalid-module", (cause as Error).message, { cause });
   }
   const admitted = parseAdmitted(reply);
-  if (!admitted) throw new WorkerLost("the worker answered with what is not of the protocol");
+  if (!admitted || (admitted.module !== null) !== share)
+    throw new WorkerLost("the worker answered with what is not of the protocol");
   return admitted;
 }
 
@@ -491,8 +559,15 @@ function checkCompiles(): void {
 }
 
 /** How guests will wait: the same for every agent of a page. */
-function waitMode(): WaitMode {
+function waitMode(isolation: Isolation): WaitMode {
   if ("Suspending" in WebAssembly) return "jspi";
+  if (isolation === "frame") {
+    throw new VakError(
+      "unsupported",
+      'Isolation "frame" needs WebAssembly JavaScript Promise Integration, which this browser does not have (Chrome 137, ' +
+        'Firefox 153, Safari 27 do): no memory can be shared with a sandboxed frame. Use "opaque".',
+    );
+  }
   if (globalThis.crossOriginIsolated && typeof SharedArrayBuffer === "function") return "atomics";
   throw new VakError(
     "unsupported",
@@ -540,14 +615,14 @@ function checkPeople({ onApproval, approvalMs }: KernelOptions): Pick<KernelOpti
 }
 
 function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place {
-  if ((isolation as string) === "frame") {
-    throw new VakError("unsupported", 'Isolation "frame" is not built yet; use "opaque" or "page".');
-  }
-  if (isolation !== "opaque" && isolation !== "page") {
+  if (isolation !== "opaque" && isolation !== "frame" && isolation !== "page") {
     throw new VakError(
       "invalid-argument",
-      `There is no isolation ${JSON.stringify(isolation)}; use "opaque" or "page".`,
+      `There is no isolation ${JSON.stringify(isolation)}; use "opaque", "frame" or "page".`,
     );
+  }
+  if (isolation === "frame" && typeof document === "undefined") {
+    throw new VakError("unsupported", 'Isolation "frame" needs a document; in a worker use "opaque".');
   }
   if (workerUrl !== undefined && isolation !== "page") {
     throw new VakError("invalid-argument", 'A workerUrl is of the page\'s own origin: say isolation: "page" as well.');
