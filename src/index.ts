@@ -30,6 +30,7 @@ export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
 export {
   createKernel,
   type FirstFile,
+  type ForkOptions,
   type Kernel,
   type KernelOptions,
   type ProgramSource,
@@ -49,3 +50,4 @@ export type {
 } from "./policy/engine.ts";
 export type { FileStat, Trap } from "./protocol.ts";
 export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";
+export type { ForkPoint } from "./trace.ts";

@@ -123,6 +123,11 @@ export interface RunStart extends Common {
   startTime: number;
   /** Commitment to the environment's values and standard input (see `trace.ts`); null when they are not kept. */
   inputDigest: Digest | null;
+  /**
+   * Where it goes on with a run of this or another log: that run's id, and the first call that is this log's. What led there
+   * was answered from the recording.
+   */
+  continues?: { run: string; call: number };
 }
 
 interface CallEntry extends Common {
@@ -376,6 +381,9 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     env: isTexts,
     startTime: isCount,
     inputDigest: orNull(isDigest),
+    continues: {
+      maybe: (value) => isObject(value) && Object.keys(value).length === 2 && isText(value.run) && isCount(value.call),
+    },
   },
   "approval-request": {
     ...CALL,

@@ -13,7 +13,8 @@ import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../poli
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
 import { parseInput, type Tool } from "../tool.ts";
-import { Agent, checkPath, toBytes } from "./agent.ts";
+import type { ForkPoint } from "../trace.ts";
+import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
@@ -75,6 +76,9 @@ export interface SpawnOptions {
   /** Told how far a large program has come. */
   onProgress?: (progress: SpawnProgress) => void;
 }
+
+/** How a recorded run is gone on with: its program, where it runs; `signal` stops it. */
+export type ForkOptions = Pick<SpawnOptions, "program" | "isolation" | "workerUrl" | "signal" | "onProgress">;
 
 export interface SpawnProgress {
   /** `load`: its bytes arrive. `compile`: it is checked, metered and compiled. `ready`: it can be run. */
@@ -376,6 +380,7 @@ export class Kernel {
         log: this.auditLog,
         answers,
         recorder,
+        machine,
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
@@ -396,6 +401,40 @@ export class Kernel {
       throw refusal;
     } finally {
       signal?.removeEventListener("abort", giveUp);
+    }
+  }
+
+  /**
+   * Goes on with a recorded run from one of its calls, as a run of a new agent: the program gets the recorded answers up to
+   * there, and from that call on it asks this kernel: its policy, its tools, its log. The agent has the recorded name,
+   * limits and seed. The log says where it comes from, and has what the program asks from there on.
+   *
+   * @param point made by `forkPoint` of `vak/replay`
+   * @throws VakError as {@link spawn}; `invalid-argument` when the program is not the recorded one; `unsupported` when it
+   *   was recorded with another version of the meter or sandbox; `invalid-bundle`
+   * @example
+   * const point = await forkPoint(bundle, 1, { call: 7 });
+   * const { agent, run } = await kernel.fork(point, { program });
+   */
+  async fork(point: ForkPoint, options: ForkOptions): Promise<{ agent: Agent; run: Run }> {
+    const { name, seed, limits, program, machine } = point;
+    const agent = await this.spawn({ ...options, name, seed, limits: limits as Partial<Limits> });
+    const close = () => void agent.close();
+    options.signal?.addEventListener("abort", close, { once: true });
+    try {
+      if (agent.program !== program) {
+        throw new VakError("invalid-argument", `The program is another one than was recorded, which is ${program}.`);
+      }
+      if (agent.machine !== machine) {
+        const ours = `this version of vak executes ${agent.machine}`;
+        throw new VakError("unsupported", `The run was recorded on the machine ${machine}; ${ours}.`);
+      }
+      return { agent, run: await agent.resume(point, options.signal) };
+    } catch (error) {
+      await agent.close();
+      throw error;
+    } finally {
+      options.signal?.removeEventListener("abort", close);
     }
   }
 
