@@ -127,7 +127,7 @@ const MUTANTS = [
   {
     name: "no check in a loop without calls",
     file: "emit.ts",
-    find: "body.byte(Op.brIf).byte(1);",
+    find: "this.ifNegative(Op.i64Const, Op.i64LtS, Op.brIf, 1);",
     replace: "body.byte(Op.drop);",
   },
   {
@@ -273,8 +273,21 @@ const MUTANTS = [
   {
     name: "f32.demote_f64 makes no NaN",
     file: "opcodes.ts",
-    find: "arithmetic(CORE, 0xb6, 0xb6, F32, F64); // f32.demote_f64",
-    replace: "",
+    find: "mark(CORE.makesNan, 1 + F32, 0x8d, 0x97, 0xb6, 0xb6);",
+    replace: "mark(CORE.makesNan, 1 + F32, 0x8d, 0x97);",
+  },
+  {
+    name: "memory.fill is not a bulk instruction",
+    file: "opcodes.ts",
+    find: "mark(MISC.bulk, 1, 0x08, 0x08, 0x0a, 0x0c, 0x0e, 0x0f, 0x11, 0x11);",
+    replace: "mark(MISC.bulk, 1, 0x08, 0x08, 0x0a, 0x0a, 0x0c, 0x0c, 0x0e, 0x0f, 0x11, 0x11);",
+  },
+  {
+    name: "array.new_default is not a bulk instruction",
+    file: "opcodes.ts",
+    find: "mark(GC.bulk, 1, 0x06, 0x07, 0x09, 0x0a, 0x10, 0x13);",
+    replace: "mark(GC.bulk, 1, 0x06, 0x06, 0x09, 0x0a, 0x10, 0x13);",
+    browser: true,
   },
   // Caps and the host's side.
   {
@@ -337,7 +350,7 @@ async function prepare() {
       optimizeDeps: { include: ["wabt"] },
       test: { testTimeout: 60_000, projects: [
         { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
-        { extends: true, test: { name: "browser", include: ["test/browser/meter/{references,fuel,attacks}.test.ts"], browser } },
+        { extends: true, test: { name: "browser", include: ["test/browser/meter/{references,costs,fuel,attacks}.test.ts"], browser } },
       ] },
     };`,
   );

@@ -16,11 +16,22 @@ import {
   verifyProof,
 } from "./audit/index.ts";
 import { VakError } from "./errors.ts";
-import { type Divergence, type Replay, replay, replayAll } from "./replay/index.ts";
+import {
+  type Divergence,
+  diff,
+  type Replay,
+  type RunDifference,
+  replay,
+  replayAll,
+  type State,
+  type TextDifference,
+} from "./replay/index.ts";
 
 const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>]... [--witness <vkey>]... [--json]
        vak verify <receipt.tlog-proof> --key <vkey> [--json]
-       vak replay <log.zip | directory>... [--run <n>] [--program <file>]... [--key <vkey>]... [--json]
+       vak replay <log.zip | directory>... [--run <n> [--until <call> | --against <n>]]
+                  [--program <file>]... [--key <vkey>]... [--json]
+       vak policy test <policy.json | policy.js>
 
 verify: an exported log: its signature, every entry, their order, and every file beside them.
 Increments of an export come after it, the oldest first.
@@ -35,9 +46,16 @@ same, or where they first differ. Without tools, and without a network.
   --witness <vkey>
                 a witness that must have cosigned it
   --run <n>     only the n-th run of the log, or the run of that id
+  --until <call>
+                stop before that call is answered, and show how things stand there
+  --against <n> compare with another run of the log: what they were given, calls, end, files, output
   --program <file>
                 a program that agents were made of, where the log does not hold it
   --json        print the report as JSON
+
+policy test: loads a policy as a kernel does, and runs its own tests. The file holds {"policy": …, "tools": […]}, or is
+a module with these exports; policy is Cedar text or a bundle, a tool is its name and inputSchema. It may
+have "budgets" too.
 
 Exit code: 0 when nothing is wrong, 1 when something is, 2 when the command was misused.
 `;
@@ -56,7 +74,10 @@ async function main(args: string[]): Promise<number> {
   const [command, ...paths] = positionals;
   const [path] = paths;
   if (command === "replay") return replayPaths(paths, values);
-  if (values.run !== undefined || values.program) throw new Misuse("--run and --program are for vak replay.");
+  if ([values.run, values.until, values.against, values.program].some((value) => value !== undefined)) {
+    throw new Misuse("--run, --until, --against and --program are for vak replay.");
+  }
+  if (command === "policy") return policy(paths);
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
   if (path === undefined) throw new Misuse("Give a zip file or a directory.");
   if (path.endsWith(".tlog-proof") && paths.length === 1) return verifyReceipt(path, values.key, values.json);
@@ -68,6 +89,14 @@ async function main(args: string[]): Promise<number> {
   return report.ok ? 0 : 1;
 }
 
+async function policy([command, path, ...more]: string[]): Promise<number> {
+  if (command !== "test") throw new Misuse(command ? `There is no command "policy ${command}".` : "Say what to do.");
+  if (path === undefined || more.length > 0) throw new Misuse("Give one file.");
+  const { testPolicy } = await import("./cli/policy.ts");
+  process.stdout.write(plainLines(await testPolicy(path)));
+  return 0;
+}
+
 function parse(args: string[]) {
   try {
     return parseArgs({
@@ -77,6 +106,8 @@ function parse(args: string[]) {
         key: { type: "string", multiple: true },
         witness: { type: "string", multiple: true },
         run: { type: "string" },
+        until: { type: "string" },
+        against: { type: "string" },
         program: { type: "string", multiple: true },
         json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
@@ -113,8 +144,15 @@ async function withBundle<T>(paths: readonly string[], use: (bundle: Bundle) => 
 
 type Values = ReturnType<typeof parse>["values"];
 
-async function replayPaths(paths: readonly string[], { run, program, key, witness, json }: Values): Promise<number> {
+async function replayPaths(paths: readonly string[], values: Values): Promise<number> {
+  const { run, until, against, program, key, witness, json } = values;
   if (paths.length === 0) throw new Misuse("Give a zip file or a directory.");
+  if (until !== undefined && (run === undefined || !/^\d{1,15}$/.test(until))) {
+    throw new Misuse("--until is the number of a call, of the run that --run names.");
+  }
+  if (against !== undefined && (run === undefined || until !== undefined)) {
+    throw new Misuse("--against is the run to compare with the run that --run names.");
+  }
   const programs: Uint8Array<ArrayBuffer>[] = [];
   for (const path of program ?? []) {
     const bytes = await readFile(path).catch((error: Error) => {
@@ -126,18 +164,78 @@ async function replayPaths(paths: readonly string[], { run, program, key, witnes
     const report = await verify(bundle, { ...(key && { keys: key }), ...(witness && { witnesses: witness }) });
     if (!json) process.stdout.write(`${report.ok ? "The log verifies." : "THE LOG DOES NOT VERIFY."}\n`);
     for (const { where, message } of report.problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
-    const options = programs.length > 0 ? { program: programs } : {};
+    const options = {
+      ...(programs.length > 0 && { program: programs }),
+      ...(until !== undefined && { until: { call: Number(until) } }),
+    };
+    if (against !== undefined) {
+      const found = await diff({ bundle, run: which(run!), ...options }, { bundle, run: which(against), ...options });
+      if (json) process.stdout.write(`${plainJson({ verified: report.ok, problems: report.problems, ...found })}\n`);
+      else for (const line of describeDifference(found)) process.stdout.write(`${plain(line)}\n`);
+      return report.ok && found.same ? 0 : 1;
+    }
     const replays: Replay[] = [];
-    if (run !== undefined) replays.push(await replay(bundle, /^\d+$/.test(run) ? Number(run) : run, options));
+    if (run !== undefined) replays.push(await replay(bundle, which(run), options));
     else for await (const one of replayAll(bundle, options)) replays.push(one);
-    if (json) process.stdout.write(`${plainJson({ verified: report.ok, problems: report.problems, replays })}\n`);
+    const shown = replays.map(({ state, ...rest }) => ({ ...rest, ...(state && { state: summary(state) }) }));
+    if (json)
+      process.stdout.write(`${plainJson({ verified: report.ok, problems: report.problems, replays: shown })}\n`);
     else for (const line of replays.flatMap(describeReplay)) process.stdout.write(`${plain(line)}\n`);
     if (!json && replays.length === 0) process.stdout.write("\nThere are no runs in it.\n");
     return report.ok && replays.every(({ verdict }) => verdict === "same") ? 0 : 1;
   });
 }
 
-function describeReplay({ run, verdict, divergence, missing, calls, fuel, notCompared }: Replay): string[] {
+/** A run's number, or its id. */
+const which = (run: string): string | number => (/^\d{1,15}$/.test(run) ? Number(run) : run);
+
+function describeDifference({ same, given, call, end, files, stdout, stderr }: RunDifference): string[] {
+  const pair = ({ one, other }: { one: string; other: string }) => [`    ${shorten(one)}`, `    ${shorten(other)}`];
+  const output = (name: string, found: TextDifference | null) =>
+    found ? [`  ${name}, from byte ${found.byte} on`, ...pair(found)] : [];
+  const marks = { added: "+", removed: "-", changed: "~" };
+  return [
+    "",
+    same ? "The runs are the same." : "The runs differ:",
+    ...given.map((what) => `  given  ${what}`),
+    ...(call ? [`  call ${call.number}: its ${call.what}`, ...pair(call)] : []),
+    ...end.flatMap((found) => [`  ${found.what}`, ...pair(found)]),
+    ...files.map(
+      ({ path, change, byte }) => `  ${marks[change]} ${path}${byte === undefined ? "" : `  from byte ${byte} on`}`,
+    ),
+    ...output("stdout", stdout),
+    ...output("stderr", stderr),
+  ];
+}
+
+/** What of a state can be printed: of bytes, how many there are. */
+function summary({ memory, files, stdout, stderr, ...rest }: State) {
+  const globals = Object.entries(rest.globals).map(([i, value]) => [i, String(value)]);
+  return {
+    ...rest,
+    globals: Object.fromEntries(globals),
+    memoryBytes: memory.byteLength,
+    files: Object.fromEntries([...files].map(([path, bytes]) => [path, bytes.byteLength])),
+    stdout: new TextDecoder().decode(stdout),
+    stderr: new TextDecoder().decode(stderr),
+  };
+}
+
+function describeState(state: State): string[] {
+  const { reached, request, memoryBytes, files, directories, stdout, stderr } = summary(state);
+  const lines = (name: string, text: string) =>
+    text === "" ? [] : [`  ${name}`, ...text.split("\n").map((line) => `    ${line}`)];
+  return [
+    reached ? `  stopped where it asks ${request}` : "  it ended before that call",
+    `  ${memoryBytes} bytes of memory`,
+    ...directories.map((path) => `  ${path}/`),
+    ...Object.entries(files).map(([path, bytes]) => `  ${path}  ${bytes} bytes`),
+    ...lines("stdout so far", stdout),
+    ...lines("stderr so far", stderr),
+  ];
+}
+
+function describeReplay({ run, verdict, divergence, missing, calls, fuel, notCompared, state }: Replay): string[] {
   const verdicts = { same: "the same", diverged: "DIVERGED", incomplete: "NOT REPLAYED TO ITS END" };
   return [
     "",
@@ -146,22 +244,24 @@ function describeReplay({ run, verdict, divergence, missing, calls, fuel, notCom
     ...(divergence ? describeDivergence(divergence, run) : []),
     ...(missing === null ? [] : [`  ${missing}`]),
     ...notCompared.map((what) => `  not compared: ${what}`),
+    ...(state ? describeState(state) : []),
   ];
 }
 
 /** Longest stretch of a text that differs, as it is shown, UTF-16 units. */
 const MAX_SHOWN = 400;
 
+const shorten = (text: string) => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
+
 function describeDivergence(
   { run: at, call, fuel, what, recorded, replayed, byte }: Divergence,
   run: string,
 ): string[] {
-  const shown = (text: string) => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
   return [
     `  first at ${call === null ? "no call" : `call ${call}`}${at === run ? "" : ` of run ${at}`}, after ${fuel} units of fuel`,
     `  ${what}${byte === undefined ? "" : `, from byte ${byte} on`}`,
-    `    recorded  ${shown(recorded)}`,
-    `    replayed  ${shown(replayed)}`,
+    `    recorded  ${shorten(recorded)}`,
+    `    replayed  ${shorten(replayed)}`,
   ];
 }
 
@@ -245,9 +345,12 @@ function describe(report: Report): string {
 
 function describeRun({ agent, run, seq, calls, outcomes, end }: RunSummary): string[] {
   const lines = [`Run ${run} of ${agent.name}, program ${agent.program.slice(0, 12)}, from entry ${seq}`];
-  for (const { decision, action, resource, policies, reason, count } of calls) {
+  for (const { decision, action, resource, policies, reason, approvedBy, count } of calls) {
     const verdict = decision === "allow" ? "allowed" : "denied ";
-    const by = policies.length > 0 ? `by ${policies.join(", ")}` : reason;
+    // Where a policy allowed or forbade, its name says more than that it did.
+    const named = policies.length > 0 && (decision === "allow" || reason === "forbidden" || reason === "policy-error");
+    const determined = named ? `by ${policies.join(", ")}` : reason;
+    const by = approvedBy === undefined ? determined : `${determined}, approved by ${approvedBy}`;
     lines.push(`  ${verdict}  ${action} on ${resource}  ${by}${count > 1 ? `  ×${count}` : ""}`);
   }
   if (outcomes.error > 0) lines.push(`  ${outcomes.error} of the allowed calls failed`);
@@ -278,6 +381,8 @@ function plain(text: string): string {
   return text.replace(UNPRINTABLE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 }
 
+const plainLines = (text: string): string => text.split("\n").map(plain).join("\n");
+
 /** JSON's own escapes leave out much of what {@link plain} spells out. */
 function plainJson(value: unknown): string {
   const spell = (char: string) =>
@@ -289,6 +394,8 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const misused = error instanceof Misuse || (error instanceof VakError && error.code === "invalid-argument");
-  process.stderr.write(`vak: ${plain((error as Error).message)}\n${misused ? `\n${USAGE}` : ""}`);
+  // The lines of a refused policy are its author's own.
+  const spell = error instanceof VakError && error.code === "invalid-policy" ? plainLines : plain;
+  process.stderr.write(`vak: ${spell((error as Error).message)}\n${misused ? `\n${USAGE}` : ""}`);
   process.exitCode = misused ? 2 : 1;
 }

@@ -23,7 +23,8 @@ export type {
   StopLimit,
   Usage,
 } from "./kernel/agent.ts";
-export type { CallErrorCode } from "./kernel/broker.ts";
+export type { ApprovalAnswer, ApprovalRequest, OnApproval } from "./kernel/approval.ts";
+export type { CallErrorCode, Explanation, ProposedCall } from "./kernel/broker.ts";
 export type { Isolation } from "./kernel/host.ts";
 export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
 export {
@@ -35,6 +36,15 @@ export {
   type SpawnOptions,
 } from "./kernel/kernel.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
-export type { LoadedPolicy } from "./policy/engine.ts";
+export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
+export type {
+  DenyReason,
+  ExplainedPolicy,
+  LoadedPolicy,
+  PolicyBundle,
+  PolicyEntity,
+  PolicySource,
+  PolicyTest,
+} from "./policy/engine.ts";
 export type { FileStat, Trap } from "./protocol.ts";
 export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";

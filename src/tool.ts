@@ -33,6 +33,11 @@ export interface ToolContext {
   readonly agent: { readonly id: string; readonly name: string; readonly program: string };
   /** The run it calls from, as the log names it. */
   readonly run: string;
+  /**
+   * Notes what the call costs in a unit of yours that a budget counts; the sum of all charges stands in the place of what
+   * `cost` said. A whole number.
+   */
+  charge(unit: string, amount: number): void;
 }
 
 /** MCP's hints: what a tool says of itself. They inform people; they bind nobody. */
@@ -52,6 +57,7 @@ export interface Tool<Input = unknown> {
   readonly inputSchema: JsonSchema;
   readonly outputSchema?: JsonSchema;
   readonly annotations?: ToolAnnotations;
+  cost?(input: Input): { readonly [unit: string]: number };
   execute(input: Input, context: ToolContext): unknown;
 }
 
@@ -69,6 +75,11 @@ export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
   /** What an answer must be, as JSON Schema. */
   outputSchema?: JsonSchema;
   annotations?: ToolAnnotations;
+  /**
+   * What a call may cost at most, by unit: whole numbers. So much is set aside of each budget that counts the unit,
+   * before the policy decides, and given back as far as `execute` charges less. It must be quick, and do nothing.
+   */
+  cost?(input: InputOf<S>): { readonly [unit: string]: number };
   /**
    * Does it. Called only after the policy allowed the call and the log has it. The answer, or what its promise resolves
    * to, must be JSON; what it throws reaches the guest as an error.
@@ -164,12 +175,15 @@ const checksOf = new WeakMap<Tool, Checks>();
 export function defineTool<const S extends JsonSchema | StandardSchema>(
   definition: ToolDefinition<S>,
 ): Tool<InputOf<S>> {
-  const { name, title, description, annotations, execute } = definition;
+  const { name, title, description, annotations, cost, execute } = definition;
   if (typeof name !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
     throw invalid(`"${String(name).slice(0, 80)}" is not a tool's name: use 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
   if (typeof description !== "string" || description === "") throw invalid(`Tool "${name}" needs a description.`);
   if (typeof execute !== "function") throw invalid(`Tool "${name}" needs a function execute(input, context).`);
+
+  if (cost !== undefined && typeof cost !== "function")
+    throw invalid(`Tool "${name}": cost is a function (input) => ({ unit: amount }).`);
 
   const standard = isStandard(definition.inputSchema) ? definition.inputSchema : undefined;
   const given = standard ? describe(name, standard) : definition.inputSchema;
@@ -183,6 +197,7 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     inputSchema,
     ...(outputSchema && { outputSchema }),
     ...(annotations && { annotations: { ...annotations } }),
+    ...(cost && { cost }),
     execute,
   });
   checksOf.set(tool, {

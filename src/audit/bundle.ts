@@ -5,7 +5,8 @@
  *     tile/entries/…, tile/<level>/…      the entries and hashes, as C2SP tlog-tiles says
  *     keys.txt                            the verifier keys (vkey), one a line, the one that signs last
  *     rotations/<seq>                     for each change of key, the checkpoint that both keys signed
- *     policies/<digest>.cedar             each policy that was loaded
+ *     policies/<digest>.cedar             each policy that was loaded, or
+ *     policies/<digest>.json                  with what belongs to it; and what policies stand on
  *     values/<seq>.json                   the private values that were not erased (see `value.ts`)
  *     programs/<digest>.wasm              the programs that the exporter chose to put in, so that runs can be replayed
  */
@@ -13,14 +14,16 @@ import { Zip, ZipPassThrough } from "fflate";
 import { VakError } from "../errors.ts";
 import { fromUtf8, toUtf8 } from "./encoding.ts";
 import type { Digest } from "./entry.ts";
+import { decodeEntries, encodeEntries } from "./entry-bundle.ts";
 import { type Bytes, leafHash } from "./merkle.ts";
 import { TILE_WIDTH } from "./sizes.ts";
-import { decodeEntries, encodeEntries, hashesAt, parseTilePath, tilePath, tilesOf } from "./tiles.ts";
+import { hashesAt, parseTilePath, tilePath, tilesOf } from "./tiles.ts";
 import type { LoadedText } from "./writer.ts";
 
 export const CHECKPOINT_PATH = "checkpoint";
 export const KEYS_PATH = "keys.txt";
-export const policyPath = (digest: Digest): string => `policies/${digest}.cedar`;
+/** What is no Cedar text is an object in canonical JSON: a policy with what belongs to it, or what policies stand on. */
+export const policyPath = (digest: Digest, json: boolean): string => `policies/${digest}.${json ? "json" : "cedar"}`;
 export const rotationPath = (seq: number): string => `rotations/${seq}`;
 export const valuePath = (seq: number): string => `values/${seq}.json`;
 
@@ -74,7 +77,7 @@ export async function* bundleFiles(
   yield { path: KEYS_PATH, bytes: toUtf8(keys.map((key) => `${key}\n`).join("")) };
   for (const { seq, note } of before) yield { path: rotationPath(seq), bytes: toUtf8(note) };
   for (const { digest, text, seq } of await source.policies()) {
-    if (seq >= since && seq < size) yield { path: policyPath(digest), bytes: toUtf8(text) };
+    if (seq >= since && seq < size) yield { path: policyPath(digest, text.startsWith("{")), bytes: toUtf8(text) };
   }
   let lastHashes = new Uint8Array();
   for (const tile of tilesOf(size)) {

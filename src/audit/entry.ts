@@ -57,6 +57,8 @@ export interface PolicyLoad extends Common {
   previous: Digest | null;
   /** Ids of the policies in it. */
   policies: string[];
+  /** SHA-256 of what the policy stands on, the tools and their schemas; the bundle holds it as `policies/<digest>.json`. */
+  baseDigest?: Digest;
 }
 
 /** A policy that did not parse or validate; the old one stayed. */
@@ -113,8 +115,47 @@ interface CallEntry extends Common {
   call: number;
 }
 
+/** What an entry keeps of a decision, so that it can be made again. */
+interface Decided {
+  /** What only the kernel knew, as the policy saw it in `context.vak`, but for the `callDigest`. */
+  facts?: { readonly [name: string]: unknown };
+  /** `seq` of the approval that the call was decided with, or that refused it; absent when no person was asked. */
+  approval?: number;
+  /** What would have been decided with the policies that were only tried. */
+  shadow?: { decision: "allow" | "deny" | "ask"; policies: string[]; reason?: string; errors: string[] };
+}
+
+/** A person is asked whether a call may be made. */
+export interface ApprovalRequest extends CallEntry {
+  type: "approval-request";
+  action: string;
+  resource: string;
+  /** Commitment to the input; the value is beside the intent or the denial that follows. */
+  inputDigest: Digest;
+  callDigest: Digest;
+  /** Ids of the policies that allow it if it is approved. */
+  policies: string[];
+  policyDigest: Digest;
+  /** When no answer means no, ms since 1970. */
+  expires: number;
+}
+
+/** What came of asking, before the call is made or denied. */
+export interface Approval extends CallEntry {
+  type: "approval";
+  /** The `seq` of the request that this closes. */
+  requestOf: number;
+  callDigest: Digest;
+  /** `expired`: there was no answer in time. `withdrawn`: the run ended first. `failed`: the person could not be asked. */
+  verdict: "granted" | "refused" | "expired" | "withdrawn" | "failed";
+  /** Who answered; null when nobody did. */
+  by: string | null;
+  /** Set when granted: for this call, or for each with the same tool and input in this run; else null. */
+  scope: "call" | "run" | null;
+}
+
 /** An allowed call, written before its effect. */
-export interface Intent extends CallEntry {
+export interface Intent extends CallEntry, Decided {
   type: "intent";
   action: string;
   resource: string;
@@ -128,7 +169,7 @@ export interface Intent extends CallEntry {
 }
 
 /** A call that was denied and had no effect. */
-export interface Denial extends CallEntry {
+export interface Denial extends CallEntry, Decided {
   type: "denial";
   action: string;
   resource: string;
@@ -154,6 +195,8 @@ export interface Outcome extends CallEntry {
   outputDigest: Digest | null;
   /** Code of the error; null unless the status is `error`. */
   error: string | null;
+  /** What the call came to, by unit, where there are budgets. */
+  cost?: { readonly [unit: string]: number };
 }
 
 export interface RunEnd extends Common {
@@ -206,6 +249,8 @@ export type Entry =
   | SpawnRefused
   | AgentClose
   | RunStart
+  | ApprovalRequest
+  | Approval
   | Intent
   | Denial
   | Outcome
@@ -217,7 +262,7 @@ export type EntryType = Entry["type"];
 
 /** What the log knows better than whoever appends. */
 interface FilledByLog {
-  "policy-load": "policyDigest" | "previous";
+  "policy-load": "policyDigest" | "previous" | "baseDigest";
   "run-start": "inputDigest";
   "run-end": "traceDigest";
   intent: "inputDigest";
@@ -241,6 +286,8 @@ export type OwnDraft = { [T in OwnType]: DraftOf<T> }[OwnType];
 export const clip = (text: string, length: number): string => text.slice(0, length).toWellFormed();
 
 type Check = (value: unknown) => boolean;
+/** A field that an entry may do without: entries written before there was such a field have none. */
+type Field = Check | { maybe: Check };
 
 const isText: Check = (value) => typeof value === "string";
 const isFlag: Check = (value) => typeof value === "boolean";
@@ -267,13 +314,28 @@ const orNull =
     value === null || check(value);
 
 const isSigner = oneOf("webcrypto", "noble", "custom");
+const isFacts: Check = isObject;
+const isDecision = oneOf("allow", "deny", "ask");
+const isShadow: Check = (value) =>
+  isObject(value) &&
+  isDecision(value.decision) &&
+  isTexts(value.policies) &&
+  isTexts(value.errors) &&
+  (value.reason === undefined || isText(value.reason)) &&
+  Object.keys(value).length === ("reason" in value ? 4 : 3);
+const DECIDED = { facts: { maybe: isFacts }, approval: { maybe: isCount }, shadow: { maybe: isShadow } };
 const CALL = { agent: isAgent, run: isText, call: isCount };
 
 /** Every field of every type, so that the compiler says when one is missing here. */
-const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T }>, keyof Common | "type">, Check> } = {
+const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T }>, keyof Common | "type">, Field> } = {
   "log-open": { origin: isText, vkey: isText, signer: isSigner, extractable: orNull(isFlag) },
   "key-rotation": { previous: isText, vkey: isText, signer: isSigner, extractable: orNull(isFlag) },
-  "policy-load": { policyDigest: isDigest, previous: orNull(isDigest), policies: isTexts },
+  "policy-load": {
+    policyDigest: isDigest,
+    previous: orNull(isDigest),
+    policies: isTexts,
+    baseDigest: { maybe: isDigest },
+  },
   "policy-refused": { textDigest: isDigest, message: isText },
   "agent-spawn": { agent: isAgent, limits: isCounts, seed: isInteger, isolation: isText, machine: isText },
   "spawn-refused": { name: isText, program: orNull(isDigest), message: isText },
@@ -286,8 +348,27 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     startTime: isCount,
     inputDigest: orNull(isDigest),
   },
+  "approval-request": {
+    ...CALL,
+    action: isText,
+    resource: isText,
+    inputDigest: isDigest,
+    callDigest: isDigest,
+    policies: isTexts,
+    policyDigest: isDigest,
+    expires: isCount,
+  },
+  approval: {
+    ...CALL,
+    requestOf: isCount,
+    callDigest: isDigest,
+    verdict: oneOf("granted", "refused", "expired", "withdrawn", "failed"),
+    by: orNull(isText),
+    scope: oneOf("call", "run", null),
+  },
   intent: {
     ...CALL,
+    ...DECIDED,
     action: isText,
     resource: isText,
     inputDigest: isDigest,
@@ -298,6 +379,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
   },
   denial: {
     ...CALL,
+    ...DECIDED,
     action: isText,
     resource: isText,
     inputDigest: orNull(isDigest),
@@ -314,6 +396,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     status: oneOf("ok", "error", "unknown"),
     outputDigest: orNull(isDigest),
     error: orNull(isText),
+    cost: { maybe: isCounts },
   },
   "run-end": {
     agent: isAgent,
@@ -334,18 +417,33 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
 
 const COMMON: Record<keyof Common, Check> = { v: oneOf(1), seq: isCount, time: isCount };
 
+const ALL_FIELDS = Object.fromEntries(
+  Object.entries(FIELDS).map(([type, fields]) => [
+    type,
+    new Map<string, Field>(Object.entries({ ...COMMON, ...fields })),
+  ]),
+) as Record<EntryType, Map<string, Field>>;
+
 /** What is wrong with a value that should be an entry, or undefined when nothing is. */
 function fault(value: unknown): string | undefined {
   if (!isObject(value)) return "it is not an object";
   const { type } = value;
   if (typeof type !== "string" || !Object.hasOwn(FIELDS, type)) return `there is no type ${JSON.stringify(type)}`;
-  const fields: Record<string, Check> = { ...COMMON, ...FIELDS[type as EntryType] };
-  for (const [field, check] of Object.entries(fields)) {
-    if (!Object.hasOwn(value, field)) return `${type}.${field} is missing`;
-    if (!check(value[field])) return `${type}.${field} is not valid`;
+  const fields = ALL_FIELDS[type as EntryType];
+  let known = 1;
+  for (const [field, check] of fields) {
+    const optional = "maybe" in check;
+    if (!Object.hasOwn(value, field)) {
+      if (optional) continue;
+      return `${type}.${field} is missing`;
+    }
+    known++;
+    if (!(optional ? check.maybe : check)(value[field])) return `${type}.${field} is not valid`;
   }
-  for (const field of Object.keys(value)) {
-    if (field !== "type" && !Object.hasOwn(fields, field)) return `${type} has no field ${JSON.stringify(field)}`;
+  const names = Object.keys(value);
+  if (names.length > known) {
+    const more = names.find((field) => field !== "type" && !fields.has(field));
+    return `${type} has no field ${JSON.stringify(more)}`;
   }
   return contradiction(value as unknown as Entry);
 }
@@ -355,6 +453,11 @@ function contradiction(entry: Entry): string | undefined {
     if (entry.status === "ok" && entry.outputDigest === null) return "an outcome that is ok has an outputDigest";
     if (entry.status === "unknown" && entry.outputDigest !== null) return "an unknown outcome has no outputDigest";
     if ((entry.status === "error") !== (entry.error !== null)) return "error is set if and only if the status is error";
+  }
+  if (entry.type === "approval") {
+    const answered = entry.verdict === "granted" || entry.verdict === "refused";
+    if (answered !== (entry.by !== null)) return "an approval says who answered if and only if someone did";
+    if ((entry.verdict === "granted") !== (entry.scope !== null)) return "what is granted has a scope, and only that";
   }
   if (entry.type === "run-end") {
     const set = { exited: entry.exitCode, trapped: entry.trap, stopped: entry.limit, failed: entry.message };

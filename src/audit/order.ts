@@ -3,7 +3,7 @@
  * policy that was loaded. The writer and the verifier hold to the same rules, so that what the log takes, verifies.
  */
 import { VakError } from "../errors.ts";
-import type { AgentRef, Digest, Entry, Intent } from "./entry.ts";
+import type { AgentRef, Approval, ApprovalRequest, Denial, Digest, Entry, Intent } from "./entry.ts";
 
 interface Opened {
   /** `seq` of the entry that opened it. */
@@ -27,6 +27,9 @@ export class Order {
   readonly #agents = new Map<string, Opened>();
   readonly #runs = new Map<string, Opened & { intents: number }>();
   readonly #intents = new Map<number, Intent>();
+  /** Requests that wait for an answer, and the answers that a call may still refer to, until their run ends. */
+  readonly #requests = new Map<number, ApprovalRequest>();
+  readonly #approvals = new Map<number, { approval: Approval; request: ApprovalRequest; used: boolean }>();
   /** Outcomes of unknown status at the very end: those that a recovery speaks of. */
   #unknown = 0;
 
@@ -98,10 +101,22 @@ export class Order {
       }
       case "run-start":
         return this.#runs.has(entry.run) ? `run "${entry.run}" has started already` : undefined;
-      case "intent":
+      case "approval-request":
         return this.#unknownPolicy(entry.policyDigest);
+      case "approval": {
+        const request = this.#requests.get(entry.requestOf);
+        if (!request)
+          return `entry ${entry.requestOf} is not an open request: it never was one, or is answered already`;
+        return request.run === entry.run && request.call === entry.call && request.callDigest === entry.callDigest
+          ? undefined
+          : `the request, entry ${entry.requestOf}, is of another call`;
+      }
+      case "intent":
+        return this.#unknownPolicy(entry.policyDigest) ?? this.#unapproved(entry);
       case "denial":
-        return entry.policyDigest === "" ? undefined : this.#unknownPolicy(entry.policyDigest);
+        return (
+          (entry.policyDigest === "" ? undefined : this.#unknownPolicy(entry.policyDigest)) ?? this.#unapproved(entry)
+        );
       case "outcome": {
         const intent = this.#intents.get(entry.intentOf);
         if (!intent) return `entry ${entry.intentOf} is not an open intent: it never was one, or is closed already`;
@@ -110,6 +125,8 @@ export class Order {
           : `the intent, entry ${entry.intentOf}, is of another run or call`;
       }
       case "run-end":
+        if ([...this.#requests.values()].some(({ run }) => run === entry.run))
+          return "a request of the run has no answer";
         return this.#runs.get(entry.run)!.intents > 0 ? "an intent of the run has no outcome" : undefined;
       case "recovery":
         if (this.#intents.size > 0) return "an intent has no outcome";
@@ -121,6 +138,32 @@ export class Order {
       default:
         return undefined;
     }
+  }
+
+  /** What is wrong with how a call refers to an approval: an approval is for one call, or one kind of call in one run. */
+  #unapproved(entry: Intent | Denial): string | undefined {
+    if ([...this.#requests.values()].some(({ run, call }) => run === entry.run && call === entry.call)) {
+      return "a request for this call has no answer";
+    }
+    const approved = entry.facts?.approved === true;
+    if (entry.approval === undefined) return approved ? "it was decided as approved, and names no approval" : undefined;
+    const found = this.#approvals.get(entry.approval);
+    if (!found) return `entry ${entry.approval} is not an approval in this run`;
+    const { approval, request, used } = found;
+    const where = `the approval, entry ${entry.approval},`;
+    if (approval.run !== entry.run) return `${where} is of another run`;
+    if (approval.scope !== "run" && approval.call !== entry.call) return `${where} is of another call`;
+    if (approved !== (approval.verdict === "granted")) return `${where} is not what it was decided with`;
+    if (entry.type === "denial") return undefined;
+    if (approval.verdict !== "granted") return `${where} was not granted`;
+    if (approval.scope === "call" && (used || approval.callDigest !== entry.callDigest)) {
+      return used ? `${where} was used already` : `${where} is of another call`;
+    }
+    return request.action === entry.action &&
+      request.resource === entry.resource &&
+      request.policyDigest === entry.policyDigest
+      ? undefined
+      : `${where} is for another tool, or under another policy`;
   }
 
   #unknownPolicy(digest: Digest): string | undefined {
@@ -143,7 +186,16 @@ export class Order {
       case "run-start":
         this.#runs.set(entry.run, { seq: entry.seq, agent: entry.agent, intents: 0 });
         break;
+      case "approval-request":
+        this.#requests.set(entry.seq, entry);
+        break;
+      case "approval":
+        this.#approvals.set(entry.seq, { approval: entry, request: this.#requests.get(entry.requestOf)!, used: false });
+        this.#requests.delete(entry.requestOf);
+        break;
       case "intent":
+        if (entry.approval !== undefined && this.#approvals.has(entry.approval))
+          this.#approvals.get(entry.approval)!.used = true;
         this.#intents.set(entry.seq, entry);
         this.#runs.get(entry.run)!.intents++;
         break;
@@ -153,8 +205,11 @@ export class Order {
         break;
       case "run-end":
         this.#runs.delete(entry.run);
+        for (const [seq, { approval }] of this.#approvals) if (approval.run === entry.run) this.#approvals.delete(seq);
         break;
       case "recovery":
+        this.#requests.clear();
+        this.#approvals.clear();
         this.#runs.clear();
         this.#agents.clear();
         break;

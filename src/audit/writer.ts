@@ -29,11 +29,13 @@ export interface StoredTile {
   hashes: Bytes;
 }
 
-/** A policy's text, and the first entry that loaded it. */
+/** The text of a policy or of what policies stand on, and the first entry that loaded it. */
 export interface LoadedText {
   digest: Digest;
   text: string;
   seq: number;
+  /** It is no policy, but what policies stand on. */
+  base?: true;
 }
 
 /** What one commit writes: all of it or nothing. */
@@ -57,8 +59,9 @@ export interface Attached {
   output?: unknown;
   /** Instead of either, or for the trace of a run-end, a commitment that was made before. */
   commitment?: Commitment;
-  /** The text of the policy that a policy-load speaks of. */
+  /** The text of the policy that a policy-load speaks of, and of what it stands on. */
   policy?: string;
+  base?: string;
 }
 
 /** The hashes of the last, not full, tile of each level; and with them the right edge of the tree. */
@@ -92,8 +95,11 @@ export class Writer {
   #before: Head;
   #batch: Omit<Batch, "before" | "after">;
   readonly #changed = new Set<number>();
+  /** Digests of the bases that are stored. */
+  readonly #bases: Set<Digest>;
 
-  constructor(head: Head = emptyHead(), edge: Edge = [], order: Order = new Order()) {
+  constructor(head: Head = emptyHead(), edge: Edge = [], order: Order = new Order(), bases: Iterable<Digest> = []) {
+    this.#bases = new Set(bases);
     this.#before = head;
     this.#tree = edgeOf(head.size, edge);
     this.#edge = edge;
@@ -124,6 +130,10 @@ export class Writer {
     if (entry.type === "erase") this.#batch.erased.push(entry.erases);
     if (entry.type === "policy-load" && !known) {
       this.#batch.policies.push({ digest: entry.policyDigest, text: attached.policy!, seq });
+    }
+    if (entry.type === "policy-load" && entry.baseDigest !== undefined && !this.#bases.has(entry.baseDigest)) {
+      this.#bases.add(entry.baseDigest);
+      this.#batch.policies.push({ digest: entry.baseDigest, text: attached.base!, seq, base: true });
     }
     this.#tree.append(leafHash(bytes), (level, hash) => {
       if (level % TILE_HEIGHT === 0) this.#addHash(level / TILE_HEIGHT, hash, seq);
@@ -162,7 +172,7 @@ export class Writer {
     this.#batch.tiles.push({ level, index, hashes: new Uint8Array(concatBytes(...this.#edge[level]!)) });
   }
 
-  #attach(draft: Draft | OwnDraft, { input, output, commitment, policy }: Attached) {
+  #attach(draft: Draft | OwnDraft, { input, output, commitment, policy, base }: Attached) {
     const wants = VALUE_OF[draft.type] ?? "";
     const given = [input !== undefined && "input", output !== undefined && "output", commitment?.kind].filter(Boolean);
     if (given.length > 1 || (given[0] ?? wants) !== wants) {
@@ -172,8 +182,8 @@ export class Writer {
       throw new VakError("invalid-argument", "Give the policy's text with a policy-load entry, and only with that.");
     }
     if (policy !== undefined) {
-      const digest = bytesToHex(sha256(toUtf8(policy)));
-      return { filled: { policyDigest: digest, previous: this.#order.policy } };
+      const filled = { policyDigest: digestOf(policy), previous: this.#order.policy };
+      return { filled: base === undefined ? filled : { ...filled, baseDigest: digestOf(base) } };
     }
     if (wants === "") return { filled: {} };
     const value = wants === "input" ? input : output;
@@ -182,6 +192,8 @@ export class Writer {
     return { filled: { [`${wants}Digest`]: digest }, value: file };
   }
 }
+
+const digestOf = (text: string): Digest => bytesToHex(sha256(toUtf8(text)));
 
 /** What kind of value each type of entry commits to. */
 const VALUE_OF: { readonly [type: string]: ValueKind } = {

@@ -382,6 +382,8 @@ export class Run {
   private grace: ReturnType<typeof setTimeout> | undefined;
   private readonly deadline: Countdown;
   private paused = false;
+  /** Until when the deadline stands still besides: a person is asked. */
+  private holds = 0;
   private outputBytes = 0;
   private readonly called: boolean;
   /** What a function answered, as JSON. */
@@ -424,8 +426,18 @@ export class Run {
   resume(): void {
     if (this.abort.signal.aborted || !this.paused) return;
     this.paused = false;
-    this.deadline.start();
+    if (this.holds === 0) this.deadline.start();
     this.tell({ vak: "resume" }, AnswerBuffer.PAUSED, 0);
+  }
+
+  /** Lets the deadline stand still until what it gives is called: a person's time is not the program's. */
+  private hold(): () => void {
+    this.holds++;
+    this.deadline.stop();
+    return () => {
+      this.holds--;
+      if (this.holds === 0 && !this.paused && !this.abort.signal.aborted) this.deadline.start();
+    };
   }
 
   /** @internal Closes the gate for this run: no call is answered from here on. */
@@ -478,7 +490,8 @@ export class Run {
 
   private async call(request: Uint8Array, call: number): Promise<void> {
     const { broker, ref, limits, host, answers } = this.parts;
-    const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal: this.abort.signal };
+    const { signal } = this.abort;
+    const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal, hold: () => this.hold() };
     let bytes: Uint8Array;
     let kept: number | undefined;
     try {

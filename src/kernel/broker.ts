@@ -3,9 +3,12 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { canonicalBytes, canonicalJson } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
-import { commitValue } from "../audit/value.ts";
-import type { Decision, PolicyEngine } from "../policy/engine.ts";
+import { type Commitment, commitValue } from "../audit/value.ts";
+import { openValue } from "../audit/value-opening.ts";
+import type { Bill, Ledger, Payer } from "../policy/budget.ts";
+import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
+import type { Approvals, OnApproval, Verdict } from "./approval.ts";
 
 /** A call as it reaches the broker: who asks, and within what. The request itself is still bytes. */
 export interface Caller {
@@ -17,6 +20,8 @@ export interface Caller {
   callBytes: number;
   /** Aborts when the run ends; nobody waits for the answer then. */
   signal: AbortSignal;
+  /** Lets the run's deadline stand still until what it gives is called. */
+  hold(): () => void;
 }
 
 /** What a guest reads when its call did not succeed; `error.code` in the answer. */
@@ -29,8 +34,45 @@ export type CallErrorCode =
   | "too-large" // the request or the answer is longer than `callBytes`
   | "aborted"; // the run ended first
 
+/** A call that nobody makes, to be explained. */
+export interface ProposedCall {
+  /** Who would make it: an agent, or what policies see of one. */
+  agent: { readonly name: string; readonly program: string; readonly id?: string };
+  tool: string;
+  input?: unknown;
+  /** What the kernel would know: the clock is now and the rest zero, unless given. */
+  vak?: Partial<Omit<PolicyRequest["vak"], "callDigest">>;
+}
+
+export interface Explanation extends Omit<Decision, "reason" | "annotations"> {
+  /** Why it would be denied: as {@link Decision}, or that it would not even be decided. */
+  reason?: DenyReason | "unknown-tool" | "invalid-input";
+  /** The policies that determine it. */
+  because: ExplainedPolicy[];
+}
+
+/** A call whose input was found good. */
+interface Asked {
+  /** The guest's, frozen: what is decided on and logged. */
+  input: JsonObject;
+  /** What the tool is given. */
+  argument: unknown;
+  commitment: Commitment;
+  request: Uint8Array;
+  bill: Bill | undefined;
+}
+
+/** A decision, and what the kernel told the policy for it. */
+interface Decided {
+  decision: Decision;
+  vak: PolicyRequest["vak"];
+}
+
 type JsonObject = { readonly [field: string]: unknown };
 type Answer = { ok: unknown } | { error: { code: CallErrorCode; message: string } };
+
+/** ms that a person has to answer, unless the kernel says otherwise. */
+const APPROVAL_MS = 120_000;
 
 /** Longest message of an error, and longest name of a tool that was asked for, UTF-16 units. */
 const MAX_MESSAGE = 1000;
@@ -47,11 +89,26 @@ export class Broker {
   private readonly tools: ReadonlyMap<string, Tool>;
   private readonly policy: PolicyEngine;
   private readonly log: AuditLog;
+  private readonly people: { onApproval?: OnApproval; approvalMs?: number };
+  private readonly ledger: Ledger | undefined;
+  private approvals: Promise<Approvals> | undefined;
 
-  constructor(tools: ReadonlyMap<string, Tool>, policy: PolicyEngine, log: AuditLog) {
+  /**
+   * @param people who is asked where the policy says so, and for how long
+   * @param ledger the accounts of the kernel's budgets
+   */
+  constructor(
+    tools: ReadonlyMap<string, Tool>,
+    policy: PolicyEngine,
+    log: AuditLog,
+    people: { onApproval?: OnApproval; approvalMs?: number } = {},
+    ledger?: Ledger,
+  ) {
     this.tools = tools;
     this.policy = policy;
     this.log = log;
+    this.people = people;
+    this.ledger = ledger;
   }
 
   /**
@@ -75,21 +132,44 @@ export class Broker {
     const { input } = checked;
     // Made before the decision, so that what is decided, approved and logged is bound to one and the same commitment.
     const commitment = commitValue("input", input, await secretsIn(tool.inputSchema, input));
-    const { decision, digest } = await this.decide(caller, tool, input, commitment.digest);
-    const call = { ...position(caller), action: `call:${tool.name}`, resource: tool.name, callDigest: digest };
-    const decided = { policies: decision.policies, policyDigest: decision.policyDigest };
+    const bill = this.openBill(caller, tool, checked.argument, request);
+    try {
+      return await this.decided(caller, tool, { input, argument: checked.argument, commitment, request, bill });
+    } finally {
+      bill?.cancel();
+    }
+  }
+
+  /** Decides, and does what was decided. */
+  private async decided(caller: Caller, tool: Tool, asked: Asked): Promise<{ bytes: Uint8Array; kept?: number }> {
+    const { argument, commitment, request, bill } = asked;
+    const { decision, vak, approval } = await this.decideWithPeople(caller, tool, asked);
+    const { callDigest, ...facts } = vak;
+    const call = { ...position(caller), ...actionOf(tool), callDigest };
+    const { policies, policyDigest, shadow } = decision;
+    const decided = {
+      policies,
+      policyDigest,
+      facts,
+      ...(approval !== undefined && { approval }),
+      ...(shadow && { shadow }),
+    };
     if (decision.decision !== "allow") {
       const { reason = "policy-unavailable", errors } = decision;
       const denial = { type: "denial", ...call, ...decided, decision: "deny", reason, errors } as const;
       await this.log.append(denial, { commitment });
-      return { bytes: this.answer(caller, { error: { code: "denied", message: DENIALS[reason] } }).bytes };
+      return {
+        bytes: this.answer(caller, { error: { code: "denied", message: denialMessage(decision, reason) } }).bytes,
+      };
     }
 
     const intent = { type: "intent", ...call, ...decided, decision: "allow" } as const;
     const { seq } = await this.log.append(intent, { commitment });
-    const { answer, status } = await this.effect(caller, tool, checked.argument);
+    const { answer, status } = await this.effect(caller, tool, argument, bill);
     const { bytes, sent } = this.answer(caller, answer);
-    const outcome = { type: "outcome", ...position(caller), intentOf: seq } as const;
+    const counted = { calls: 1, bytes: request.byteLength + bytes.byteLength };
+    const cost = bill && { cost: bill.settle(counted, status !== "unknown") };
+    const outcome = { type: "outcome", ...position(caller), intentOf: seq, ...cost } as const;
     if (status === "unknown") {
       await this.log.append({ ...outcome, status, error: null });
       return { bytes };
@@ -102,41 +182,144 @@ export class Broker {
     return bytes.byteLength > 0 ? { bytes, kept } : { bytes };
   }
 
-  /** The decision, and the digest that binds it to this call and to the policy that decided. */
+  /** The decision; where the policy asks for a person's approval, after it was given or not. */
+  private async decideWithPeople(
+    caller: Caller,
+    tool: Tool,
+    { input, commitment, bill }: Asked,
+  ): Promise<Decided & { approval?: number }> {
+    const decide = (approved: boolean) => this.decide(caller, tool, input, commitment.digest, approved, bill);
+    for (;;) {
+      const asked = await decide(false);
+      if (asked.decision.decision !== "ask") return asked;
+      const { policies, policyDigest, annotations = {}, shadow } = asked.decision;
+      const call = { ...position(caller), ...actionOf(tool), callDigest: asked.vak.callDigest, policies, policyDigest };
+      const { name, title, description, annotations: hints } = tool;
+      const described = {
+        name,
+        ...(title !== undefined && { title }),
+        description,
+        ...(hints && { annotations: hints }),
+      };
+      const shown = {
+        tool: described,
+        input: openValue(commitment.file, "input", commitment.digest).value,
+        annotations,
+      };
+      const key = canonicalJson({ input, policyDigest, tool: name });
+      const approvals = await this.loadApprovals().catch(messageOf);
+      const verdict: Verdict =
+        typeof approvals === "string"
+          ? { granted: false, reason: "approval-unavailable", message: approvals }
+          : await approvals.ask(call, commitment.digest, shown, key, caller);
+      if (!verdict.granted) {
+        const { reason, approval, message } = verdict;
+        const errors = message === undefined ? [] : [message];
+        const decision: Decision = {
+          decision: "deny",
+          reason,
+          policies,
+          errors,
+          policyDigest,
+          annotations,
+          ...(shadow && { shadow }),
+        };
+        return { decision, vak: asked.vak, ...(approval !== undefined && { approval }) };
+      }
+      // Decided again, with the approval: a forbid may have come to match while the person thought.
+      const again = await decide(true);
+      if (again.decision.policyDigest === policyDigest) return { ...again, approval: verdict.approval };
+      // It was given under a policy that is no longer in force, and counts for nothing under another.
+    }
+  }
+
+  /** Sets aside what the call may cost, where there are budgets. */
+  private openBill(caller: Caller, tool: Tool, argument: unknown, request: Uint8Array): Bill | undefined {
+    const bytes = request.byteLength + caller.callBytes;
+    const { cost } = tool;
+    return this.ledger?.bill(payer(caller, tool), { calls: 1, bytes }, cost && (() => cost(argument)));
+  }
+
+  private loadApprovals(): Promise<Approvals> {
+    const { onApproval, approvalMs = APPROVAL_MS } = this.people;
+    this.approvals ??= import("./approval.ts").then(
+      ({ Approvals }) => new Approvals(this.log, onApproval, approvalMs),
+      (error) => {
+        this.approvals = undefined; // so that the next call tries again
+        throw error;
+      },
+    );
+    return this.approvals;
+  }
+
+  /** The decision, and what the kernel told the policy; the digest in it binds it to this call and to the policy. */
   private async decide(
     caller: Caller,
     tool: Tool,
     input: JsonObject,
     inputDigest: string,
-  ): Promise<{ decision: Decision; digest: string }> {
+    approved: boolean,
+    bill: Bill | undefined,
+  ): Promise<Decided> {
     const { agent, call } = caller;
     for (;;) {
       const policyDigest = this.policy.loaded?.digest ?? "";
       const digest = callDigest(agent, tool.name, inputDigest, policyDigest);
-      const vak = { callDigest: digest, now: Date.now(), calls: call - 1 };
+      const budget = this.ledger && { budget: this.ledger.states(payer(caller, tool)) };
+      const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved, ...budget };
       try {
         const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
         // Where another policy came into force in between, ask again: the digest must name the one that decided.
-        if (decision.policyDigest === policyDigest) return { decision: strict(decision), digest };
+        if (decision.policyDigest === policyDigest) return { decision: affordable(strict(decision), bill), vak };
       } catch (error) {
         const errors = [clip(String(error), MAX_MESSAGE)];
-        return {
-          decision: { decision: "deny", policies: [], reason: "policy-unavailable", errors, policyDigest },
-          digest,
-        };
+        const reason = "policy-unavailable";
+        return { decision: { decision: "deny", policies: [], reason, errors, policyDigest }, vak };
       }
     }
   }
 
+  /** What would be decided about a call, and by which policies. */
+  async explain({ agent, tool: name, input = {}, vak }: ProposedCall): Promise<Explanation> {
+    const policyDigest = this.policy.loaded?.digest ?? "";
+    const tool = this.tools.get(name);
+    const checked = tool && (await parseInput(tool, input));
+    if (!checked?.ok) {
+      const [reason, message] = checked
+        ? (["invalid-input", checked.message] as const)
+        : (["unknown-tool", name] as const);
+      return { decision: "deny", reason, policies: [], because: [], errors: [message], policyDigest };
+    }
+    const { id = "", program } = agent;
+    const budget = this.ledger && { budget: { ...this.ledger.states(), ...vak?.budget } };
+    const request = {
+      agent: { id, name: agent.name, program },
+      tool: name,
+      input: checked.input,
+      vak: { now: Date.now(), calls: 0, approved: false, ...vak, callDigest: "", ...budget },
+    };
+    const { annotations: _, ...decision } = await this.policy.explain(request);
+    return decision;
+  }
+
   /** Runs the tool. What it does after the run has ended is nobody's to know: the outcome is then unknown. */
-  private async effect(caller: Caller, tool: Tool, argument: unknown): Promise<{ answer: Answer; status?: "unknown" }> {
+  private async effect(
+    caller: Caller,
+    tool: Tool,
+    argument: unknown,
+    bill: Bill | undefined,
+  ): Promise<{ answer: Answer; status?: "unknown" }> {
     const { signal } = caller;
     const aborted: Answer = { error: { code: "aborted", message: "The run has ended." } };
-    if (signal.aborted) return { answer: aborted };
+    if (signal.aborted) {
+      bill?.cancel();
+      return { answer: aborted };
+    }
     const gone = Promise.withResolvers<{ answer: Answer; status: "unknown" }>();
     const onAbort = () => gone.resolve({ answer: aborted, status: "unknown" });
     signal.addEventListener("abort", onAbort, { once: true });
-    const context = { signal, agent: caller.agent, run: caller.run, call: caller.call };
+    const charge = (unit: string, amount: number) => bill?.charge(unit, amount);
+    const context = { signal, agent: caller.agent, run: caller.run, call: caller.call, charge };
     const done = Promise.resolve()
       .then(() => tool.execute(argument, context))
       .then(
@@ -185,25 +368,44 @@ export class Broker {
   }
 }
 
-const DENIALS: Readonly<Record<NonNullable<Decision["reason"]>, string>> = {
+const DENIALS: Readonly<Record<DenyReason, string>> = {
   forbidden: "A policy forbids this call.",
   "no-permit": "No policy permits this call.",
   "policy-error": "A policy could not be evaluated, so the call is denied.",
   "policy-unavailable": "No policy could decide this call, so it is denied.",
+  "budget-exceeded": "The call may cost more than there is left to spend.",
+  "approval-refused": "A person was asked about this call, and said no.",
+  "approval-expired": "A person was asked about this call, and did not answer in time.",
+  "approval-withdrawn": "The run ended before a person answered.",
+  "approval-unavailable": "This call needs a person's approval, and nobody could be asked.",
 };
 
-/** An allow is believed only where it is clean: of a policy, by a policy, and without an error on the way. */
-function strict({ decision, policies, reason, errors, policyDigest }: Decision): Decision {
-  const clean = decision === "allow" && policies.length > 0 && errors.length === 0 && policyDigest !== "";
-  if (clean) return { decision, policies: [...policies], errors: [], policyDigest };
+/** What a program is told of a denial. Of what a policy says of itself, `@advice` is meant for it. */
+function denialMessage({ policies, annotations = {} }: Decision, reason: DenyReason): string {
+  const advice = policies.map((id) => (Object.hasOwn(annotations, id) ? annotations[id]!.advice : undefined));
+  return clip([DENIALS[reason], ...advice.filter(Boolean)].join(" "), MAX_MESSAGE);
+}
+
+/** An allow, or an ask, is believed only where it is clean: of a policy, by a policy, and without an error on the way. */
+function strict({ decision, policies, reason, errors, policyDigest, annotations, shadow }: Decision): Decision {
+  const told = {
+    ...(annotations && { annotations }),
+    ...(shadow && { shadow: { ...shadow, errors: bounded(shadow.errors) } }),
+  };
+  const clean =
+    (decision === "allow" || decision === "ask") && policies.length > 0 && errors.length === 0 && policyDigest !== "";
+  if (clean) return { ...told, decision, policies: [...policies], errors: [], policyDigest };
   return {
+    ...told,
     decision: "deny",
     policies: [...(policies ?? [])],
     reason: reason ?? "policy-unavailable",
-    errors: [...(errors ?? [])].slice(0, 10).map((error) => clip(error, MAX_MESSAGE)),
+    errors: bounded(errors ?? []),
     policyDigest,
   };
 }
+
+const bounded = (errors: readonly string[]): string[] => errors.slice(0, 10).map((error) => clip(error, MAX_MESSAGE));
 
 const marked = new WeakMap<JsonSchema, boolean>();
 
@@ -212,6 +414,18 @@ async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> 
   if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
   return marked.get(schema) ? (await import("./secrets.ts")).secretsOf(schema, input) : [];
 }
+
+/** Whose budgets a call is charged to: the agent by its one reference, the run by its one signal. */
+const payer = ({ agent, signal }: Caller, { name }: Tool): Payer => ({ agent, run: signal, tool: name });
+
+/** Nothing is allowed that could not be paid, and nobody is asked about it. */
+function affordable(decision: Decision, bill: Bill | undefined): Decision {
+  if (bill?.exceeded === undefined || decision.decision === "deny") return decision;
+  const errors = [clip(bill.exceeded, MAX_MESSAGE)];
+  return { ...decision, decision: "deny", reason: "budget-exceeded", policies: [], errors };
+}
+
+const actionOf = ({ name }: Tool) => ({ action: `call:${name}`, resource: name });
 
 const position = ({ agent, run, call }: Caller) => ({ agent, run, call });
 

@@ -1,25 +1,37 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
+import { canonicalJson } from "../audit/canonical.ts";
 import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
-import type { Decision, LoadedPolicy, PolicyEngine } from "../policy/engine.ts";
+import type { Budget, Ledger } from "../policy/budget.ts";
+import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
-import type { Tool } from "../tool.ts";
+import { parseInput, type Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
-import { Broker } from "./broker.ts";
+import type { OnApproval } from "./approval.ts";
+import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
 
 export interface KernelOptions {
-  /** Cedar policies. Without any, every call is denied. */
-  policy?: string;
+  /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
+  policy?: PolicySource;
   /** What guests may ask for, if the policy lets them. */
   tools?: readonly Tool<never>[];
   /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
   log?: LogOptions;
+  /**
+   * Asks a person where the policy does: where a call would be allowed if only `context.vak.approved` were so. The guest
+   * waits, and its deadline stands still. Without, such calls are denied.
+   */
+  onApproval?: OnApproval;
+  /** ms that a person has to answer; no answer means no. 120,000 unless given, at most 2^31 - 1. */
+  approvalMs?: number;
+  /** How much may be used, by name; see {@link Budget}. At most 32. */
+  budgets?: { readonly [name: string]: Budget };
   /** Where Cedar's WebAssembly is, if not in `cedar.wasm` beside this script. */
   cedar?: WasmSource;
   /** For agents whose spawn does not say; see {@link SpawnOptions}. */
@@ -88,17 +100,25 @@ export type KernelLog = Pick<
 export interface KernelPolicy {
   readonly loaded: LoadedPolicy | undefined;
   /**
-   * Replaces the policy, once the log has the new one. On any error the old one stays.
+   * Replaces the policy, once the log has the new one. On any error the old one stays. A call that is under way goes on
+   * under the policy that decided it.
    *
-   * @throws VakError `invalid-policy`, `policy-unavailable`, `log-unavailable`
+   * @throws VakError `invalid-policy`, also when a test of the bundle fails; `policy-unavailable`, `log-unavailable`
    */
-  load(text: string): Promise<LoadedPolicy>;
+  load(policy: PolicySource): Promise<LoadedPolicy>;
+  /**
+   * What would be decided about a call, and why. Nothing is done, and nothing is logged.
+   *
+   * @example
+   * const { decision, reason, because } = await kernel.policy.explain({ agent, tool: "add", input: { a: 1, b: 2 } });
+   */
+  explain(call: ProposedCall): Promise<Explanation>;
 }
 
 /**
  * Makes a kernel: opens its log, loads its policy.
  *
- * @throws VakError `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`, `log-corrupt`,
+ * @throws VakError `invalid-argument`, `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`, `log-corrupt`,
  *   `log-unavailable`
  * @example
  * await using kernel = await createKernel({
@@ -111,20 +131,22 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (tools.size !== (options.tools ?? []).length) {
     throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   }
-  const { policy: text } = options;
-  if (text !== undefined) checkCompiles();
+  const { policy: source } = options;
+  if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
+  const people = checkPeople(options);
   // Who brings a policy means to spawn: the first worker starts while the log is opened and the policy loaded.
-  const spare = text === undefined ? undefined : startAhead(place);
+  const spare = source === undefined ? undefined : startAhead(place);
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
-    const policy = text === undefined ? DENY_ALL : await loadEngine([...tools.values()], options.cedar);
-    const kernel = new Kernel(tools, policy, log, place, spare);
-    if (text === undefined) return kernel;
-    if (log.writing) await kernel.policy.load(text);
+    const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
+    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options.cedar);
+    const kernel = new Kernel(tools, policy, log, place, spare, people, ledger);
+    if (source === undefined) return kernel;
+    if (log.writing) await kernel.policy.load(source);
     // Until another tab leaves the log to this one, there is nothing to decide; a policy that is refused then denies all.
-    else log.writable.then(() => kernel.policy.load(text)).catch(() => {});
+    else log.writable.then(() => kernel.policy.load(source)).catch(() => {});
     return kernel;
   } catch (error) {
     (await spare)?.end("the kernel was not made");
@@ -139,23 +161,49 @@ const AHEAD_MS = 100;
 /** A worker for an agent to come. Why it does not start is told when one is needed. */
 const startAhead = (place: Place): Promise<Host | undefined> => Host.start(place).catch(() => undefined);
 
-async function loadEngine(tools: Tool[], wasm: WasmSource | undefined): Promise<PolicyEngine> {
-  const { createCedarEngine } = await import("../policy/cedar.ts");
-  return createCedarEngine({ tools, ...(wasm !== undefined && { wasm }) });
+/** What of a refused policy there is to take the digest of. */
+function textOf(source: unknown): string {
+  if (typeof source === "string") return source;
+  try {
+    return canonicalJson(source);
+  } catch {
+    return "";
+  }
 }
+
+async function loadEngine(
+  tools: Tool[],
+  ledger: Ledger | undefined,
+  wasm: WasmSource | undefined,
+): Promise<PolicyEngine> {
+  const { createCedarEngine } = await import("../policy/cedar.ts");
+  const described = tools.map((tool) => ({
+    name: tool.name,
+    inputSchema: tool.inputSchema,
+    async check(input: unknown) {
+      const parsed = await parseInput(tool, input);
+      return parsed.ok ? undefined : parsed.message;
+    },
+  }));
+  const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
+  return createCedarEngine({ tools: described, ...budgets, ...(wasm !== undefined && { wasm }) });
+}
+
+const DENIED: Decision = {
+  decision: "deny",
+  policies: [],
+  reason: "policy-unavailable",
+  errors: [],
+  policyDigest: "",
+};
 
 const DENY_ALL: PolicyEngine = {
   loaded: undefined,
   load: () => {
     throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
   },
-  decide: async (): Promise<Decision> => ({
-    decision: "deny",
-    policies: [],
-    reason: "policy-unavailable",
-    errors: [],
-    policyDigest: "",
-  }),
+  decide: async () => DENIED,
+  explain: async () => ({ ...DENIED, because: [] }),
   close: () => {},
 };
 
@@ -181,17 +229,20 @@ export class Kernel {
     log: AuditLog,
     place: Place,
     spare: Promise<Host | undefined> | undefined,
+    people: Pick<KernelOptions, "onApproval" | "approvalMs">,
+    ledger: Ledger | undefined,
   ) {
     this.place = place;
     this.spare = spare;
     this.engine = engine;
     this.auditLog = log;
-    this.broker = new Broker(tools, engine, log);
+    this.broker = new Broker(tools, engine, log, people, ledger);
     this.policy = {
       get loaded() {
         return engine.loaded;
       },
-      load: (text) => this.loadPolicy(text),
+      load: (source) => this.loadPolicy(source),
+      explain: (call) => this.broker.explain(call),
     };
     log.failed.then((error) => {
       if (error.code !== "closed") for (const agent of this.agents) agent.logFailed();
@@ -313,15 +364,15 @@ export class Kernel {
     await this.auditLog.close();
   }
 
-  private async loadPolicy(text: string): Promise<LoadedPolicy> {
+  private async loadPolicy(source: PolicySource): Promise<LoadedPolicy> {
     try {
       // The log has the policy before any decision can be made by it.
-      return await this.engine.load(text, async ({ policies }) => {
-        await this.auditLog.append({ type: "policy-load", policies: [...policies] }, { policy: text });
+      return await this.engine.load(source, async ({ policies, text, base }) => {
+        await this.auditLog.append({ type: "policy-load", policies: [...policies] }, { policy: text, base });
       });
     } catch (error) {
       if (error instanceof VakError && error.code === "invalid-policy") {
-        const textDigest = await sha256Hex(toBytes(text));
+        const textDigest = await sha256Hex(toBytes(textOf(source)));
         await this.auditLog.append({ type: "policy-refused", textDigest, message: clip(error.message, MAX_MESSAGE) });
       }
       throw error;
@@ -447,6 +498,16 @@ function checkSeed(seed: number | undefined): number {
   if (seed === undefined) return crypto.getRandomValues(new Uint32Array(1))[0]!;
   if (Number.isSafeInteger(seed)) return seed;
   throw new VakError("invalid-argument", `The seed is ${seed}; give a whole number.`);
+}
+
+function checkPeople({ onApproval, approvalMs }: KernelOptions): Pick<KernelOptions, "onApproval" | "approvalMs"> {
+  if (onApproval !== undefined && typeof onApproval !== "function") {
+    throw new VakError("invalid-argument", "onApproval is a function (request, { signal }) => ({ approve, by }).");
+  }
+  if (approvalMs !== undefined && !(Number.isSafeInteger(approvalMs) && approvalMs >= 1 && approvalMs < 2 ** 31)) {
+    throw new VakError("invalid-argument", "approvalMs is a whole number of ms, from 1 to 2^31 - 1.");
+  }
+  return { ...(onApproval && { onApproval }), ...(approvalMs !== undefined && { approvalMs }) };
 }
 
 function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place {

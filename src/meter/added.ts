@@ -18,6 +18,12 @@ export const SET_DEPTH_EXPORT = "vak:set-depth";
 /** A length above this is charged as this: more than any budget, and far from where the counter would wrap. */
 const MAX_BULK_LOG2 = 50;
 
+/**
+ * More than any engine inlines. Firefox put what is called for more fuel, however seldom, in place of each call, and
+ * then had no room left for the guest's own small functions.
+ */
+const NOT_INLINED_BYTES = 500;
+
 /** Items appended to the module's index spaces, in the order they will have there. */
 export class Additions {
   private readonly module: Module;
@@ -31,11 +37,8 @@ export class Additions {
 
   /** What has been appended to section `id`. */
   to(id: number): { count: number; bytes: Writer } {
-    let found = this.items.get(id);
-    if (!found) {
-      found = { count: 0, bytes: new Writer() };
-      this.items.set(id, found);
-    }
+    const found = this.items.get(id) ?? { count: 0, bytes: new Writer() };
+    this.items.set(id, found);
     return found;
   }
 
@@ -93,7 +96,7 @@ export class Additions {
     else if (resultCount === 1) block = [...contents.subarray(firstItem(contents))];
     else {
       const type = this.add(Section.type, new Writer().byte(0x60).byte(0).raw(contents).written());
-      block = [...new Writer().signed(this.module.types.length + type).written()];
+      block = s(this.module.types.length + type);
     }
     this.blockTypes.set(index, block);
     return block;
@@ -117,13 +120,14 @@ function firstItem(vector: Uint8Array): number {
 }
 
 const u = (index: number) => [...new Writer().unsigned(index).written()];
+const s = (value: number) => [...new Writer().signed(value).written()];
 
 /** Appends what `plan` calls for. @returns the indices that metered code refers to */
 export function addMeter(additions: Additions, plan: Pick<Plan, "fuel" | "resumable" | "stackDepth">): Added {
   const added: Added = { fuelGlobal: 0, depthGlobal: 0, moreFunction: 0, bulkFunction: 0, longBulkFunction: 0 };
   if (plan.fuel) addFuel(additions, plan.resumable, added);
   if (plan.stackDepth !== undefined) {
-    added.depthGlobal = additions.global(i32, [Op.i32Const, ...new Writer().signed(plan.stackDepth).written()]);
+    added.depthGlobal = additions.global(i32, [Op.i32Const, ...s(plan.stackDepth)]);
     const depth = u(added.depthGlobal);
     const get = additions.func([], [i32], [], [Op.globalGet, ...depth]);
     const set = additions.func([i32], [], [], [Op.localGet, 0, Op.globalSet, ...depth]);
@@ -160,6 +164,7 @@ function addFuel(additions: Additions, resumable: boolean, added: Added): void {
       [i64],
       [
         ...[...getFuel, Op.localSet, committed],
+        ...Array<number>(NOT_INLINED_BYTES).fill(Op.nop),
         ...[Op.localGet, counter, ...setFuel],
         ...[Op.i32Const, 0, Op.callIndirect, ...u(callback), ...u(table)],
         ...[...getFuel, ...ifNegative(Op.unreachable)],
@@ -178,7 +183,7 @@ function addFuel(additions: Additions, resumable: boolean, added: Added): void {
     [i64],
     [Op.localGet, 0, Op.i64ExtendI32U, Op.localSet, 1, ...charge, Op.localGet, 0],
   );
-  const most = [Op.i64Const, ...new Writer().signed(2 ** MAX_BULK_LOG2).written()];
+  const most = [Op.i64Const, ...s(2 ** MAX_BULK_LOG2)];
   added.longBulkFunction = additions.func(
     [i64],
     [i64],

@@ -168,11 +168,10 @@ export function instrument(program: Uint8Array, options: MeterOptions = {}): Met
 }
 
 function checkOptions(options: MeterOptions): void {
-  const { fuel, resumable, stackDepth, memoryBytes, tableElements, maxModuleBytes } = options;
+  const { fuel, resumable, stackDepth } = options;
   if (resumable && !fuel) misuse("The meter's option resumable needs fuel");
-  const numbers = { stackDepth, memoryBytes, tableElements, maxModuleBytes };
-  for (const [name, value] of Object.entries(numbers)) {
-    if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue;
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || typeof value === "boolean" || (Number.isSafeInteger(value) && value >= 0)) continue;
     misuse(`The meter's option ${name} is ${value}; give a whole number`);
   }
   if (stackDepth !== undefined && stackDepth > MAX_STACK_DEPTH) {

@@ -1,5 +1,6 @@
 /** Opcodes that the meter writes (WebAssembly 3.0, section 5.4); used as `Op`, whose members minifiers put in place. */
 export const unreachable = 0x00;
+export const nop = 0x01;
 export const block = 0x02;
 export const loop = 0x03;
 export const if_ = 0x04;

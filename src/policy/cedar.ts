@@ -1,38 +1,29 @@
 import { createCedar } from "virtual:cedar-glue";
-import type { Context, Schema, StatefulAuthorizationCall } from "@cedar-policy/cedar-wasm/web";
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
-import type { Decision, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "./engine.ts";
-import { type Cedar, messageOf, readPolicy, refuseStrayNames } from "./read.ts";
-import { AGENT, cedarSchema, project, type ToolView, viewTool } from "./schema.ts";
+import { type ReadSource, readSource } from "./bundle.ts";
+import type { Decision, ExplainedPolicy, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "./engine.ts";
+import { type Cedar, messageOf } from "./read.ts";
+import { type Budgets, deny, judge, makeBase, prepare, type Rules, readRules, runTests } from "./rules.ts";
 import { compile, unavailable, type WasmSource } from "./wasm.ts";
 import { cedarWasmUrl } from "./wasm-url.ts";
 
 export interface CedarOptions {
   /** Every tool that a policy may speak of; they type `context.input`. */
   tools: readonly PolicyTool[];
+  /** The kernel's budgets, whose state is in `context.vak.budget`. */
+  budgets?: Budgets;
   /** Cedar's wasm; by default `cedar.wasm` beside this module, fetched on the first `load`. */
   wasm?: WasmSource | undefined;
 }
 
-/** The text of each policy by its id, in the order of the source. */
-type PolicyTexts = ReadonlyMap<string, string>;
-
 /** A policy in force, and the one instance that holds it parsed. */
 interface Live {
   readonly policy: LoadedPolicy;
-  readonly texts: PolicyTexts;
+  readonly rules: Rules;
   /** Absent from the moment an instance traps until another has taken its place. */
   cedar: Cedar | undefined;
   reviving: boolean;
 }
-
-/**
- * The names of what is parsed inside an instance. An instance holds one policy set for its whole life: Cedar cannot
- * drop a parsed set, so a new policy gets a new instance (a millisecond or two, once compiled) and the old one is garbage.
- */
-export const PARSED = { preparsedSchemaName: "vak", preparsedPolicySetId: "vak" } as const;
 
 /**
  * A policy engine over Cedar. Principal `Agent`, an action `Action::"call:NAME"` for each tool in the group
@@ -47,11 +38,8 @@ export const PARSED = { preparsedSchemaName: "vak", preparsedPolicySetId: "vak" 
  * await engine.load(`permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`);
  * const { decision } = await engine.decide(request);
  */
-export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
-  const views = new Map(tools.map((tool) => [tool.name, viewTool(tool)]));
-  if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
-  const hidden = [...views.values()].flatMap((view) => view.hidden);
-  const schema = cedarSchema(views);
+export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
+  const base = makeBase(tools, budgets);
 
   let module: Promise<WebAssembly.Module> | undefined;
   let live: Live | undefined;
@@ -69,26 +57,24 @@ export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions):
     });
   }
 
-  async function load(text: string, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy> {
+  async function load(source: ReadSource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy> {
     if (closed) throw new VakError("closed", "The policy engine was closed.");
     // The policy meets a fresh instance first; that instance goes live only if the policy is good.
     const cedar = await instance();
-    let texts: PolicyTexts;
+    let rules: Rules;
     try {
-      const parts = readPolicy(cedar, schema, hidden, text);
-      refuseStrayNames(text, parts, views);
-      texts = new Map(parts.map((part) => [part.id, part.text]));
-      prepare(cedar, schema, texts);
+      rules = readRules(cedar, base, source);
+      await runTests(cedar, base, rules, source);
     } catch (cause) {
       if (cause instanceof VakError) throw cause;
       const why = `Cedar gave up on the policy (${messageOf(cause)}); an expression is too long or too deep.`;
       throw new VakError("invalid-policy", why, { cause });
     }
-    const digest = bytesToHex(sha256(utf8ToBytes(text)));
-    const policy = Object.freeze({ digest, text, policies: Object.freeze([...texts.keys()]) });
+    const { digest, text } = source;
+    const policy = Object.freeze({ digest, text, policies: Object.freeze([...rules.ids]), base: base.text });
     await commit?.(policy);
     if (closed) throw new VakError("closed", "The policy engine was closed.");
-    live = { policy, texts, cedar, reviving: false };
+    live = { policy, rules, cedar, reviving: false };
     return policy;
   }
 
@@ -98,7 +84,7 @@ export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions):
     held.reviving = true;
     try {
       const cedar = await instance();
-      prepare(cedar, schema, held.texts);
+      prepare(cedar, held.rules);
       held.cedar = cedar;
     } catch {
       // Still without an instance: it goes on denying, and the next decision tries again.
@@ -109,24 +95,18 @@ export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions):
 
   function decide(request: PolicyRequest): Decision {
     const held = live;
-    if (!held) return deny("", "policy-unavailable", [closed ? "the engine is closed" : "no policy is loaded"]);
-    const { digest } = held.policy;
-    let call: StatefulAuthorizationCall;
-    try {
-      call = authorizationCall(views, request);
-    } catch (error) {
-      return deny(digest, "policy-unavailable", [error]);
-    }
+    if (!held) return deny(NONE, "policy-unavailable", [closed ? "the engine is closed" : "no policy is loaded"]);
+    const { rules } = held;
     if (!held.cedar) {
       void revive(held);
-      return deny(digest, "policy-unavailable", ["the policy engine is being restarted"]);
+      return deny(rules, "policy-unavailable", ["the policy engine is being restarted"]);
     }
     try {
-      return interpret(held.cedar.statefulIsAuthorized(call), digest);
+      return judge(held.cedar, rules, request);
     } catch (error) {
       held.cedar = undefined; // whatever threw, the instance can no longer be trusted
       void revive(held);
-      return deny(digest, "policy-unavailable", [error]);
+      return deny(rules, "policy-unavailable", [error]);
     }
   }
 
@@ -134,8 +114,9 @@ export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions):
     get loaded() {
       return live?.policy;
     },
-    load(text, commit) {
-      const next = loading.then(() => load(text, commit));
+    async load(given, commit) {
+      const source = readSource(given); // at once: what is given may be changed while it waits
+      const next = loading.then(() => load(source, commit));
       loading = next.catch(() => {});
       return next;
     },
@@ -143,6 +124,12 @@ export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions):
       // On an empty stack: Cedar recurses, and how deep its caller is must not be what makes it trap.
       await undefined;
       return decide(request);
+    },
+    async explain(request) {
+      await undefined;
+      const rules = live?.rules;
+      const decision = decide(request);
+      return { ...decision, because: rules ? decision.policies.map((id) => explained(rules, id)) : [] };
     },
     close() {
       closed = true;
@@ -152,56 +139,9 @@ export function createCedarEngine({ tools, wasm = cedarWasmUrl }: CedarOptions):
   };
 }
 
-function authorizationCall(views: ReadonlyMap<string, ToolView>, request: PolicyRequest): StatefulAuthorizationCall {
-  const { agent, tool, input, vak } = request;
-  const view = views.get(tool);
-  if (!view) throw new Error(`there is no tool "${tool}"`);
-  const principal = { type: "Agent", id: agent.id };
-  return {
-    ...PARSED,
-    validateRequest: true,
-    principal,
-    action: { type: "Action", id: `call:${tool}` },
-    resource: { type: "Tool", id: tool },
-    context: project(view.context, { input, vak }) as Context,
-    entities: [{ uid: principal, attrs: project(AGENT, agent, "agent") as Context, parents: [] }],
-  };
+function explained({ enforced, annotations }: Rules, id: string): ExplainedPolicy {
+  return { id, text: enforced.get(id) ?? "", annotations: Object.hasOwn(annotations, id) ? annotations[id]! : {} };
 }
 
-/** Allows only on a success whose decision is allow and that met no error. An error may have skipped a `forbid`. */
-export function interpret(answer: ReturnType<Cedar["statefulIsAuthorized"]>, digest: string): Decision {
-  if (answer.type !== "success") return deny(digest, "policy-unavailable", answer.errors);
-  const { decision, diagnostics } = answer.response;
-  const { reason, errors } = diagnostics;
-  if (decision === "allow" && errors.length === 0) {
-    return { decision, policies: reason, errors: [], policyDigest: digest };
-  }
-  const met = errors.map((entry) => entry.error);
-  if (decision === "deny" && reason.length > 0) return deny(digest, "forbidden", met, reason);
-  if (errors.length > 0) {
-    const failed = errors.map((entry) => entry.policyId);
-    return deny(digest, "policy-error", met, failed);
-  }
-  return deny(digest, "no-permit", []);
-}
-
-function deny(
-  policyDigest: string,
-  reason: NonNullable<Decision["reason"]>,
-  errors: readonly unknown[],
-  policies: string[] = [],
-): Decision {
-  // A message can quote what the guest sent, and the log keeps it: bounded in number and length.
-  const messages = errors.slice(0, 8).map((error) => messageOf(error).slice(0, 500));
-  return { decision: "deny", policies, reason, errors: messages, policyDigest };
-}
-
-/** Parses schema and policies into an instance, under {@link PARSED}. */
-export function prepare(cedar: Cedar, schema: Schema, texts: PolicyTexts): void {
-  for (const answer of [
-    cedar.preparseSchema(PARSED.preparsedSchemaName, schema),
-    cedar.preparsePolicySet(PARSED.preparsedPolicySetId, { staticPolicies: Object.fromEntries(texts) }),
-  ]) {
-    if (answer.type !== "success") throw new Error(answer.errors.map(messageOf).join("; "));
-  }
-}
+/** What decides where there is no policy. */
+const NONE = { digest: "", annotations: {} };

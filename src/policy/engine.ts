@@ -1,3 +1,5 @@
+import type { BudgetStates } from "./budget.ts";
+
 /** What a policy is asked: may this agent make this call? Every fact here comes from the kernel, never from the guest. */
 export interface PolicyRequest {
   agent: {
@@ -19,39 +21,112 @@ export interface PolicyRequest {
     now: number;
     /** Calls this run has made before this one. */
     calls: number;
+    /** A person has approved just this call. */
+    approved: boolean;
+    /** How the kernel's budgets stand, with what this call may cost; absent when it has none. */
+    budget?: BudgetStates;
   };
 }
 
-/** A decision, with what determined it. Anything but a clean allow is a denial. */
+/** Why a call was denied. */
+export type DenyReason =
+  | "forbidden" // a `forbid` matched
+  | "no-permit" // nothing matched
+  | "policy-error" // a policy failed while it was evaluated
+  | "policy-unavailable" // there is no policy, or it could not be asked
+  | "budget-exceeded" // it may cost more than a budget has left
+  | "approval-refused" // a person was asked, and said no
+  | "approval-expired" // a person was asked, and did not answer in time
+  | "approval-withdrawn" // the run ended before a person answered
+  | "approval-unavailable"; // there is nobody to ask, or asking failed
+
+/** A decision, with what determined it. Anything but a clean allow is a denial, unless a person may turn it. */
 export interface Decision {
-  decision: "allow" | "deny";
-  /** Ids of the policies that determined it: the permits that allowed, or the forbids that denied. */
-  policies: string[];
+  /** `ask`: denied for lack of a permit alone, and allowed if a person approves. */
+  decision: "allow" | "deny" | "ask";
   /**
-   * Why it was denied: a `forbid` matched, no `permit` did, a policy failed while it was evaluated, or the engine
-   * could not answer. Absent when allowed.
+   * Ids of the policies that determined it, in order: the permits that allowed or would allow, or the forbids that
+   * denied.
    */
-  reason?: "forbidden" | "no-permit" | "policy-error" | "policy-unavailable";
+  policies: string[];
+  /** Set when denied. */
+  reason?: DenyReason;
   /** Messages of the errors met, empty when there were none. */
   errors: string[];
   /** SHA-256 of the policy that decided, hex; empty when there is none. */
   policyDigest: string;
+  /** What the policies that determined it say of themselves: the annotations of each that has any, but for `@id`. */
+  annotations?: Annotations;
+  /** What it would have been with the policies that are only tried, `@mode("shadow")`; absent when there are none. */
+  shadow?: ShadowDecision;
 }
+
+/** Annotations by the id of their policy. */
+export type Annotations = { readonly [policy: string]: { readonly [annotation: string]: string } };
+
+/** A policy that determined a decision. */
+export interface ExplainedPolicy {
+  id: string;
+  /** As it was given, annotations and all. */
+  text: string;
+  annotations: { readonly [annotation: string]: string };
+}
+
+export type ShadowDecision = Pick<Decision, "decision" | "policies" | "reason" | "errors">;
 
 /** A tool as a policy sees it: enough to type `context.input`. */
 export interface PolicyTool {
   name: string;
   inputSchema: { readonly [key: string]: unknown };
+  /** Says what is wrong with the input of a policy's own test, as the broker would of a guest's; undefined when nothing is. */
+  check?(input: unknown): Promise<string | undefined>;
 }
+
+/** A policy with what belongs to it. Plain JSON: it is kept in the log as it was given. */
+export interface PolicyBundle {
+  /** Cedar text. */
+  policies: string;
+  /** Entity types besides vak's own, as a Cedar schema (text or JSON); without actions. */
+  schema?: string | { readonly [namespace: string]: unknown };
+  /** Entities in Cedar's JSON: of those types, and the tools that belong to some of them. At most 1,000. */
+  entities?: readonly PolicyEntity[];
+  /** Calls with the decision that each must have. Run at each load: if one fails, the bundle is refused. */
+  tests?: readonly PolicyTest[];
+}
+
+export interface PolicyEntity {
+  readonly uid: { readonly type: string; readonly id: string };
+  readonly attrs?: { readonly [name: string]: unknown };
+  readonly parents?: readonly { readonly type: string; readonly id: string }[];
+}
+
+/** A call and what must be decided about it. */
+export interface PolicyTest {
+  /** What it shows; said when it fails. */
+  readonly name?: string;
+  readonly tool: string;
+  readonly input?: { readonly [field: string]: unknown };
+  readonly agent?: { readonly name?: string; readonly program?: string };
+  /** Facts of the kernel that matter here; `now` is 2026-01-01T12:00Z and the rest is zero unless given. */
+  readonly vak?: Partial<Omit<PolicyRequest["vak"], "callDigest">>;
+  readonly expect: Decision["decision"];
+  /** Ids of the policies that must have determined it, all of them. */
+  readonly by?: readonly string[];
+}
+
+/** Cedar text, or a bundle. */
+export type PolicySource = string | PolicyBundle;
 
 /** What is in force after a successful load. */
 export interface LoadedPolicy {
   /** SHA-256 of `text`, hex. */
   readonly digest: string;
-  /** The policies as they were given. */
+  /** The policy as it was given: Cedar text, or a bundle in canonical JSON. */
   readonly text: string;
   /** Ids, in order: what `@id("…")` says, else `policyN` by position. */
   readonly policies: readonly string[];
+  /** What every policy of this kernel stands on, in canonical JSON: the tools as policies see them. */
+  readonly base: string;
 }
 
 /**
@@ -62,12 +137,14 @@ export interface PolicyEngine {
   /** What is in force, or undefined before the first successful load. */
   readonly loaded: LoadedPolicy | undefined;
   /**
-   * Parses and validates, then replaces what is in force; on any error the old policy stays.
+   * Parses, validates and tests, then replaces what is in force; on any error the old policy stays.
    *
    * @param commit awaited once the policy is known to be good and before it is in force; if it rejects, the old stays
    * @throws VakError `invalid-policy` with the engine's message and position; `policy-unavailable`
    */
-  load(text: string, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy>;
+  load(source: PolicySource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy>;
   decide(request: PolicyRequest): Promise<Decision>;
+  /** As {@link decide}, with the policies that determined it, whole. */
+  explain(request: PolicyRequest): Promise<Decision & { because: ExplainedPolicy[] }>;
   close(): void;
 }

@@ -55,6 +55,21 @@ function strayField(has: Node, scope: readonly ToolView[]): string | undefined {
   return scope.some((view) => resolves(view.context, rest)) ? undefined : `no tool declares ${full}`;
 }
 
+/** Whether an expression somewhere reads, or asks for, just this attribute: `context.vak.approved`. */
+export function speaksOf(expression: unknown, name: string): boolean {
+  const todo: unknown[] = [expression];
+  for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
+    if (!isNode(node)) continue;
+    if (pathOf(node)?.join(".") === name) return true;
+    if (isNode(node.has)) {
+      const names = [...(pathOf(node.has.left) ?? []), ...[node.has.attr].flat()];
+      if (names.join(".") === name) return true;
+    }
+    todo.push(...Object.values(node));
+  }
+  return false;
+}
+
 /** `context.input.a` as a list, when an expression is a variable with attributes and nothing else. */
 function pathOf(expression: unknown): string[] | undefined {
   const names: string[] = [];

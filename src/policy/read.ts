@@ -158,7 +158,12 @@ function charactersIn(text: string, bytes: number): number {
   return new TextDecoder().decode(utf8ToBytes(text).subarray(0, bytes)).length;
 }
 
-function refused(text: string, index: number | undefined, message: string, notes: readonly string[] = []): VakError {
+export function refused(
+  text: string,
+  index: number | undefined,
+  message: string,
+  notes: readonly string[] = [],
+): VakError {
   if (index === undefined) return new VakError("invalid-policy", `The policy is refused: ${message}`);
   const before = text.slice(0, index).split(/\r\n|[\n\r]/);
   const line = text.split(/\r\n|[\n\r]/)[before.length - 1] ?? "";

@@ -40,15 +40,30 @@ const MAX_TIME = 253_402_300_799_999;
 
 /** The attributes of a principal. */
 export const AGENT = recordOf({ name: { type: "String" }, program: { type: "String" } });
-/** What only the kernel knows: `context.vak`. */
-const VAK = recordOf({ callDigest: { type: "String" }, now: { type: "datetime" }, calls: { type: "Long" } });
+const LONG = { type: "Long" } as const;
+const BUDGET = recordOf({ used: LONG, left: LONG, limit: LONG });
 
-/** The view of one tool's calls. */
-export function viewTool({ inputSchema: root }: PolicyTool): ToolView {
+/** What only the kernel knows: `context.vak`. */
+function viewVak(budgets: readonly string[]): View {
+  return recordOf({
+    callDigest: { type: "String" },
+    now: { type: "datetime" },
+    calls: LONG,
+    approved: { type: "Boolean" },
+    ...(budgets.length > 0 && { budget: recordOf(Object.fromEntries(budgets.map((name) => [name, BUDGET]))) }),
+  });
+}
+
+/**
+ * The view of one tool's calls.
+ *
+ * @param budgets names of the kernel's budgets
+ */
+export function viewTool({ inputSchema: root }: PolicyTool, budgets: readonly string[] = []): ToolView {
   const hidden: HiddenField[] = [];
   const declared = isObject(root.properties) ? root : { ...root, properties: {} };
   const input = viewRecord(declared, root, "input", 0, hidden);
-  return { context: recordOf({ input, vak: VAK }), hidden };
+  return { context: recordOf({ input, vak: viewVak(budgets) }), hidden };
 }
 
 /** Every tool's action and the entities around it, as a Cedar schema. */

@@ -14,12 +14,15 @@
  */
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
+import { difference, type RunDifference, type Side } from "./diff.ts";
+import type { Until } from "./recorded.ts";
 import { type LoggedRun, Recording } from "./recording.ts";
 import { digestOf, type Replay, Session } from "./run.ts";
 
 export { MACHINE } from "../sandbox/program.ts";
-export type { Divergence } from "./recorded.ts";
-export type { Replay } from "./run.ts";
+export type { RunDifference, TextDifference } from "./diff.ts";
+export type { Divergence, Until } from "./recorded.ts";
+export type { Replay, State, Step } from "./run.ts";
 
 export interface ReplayOptions {
   /**
@@ -27,6 +30,13 @@ export interface ReplayOptions {
    * is executed all the same, to see where it first does something else.
    */
   program?: BufferSource | readonly BufferSource[];
+  /**
+   * Stops there, with {@link Replay.state} to look at: before call n is answered, from 1, or at the first of the meter's
+   * checks by which so many units of work are done.
+   */
+  until?: Until;
+  /** Lists the calls, each with how far the run had come, in {@link Replay.steps}; and gives its {@link Replay.state}. */
+  steps?: boolean;
 }
 
 /**
@@ -48,16 +58,52 @@ export async function replay(
   run: string | number,
   options: ReplayOptions = {},
 ): Promise<Replay> {
+  const { until } = options;
+  if (until) checkUntil(until);
   const recording = await Recording.open(asBundle(bundle));
-  const chain = recording.upTo(recording.find(run));
+  return replayChain(recording, recording.find(run), options);
+}
+
+async function replayChain(recording: Recording, run: LoggedRun, options: ReplayOptions): Promise<Replay> {
+  const chain = recording.upTo(run);
   const session = await startSession(recording, chain[0]!, options);
   let result: Replay | undefined;
   for (const one of chain) {
-    result = await session.replay(one);
+    result = await session.replay(one, one === run ? options : {});
     if (result.verdict !== "same") break;
   }
   return result!;
 }
+
+/** A recorded run: the bundle that it is in, its id or number, and its program, if the bundle does not have it. */
+export interface RecordedRun extends Pick<ReplayOptions, "program"> {
+  bundle: Bundle | ReadonlyMap<string, Uint8Array>;
+  run: string | number;
+}
+
+/**
+ * Compares two recorded runs: what they were given, the first call that differs, how they ended, their files and output.
+ * Both are executed again for it.
+ *
+ * @throws VakError as {@link replay}; `invalid-bundle` when a replay is not the same as its recording
+ * @example
+ * const { call, files } = await diff({ bundle, run: 1, program }, { bundle, run: 2, program });
+ */
+export async function diff(one: RecordedRun, other: RecordedRun): Promise<RunDifference> {
+  return difference(await toEnd(one), await toEnd(other));
+}
+
+async function toEnd({ bundle, run: wanted, ...options }: RecordedRun): Promise<Side> {
+  const recording = await Recording.open(asBundle(bundle));
+  const run = recording.find(wanted);
+  const { state, ...replay } = await replayChain(recording, run, { ...options, until: { call: MAX_CALLS } });
+  if (replay.verdict === "same" && state) return { recording, run, replay: { ...replay, state } };
+  const why = replay.divergence ? `it diverges: ${replay.divergence.what}` : (replay.missing ?? "it did not begin");
+  throw new VakError("invalid-bundle", `Run ${run.id} cannot be compared, for its replay is not the same: ${why}.`);
+}
+
+/** More calls than a run can make. */
+const MAX_CALLS = 2 ** 31;
 
 /**
  * Executes every run again, in the order in which they started.
@@ -66,7 +112,7 @@ export async function replay(
  */
 export async function* replayAll(
   bundle: Bundle | ReadonlyMap<string, Uint8Array>,
-  options: ReplayOptions = {},
+  options: Pick<ReplayOptions, "program"> = {},
 ): AsyncGenerator<Replay> {
   const recording = await Recording.open(asBundle(bundle));
   const sessions = new Map<LoggedRun["spawn"], Promise<Session> | VakError>();
@@ -91,14 +137,24 @@ export async function* replayAll(
   }
 }
 
-async function startSession(recording: Recording, run: LoggedRun, { program }: ReplayOptions): Promise<Session> {
+function checkUntil(until: Until): void {
+  const number = "call" in until ? until.call : until.fuel;
+  if (Number.isSafeInteger(number) && number > 0) return;
+  throw new VakError("invalid-argument", "until is { call: n } or { fuel: n }, n being a whole number from 1 on.");
+}
+
+async function startSession(
+  recording: Recording,
+  run: LoggedRun,
+  { program, until, steps }: ReplayOptions,
+): Promise<Session> {
   const digest = run.spawn.agent.program;
   const given = program === undefined ? [] : isList(program) ? program.map(bytesOf) : [bytesOf(program)];
   const found =
     (await withDigest(given, digest)) ??
     (await recording.program(digest)) ??
     (given.length === 1 ? given[0] : undefined);
-  if (found) return Session.start(recording, run, found);
+  if (found) return Session.start(recording, run, found, until !== undefined || steps === true);
   throw new VakError(
     "not-found",
     `The program of run ${run.id} is not in the bundle: give the file with the SHA-256 ${digest}.`,

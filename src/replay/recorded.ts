@@ -1,13 +1,13 @@
 /** Stands where the kernel stood: answers a guest with what was recorded, and compares what it asks. */
 import { canonicalJson } from "../audit/canonical.ts";
-import type { Denial, Intent } from "../audit/entry.ts";
 import { withhold } from "../audit/value.ts";
 import type { Meter } from "../meter/index.ts";
 import type { Point } from "../protocol.ts";
 import { Halt, type Outside, type Slices } from "../sandbox/bridge.ts";
 import { Errno } from "../sandbox/errno.ts";
 import type { Volume } from "../sandbox/vfs.ts";
-import type { Change, RecordedCall, Trace } from "../trace.ts";
+import type { Change, Trace } from "../trace.ts";
+import type { KnownCall } from "./recording.ts";
 
 /** Where an execution was not the recorded one. */
 export interface Divergence {
@@ -26,15 +26,8 @@ export interface Divergence {
   byte?: number;
 }
 
-/** A call as it was recorded, with what is kept of it. */
-export interface KnownCall extends RecordedCall {
-  /** Its decision; undefined where the log has none. */
-  entry: Intent | Denial | undefined;
-  /** The input that the log commits to; undefined where it commits to none, or it is not in the bundle. */
-  input: { json: string; withheld: string[] } | undefined;
-  /** What the guest read; undefined where it read nothing, or that is not in the bundle. */
-  answered: Uint8Array | undefined;
-}
+/** Where to stop and look: before call n is answered, or at the first check at which so much work was done. */
+export type Until = { call: number } | { fuel: number };
 
 /** What happens to a guest at a place in its work: its files are changed, or it is stopped. */
 interface Happening {
@@ -57,6 +50,13 @@ export class Recorded implements Outside {
   cut: string | undefined;
   /** Calls made. */
   calls = 0;
+  /** Whether the run was stopped where it was to be looked at, and the request that waits for its answer there. */
+  reached = false;
+  request: Uint8Array | undefined;
+  /** What the guest's instance exports, once there is one. */
+  exports: WebAssembly.Exports | undefined;
+  /** Told of each call, before it is answered. */
+  onCall: ((request: Uint8Array, answer: Uint8Array | undefined) => void) | undefined;
   private readonly run: string;
   private readonly known: readonly KnownCall[];
   private readonly happenings: readonly Happening[];
@@ -64,8 +64,12 @@ export class Recorded implements Outside {
   private happened = 0;
   private systemCalls = 0;
   private meter: Meter | undefined;
+  private readonly lastCall: number;
+  private readonly lastFuel: number;
 
-  constructor(run: string, trace: Trace, known: readonly KnownCall[], volume: Volume) {
+  constructor(run: string, trace: Trace, known: readonly KnownCall[], volume: Volume, until: Until | undefined) {
+    this.lastCall = until && "call" in until ? until.call : Infinity;
+    this.lastFuel = until && "fuel" in until ? until.fuel : Infinity;
     this.run = run;
     this.known = known;
     this.volume = volume;
@@ -75,17 +79,29 @@ export class Recorded implements Outside {
     ];
   }
 
+  /** Units of work done. */
+  get fuel(): number {
+    return this.meter?.used ?? 0;
+  }
+
   /** Where a check is the next place at which something happens, and no system call comes before it. */
   private get due(): Point | undefined {
     return this.next("check")?.at;
   }
 
-  get firstSlice(): number {
-    return this.due ? Math.max(0, this.due.fuel - 1) : Number.MAX_SAFE_INTEGER;
+  /** Just less than was used at the check which is to ask next. */
+  private get enough(): number {
+    const fuel = Math.min(this.due?.fuel ?? Infinity, this.lastFuel);
+    return fuel === Infinity ? Number.MAX_SAFE_INTEGER : Math.max(0, fuel - 1);
   }
 
-  slices(meter: Meter): Slices {
+  get firstSlice(): number {
+    return this.enough;
+  }
+
+  slices(meter: Meter, exports: WebAssembly.Exports): Slices {
     this.meter = meter;
+    this.exports = exports;
     this.happen("entry");
     return { refill: () => this.refill(meter), pace: () => {} };
   }
@@ -96,18 +112,22 @@ export class Recorded implements Outside {
    */
   private refill(meter: Meter): void {
     if (meter.exhausted) return;
+    if (meter.used >= this.lastFuel) {
+      this.reached = true;
+      return meter.stop();
+    }
     if (this.due && this.happen("check")) return meter.stop();
-    // The counter is negative by what is overdrawn.
-    meter.grant(this.due ? this.due.fuel - 1 - meter.used - meter.left : Number.MAX_SAFE_INTEGER);
+    // What was granted so far: the counter is negative by what is overdrawn.
+    meter.grant(this.enough - (meter.used + meter.left));
   }
 
   enter(): number {
     this.systemCalls++;
     if (this.happen("entry")) throw new Halt("asked");
-    const { meter, due } = this;
-    if (meter && due) {
+    const { meter } = this;
+    if (meter && this.due) {
       meter.recall(); // the counter is at -1 now
-      if (due.fuel > meter.used) meter.grant(due.fuel - meter.used);
+      if (this.enough >= meter.used) meter.grant(this.enough + 1 - meter.used);
     }
     return this.systemCalls;
   }
@@ -115,7 +135,12 @@ export class Recorded implements Outside {
   ask(_run: number, request: Uint8Array<ArrayBuffer>): Uint8Array {
     const call = this.known[this.calls++];
     if (call) this.compare(call, request);
-    if (this.divergence || this.happen("wait")) throw new Halt("asked");
+    this.onCall?.(request, call?.answered);
+    if (this.calls === this.lastCall && !this.divergence) {
+      this.reached = true;
+      this.request = request;
+    }
+    if (this.reached || this.divergence || this.happen("wait")) throw new Halt("asked");
     if (call?.answered) return call.answered;
     if (!call) this.differ("calls", `${this.known.length}`, `at least ${this.calls}`, { call: this.calls });
     else if (call.answer !== null) this.cut = `what call ${this.calls} was answered is not in the bundle`;
@@ -189,7 +214,7 @@ function spelled(input: unknown, withheld: string[]): string {
 }
 
 /** The first byte of their UTF-8 at which two texts differ. */
-function firstDifference(one: string, other: string): number {
+export function firstDifference(one: string, other: string): number {
   const [a, b] = [encoder.encode(one), encoder.encode(other)];
   let at = 0;
   while (at < a.length && a[at] === b[at]) at++;

@@ -1,6 +1,8 @@
 /** Reads what a bundle holds of its runs. Says nothing of who signed it: that is for `verify`. */
 import { CHECKPOINT_PATH, MAX_PROGRAM_BYTES, programPath, valuePath } from "../audit/bundle.ts";
+import { canonicalJson } from "../audit/canonical.ts";
 import { parseCheckpoint } from "../audit/checkpoint.ts";
+import { toUtf8 } from "../audit/encoding.ts";
 import {
   type AgentSpawn,
   type Denial,
@@ -11,13 +13,15 @@ import {
   type RunEnd,
   type RunStart,
 } from "../audit/entry.ts";
+import { decodeEntries } from "../audit/entry-bundle.ts";
 import { MAX_NOTE_BYTES, parseNote } from "../audit/note-reading.ts";
 import { MAX_ENTRY_BYTES, TILE_WIDTH } from "../audit/sizes.ts";
-import { decodeEntries, tilePath } from "../audit/tiles.ts";
-import { committedValue, MAX_VALUE_BYTES, type OpenedValue, openValue } from "../audit/value.ts";
+import { tilePath } from "../audit/tiles.ts";
+import { committedValue, MAX_VALUE_BYTES } from "../audit/value.ts";
+import { type OpenedValue, openValue } from "../audit/value-opening.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
-import { parseInput, parseTrace, type RunInput, type Trace } from "../trace.ts";
+import { parseInput, parseTrace, type RecordedCall, type RunInput, type Trace } from "../trace.ts";
 
 /** What the log says of a run. */
 export interface LoggedRun {
@@ -32,6 +36,23 @@ export interface LoggedRun {
   calls: Map<number, Intent | Denial>;
   /** By `seq`. */
   outcomes: Map<number, Outcome>;
+}
+
+/** A call as it was recorded, with what is kept of it. */
+export interface KnownCall extends RecordedCall {
+  /** Its decision; undefined where the log has none. */
+  entry: Intent | Denial | undefined;
+  /** The input that the log commits to; undefined where it commits to none, or it is not in the bundle. */
+  input: { json: string; withheld: string[] } | undefined;
+  /** What the guest read; undefined where it read nothing, or that is not in the bundle. */
+  answered: Uint8Array | undefined;
+}
+
+/** A value in the bundle that is not the one which the log commits to. */
+export interface ValueFault {
+  /** The call that it is of. */
+  call: number;
+  message: string;
 }
 
 /** A bundle's runs, in the order in which they started. */
@@ -65,7 +86,7 @@ export class Recording {
       if (!run) throw bad(`Entry ${entry.seq} speaks of a run that has not started`);
       if (entry.type === "run-end") run.end = entry;
       else if (entry.type === "outcome") run.outcomes.set(entry.seq, entry);
-      else run.calls.set(entry.call, entry);
+      else if (entry.type === "intent" || entry.type === "denial") run.calls.set(entry.call, entry);
     }
     return new Recording(bundle, [...runs.values()]);
   }
@@ -118,6 +139,39 @@ export class Recording {
     // The order is the guest's to see.
     const env = Object.fromEntries(start.env.map((name) => [name, given.env[name]!]));
     return { input: { ...given, env }, trace: parseTrace(trace.value), end };
+  }
+
+  /** The calls of a trace with what the bundle keeps of them; and the values that are not what they should be. */
+  async callsOf(run: LoggedRun, trace: Trace): Promise<{ known: KnownCall[]; faults: ValueFault[] }> {
+    const known: KnownCall[] = [];
+    const faults: ValueFault[] = [];
+    for (const [i, call] of trace.calls.entries()) {
+      const number = i + 1;
+      const entry = run.calls.get(number);
+      let input: KnownCall["input"];
+      let answered: Uint8Array | undefined;
+      try {
+        const opened = entry && (await this.value(entry));
+        if (opened) input = { json: canonicalJson(opened.value), withheld: opened.withheld };
+        answered = await this.answerOf(run, number, call.answer);
+      } catch (error) {
+        if (!(error instanceof VakError)) throw error;
+        faults.push({ call: number, message: error.message });
+      }
+      known.push({ ...call, entry, input, answered });
+    }
+    return { known, faults };
+  }
+
+  /** The bytes that the guest read. */
+  private async answerOf(run: LoggedRun, call: number, answer: string | number | null) {
+    if (typeof answer !== "number") return answer === null ? undefined : toUtf8(answer);
+    const outcome = run.outcomes.get(answer);
+    if (outcome?.call !== call) throw bad(`Entry ${answer} is not the outcome of the call`);
+    const opened = await this.value(outcome);
+    if (!opened) return undefined;
+    const json = canonicalJson(opened.value);
+    return toUtf8(outcome.status === "ok" ? `{"ok":${json}}` : json);
   }
 
   /** The program of that digest, if the bundle has it. */

@@ -1,8 +1,7 @@
 /** Executes recorded runs again, and compares. */
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
-import { canonicalBytes, canonicalJson } from "../audit/canonical.ts";
-import { toUtf8 } from "../audit/encoding.ts";
+import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
+import { canonicalBytes } from "../audit/canonical.ts";
 import type { RunEnd } from "../audit/entry.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
@@ -10,8 +9,9 @@ import type { Ended, WorkerMessage } from "../protocol.ts";
 import { compile, type Loaded, load, MACHINE, Runner } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
 import type { Stream, Trace } from "../trace.ts";
-import { applyChange, type Divergence, type KnownCall, Recorded } from "./recorded.ts";
-import type { LoggedRun, Recording } from "./recording.ts";
+import { countGlobals, exportGlobals, GLOBAL_PREFIX } from "./globals.ts";
+import { applyChange, type Divergence, Recorded, type Until } from "./recorded.ts";
+import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
 
 /** What became of executing a run again. */
 export interface Replay {
@@ -28,6 +28,50 @@ export interface Replay {
   fuel: number;
   /** What could not be compared, since it is not in the bundle. */
   notCompared: string[];
+  /** How things stood where the replay was to stop (`until`), or at its end, if it did not come so far. */
+  state?: State;
+  /** Each call, with how far the run had come (`steps`). */
+  steps?: Step[];
+}
+
+/** A call of a run, and how far it had come when it made it. */
+export interface Step {
+  /** Its number, from 1. */
+  call: number;
+  fuel: number;
+  /** As the program wrote it, and as it read it; null where it read nothing, or that is not in the bundle. */
+  request: string;
+  answer: string | null;
+  memoryBytes: number;
+  /** Bytes printed so far. */
+  stdout: number;
+  stderr: number;
+}
+
+/** What somebody wants to see of a run. */
+export interface Looking {
+  until?: Until | undefined;
+  steps?: boolean | undefined;
+}
+
+/** The inside of a run, at some place in its work. */
+export interface State {
+  /** Whether this is the place that was asked for; else it is where the run ended. */
+  reached: boolean;
+  /** Calls made so far, the one that waits for its answer included. */
+  calls: number;
+  fuel: number;
+  /** The request that waits for its answer, as the program wrote it. */
+  request: string | null;
+  /** A copy of the linear memory; empty where there is none. */
+  memory: Uint8Array<ArrayBuffer>;
+  /** By index; those whose type JavaScript cannot hold are left out. */
+  globals: Record<number, number | bigint>;
+  /** The contents of files, by path; directories are in {@link State.directories}. */
+  files: Map<string, Uint8Array<ArrayBuffer>>;
+  directories: string[];
+  stdout: Uint8Array<ArrayBuffer>;
+  stderr: Uint8Array<ArrayBuffer>;
 }
 
 /** An agent that lives again: its program, and its files as its runs leave them. */
@@ -54,7 +98,12 @@ export class Session {
    * @throws VakError `unsupported` for a recording of another machine, or a program that this engine does not take;
    *   `invalid-bundle`
    */
-  static async start(recording: Recording, { spawn }: LoggedRun, program: Uint8Array): Promise<Session> {
+  static async start(
+    recording: Recording,
+    { spawn }: LoggedRun,
+    program: Uint8Array,
+    inspect: boolean,
+  ): Promise<Session> {
     if (spawn.machine !== MACHINE) {
       throw new VakError(
         "unsupported",
@@ -69,7 +118,11 @@ export class Session {
       throw new VakError("invalid-bundle", `The agent's limits are none: ${(cause as Error).message}`, { cause });
     }
     try {
-      const admitted = await compile(program, limits);
+      const admitted = await compile(
+        program,
+        limits,
+        inspect ? (metered) => exportGlobals(metered, countGlobals(program)) : undefined,
+      );
       return new Session(recording, limits, load(admitted), await digestOf(program));
     } catch (cause) {
       const why = (cause as Error).message;
@@ -80,9 +133,11 @@ export class Session {
   /**
    * Executes the agent's next run. The runs before it must have been executed.
    *
+   * @param until where to stop and look; the agent cannot go on from there
+   * @param steps whether to list the calls
    * @throws VakError `not-found` when its trace is not in the bundle, `invalid-bundle`
    */
-  async replay(run: LoggedRun): Promise<Replay> {
+  async replay(run: LoggedRun, { until, steps }: Looking = {}): Promise<Replay> {
     const replay: Replay = {
       run: run.id,
       verdict: "same",
@@ -97,10 +152,17 @@ export class Session {
       return { ...replay, notCompared: ["it was stopped before it began"] };
     }
     const { input, trace, end } = await this.recording.traceOf(run);
-    const { known, fault } = await this.knownCalls(run, trace, replay.notCompared);
+    const { known, faults } = await this.recording.callsOf(run, trace);
+    for (const [i, { entry, input }] of known.entries()) {
+      if (entry?.inputDigest && !input)
+        replay.notCompared.push(`the input of call ${i + 1}, which is not in the bundle`);
+    }
+    const fault = faults[0] && valueFault(run, trace, faults[0]);
     for (const change of trace.changes) if (change.at === null) applyChange(this.volume, change);
-    const recorded = new Recorded(run.id, trace, known, this.volume);
-    const output = { 1: new Taken(trace.stdout.bytes), 2: new Taken(trace.stderr.bytes) };
+    const recorded = new Recorded(run.id, trace, known, this.volume, until);
+    const looking = until !== undefined || steps === true;
+    const output = { 1: new Taken(trace.stdout.bytes, looking), 2: new Taken(trace.stderr.bytes, looking) };
+    if (steps) replay.steps = listSteps(recorded, output);
     const { reactor } = this.program;
     const request = {
       run: run.number,
@@ -119,14 +181,43 @@ export class Session {
     replay.calls = recorded.calls;
     replay.fuel = ended.fuel;
     replay.missing = recorded.cut ?? null;
-    if (!recorded.divergence && !recorded.cut) compareEnds(recorded, { run, trace, end }, ended, output);
+    if (looking) replay.state = this.look(recorded, ended.fuel, output);
+    if (!recorded.divergence && !recorded.cut && !recorded.reached)
+      compareEnds(recorded, { run, trace, end }, ended, output);
     const found = recorded.divergence;
     // What is wrong with a value shows before anything is executed, but belongs to its call.
-    const later = fault && found && (found.call === null || found.call > fault.call!);
+    const later = fault && found && (found.call === null || found.call > faults[0]!.call);
     replay.divergence = (later ? fault : (found ?? fault)) ?? this.programFault(run);
     if (replay.divergence) replay.verdict = "diverged";
     else if (replay.missing !== null) replay.verdict = "incomplete";
     return replay;
+  }
+
+  private look({ reached, calls, request, exports }: Recorded, fuel: number, output: Outputs): State {
+    const globals: State["globals"] = {};
+    for (const [name, value] of Object.entries(exports ?? {})) {
+      if (!name.startsWith(GLOBAL_PREFIX) || !(value instanceof WebAssembly.Global)) continue;
+      try {
+        const held: unknown = value.value;
+        if (typeof held === "number" || typeof held === "bigint")
+          globals[Number(name.slice(GLOBAL_PREFIX.length))] = held;
+      } catch {} // A vector has no value in JavaScript.
+    }
+    const memory =
+      exports?.memory instanceof WebAssembly.Memory ? new Uint8Array(exports.memory.buffer).slice() : new Uint8Array();
+    const list = this.volume.list();
+    return {
+      reached,
+      calls,
+      fuel,
+      request: request ? new TextDecoder().decode(request) : null,
+      memory,
+      globals,
+      files: new Map(list.flatMap(({ path, type }) => (type === "file" ? [[path, this.volume.readFile(path)!]] : []))),
+      directories: list.flatMap(({ path, type }) => (type === "directory" ? [path] : [])),
+      stdout: output[1].all(),
+      stderr: output[2].all(),
+    };
   }
 
   private programFault({ id, spawn }: LoggedRun): Divergence | null {
@@ -134,45 +225,12 @@ export class Session {
     if (recorded === this.digest) return null;
     return { run: id, call: null, fuel: 0, what: "program", recorded, replayed: this.digest };
   }
+}
 
-  /** The calls of a trace with what the log keeps of them; and the first whose value is not what it commits to. */
-  private async knownCalls(run: LoggedRun, trace: Trace, notCompared: string[]) {
-    let fault: Divergence | undefined;
-    const known: KnownCall[] = [];
-    for (const [i, call] of trace.calls.entries()) {
-      const number = i + 1;
-      const entry = run.calls.get(number);
-      let input: KnownCall["input"];
-      let answered: Uint8Array | undefined;
-      try {
-        const opened = entry && (await this.recording.value(entry));
-        if (opened) input = { json: canonicalJson(opened.value), withheld: opened.withheld };
-        else if (entry?.inputDigest) notCompared.push(`the input of call ${number}, which is not in the bundle`);
-        answered = await this.answerOf(run, number, call.answer);
-      } catch (error) {
-        if (!(error instanceof VakError)) throw error;
-        const at = { run: run.id, call: number, fuel: call.fuel, what: "value in the bundle" };
-        fault ??= { ...at, recorded: "what the log commits to", replayed: error.message };
-      }
-      known.push({ ...call, entry, input, answered });
-    }
-    return { known, fault };
-  }
-
-  /** The bytes that the guest read. @throws VakError `invalid-bundle` */
-  private async answerOf(
-    run: LoggedRun,
-    call: number,
-    answer: string | number | null,
-  ): Promise<Uint8Array | undefined> {
-    if (typeof answer !== "number") return answer === null ? undefined : toUtf8(answer);
-    const outcome = run.outcomes.get(answer);
-    if (outcome?.call !== call) throw new VakError("invalid-bundle", `Entry ${answer} is not the outcome of the call.`);
-    const opened = await this.recording.value(outcome);
-    if (!opened) return undefined;
-    const json = canonicalJson(opened.value);
-    return toUtf8(outcome.status === "ok" ? `{"ok":${json}}` : json);
-  }
+/** A value in the bundle that is not the one which the log commits to. */
+function valueFault({ id }: LoggedRun, { calls }: Trace, { call, message }: ValueFault): Divergence {
+  const at = { run: id, call, fuel: calls[call - 1]!.fuel, what: "value in the bundle" };
+  return { ...at, recorded: "what the log commits to", replayed: message };
 }
 
 /** The SHA-256 of a program, hex. */
@@ -196,13 +254,21 @@ class Taken {
   bytes = 0;
   private readonly hash = sha256.create();
   private left: number;
+  /** Kept where somebody wants to look. */
+  private readonly chunks: Uint8Array[] | undefined;
 
-  constructor(bytes: number) {
+  constructor(bytes: number, keep: boolean) {
     this.left = bytes;
+    this.chunks = keep ? [] : undefined;
+  }
+
+  all(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(concatBytes(...(this.chunks ?? [])));
   }
 
   push(bytes: Uint8Array): void {
     this.bytes += bytes.byteLength;
+    this.chunks?.push(bytes);
     const part = bytes.subarray(0, this.left);
     this.left -= part.byteLength;
     this.hash.update(part);
@@ -213,11 +279,31 @@ class Taken {
   }
 }
 
+function listSteps(recorded: Recorded, output: Outputs): Step[] {
+  const steps: Step[] = [];
+  const decoder = new TextDecoder();
+  recorded.onCall = (request, answer) => {
+    const { calls, fuel, exports } = recorded;
+    steps.push({
+      call: calls,
+      fuel,
+      request: decoder.decode(request),
+      answer: answer ? decoder.decode(answer) : null,
+      memoryBytes: exports?.memory instanceof WebAssembly.Memory ? exports.memory.buffer.byteLength : 0,
+      stdout: output[1].bytes,
+      stderr: output[2].bytes,
+    });
+  };
+  return steps;
+}
+
+type Outputs = { 1: Taken; 2: Taken };
+
 function compareEnds(
   recorded: Recorded,
   { run, trace, end }: { run: LoggedRun; trace: Trace; end: RunEnd },
   ended: Ended,
-  output: { 1: Taken; 2: Taken },
+  output: Outputs,
 ): void {
   const same = (what: string, then: unknown, now: unknown) => {
     if (then !== now) recorded.differ(what, String(then), String(now));

@@ -25,8 +25,8 @@ export interface Outside {
   readonly wait: WaitMode;
   /** Units granted at first. */
   readonly firstSlice: number;
-  /** The guest is about to begin. */
-  slices(meter: Meter): Slices;
+  /** The guest is about to begin. @param exports of its instance */
+  slices(meter: Meter, exports: WebAssembly.Exports): Slices;
   /**
    * A system call begins.
    *

@@ -21,15 +21,20 @@ const VALTYPE: Record<string, string> = { i: "i32", I: "i64" };
 /**
  * Admits and compiles a program.
  *
+ * @param finish what else is done to the metered module
  * @throws VakError `invalid-module` naming what is wrong and where
  */
-export async function compile(bytes: Uint8Array, limits: Limits): Promise<Admitted> {
+export async function compile(
+  bytes: Uint8Array,
+  limits: Limits,
+  finish = (metered: Uint8Array<ArrayBuffer>) => metered,
+): Promise<Admitted> {
   const { memoryBytes, tableElements, stackDepth } = limits;
   const metered = instrument(bytes, { fuel: true, resumable: true, nan: true, stackDepth, memoryBytes, tableElements });
   checkImports(metered.imports);
   checkExports(metered.exports);
   return {
-    module: await WebAssembly.compile(metered.bytes),
+    module: await WebAssembly.compile(finish(metered.bytes)),
     size: metered.bytes.byteLength,
     start: metered.start ?? null,
     reactor: !metered.exports.some(({ name }) => name === "_start"),
@@ -128,7 +133,7 @@ export class Runner {
       const exports = before?.exports ?? (await link(program, await program.gate, process, wait));
       memory.attach(exports.memory);
       meter = attach(exports, { fuel: limits.fuel, slice: firstSlice });
-      const { refill, pace } = outside.slices(meter);
+      const { refill, pace } = outside.slices(meter, exports);
       process.attach(meter, pace);
       meter.refillWith(wait === "jspi" ? new WebAssembly.Suspending(refill) : refill);
       if (!before && program.start !== null) await run(exports[program.start]);

@@ -193,6 +193,36 @@ test.each(open)(
   },
 );
 
+test.each(open)(
+  "$name: a run is executed again, and is the same; its timeline goes back to any call",
+  async ({ browser }) => {
+    await using tab = await visit(browser);
+    const { page, complaints } = tab;
+    await press(page, "Run");
+    await status(page, /^Done: exited 0$/);
+    await press(page, "Replay");
+    const sheet = page.getByRole("dialog");
+    await sheet.getByText("The same", { exact: true }).waitFor();
+    expect(await sheet.innerText()).toMatch(/10 calls, [\d.]+ M of fuel/);
+    const slider = sheet.getByRole("slider", { name: "Go back to" });
+    const output = sheet.getByLabel("Output so far");
+    const whole = await output.innerText();
+    expect(whole).toContain("3 requests tonight");
+
+    await slider.press("Home");
+    expect(await sheet.locator("#timeline-where").innerText()).toMatch(/^Call 1 of 10 · /);
+    const before = await output.innerText();
+    expect(whole.startsWith(before)).toBe(true);
+    expect(before.length).toBeLessThan(whole.length);
+    await slider.press("ArrowRight");
+    expect(await sheet.locator("#timeline-where").innerText()).toMatch(/^Call 2 of 10 · /);
+    await sheet.getByRole("button", { name: "Look inside" }).click();
+    await sheet.getByText("requests.json").waitFor();
+    expect(await sheet.innerText()).toMatch(/\d+ pages of memory, \d+ globals/);
+    expect(complaints).toEqual([]);
+  },
+);
+
 test.each(open)("$name: errors are shown where they belong", async ({ browser }) => {
   await using tab = await visit(browser);
   const { page } = tab;

@@ -1,5 +1,5 @@
 import type { Entry } from "../../src/audit/entry.ts";
-import { createKernel, defineTool, type Kernel, type KernelOptions, type Run } from "../../src/index.ts";
+import { type Agent, createKernel, defineTool, type Kernel, type KernelOptions, type Run } from "../../src/index.ts";
 
 const integers = {
   type: "object",
@@ -67,3 +67,15 @@ export async function entriesOf(kernel: Kernel, type?: string): Promise<Entry[]>
   for await (const { entry } of kernel.log.entries()) if (!type || entry.type === type) entries.push(entry);
   return entries;
 }
+
+/** Has the guest `requests` make calls, one after the other, and gives their answers. */
+export async function calls(agent: Agent, ...requests: { tool: string; input?: unknown }[]): Promise<Answer[]> {
+  const run = agent.run({ stdin: requests.map((request) => `${JSON.stringify(request)}\n`).join("") });
+  const { stdout } = await finish(run);
+  return stdout
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+}
+
+export type Answer = { ok: unknown } | { error: { code: string; message: string } };

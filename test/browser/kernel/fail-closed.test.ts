@@ -96,13 +96,26 @@ const decisions: [name: string, decide: () => Promise<Decision>][] = [
 
 test.each(decisions)("the policy engine %s: the call is denied, and nothing is done", async (_, decide) => {
   effects.length = 0;
-  const engine: PolicyEngine = { loaded: undefined, load: () => Promise.reject(new Error()), decide, close: () => {} };
+  const engine: PolicyEngine = {
+    loaded: undefined,
+    load: () => Promise.reject(new Error()),
+    decide,
+    explain: () => Promise.reject(new Error()),
+    close: () => {},
+  };
   await using log = await openLog({ name: crypto.randomUUID() });
   const agent = { name: "a", id: "1", program: "0".repeat(64) };
   await log.append({ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque", machine: "wt1/1/1" });
   await log.append({ type: "run-start", agent, run: "1/1", args: [], env: [], startTime: 0 });
   const broker = new Broker(new Map([["add", add]]), engine, log);
-  const caller = { agent, run: "1/1", call: 1, callBytes: 1000, signal: new AbortController().signal };
+  const caller = {
+    agent,
+    run: "1/1",
+    call: 1,
+    callBytes: 1000,
+    signal: new AbortController().signal,
+    hold: () => () => {},
+  };
   const request = new TextEncoder().encode('{"tool":"add","input":{"a":1,"b":2}}');
   const answer = JSON.parse(new TextDecoder().decode((await broker.handle(caller, request)).bytes));
   expect(answer).toMatchObject({ error: { code: "denied" } });

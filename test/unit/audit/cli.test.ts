@@ -1,35 +1,23 @@
-import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
-import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { zipFiles } from "../../../src/audit/bundle.ts";
 import type { Draft } from "../../../src/audit/entry.ts";
 import { makeProof } from "../../../src/audit/prove.ts";
+import { buildCli } from "../../setup/cli.ts";
 import { AGENT, logOpen, MemoryLog, POLICY, type Step, scenario, signed } from "./memory-log.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-cli-"));
-const program = join(folder, "cli.mjs");
+let vak: Awaited<ReturnType<typeof buildCli>>;
 const DIGEST = bytesToHex(sha256(utf8ToBytes(POLICY)));
 let vkey: string;
 let files: Map<string, Uint8Array<ArrayBuffer>>;
 
 beforeAll(async () => {
-  await build({
-    configFile: false,
-    logLevel: "error",
-    build: {
-      outDir: folder,
-      emptyOutDir: false,
-      ssr: "src/cli.ts",
-      target: "node20",
-      rollupOptions: { output: { entryFileNames: "cli.mjs" } },
-    },
-    ssr: { noExternal: true },
-  });
+  vak = await buildCli(folder);
   vkey = (await signed(0, new Uint8Array(32))).vkey;
   files = await makeLog(scenario(DIGEST));
 }, 60_000);
@@ -42,14 +30,6 @@ async function makeLog(steps: readonly Step[]): Promise<Map<string, Uint8Array<A
   for (const step of steps) log.append(...step);
   log.commit();
   return log.bundle();
-}
-
-function vak(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [program, ...args], (error, out, err) => {
-      resolve({ code: error ? Number(error.code) : 0, out, err });
-    });
-  });
 }
 
 async function writeZip(name: string, content: Map<string, Uint8Array<ArrayBuffer>>): Promise<string> {

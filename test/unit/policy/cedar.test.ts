@@ -57,7 +57,7 @@ function request(
     agent: { id: "a1", name: "summariser", program: "00ff" },
     tool: "send",
     input,
-    vak: { callDigest: "abcd", now: Date.UTC(2026, 0, 2, 9), calls: 3 },
+    vak: { callDigest: "abcd", now: Date.UTC(2026, 0, 2, 9), calls: 3, approved: false },
     ...more,
   };
 }
@@ -99,7 +99,7 @@ describe("the model", () => {
       policyDigest: engine.loaded?.digest,
     });
     const other = request({ to: "bob", cents: 50 }, { agent: { id: "a2", name: "x", program: "" } });
-    other.vak = { callDigest: "", now: Date.UTC(2028, 0), calls: 9 };
+    other.vak = { callDigest: "", now: Date.UTC(2028, 0), calls: 9, approved: false };
     expect(await engine.decide(other)).toMatchObject({ decision: "deny", reason: "no-permit", policies: [] });
   });
 
@@ -223,6 +223,7 @@ describe("loading", () => {
       digest: "70dc852b2e8a27d8bbc7dea7c75fb0f79f634420db4b4ccc0c1c8b6e8a432baa",
       text: ALL,
       policies: ["policy0"],
+      base: expect.stringContaining('"name":"send"'),
     });
     expect(engine.loaded).toBe(policy);
   });
@@ -595,9 +596,9 @@ describe("traps of Cedar, each named", () => {
   });
 
   test.each<[string, PolicyRequest["vak"]]>([
-    ["now", { callDigest: "", now: Number.NaN, calls: 0 }],
-    ["calls", { callDigest: "", now: 0, calls: 0.5 }],
-    ["callDigest", { callDigest: 5 as unknown as string, now: 0, calls: 0 }],
+    ["now", { callDigest: "", now: Number.NaN, calls: 0, approved: false }],
+    ["calls", { callDigest: "", now: 0, calls: 0.5, approved: false }],
+    ["callDigest", { callDigest: 5 as unknown as string, now: 0, calls: 0, approved: false }],
   ])("a bad fact of the kernel's own (%s): deny, and the engine goes on", async (_, vak) => {
     const engine = await loaded(ALL);
     expect(await engine.decide(request({ to: "", cents: 1 }, { vak }))).toMatchObject({

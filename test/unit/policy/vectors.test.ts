@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createCedar } from "virtual:cedar-glue";
 import { describe, expect, test } from "vitest";
-import { interpret, PARSED, prepare } from "../../../src/policy/cedar.ts";
 import { readPolicy } from "../../../src/policy/read.ts";
+import { interpret, PARSED, prepare } from "../../../src/policy/rules.ts";
 import { compile } from "../../../src/policy/wasm.ts";
 import { wasmBytes } from "./wasm.ts";
 
@@ -26,6 +26,8 @@ interface Vector {
   }[];
 }
 
+const rules = { digest: "", annotations: {} };
+
 const files = present
   ? readdirSync(`${root}/tests`).flatMap((folder) =>
       readdirSync(`${root}/tests/${folder}`)
@@ -45,19 +47,19 @@ describe.skipIf(!present)(`Cedar's own tests, through our reading, parsing and d
         const cedar = await createCedar(module);
         const schema = read(vector.schema);
         const parts = readPolicy(cedar, schema, [], read(vector.policies));
-        prepare(cedar, schema, new Map(parts.map((part) => [part.id, part.text])));
+        prepare(cedar, { schema, enforced: new Map(parts.map((part) => [part.id, part.text])), tried: undefined });
         const { principal, action, resource, context } = request;
         const entities = JSON.parse(read(vector.entities));
         const call = { ...PARSED, principal, action, resource, context, entities };
         // Their contexts carry fields that their schemas do not declare, so these are put unvalidated, as Cedar puts them.
-        const decision = interpret(cedar.statefulIsAuthorized({ ...call, validateRequest: false }), "");
+        const decision = interpret(cedar.statefulIsAuthorized({ ...call, validateRequest: false }), rules);
         expect(decision.decision).toBe(request.decision);
         expect([...decision.policies].sort()).toEqual([...request.reason].sort());
         expect(request.errors).toEqual([]);
         expect(decision.errors).toEqual([]);
         const validated = interpret(
           cedar.statefulIsAuthorized({ ...call, validateRequest: true, preparsedSchemaName: "vak" }),
-          "",
+          rules,
         );
         expect([request.decision, "deny"]).toContain(validated.decision);
         requests++;

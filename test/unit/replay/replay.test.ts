@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { verify } from "../../../src/audit/index.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import { AnswerBuffer } from "../../../src/protocol.ts";
-import { replay, replayAll } from "../../../src/replay/index.ts";
+import { diff, replay, replayAll, type Until } from "../../../src/replay/index.ts";
 import { parseTrace, traceToJson } from "../../../src/trace.ts";
 import { generate } from "../../e2e/replay/generate.ts";
 import { loadGuest } from "../../guests/load.ts";
@@ -109,6 +109,137 @@ interface RawTrace {
   files: string;
   stdout: { bytes: number; digest: string };
 }
+
+describe("until", () => {
+  let bundle: Map<string, Uint8Array<ArrayBuffer>>;
+  beforeAll(async () => {
+    bundle = await record([twoRuns()]);
+  });
+  const at = (until: Until, run = 1) => replay(bundle, run, { program: busy, until });
+
+  test("a call: the request that waits, and memory, globals, files and output as they are then", async () => {
+    const whole = (await at({ call: 99 })).state!;
+    expect(whole).toMatchObject({ reached: false, calls: 6, request: null });
+    const { verdict, state } = await at({ call: 3 });
+    expect(verdict).toBe("same");
+    expect(state).toMatchObject({
+      reached: true,
+      calls: 3,
+      request: expect.stringMatching(/^{"tool":"add","input":{"a":6,/),
+    });
+    const decoded = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    // Five rounds are printed, the sixth makes the third call.
+    expect(decoded(state!.stdout).split("\n")).toHaveLength(6);
+    expect(decoded(whole.stdout).startsWith(decoded(state!.stdout))).toBe(true);
+    expect(decoded(state!.files.get("inbox.txt")!)).toBe("one");
+    expect(decoded(state!.files.get("progress.txt")!)).toBe(
+      `${decoded(whole.files.get("progress.txt")!).split("\n").slice(0, 6).join("\n")}\n`,
+    );
+    expect(decoded(state!.memory)).toContain(state!.request);
+    // The C compiler's stack pointer.
+    expect(state!.globals[0]).toBeGreaterThan(0);
+    // The same again, bit by bit.
+    expect((await at({ call: 3 })).state).toEqual(state);
+    expect((await at({ call: 2 }, 2)).state).toMatchObject({ reached: true, calls: 2 });
+  });
+
+  test("the calls are listed, with how far the run had come at each", async () => {
+    const { verdict, steps, state } = await replay(bundle, 1, { program: busy, steps: true });
+    expect(verdict).toBe("same");
+    expect(steps).toHaveLength(6);
+    expect(state).toMatchObject({ reached: false, calls: 6 });
+    for (const [i, { call, fuel, request, memoryBytes, stdout }] of steps!.entries()) {
+      const there = (await at({ call })).state!;
+      expect({ call, fuel, request }).toEqual({ call: i + 1, fuel: there.fuel, request: there.request });
+      expect({ memoryBytes, stdout }).toEqual({ memoryBytes: there.memory.length, stdout: there.stdout.length });
+    }
+    expect(steps![1]!.answer).toBe('{"error":{"code":"tool-error","message":"é ☃"}}');
+  });
+
+  test("globals: all of them that JavaScript can hold, of a module that exports none", async () => {
+    const globals = Array.from({ length: 200 }, (_, i) => `(global (mut i64) (i64.const ${i * 3}))`).join("");
+    const program = wat(`(module ${globals} (global f32 (f32.const 1.5)) (global (mut v128) (v128.const i64x2 1 2))
+      (memory (export "memory") 1) (func (export "_start") (global.set 7 (i64.const -1))))`);
+    const one = await record([{ program, runs: [{}] }]);
+    const { state } = await replay(one, 1, { program, steps: true });
+    expect(Object.keys(state!.globals)).toHaveLength(201);
+    expect(state!.globals).toMatchObject({ 0: 0n, 7: -1n, 199: 597n, 200: 1.5 });
+    const none = wat(`(module (func (export "_start")))`);
+    const other = await record([{ program: none, runs: [{}] }]);
+    expect((await replay(other, 1, { program: none, steps: true })).state).toMatchObject({
+      globals: {},
+      memory: new Uint8Array(),
+    });
+  });
+
+  test("so much work: the first check by which it was done", async () => {
+    const { fuel } = (await at({ call: 3 })).state!;
+    const { verdict, state } = await at({ fuel: fuel - 1000 });
+    expect(verdict).toBe("same");
+    expect(state).toMatchObject({ reached: true, calls: 2, request: null });
+    expect(state!.fuel).toBeGreaterThanOrEqual(fuel - 1000);
+    expect(state!.fuel).toBeLessThan(fuel);
+    expect((await at({ fuel: fuel - 1000 })).state).toEqual(state);
+    expect((await at({ fuel: 1 })).state).toMatchObject({ reached: true, calls: 0 });
+    expect((await at({ fuel: Number.MAX_SAFE_INTEGER })).state).toMatchObject({ reached: false });
+  });
+
+  test.each([{ call: 0 }, { call: 1.5 }, { fuel: -1 }, { fuel: Number.NaN }])("%o is refused", async (until) => {
+    await expect(at(until as Until)).rejects.toMatchObject({ code: "invalid-argument" });
+  });
+});
+
+describe("diff", () => {
+  const run = { args: ["6"], changes: [{ path: "inbox.txt", data: text("one") }] };
+  const other =
+    (n: number): NonNullable<AgentSpec["answer"]> =>
+    (tool, input) =>
+      input.a === n ? { ok: "another" } : answer(tool, input);
+
+  test("of two runs that are given the same: nothing", async () => {
+    const bundle = await record([
+      { program: busy, answer, runs: [run] },
+      { program: busy, answer, runs: [run] },
+    ]);
+    expect(await diff({ bundle, run: 1, program: busy }, { bundle, run: 2, program: busy })).toEqual({
+      ...{ same: true, given: [], call: null, end: [], files: [], stdout: null, stderr: null },
+    });
+  });
+
+  test("of two runs of which one tool answered otherwise: from that call on", async () => {
+    const one = await record([{ program: busy, answer, runs: [run] }]);
+    const two = await record([{ program: busy, answer: other(4), runs: [run] }]);
+    const found = await diff({ bundle: one, run: 1, program: busy }, { bundle: two, run: 1, program: busy });
+    expect(found).toMatchObject({
+      same: false,
+      given: [],
+      call: { number: 2, what: "answer", one: expect.stringContaining("tool-error"), other: '{"ok":"another"}' },
+      files: [{ path: "progress.txt", change: "changed" }],
+      stdout: { one: expect.stringMatching(/^4 /), other: expect.stringMatching(/^4 /) },
+    });
+    expect(found.end.map(({ what }) => what)).toContain("outcome");
+  });
+
+  test("of runs that were given something else: what that was, and what came of it", async () => {
+    const changes = [
+      { path: "inbox.txt", data: text("two") },
+      { path: "more.txt", data: text("") },
+    ];
+    const runs = [{ ...run, args: ["7"], env: { A: "1" }, stdin: "x", changes }];
+    const bundle = await record([
+      { program: busy, answer, runs: [run] },
+      { program: busy, answer, seed: 2, runs },
+    ]);
+    expect(await diff({ bundle, run: 1, program: busy }, { bundle, run: 2, program: busy })).toMatchObject({
+      given: ["seed", "args", "env", "stdin", "files that the page wrote"],
+      files: [
+        { path: "inbox.txt", change: "changed", byte: 0 },
+        { path: "more.txt", change: "added" },
+        { path: "progress.txt", change: "changed" },
+      ],
+    });
+  });
+});
 
 test("programs made at random: 100 of them, two runs each", async () => {
   const ends = new Set<string>();

@@ -1,0 +1,77 @@
+/** `vak policy`: what a policy decides, without a page. */
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { VakError } from "../errors.ts";
+import { type Budget, Ledger } from "../policy/budget.ts";
+import { createCedarEngine } from "../policy/cedar.ts";
+import type { PolicySource, PolicyTool } from "../policy/engine.ts";
+import { cedarWasmUrl } from "../policy/wasm-url.ts";
+import { defineTool, parseInput } from "../tool.ts";
+
+/** What a file for `policy test` holds: as JSON, or as the exports of a module. */
+interface PolicyFile {
+  policy: PolicySource;
+  /** Tools, or as much of them as policies see. */
+  tools: readonly PolicyTool[];
+  /** As `createKernel` takes them. */
+  budgets?: { readonly [name: string]: Budget } | undefined;
+}
+
+/**
+ * Loads the policy in a file as a kernel would, its own tests with it.
+ *
+ * @returns what to print
+ * @throws VakError `invalid-policy` as `createKernel` does; `invalid-argument` when the file is none; `invalid-tool`
+ */
+export async function testPolicy(path: string): Promise<string> {
+  const { policy, tools, budgets = {} } = await readPolicyFile(path);
+  const engine = createCedarEngine({
+    tools: tools.map(checked),
+    budgets: Object.fromEntries(new Ledger(budgets).budgets),
+    wasm: await readFile(cedarWasmUrl),
+  });
+  const { policies, digest } = await engine.load(policy);
+  const tests = typeof policy === "string" ? 0 : (policy.tests ?? []).length;
+  return [
+    `The policy is good: ${count(policies.length, "policy", "policies")}, ${count(tests, "test", "tests")} passed.`,
+    "",
+    `  digest    ${digest}`,
+    `  policies  ${policies.join(", ") || "none: everything is denied"}`,
+    "",
+  ].join("\n");
+}
+
+const count = (number: number, one: string, more: string): string => `${number} ${number === 1 ? one : more}`;
+
+async function readPolicyFile(path: string): Promise<PolicyFile> {
+  const file = await load(path).catch((cause: Error) => {
+    throw new VakError("invalid-argument", `${path} cannot be read: ${cause.message}`, { cause });
+  });
+  const { policy, tools = [], budgets } = (file ?? {}) as Partial<PolicyFile>;
+  if (policy === undefined || !Array.isArray(tools)) {
+    throw new VakError(
+      "invalid-argument",
+      `${path} holds no policy: give {"policy": …, "tools": […]}, or a module with these exports.`,
+    );
+  }
+  return { policy, tools, budgets };
+}
+
+async function load(path: string): Promise<unknown> {
+  return /\.m?js$/.test(path) ? import(pathToFileURL(resolve(path)).href) : JSON.parse(await readFile(path, "utf8"));
+}
+
+/** A tool whose input is checked as the broker checks it. Only its name and schema matter here. */
+function checked(tool: PolicyTool): PolicyTool {
+  const { name, inputSchema } = (tool ?? {}) as PolicyTool;
+  const made = defineTool({ name, description: "-", inputSchema: inputSchema ?? {}, execute: () => null });
+  return {
+    name: made.name,
+    inputSchema: made.inputSchema,
+    async check(input) {
+      const parsed = await parseInput(made, input);
+      return parsed.ok ? undefined : parsed.message;
+    },
+  };
+}

@@ -1,0 +1,247 @@
+import type { Context, EntityJson, Schema, SchemaJson, StatefulAuthorizationCall } from "@cedar-policy/cedar-wasm/web";
+import { canonicalJson } from "../audit/canonical.ts";
+import { VakError } from "../errors.ts";
+import type { Budget } from "./budget.ts";
+import { failureOf, type ReadSource, refuseFailed, requestOf } from "./bundle.ts";
+import type { Annotations, Decision, PolicyRequest, PolicyTool, ShadowDecision } from "./engine.ts";
+import { entitiesByTool, uidsIn, withTypes } from "./entities.ts";
+import { speaksOf } from "./names.ts";
+import { type Cedar, messageOf, type Part, readPolicy, refused, refuseStrayNames } from "./read.ts";
+import { AGENT, cedarSchema, type HiddenField, project, type ToolView, viewTool } from "./schema.ts";
+
+/** What every policy of a kernel stands on: the tools as policies see them, and the budgets. */
+export interface Base {
+  readonly views: ReadonlyMap<string, ToolView>;
+  readonly hidden: readonly HiddenField[];
+  readonly schema: SchemaJson<string>;
+  readonly tools: ReadonlyMap<string, PolicyTool>;
+  readonly budgets: Budgets;
+  /** All of it that matters to a decision, in canonical JSON: from this text the same base can be made again. */
+  readonly text: string;
+}
+
+export type Budgets = { readonly [name: string]: Budget };
+
+/** A policy that was read and found good: what an instance of Cedar is prepared with, and what its answers mean. */
+export interface Rules {
+  readonly digest: string;
+  readonly views: ReadonlyMap<string, ToolView>;
+  readonly schema: SchemaJson<string>;
+  /** Text by id, in the order of the source: of the policies that are in force. */
+  readonly enforced: ReadonlyMap<string, string>;
+  /** Of those and the ones in shadow; absent where there are none. */
+  readonly tried: ReadonlyMap<string, string> | undefined;
+  /** Every id, in the order of the source. */
+  readonly ids: readonly string[];
+  readonly annotations: Annotations;
+  /** Whether an approval could change a decision: a policy speaks of it. */
+  readonly asks: boolean;
+  /** What Cedar is given with a call of each tool. */
+  readonly entities: ReadonlyMap<string, readonly EntityJson[]>;
+}
+
+/**
+ * The names of what is parsed inside an instance. An instance holds one policy for its whole life: Cedar cannot drop a
+ * parsed set, so a new policy gets a new instance (a millisecond or two, once compiled) and the old one is garbage.
+ */
+export const PARSED = { preparsedSchemaName: "vak", preparsedPolicySetId: "enforced" } as const;
+const TRIED = "tried";
+
+/** @throws VakError `invalid-tool` when two tools share a name */
+export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}): Base {
+  const views = new Map(tools.map((tool) => [tool.name, viewTool(tool, Object.keys(budgets))]));
+  if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
+  const seen = tools.map(({ name, inputSchema }) => ({ inputSchema, name }));
+  const text = canonicalJson({ tools: seen, ...(Object.keys(budgets).length > 0 && { budgets }) }, MAX_BASE_DEPTH);
+  return {
+    views,
+    hidden: [...views.values()].flatMap((view) => view.hidden),
+    schema: cedarSchema(views),
+    tools: new Map(tools.map((tool) => [tool.name, tool])),
+    budgets,
+    text,
+  };
+}
+
+/** Levels of a tool's schema (64), and what is around it. */
+export const MAX_BASE_DEPTH = 68;
+
+/**
+ * Reads, bounds and strictly validates a policy, and prepares the instance with it.
+ *
+ * @throws VakError `invalid-policy`; whatever the instance throws when it traps, after which it is of no more use
+ */
+export function readRules(cedar: Cedar, base: Base, source: ReadSource): Rules {
+  const schema = withTypes(cedar, base.schema, source.schema);
+  const parts = readPolicy(cedar, schema, base.hidden, source.policies);
+  refuseStrayNames(source.policies, parts, base.views);
+  refuseLifted(source.policies, parts);
+  const named = uidsIn(parts.map(({ json }) => json));
+  const entities =
+    source.entities.length === 0 && schema === base.schema
+      ? new Map<string, EntityJson[]>()
+      : entitiesByTool(cedar, schema, base.views.keys(), source.entities, named);
+  const shadowed = new Set(parts.filter((part) => isShadow(source.policies, part)).map(({ id }) => id));
+  const texts = new Map(parts.map(({ id, text }) => [id, text]));
+  const rules: Rules = {
+    digest: source.digest,
+    views: base.views,
+    schema,
+    enforced: new Map([...texts].filter(([id]) => !shadowed.has(id))),
+    tried: shadowed.size > 0 ? texts : undefined,
+    ids: [...texts.keys()],
+    annotations: annotationsOf(parts),
+    asks: parts.some(({ text }) => text.includes("approved")),
+    entities,
+  };
+  prepare(cedar, rules);
+  return rules;
+}
+
+/** An approval stands in for a permit; a `forbid` that it should lift would never be lifted. */
+function refuseLifted(text: string, parts: readonly Part[]): void {
+  const lifted = parts.find(
+    ({ json }) => json.effect === "forbid" && speaksOf(json.conditions, "context.vak.approved"),
+  );
+  if (!lifted) return;
+  const advice = [
+    "Write `permit (…) when { … && context.vak.approved };` instead: where only that is missing, a person is asked.",
+  ];
+  throw refused(text, lifted.start, "no approval lifts a forbid, so it cannot speak of context.vak.approved", advice);
+}
+
+function isShadow(text: string, { json, start }: Part): boolean {
+  const mode = json.annotations?.mode;
+  if (json.annotations === undefined || !Object.hasOwn(json.annotations, "mode")) return false;
+  if (mode !== "shadow")
+    throw refused(text, start, `there is no @mode(${JSON.stringify(mode)}); @mode("shadow") there is`);
+  return true;
+}
+
+/** What policies say of themselves, but for their ids. */
+function annotationsOf(parts: readonly Part[]): Annotations {
+  const said: [string, Record<string, string>][] = [];
+  for (const { id, json } of parts) {
+    const { id: _, ...rest } = (json.annotations ?? {}) as Record<string, string | null>;
+    const notes = Object.entries(rest).map(([name, value]) => [name, value ?? ""] as const);
+    if (notes.length > 0) said.push([id, Object.freeze(Object.fromEntries(notes))]);
+  }
+  return Object.freeze(Object.fromEntries(said));
+}
+
+/**
+ * Runs the bundle's own tests on an instance that was prepared with its rules.
+ *
+ * @throws VakError `invalid-policy` naming those that failed
+ */
+export async function runTests(cedar: Cedar, base: Base, rules: Rules, { tests }: ReadSource): Promise<void> {
+  const failed = [];
+  for (const [index, test] of tests.entries()) {
+    const request = requestOf(test, base.budgets);
+    const wrong = await base.tools.get(test.tool)?.check?.(request.input);
+    const decision = wrong === undefined ? judge(cedar, rules, request) : deny(rules, "policy-unavailable", [wrong]);
+    const failure = failureOf(test, index, decision);
+    if (failure) failed.push(failure);
+  }
+  refuseFailed(failed);
+}
+
+/** Parses schema and policies into an instance. */
+export function prepare(
+  cedar: Cedar,
+  { schema, enforced, tried }: Pick<Rules, "enforced" | "tried"> & { schema: Schema },
+): void {
+  for (const answer of [
+    cedar.preparseSchema(PARSED.preparsedSchemaName, schema),
+    cedar.preparsePolicySet(PARSED.preparsedPolicySetId, { staticPolicies: Object.fromEntries(enforced) }),
+    ...(tried ? [cedar.preparsePolicySet(TRIED, { staticPolicies: Object.fromEntries(tried) })] : []),
+  ]) {
+    if (answer.type !== "success") throw new Error(answer.errors.map(messageOf).join("; "));
+  }
+}
+
+/**
+ * Decides, on an instance that was prepared with these rules. A request that cannot be put to the policy is denied.
+ *
+ * @throws what the instance throws when it traps, after which it is of no more use
+ */
+export function judge(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, request: PolicyRequest): Decision {
+  let call: StatefulAuthorizationCall;
+  try {
+    call = authorizationCall(rules, request);
+  } catch (error) {
+    return deny(rules, "policy-unavailable", [error]);
+  }
+  const decision = weigh(cedar, rules, call);
+  if (!rules.tried) return decision;
+  return { ...decision, shadow: shadowOf(weigh(cedar, rules, { ...call, preparsedPolicySetId: TRIED })) };
+}
+
+/** Asks Cedar; and where nothing but a permit is missing, whether an approval would make up for it. */
+function weigh(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, call: StatefulAuthorizationCall): Decision {
+  const decision = interpret(cedar.statefulIsAuthorized(call), rules);
+  const vak = call.context.vak as Context;
+  if (decision.reason !== "no-permit" || !rules.asks || vak.approved === true) return decision;
+  const context = { ...call.context, vak: { ...vak, approved: true } };
+  const approved = interpret(cedar.statefulIsAuthorized({ ...call, context }), rules);
+  return approved.decision === "allow" ? { ...approved, decision: "ask" } : decision;
+}
+
+function shadowOf({ decision, policies, reason, errors }: Decision): ShadowDecision {
+  return { decision, policies, ...(reason && { reason }), errors };
+}
+
+function authorizationCall(rules: Rules, { agent, tool, input, vak }: PolicyRequest): StatefulAuthorizationCall {
+  const view = rules.views.get(tool);
+  if (!view) throw new Error(`there is no tool "${tool}"`);
+  const uid = { type: "Agent", id: agent.id };
+  const principal = { uid, attrs: project(AGENT, agent, "agent") as Context, parents: [] };
+  return {
+    ...PARSED,
+    validateRequest: true,
+    principal: uid,
+    action: { type: "Action", id: `call:${tool}` },
+    resource: { type: "Tool", id: tool },
+    context: project(view.context, { input, vak }) as Context,
+    entities: [principal, ...(rules.entities.get(tool) ?? [])],
+  };
+}
+
+/** Allows only on a success whose decision is allow and that met no error. An error may have skipped a `forbid`. */
+export function interpret(
+  answer: ReturnType<Cedar["statefulIsAuthorized"]>,
+  rules: Pick<Rules, "digest" | "annotations">,
+): Decision {
+  if (answer.type !== "success") return deny(rules, "policy-unavailable", answer.errors);
+  const { decision, diagnostics } = answer.response;
+  const { errors } = diagnostics;
+  const reason = diagnostics.reason.toSorted(); // Cedar gives them in any order; a decision has one spelling
+  if (decision === "allow" && errors.length === 0) {
+    return explained({ decision, policies: reason, errors: [], policyDigest: rules.digest }, rules);
+  }
+  const met = errors.toSorted((a, b) => (a.policyId < b.policyId ? -1 : 1)).map((entry) => entry.error);
+  if (decision === "deny" && reason.length > 0) return deny(rules, "forbidden", met, reason);
+  if (errors.length > 0) {
+    const failed = errors.map((entry) => entry.policyId).toSorted();
+    return deny(rules, "policy-error", met, failed);
+  }
+  return deny(rules, "no-permit", []);
+}
+
+/** A denial that policies or their absence determined. */
+export function deny(
+  rules: Pick<Rules, "digest" | "annotations">,
+  reason: NonNullable<Decision["reason"]>,
+  errors: readonly unknown[],
+  policies: string[] = [],
+): Decision {
+  // A message can quote what the guest sent, and the log keeps it: bounded in number and length.
+  const messages = errors.slice(0, 8).map((error) => messageOf(error).slice(0, 500));
+  return explained({ decision: "deny", policies, reason, errors: messages, policyDigest: rules.digest }, rules);
+}
+
+function explained(decision: Decision, { annotations }: Pick<Rules, "annotations">): Decision {
+  const said = decision.policies.filter((id) => Object.hasOwn(annotations, id));
+  if (said.length === 0) return decision;
+  return { ...decision, annotations: Object.fromEntries(said.map((id) => [id, annotations[id]!])) };
+}

@@ -1,0 +1,140 @@
+import { expect, test } from "vitest";
+import { openBundle, verify } from "../../../src/audit/index.ts";
+import { loadGuest } from "../../guests/load.ts";
+import { effects, entriesOf, finish, policy, testKernel } from "../../setup/kernel.ts";
+
+const bundle = {
+  policies: policy,
+  tests: [
+    { tool: "add", input: { a: 99, b: 0 }, expect: "allow" as const, by: ["small-sums"] },
+    { tool: "wipe", input: { path: "/" }, expect: "deny" as const },
+  ],
+};
+
+test("a bundle is in force and in the log; one whose test fails is refused, the old one stays and decides", async () => {
+  await using kernel = await testKernel({ policy: bundle });
+  await using agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  const { loaded } = kernel.policy;
+  const worse = { ...bundle, policies: "permit (principal, action, resource);" };
+  await expect(kernel.policy.load(worse)).rejects.toMatchObject({
+    code: "invalid-policy",
+    message: expect.stringContaining("test 2 expects deny, but it is: allow"),
+  });
+  expect(kernel.policy.loaded).toBe(loaded);
+  expect((await finish(agent.run())).stdout).toContain('{"ok":3}');
+
+  await kernel.policy.load("forbid (principal, action, resource);");
+  expect((await finish(agent.run())).stdout).toContain('"denied"');
+  const loads = await entriesOf(kernel, "policy-load");
+  expect(loads.map(({ previous }) => previous)).toEqual([null, loads[0]!.policyDigest]);
+  expect(loads[0]!.policyDigest).toBe(loaded!.digest);
+  expect(loads[1]!.baseDigest).toBe(loads[0]!.baseDigest);
+  expect(await entriesOf(kernel, "policy-refused")).toHaveLength(1);
+
+  await agent.close();
+  await kernel.log.checkpoint();
+  const exported = await openBundle(await kernel.log.export());
+  expect([...(await exported.paths())].filter((path) => path.startsWith("policies/")).sort()).toEqual(
+    [
+      `policies/${loads[0]!.policyDigest}.json`,
+      `policies/${loads[1]!.policyDigest}.cedar`,
+      `policies/${loads[0]!.baseDigest}.json`,
+    ].sort(),
+  );
+  expect(await verify(exported)).toMatchObject({ ok: true, problems: [] });
+});
+
+test("what is under way goes on under the policy that decided it", async () => {
+  const began = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<number>();
+  const { defineTool } = await import("../../../src/index.ts");
+  const slow = defineTool({
+    name: "add",
+    description: "Adds, when it is told to.",
+    inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
+    execute: () => {
+      began.resolve();
+      return go.promise;
+    },
+  });
+  await using kernel = await testKernel({ policy: "permit (principal, action, resource);", tools: [slow] });
+  await using agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  const run = finish(agent.run());
+  await began.promise;
+  const { digest } = kernel.policy.loaded!;
+  await kernel.policy.load("forbid (principal, action, resource);");
+  go.resolve(3);
+  expect((await run).stdout).toContain('{"ok":3}');
+  const [intent] = await entriesOf(kernel, "intent");
+  expect(intent).toMatchObject({ policyDigest: digest, facts: { calls: 0, now: expect.any(Number) } });
+  expect((await entriesOf(kernel, "outcome"))[0]).toMatchObject({ intentOf: intent!.seq, status: "ok" });
+  expect(effects).toEqual([]);
+});
+
+test("a log that was written before there were bases goes on with one", async () => {
+  const { openLog } = await import("../../../src/audit/log.ts");
+  const name = crypto.randomUUID();
+  const log = await openLog({ name });
+  await log.append({ type: "policy-load", policies: ["policy0"] }, { policy });
+  await log.close();
+  await using kernel = await testKernel({ log: { name } });
+  await kernel.close();
+  await using again = await testKernel({ log: { name } });
+  const loads = await entriesOf(again, "policy-load");
+  expect(loads.map(({ baseDigest }) => baseDigest !== undefined)).toEqual([false, true, true]);
+  expect(await verify(await openBundle(await again.log.export()))).toMatchObject({ ok: true, problems: [] });
+});
+
+test("a shadow is in the log and nowhere else; a program reads advice, and no reason", async () => {
+  await using kernel = await testKernel({
+    policy: `
+      @id("all") permit (principal, action, resource);
+      @id("no-adds") @mode("shadow") forbid (principal, action == Action::"call:add", resource);
+      @id("no-wipes") @reason("We were burnt.") @advice("Move it to the trash.")
+      forbid (principal, action == Action::"call:wipe", resource);
+    `,
+  });
+  await using agent = await kernel.spawn({
+    name: "agent",
+    program: await loadGuest("agent"),
+    files: { "in.txt": "x" },
+  });
+  await finish(agent.run());
+  expect(effects).toEqual(["add 1 2"]);
+  expect((await entriesOf(kernel, "intent"))[0]!.shadow).toEqual({
+    decision: "deny",
+    reason: "forbidden",
+    policies: ["no-adds"],
+    errors: [],
+  });
+  expect((await entriesOf(kernel, "denial"))[0]!.shadow).toMatchObject({ decision: "deny", policies: ["no-wipes"] });
+  expect(await verify(await openBundle(await kernel.log.export()))).toMatchObject({ ok: true, problems: [] });
+
+  await kernel.policy.load(
+    `@id("none") @reason("Closed.") @advice("Come back later.") forbid (principal, action, resource);`,
+  );
+  await using caller = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  const { stdout } = await finish(caller.run());
+  expect(JSON.parse(stdout)).toEqual({
+    error: { code: "denied", message: "A policy forbids this call. Come back later." },
+  });
+});
+
+test("explain says what would be decided and why; it does nothing and logs nothing", async () => {
+  await using kernel = await testKernel();
+  const agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  const { size } = kernel.log;
+  const explain = (tool: string, input: unknown) => kernel.policy.explain({ agent, tool, input });
+  expect(await explain("add", { a: 99, b: 1 })).toEqual({
+    decision: "allow",
+    policies: ["small-sums"],
+    because: [{ id: "small-sums", annotations: {}, text: expect.stringContaining("context.input.a < 100") }],
+    errors: [],
+    policyDigest: kernel.policy.loaded!.digest,
+  });
+  expect(await explain("add", { a: 100, b: 1 })).toMatchObject({ decision: "deny", reason: "no-permit", because: [] });
+  expect(await explain("add", { a: "1", b: 1 })).toMatchObject({ decision: "deny", reason: "invalid-input" });
+  expect(await explain("fetch", {})).toMatchObject({ decision: "deny", reason: "unknown-tool" });
+  expect(effects).toEqual([]);
+  expect(kernel.log.size).toBe(size);
+});

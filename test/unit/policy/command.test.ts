@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildCli } from "../../setup/cli.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "vak-policy-"));
+let vak: Awaited<ReturnType<typeof buildCli>>;
+
+beforeAll(async () => {
+  vak = await buildCli(folder);
+}, 60_000);
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function file(name: string, content: string | object): string {
+  const path = join(folder, name);
+  writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content));
+  return path;
+}
+
+const tools = [
+  {
+    name: "add",
+    inputSchema: { type: "object", properties: { a: { type: "integer" } }, required: ["a"] },
+  },
+];
+const policies = `@id("small") permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`;
+const good = { tool: "add", input: { a: 99 }, expect: "allow", by: ["small"] };
+const bad = { name: "a hundred is small", tool: "add", input: { a: 100 }, expect: "allow" };
+
+describe("vak policy test", () => {
+  test("a good bundle: exit 0, and what is in it", async () => {
+    const { code, out, err } = await vak(
+      "policy",
+      "test",
+      file("good.json", { policy: { policies, tests: [good] }, tools }),
+    );
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toContain("The policy is good: 1 policy, 1 test passed.");
+    expect(out).toMatch(/digest {4}[0-9a-f]{64}\n {2}policies {2}small\n/);
+  });
+
+  test("a module with both, as a page would import it", async () => {
+    const text = `export const tools = ${JSON.stringify(tools)};\nexport const policy = { policies: \`${policies}\`, tests: [${JSON.stringify(good)}] };`;
+    expect((await vak("policy", "test", file("good.mjs", text))).code).toBe(0);
+  });
+
+  test("a test that fails: exit 1, and what was decided instead", async () => {
+    const { code, out, err } = await vak(
+      "policy",
+      "test",
+      file("bad.json", { policy: { policies, tests: [good, bad] }, tools }),
+    );
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain(
+      '1 of its tests failed:\n    test "a hundred is small" expects allow, but it is: deny, no-permit\n',
+    );
+  });
+
+  test("a policy that does not validate: exit 1, with line and column", async () => {
+    const text = "permit (principal, action, resource)\nwhen { context.input.b == 1 };";
+    const { code, err } = await vak("policy", "test", file("invalid.json", { policy: text, tools }));
+    expect(code).toBe(1);
+    expect(err).toContain("line 2");
+  });
+
+  test("input that the broker would refuse shows nothing", async () => {
+    for (const input of [{ a: "1" }, { a: 1, b: 2 }, {}]) {
+      const denied = { tool: "add", input, expect: "deny" };
+      const { code, err } = await vak(
+        "policy",
+        "test",
+        file("input.json", { policy: { policies, tests: [denied] }, tools }),
+      );
+      expect(code).toBe(1);
+      expect(err).toContain("test 1 could not be put to the policy: input");
+    }
+  });
+
+  test.each([
+    ["no file", [], "Give one file"],
+    ["no such file", [join(folder, "none.json")], "cannot be read"],
+    ["a file that is no JSON", [file("no.json", "{")], "cannot be read"],
+    ["a file without a policy", [file("empty.json", {})], "holds no policy"],
+    ["a file that is null", [file("null.json", "null")], "holds no policy"],
+  ])("%s: exit 2", async (_, args, message) => {
+    const { code, out, err } = await vak("policy", "test", ...args);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain(message);
+  });
+
+  test("there is no other command", async () => {
+    expect(await vak("policy", "change", "x")).toMatchObject({ code: 2 });
+  });
+});
