@@ -64,21 +64,22 @@ async function atOnce(page: Page, isolation: Isolation, count: number, fault: (w
       }, 10);
       const began = performance.now();
       const files = { "in.txt": "some input" };
+      const limits = { deadlineMs: 600_000 };
       const agents = await Promise.all(
         Array.from({ length: count }, async (_, i) => {
           const program = i % 5 === 4 ? endless : worker;
-          return kernel!.spawn({ name: `agent ${i}`, program: program.slice(), files, isolation });
+          return kernel!.spawn({ name: `agent ${i}`, program: program.slice(), files, isolation, limits });
         }),
       );
       const spawned = performance.now() - began;
       const runs = agents.map((agent) => agent.run());
-      const victims = agents.filter((_, i) => i % 5 === 4).sort(() => Math.random() - 0.5);
-      const killing = (async () => {
-        for (const victim of victims) {
-          await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+      const victims = agents.filter((_, i) => i % 5 === 4);
+      const killing = Promise.all(
+        victims.map(async (victim) => {
+          await new Promise((resolve) => setTimeout(resolve, Math.random() * 1000));
           await victim.close();
-        }
-      })();
+        }),
+      );
       const results = await Promise.all(runs.map((run) => run.result));
       const ran = performance.now() - began - spawned;
       await killing;
