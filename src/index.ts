@@ -30,6 +30,7 @@ export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
 export {
   createKernel,
   type FirstFile,
+  type ForkOptions,
   type Kernel,
   type KernelOptions,
   type ProgramSource,
@@ -39,6 +40,7 @@ export {
 export type { Support, WasmFeature } from "./kernel/support.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
+export type { Change, Simulation } from "./policy/decisions.ts";
 export type {
   DenyReason,
   ExplainedPolicy,
@@ -50,3 +52,4 @@ export type {
 } from "./policy/engine.ts";
 export type { FileStat, Trap } from "./protocol.ts";
 export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";
+export type { ForkPoint } from "./trace.ts";

@@ -78,6 +78,23 @@ export interface AgentSpawn extends Common {
   isolation: string;
   /** Cost table, version of the meter, version of the sandbox: who has the same executes a run in the same way. */
   machine: string;
+  /** Id of the agent that it comes from, and never has more rights than; absent where there is none. */
+  parent?: string;
+  /** The tools that it may ask for; absent where it is not held to some. */
+  grants?: string[];
+}
+
+/** From here on the agent may ask for these tools only, of those it had. */
+export interface AgentAttenuate extends Common {
+  type: "agent-attenuate";
+  agent: AgentRef;
+  grants: string[];
+}
+
+/** From here on the agent may ask for nothing any more, and no agent that comes from it. */
+export interface AgentRevoke extends Common {
+  type: "agent-revoke";
+  agent: AgentRef;
 }
 
 /** An agent that was not made. */
@@ -106,6 +123,11 @@ export interface RunStart extends Common {
   startTime: number;
   /** Commitment to the environment's values and standard input (see `trace.ts`); null when they are not kept. */
   inputDigest: Digest | null;
+  /**
+   * Where it goes on with a run of this or another log: that run's id, and the first call that is this log's. What led there
+   * was answered from the recording.
+   */
+  continues?: { run: string; call: number };
 }
 
 interface CallEntry extends Common {
@@ -246,6 +268,8 @@ export type Entry =
   | PolicyLoad
   | PolicyRefused
   | AgentSpawn
+  | AgentAttenuate
+  | AgentRevoke
   | SpawnRefused
   | AgentClose
   | RunStart
@@ -337,7 +361,17 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     baseDigest: { maybe: isDigest },
   },
   "policy-refused": { textDigest: isDigest, message: isText },
-  "agent-spawn": { agent: isAgent, limits: isCounts, seed: isInteger, isolation: isText, machine: isText },
+  "agent-spawn": {
+    agent: isAgent,
+    limits: isCounts,
+    seed: isInteger,
+    isolation: isText,
+    machine: isText,
+    parent: { maybe: isText },
+    grants: { maybe: isTexts },
+  },
+  "agent-attenuate": { agent: isAgent, grants: isTexts },
+  "agent-revoke": { agent: isAgent },
   "spawn-refused": { name: isText, program: orNull(isDigest), message: isText },
   "agent-close": { agent: isAgent },
   "run-start": {
@@ -347,6 +381,9 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     env: isTexts,
     startTime: isCount,
     inputDigest: orNull(isDigest),
+    continues: {
+      maybe: (value) => isObject(value) && Object.keys(value).length === 2 && isText(value.run) && isCount(value.call),
+    },
   },
   "approval-request": {
     ...CALL,

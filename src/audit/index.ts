@@ -10,8 +10,10 @@
 export { canonicalBytes, canonicalJson } from "./canonical.ts";
 export { formatCheckpoint, parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 export type {
+  AgentAttenuate,
   AgentClose,
   AgentRef,
+  AgentRevoke,
   AgentSpawn,
   Approval,
   ApprovalRequest,

@@ -22,10 +22,11 @@ import {
   type Trap,
   type WorkerMessage,
 } from "../protocol.ts";
-import type { Stream } from "../trace.ts";
+import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
 import { type Host, WorkerLost } from "./host.ts";
 import type { Recorder, RunRecorder } from "./recorder.ts";
+import { checkGrants, type Rights } from "./rights.ts";
 
 /** What a run used. */
 export interface Usage {
@@ -92,11 +93,14 @@ export interface AgentParts {
   reactor: boolean;
   host: Host;
   broker: Broker;
+  rights: Rights;
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
   /** Knows of the agent's first files already. */
   recorder: Recorder;
+  /** See `agent-spawn` in the log. */
+  machine: string;
   onClose(agent: Agent): void;
 }
 
@@ -135,6 +139,8 @@ export class Agent {
   readonly program: string;
   readonly limits: Readonly<Limits>;
   readonly files: AgentFiles;
+  /** @internal */
+  readonly machine: string;
   private readonly parts: AgentParts;
   private runs = 0;
   private current: Run | undefined;
@@ -147,6 +153,7 @@ export class Agent {
     this.name = parts.ref.name;
     this.id = parts.ref.id;
     this.program = parts.ref.program;
+    this.machine = parts.machine;
     this.limits = parts.limits;
     this.files = new AgentFiles(parts.host, parts.limits, parts.recorder, (error) => this.explain(error));
   }
@@ -195,17 +202,88 @@ export class Agent {
     return this.begin({ ...checked, call: { name, input: json } });
   }
 
-  private begin(options: CheckedOptions): Run {
+  /**
+   * @internal Goes on with a recorded run: its agent's earlier runs are done over in silence, with recorded answers, and
+   * then it is begun, to ask anew from its call on. Of a fresh agent, once.
+   *
+   * @throws VakError `invalid-bundle` when what is done over does not come to an end
+   */
+  async resume(fork: ForkPoint, signal: AbortSignal | undefined): Promise<Run> {
+    const { host, recorder, limits, ref, seed, reactor } = this.parts;
+    if (reactor) throw new VakError("unsupported", "A call of a function cannot be gone on with, only a run.");
+    recorder.break(`it goes on with run ${fork.run} from call ${fork.call}; up to there, that one can be replayed`);
+    try {
+      for (const run of fork.runs) {
+        for (const { path, data } of run.changes) {
+          const changed = data === null ? host.call("removeFile", path) : host.call("writeFile", path, data);
+          // What was refused then is refused now.
+          await changed.catch((error) => {
+            if (error instanceof WorkerLost) throw error;
+          });
+        }
+        this.runs = run.number - 1;
+        if (run === fork.runs.at(-1)) return this.begin(optionsOf(run, signal), fork);
+        const { number, args, env, stdin, startTime, answers } = run;
+        const request = { run: number, args: [ref.name, ...args], env, stdin, seed, startTime, answers, silent: true };
+        const end = parseRunEnd(await host.call("run", request), limits);
+        if (end?.outcome.status === "stopped" && end.outcome.limit === "asked") {
+          throw new VakError("invalid-bundle", `Run ${number} before it calls more often than it was recorded to.`);
+        }
+      }
+    } catch (error) {
+      throw error instanceof VakError ? error : this.explain(error);
+    }
+    throw new VakError("invalid-argument", "There is no run to go on with.");
+  }
+
+  private begin(options: CheckedOptions, fork?: ForkPoint): Run {
     this.assertAlive();
     if (this.current)
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
-    const run = new Run(this.parts, ++this.runs, options);
+    const run = new Run(this.parts, ++this.runs, options, fork);
     this.current = run;
     run.result.then(() => {
       this.current = undefined;
       if (run.lost !== undefined) this.lose(run.lost);
     });
     return run;
+  }
+
+  /**
+   * Leaves the agent, and agents that come from it, only these of the tools that it may ask for; from the next call on,
+   * also in the middle of a run. There is no way back.
+   *
+   * @param tools names of tools that it may ask for now
+   * @throws VakError `invalid-argument` when it may not ask for one of them or for anything any more, `closed`, `agent-lost`, `log-unavailable`
+   */
+  async attenuate(tools: readonly string[]): Promise<void> {
+    this.assertAlive();
+    const { rights, log, ref } = this.parts;
+    if (rights.revoked) {
+      throw new VakError("invalid-argument", "The agent's rights were taken away; there is nothing left to narrow.");
+    }
+    const grants = checkGrants(tools, rights);
+    // In one turn: no intent can come between the two.
+    rights.narrow(grants);
+    await log.append({ type: "agent-attenuate", agent: ref, grants });
+  }
+
+  /**
+   * Takes all rights away from the agent and from agents that come from it; from the next call on, also in the middle of
+   * a run. A call that is under way goes on: stop the run to give it up.
+   *
+   * @throws VakError `closed`, `agent-lost`, `log-unavailable`
+   */
+  async revoke(): Promise<void> {
+    this.assertAlive();
+    const { rights, log, ref } = this.parts;
+    if (!rights.revoke()) return;
+    await log.append({ type: "agent-revoke", agent: ref });
+  }
+
+  /** @internal */
+  get rights(): Rights {
+    return this.parts.rights;
   }
 
   /** Stops the run, if there is one, and ends the worker. The files are gone. */
@@ -271,6 +349,11 @@ type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   signal: AbortSignal | undefined;
   call?: { name: string; input: Uint8Array<ArrayBuffer> };
 };
+
+const optionsOf = ({ args, env, stdin, startTime }: RunPrefix, signal: AbortSignal | undefined): CheckedOptions => ({
+  ...{ args, env, startTime, signal, trace: true },
+  stdin: toBytes(stdin as Uint8Array<ArrayBuffer>),
+});
 
 function toJson(input: unknown): string {
   try {
@@ -388,14 +471,18 @@ export class Run {
   private readonly called: boolean;
   /** What a function answered, as JSON. */
   private answer: Uint8Array<ArrayBuffer> | undefined;
-  private calls = 0;
+  private calls: number;
   private readonly recorder: RunRecorder;
   /** The call that the guest waits for. */
   private pending: Promise<void> | undefined;
+  /** The recorded run that this one goes on with. */
+  private readonly fork: ForkPoint | undefined;
 
   /** @internal Runs are made by `agent.run`. */
-  constructor(parts: AgentParts, number: number, options: CheckedOptions) {
+  constructor(parts: AgentParts, number: number, options: CheckedOptions, fork?: ForkPoint) {
     this.parts = parts;
+    this.fork = fork;
+    this.calls = fork ? fork.call - 1 : 0;
     this.number = number;
     this.called = options.call !== undefined;
     this.id = `${parts.ref.id}/${number}`;
@@ -491,7 +578,16 @@ export class Run {
   private async call(request: Uint8Array, call: number): Promise<void> {
     const { broker, ref, limits, host, answers } = this.parts;
     const { signal } = this.abort;
-    const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal, hold: () => this.hold() };
+    const { rights } = this.parts;
+    const caller = {
+      agent: ref,
+      run: this.id,
+      call,
+      callBytes: limits.callBytes,
+      signal,
+      hold: () => this.hold(),
+      rights,
+    };
     let bytes: Uint8Array;
     let kept: number | undefined;
     try {
@@ -522,7 +618,7 @@ export class Run {
       const { args, env, startTime, call, stdin } = options;
       const commitment = await this.recorder.input({ env, stdin: call?.input ?? stdin });
       await log.append(
-        { type: "run-start", agent: ref, run: this.id, args, env: Object.keys(env), startTime },
+        { type: "run-start", agent: ref, run: this.id, args, env: Object.keys(env), startTime, ...this.continues() },
         commitment && { commitment },
       );
       if (!this.paused) this.deadline.start();
@@ -563,11 +659,17 @@ export class Run {
     return this.record({ ...outcome, usage, digest }, trace);
   }
 
+  private continues(): { continues?: { run: string; call: number } } {
+    return this.fork ? { continues: { run: this.fork.run, call: this.fork.call } } : {};
+  }
+
   /** Hands the run to the worker and waits for its end. */
   private async enter({ args, stdin, env, startTime, call }: CheckedOptions): Promise<RunEnd> {
-    const { host, answers, ref, seed, limits } = this.parts;
-    if (answers) new Int32Array(answers, 0, 3).fill(0);
-    const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime, ...(call && { call }) };
+    const { host, ref, seed, limits } = this.parts;
+    if (this.parts.answers) new Int32Array(this.parts.answers, 0, 3).fill(0);
+    const answers = this.fork?.runs.at(-1)?.answers;
+    const given = { ...(call && { call }), ...(answers && { answers }) };
+    const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime, ...given };
     let reply: unknown;
     try {
       this.recorder.enter();

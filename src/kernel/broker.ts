@@ -1,14 +1,14 @@
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { canonicalBytes, canonicalJson } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import { type Commitment, commitValue } from "../audit/value.ts";
 import { openValue } from "../audit/value-opening.ts";
 import type { Bill, Ledger, Payer } from "../policy/budget.ts";
+import { callDigest } from "../policy/digest.ts";
 import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
 import type { Approvals, OnApproval, Verdict } from "./approval.ts";
+import type { Rights } from "./rights.ts";
 
 /** A call as it reaches the broker: who asks, and within what. The request itself is still bytes. */
 export interface Caller {
@@ -22,6 +22,8 @@ export interface Caller {
   signal: AbortSignal;
   /** Lets the run's deadline stand still until what it gives is called. */
   hold(): () => void;
+  /** Which tools the agent may ask for; all unless given. */
+  rights?: Pick<Rights, "has" | "revoked">;
 }
 
 /** What a guest reads when its call did not succeed; `error.code` in the answer. */
@@ -143,7 +145,9 @@ export class Broker {
   /** Decides, and does what was decided. */
   private async decided(caller: Caller, tool: Tool, asked: Asked): Promise<{ bytes: Uint8Array; kept?: number }> {
     const { argument, commitment, request, bill } = asked;
-    const { decision, vak, approval } = await this.decideWithPeople(caller, tool, asked);
+    const { decision: made, vak, approval } = await this.decideWithPeople(caller, tool, asked);
+    // Looked at in the turn in which the intent is appended: what is taken away before it is not there any more.
+    const decision = withRights(caller, tool, made);
     const { callDigest, ...facts } = vak;
     const call = { ...position(caller), ...actionOf(tool), callDigest };
     const { policies, policyDigest, shadow } = decision;
@@ -265,8 +269,10 @@ export class Broker {
     for (;;) {
       const policyDigest = this.policy.loaded?.digest ?? "";
       const digest = callDigest(agent, tool.name, inputDigest, policyDigest);
+      const none: Decision = { decision: "deny", policies: [], reason: "not-granted", errors: [], policyDigest };
       const budget = this.ledger && { budget: this.ledger.states(payer(caller, tool)) };
       const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved, ...budget };
+      if (caller.rights?.has(tool.name) === false) return { decision: withRights(caller, tool, none), vak };
       try {
         const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
         // Where another policy came into force in between, ask again: the digest must name the one that decided.
@@ -373,6 +379,8 @@ const DENIALS: Readonly<Record<DenyReason, string>> = {
   "no-permit": "No policy permits this call.",
   "policy-error": "A policy could not be evaluated, so the call is denied.",
   "policy-unavailable": "No policy could decide this call, so it is denied.",
+  "not-granted": "The agent was given no right to this tool.",
+  revoked: "The agent's rights were taken away.",
   "budget-exceeded": "The call may cost more than there is left to spend.",
   "approval-refused": "A person was asked about this call, and said no.",
   "approval-expired": "A person was asked about this call, and did not answer in time.",
@@ -418,6 +426,13 @@ async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> 
 /** Whose budgets a call is charged to: the agent by its one reference, the run by its one signal. */
 const payer = ({ agent, signal }: Caller, { name }: Tool): Payer => ({ agent, run: signal, tool: name });
 
+/** Nothing is allowed that the agent has no right to. */
+function withRights({ rights }: Caller, { name }: Tool, decision: Decision): Decision {
+  if (rights === undefined || rights.has(name)) return decision;
+  const reason = rights.revoked ? "revoked" : "not-granted";
+  return { decision: "deny", policies: [], reason, errors: [], policyDigest: decision.policyDigest };
+}
+
 /** Nothing is allowed that could not be paid, and nobody is asked about it. */
 function affordable(decision: Decision, bill: Bill | undefined): Decision {
   if (bill?.exceeded === undefined || decision.decision === "deny") return decision;
@@ -445,15 +460,6 @@ function parseRequest(bytes: Uint8Array): { tool: string; input: unknown } | { e
   const extra = Object.keys(rest)[0];
   if (extra !== undefined) return { error: 'A request has a "tool" and an "input", and nothing else.' };
   return { tool, input };
-}
-
-/**
- * What a decision is bound to: SHA-256 of the canonical JSON (RFC 8785) of agent, tool, inputDigest and policyDigest, hex.
- * The input comes in by its salted commitment: a digest of the input itself would stay in the log when the input is
- * erased, and let anyone try what it was.
- */
-export function callDigest(agent: AgentRef, tool: string, inputDigest: string, policyDigest: string): string {
-  return bytesToHex(sha256(canonicalBytes({ agent: { ...agent }, tool, inputDigest, policyDigest })));
 }
 
 /** What the tool gave, as the JSON that the guest will read and the log commit to. */

@@ -4,22 +4,31 @@ import { canonicalJson } from "../audit/canonical.ts";
 import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
+import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Budget, Ledger } from "../policy/budget.ts";
+import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
 import { parseInput, type Tool } from "../tool.ts";
-import { Agent, checkPath, toBytes } from "./agent.ts";
+import type { ForkPoint } from "../trace.ts";
+import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
+import { checkGrants, Rights } from "./rights.ts";
 import type { Support } from "./support.ts";
 
 export interface KernelOptions {
   /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
   policy?: PolicySource;
+  /**
+   * Cedar text of forbids that stand above every policy: no policy that is loaded later, and no approval, can lift them.
+   * Fixed with the kernel, and in the log with each policy.
+   */
+  constitution?: string;
   /** What guests may ask for, if the policy lets them. */
   tools?: readonly Tool<never>[];
   /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
@@ -56,6 +65,10 @@ export interface SpawnOptions {
   files?: Record<string, FirstFile>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
   seed?: number;
+  /** An agent of this kernel, whose rights it shares: it never has more, and loses what that one loses. */
+  parent?: Agent;
+  /** Names of the tools that it may ask for, if the policy lets it; all that the parent may ask for unless given. */
+  grants?: readonly string[];
   isolation?: Isolation;
   /** Where you serve the file `vak/worker`; with isolation "page" only. */
   workerUrl?: string | URL;
@@ -64,6 +77,9 @@ export interface SpawnOptions {
   /** Told how far a large program has come. */
   onProgress?: (progress: SpawnProgress) => void;
 }
+
+/** How a recorded run is gone on with: its program, where it runs; `signal` stops it. */
+export type ForkOptions = Pick<SpawnOptions, "program" | "isolation" | "workerUrl" | "signal" | "onProgress">;
 
 export interface SpawnProgress {
   /** `load`: its bytes arrive. `compile`: it is checked, metered and compiled. `ready`: it can be run. */
@@ -114,6 +130,16 @@ export interface KernelPolicy {
    * const { decision, reason, because } = await kernel.policy.explain({ agent, tool: "add", input: { a: 1, b: 2 } });
    */
   explain(call: ProposedCall): Promise<Explanation>;
+  /**
+   * What another policy would have decided about the calls of a log, each with what the kernel knew then, by this kernel's
+   * tools and budgets. Nothing is done, and nothing is logged.
+   *
+   * @param log this kernel's, or an exported one
+   * @throws VakError `invalid-policy`, `invalid-bundle`, `unsupported` when the kernel has no policy
+   * @example
+   * const { changed } = await kernel.policy.simulate(kernel.log, stricter);
+   */
+  simulate(log: Pick<KernelLog, "export"> | Blob | Bundle, policy: PolicySource): Promise<Simulation>;
 }
 
 /**
@@ -136,13 +162,17 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
   const people = checkPeople(options);
+  const { constitution } = options;
+  if (constitution !== undefined && (typeof constitution !== "string" || source === undefined)) {
+    throw new VakError("invalid-argument", "A constitution is Cedar text, and stands above a policy: give both.");
+  }
   // Who brings a policy means to spawn: the first worker starts while the log is opened and the policy loaded.
   const spare = source === undefined ? undefined : startAhead(place);
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
     const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
-    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options.cedar);
+    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options);
     const kernel = new Kernel(tools, policy, log, place, spare, people, ledger);
     if (source === undefined) return kernel;
     if (log.writing) await kernel.policy.load(source);
@@ -188,7 +218,7 @@ function textOf(source: unknown): string {
 async function loadEngine(
   tools: Tool[],
   ledger: Ledger | undefined,
-  wasm: WasmSource | undefined,
+  { cedar: wasm, constitution }: KernelOptions,
 ): Promise<PolicyEngine> {
   const { createCedarEngine } = await import("../policy/cedar.ts");
   const described = tools.map((tool) => ({
@@ -200,7 +230,8 @@ async function loadEngine(
     },
   }));
   const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
-  return createCedarEngine({ tools: described, ...budgets, ...(wasm !== undefined && { wasm }) });
+  const above = constitution !== undefined && { constitution };
+  return createCedarEngine({ tools: described, ...budgets, ...above, ...(wasm !== undefined && { wasm }) });
 }
 
 const DENIED: Decision = {
@@ -211,11 +242,28 @@ const DENIED: Decision = {
   policyDigest: "",
 };
 
+async function simulateOver(
+  engine: PolicyEngine,
+  log: Pick<KernelLog, "export"> | Blob | Bundle,
+  source: PolicySource,
+): Promise<Simulation> {
+  const decide = await engine.try(source);
+  const [{ simulate }, { openBundle }] = await Promise.all([
+    import("../policy/decisions.ts"),
+    import("../audit/zip.ts"),
+  ]);
+  const exported = "export" in log ? await log.export() : log;
+  return simulate(exported instanceof Blob ? await openBundle(exported) : exported, decide);
+}
+
+const noPolicy = (): never => {
+  throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
+};
+
 const DENY_ALL: PolicyEngine = {
   loaded: undefined,
-  load: () => {
-    throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
-  },
+  load: noPolicy,
+  try: async () => noPolicy(),
   decide: async () => DENIED,
   explain: async () => ({ ...DENIED, because: [] }),
   close: () => {},
@@ -227,6 +275,7 @@ export class Kernel {
   private readonly auditLog: AuditLog;
   private readonly engine: PolicyEngine;
   private readonly broker: Broker;
+  private readonly tools: ReadonlyMap<string, Tool>;
   private readonly agents = new Set<Agent>();
   /** Compiled programs, by digest and by the limits that are compiled in; shared by agents. */
   private readonly programs = new Map<string, Promise<Admission>>();
@@ -246,6 +295,7 @@ export class Kernel {
     people: Pick<KernelOptions, "onApproval" | "approvalMs">,
     ledger: Ledger | undefined,
   ) {
+    this.tools = tools;
     this.place = place;
     this.spare = spare;
     this.engine = engine;
@@ -257,6 +307,7 @@ export class Kernel {
       },
       load: (source) => this.loadPolicy(source),
       explain: (call) => this.broker.explain(call),
+      simulate: (log, source) => simulateOver(engine, log, source),
     };
     log.failed.then((error) => {
       if (error.code !== "closed") for (const agent of this.agents) agent.logFailed();
@@ -282,6 +333,7 @@ export class Kernel {
     const name = checkName(options.name);
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
+    this.handOn(options);
     const files = checkFiles(options.files ?? {}, limits);
     const place = options.isolation === undefined && options.workerUrl === undefined ? this.place : checkPlace(options);
     const { isolation } = place;
@@ -327,7 +379,10 @@ export class Kernel {
       for (const [path, data] of Object.entries(files)) recorder.change(path, data);
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
-      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine });
+      // In one turn with the entry: nothing is handed on that was taken away meanwhile.
+      const { rights, handed } = this.handOn(options);
+      const spawned = { type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine } as const;
+      await this.auditLog.append({ ...spawned, ...handed });
       agent = new Agent({
         ref,
         limits,
@@ -335,9 +390,11 @@ export class Kernel {
         reactor,
         host,
         broker: this.broker,
+        rights,
         log: this.auditLog,
         answers,
         recorder,
+        machine,
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
@@ -358,6 +415,40 @@ export class Kernel {
       throw refusal;
     } finally {
       signal?.removeEventListener("abort", giveUp);
+    }
+  }
+
+  /**
+   * Goes on with a recorded run from one of its calls, as a run of a new agent: the program gets the recorded answers up to
+   * there, and from that call on it asks this kernel: its policy, its tools, its log. The agent has the recorded name,
+   * limits and seed. The log says where it comes from, and has what the program asks from there on.
+   *
+   * @param point made by `forkPoint` of `vak/replay`
+   * @throws VakError as {@link spawn}; `invalid-argument` when the program is not the recorded one; `unsupported` when it
+   *   was recorded with another version of the meter or sandbox; `invalid-bundle`
+   * @example
+   * const point = await forkPoint(bundle, 1, { call: 7 });
+   * const { agent, run } = await kernel.fork(point, { program });
+   */
+  async fork(point: ForkPoint, options: ForkOptions): Promise<{ agent: Agent; run: Run }> {
+    const { name, seed, limits, program, machine } = point;
+    const agent = await this.spawn({ ...options, name, seed, limits: limits as Partial<Limits> });
+    const close = () => void agent.close();
+    options.signal?.addEventListener("abort", close, { once: true });
+    try {
+      if (agent.program !== program) {
+        throw new VakError("invalid-argument", `The program is another one than was recorded, which is ${program}.`);
+      }
+      if (agent.machine !== machine) {
+        const ours = `this version of vak executes ${agent.machine}`;
+        throw new VakError("unsupported", `The run was recorded on the machine ${machine}; ${ours}.`);
+      }
+      return { agent, run: await agent.resume(point, options.signal) };
+    } catch (error) {
+      await agent.close();
+      throw error;
+    } finally {
+      options.signal?.removeEventListener("abort", close);
     }
   }
 
@@ -391,6 +482,19 @@ export class Kernel {
       }
       throw error;
     }
+  }
+
+  /** The rights of an agent to be, and what its entry says of them. */
+  private handOn({ parent, grants }: Pick<SpawnOptions, "parent" | "grants">) {
+    if (parent !== undefined && !this.agents.has(parent)) {
+      throw new VakError("invalid-argument", "The parent is not an agent of this kernel that lives.");
+    }
+    const from = parent?.rights ?? new Rights();
+    if (from.revoked)
+      throw new VakError("invalid-argument", "The parent's rights were taken away; it has none to hand on.");
+    const tools = grants && checkGrants(grants, from, this.tools);
+    const handed = { ...(parent && { parent: parent.id }), ...(tools && { grants: tools }) };
+    return { rights: new Rights(parent?.rights, tools), handed };
   }
 
   private async takeHost(place: Place): Promise<Host> {

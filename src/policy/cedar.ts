@@ -12,6 +12,8 @@ export interface CedarOptions {
   tools: readonly PolicyTool[];
   /** The kernel's budgets, whose state is in `context.vak.budget`. */
   budgets?: Budgets;
+  /** Cedar text: forbids that stand above every policy that is loaded. */
+  constitution?: string;
   /** Cedar's wasm; by default `cedar.wasm` beside this module, fetched on the first `load`. */
   wasm?: WasmSource | undefined;
 }
@@ -38,8 +40,8 @@ interface Live {
  * await engine.load(`permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`);
  * const { decision } = await engine.decide(request);
  */
-export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
-  const base = makeBase(tools, budgets);
+export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
+  const base = makeBase(tools, budgets, constitution);
 
   let module: Promise<WebAssembly.Module> | undefined;
   let live: Live | undefined;
@@ -57,19 +59,24 @@ export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: Cedar
     });
   }
 
-  async function load(source: ReadSource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy> {
+  /** Reads and tests a policy on an instance of its own. */
+  async function make(source: ReadSource): Promise<{ rules: Rules; cedar: Cedar }> {
     if (closed) throw new VakError("closed", "The policy engine was closed.");
-    // The policy meets a fresh instance first; that instance goes live only if the policy is good.
     const cedar = await instance();
-    let rules: Rules;
     try {
-      rules = readRules(cedar, base, source);
+      const rules = readRules(cedar, base, source);
       await runTests(cedar, base, rules, source);
+      return { rules, cedar };
     } catch (cause) {
       if (cause instanceof VakError) throw cause;
       const why = `Cedar gave up on the policy (${messageOf(cause)}); an expression is too long or too deep.`;
       throw new VakError("invalid-policy", why, { cause });
     }
+  }
+
+  async function load(source: ReadSource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy> {
+    // The policy meets a fresh instance first; that instance goes live only if the policy is good.
+    const { rules, cedar } = await make(source);
     const { digest, text } = source;
     const policy = Object.freeze({ digest, text, policies: Object.freeze([...rules.ids]), base: base.text });
     await commit?.(policy);
@@ -124,6 +131,10 @@ export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: Cedar
       // On an empty stack: Cedar recurses, and how deep its caller is must not be what makes it trap.
       await undefined;
       return decide(request);
+    },
+    async try(given) {
+      const { rules, cedar } = await make(readSource(given));
+      return (request) => judge(cedar, rules, request);
     },
     async explain(request) {
       await undefined;

@@ -34,6 +34,8 @@ export type DenyReason =
   | "no-permit" // nothing matched
   | "policy-error" // a policy failed while it was evaluated
   | "policy-unavailable" // there is no policy, or it could not be asked
+  | "not-granted" // the agent was given no right to this tool
+  | "revoked" // the agent's rights were taken away
   | "budget-exceeded" // it may cost more than a budget has left
   | "approval-refused" // a person was asked, and said no
   | "approval-expired" // a person was asked, and did not answer in time
@@ -125,7 +127,7 @@ export interface LoadedPolicy {
   readonly text: string;
   /** Ids, in order: what `@id("…")` says, else `policyN` by position. */
   readonly policies: readonly string[];
-  /** What every policy of this kernel stands on, in canonical JSON: the tools as policies see them. */
+  /** What every policy of this kernel stands on, in canonical JSON: the tools as policies see them, budgets, constitution. */
   readonly base: string;
 }
 
@@ -144,6 +146,13 @@ export interface PolicyEngine {
    */
   load(source: PolicySource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy>;
   decide(request: PolicyRequest): Promise<Decision>;
+  /**
+   * Parses, validates and tests a policy as {@link load} does, and leaves the one in force where it is.
+   *
+   * @returns what would decide; it throws when Cedar gives up
+   * @throws VakError `invalid-policy`, `policy-unavailable`
+   */
+  try(source: PolicySource): Promise<(request: PolicyRequest) => Decision>;
   /** As {@link decide}, with the policies that determined it, whole. */
   explain(request: PolicyRequest): Promise<Decision & { because: ExplainedPolicy[] }>;
   close(): void;

@@ -9,13 +9,15 @@ import { speaksOf } from "./names.ts";
 import { type Cedar, messageOf, type Part, readPolicy, refused, refuseStrayNames } from "./read.ts";
 import { AGENT, cedarSchema, type HiddenField, project, type ToolView, viewTool } from "./schema.ts";
 
-/** What every policy of a kernel stands on: the tools as policies see them, and the budgets. */
+/** What every policy of a kernel stands on: the tools as policies see them, the budgets, and what is always forbidden. */
 export interface Base {
   readonly views: ReadonlyMap<string, ToolView>;
   readonly hidden: readonly HiddenField[];
   readonly schema: SchemaJson<string>;
   readonly tools: ReadonlyMap<string, PolicyTool>;
   readonly budgets: Budgets;
+  /** Cedar text: forbids that no policy can lift. */
+  readonly constitution: string;
   /** All of it that matters to a decision, in canonical JSON: from this text the same base can be made again. */
   readonly text: string;
 }
@@ -48,17 +50,19 @@ export const PARSED = { preparsedSchemaName: "vak", preparsedPolicySetId: "enfor
 const TRIED = "tried";
 
 /** @throws VakError `invalid-tool` when two tools share a name */
-export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}): Base {
+export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}, constitution = ""): Base {
   const views = new Map(tools.map((tool) => [tool.name, viewTool(tool, Object.keys(budgets))]));
   if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   const seen = tools.map(({ name, inputSchema }) => ({ inputSchema, name }));
-  const text = canonicalJson({ tools: seen, ...(Object.keys(budgets).length > 0 && { budgets }) }, MAX_BASE_DEPTH);
+  const more = { ...(Object.keys(budgets).length > 0 && { budgets }), ...(constitution !== "" && { constitution }) };
+  const text = canonicalJson({ tools: seen, ...more }, MAX_BASE_DEPTH);
   return {
     views,
     hidden: [...views.values()].flatMap((view) => view.hidden),
     schema: cedarSchema(views),
     tools: new Map(tools.map((tool) => [tool.name, tool])),
     budgets,
+    constitution,
     text,
   };
 }
@@ -72,16 +76,20 @@ export const MAX_BASE_DEPTH = 68;
  * @throws VakError `invalid-policy`; whatever the instance throws when it traps, after which it is of no more use
  */
 export function readRules(cedar: Cedar, base: Base, source: ReadSource): Rules {
+  const always = readConstitution(cedar, base);
   const schema = withTypes(cedar, base.schema, source.schema);
-  const parts = readPolicy(cedar, schema, base.hidden, source.policies);
-  refuseStrayNames(source.policies, parts, base.views);
-  refuseLifted(source.policies, parts);
+  const own = readPolicy(cedar, schema, base.hidden, source.policies);
+  refuseStrayNames(source.policies, own, base.views);
+  refuseLifted(source.policies, own);
+  const taken = own.find(({ id }) => always.some((part) => part.id === id));
+  if (taken) throw refused(source.policies, taken.start, `the constitution has a policy "${taken.id}"; use another id`);
+  const parts = [...always, ...own];
   const named = uidsIn(parts.map(({ json }) => json));
   const entities =
     source.entities.length === 0 && schema === base.schema
       ? new Map<string, EntityJson[]>()
       : entitiesByTool(cedar, schema, base.views.keys(), source.entities, named);
-  const shadowed = new Set(parts.filter((part) => isShadow(source.policies, part)).map(({ id }) => id));
+  const shadowed = new Set(own.filter((part) => isShadow(source.policies, part)).map(({ id }) => id));
   const texts = new Map(parts.map(({ id, text }) => [id, text]));
   const rules: Rules = {
     digest: source.digest,
@@ -89,13 +97,36 @@ export function readRules(cedar: Cedar, base: Base, source: ReadSource): Rules {
     schema,
     enforced: new Map([...texts].filter(([id]) => !shadowed.has(id))),
     tried: shadowed.size > 0 ? texts : undefined,
-    ids: [...texts.keys()],
+    ids: own.map(({ id }) => id),
     annotations: annotationsOf(parts),
     asks: parts.some(({ text }) => text.includes("approved")),
     entities,
   };
   prepare(cedar, rules);
   return rules;
+}
+
+/**
+ * The forbids that stand above every policy. They speak of nothing but what the kernel has fixed, so that no types or
+ * entities of a bundle can mean something to them.
+ */
+function readConstitution(cedar: Cedar, { constitution, schema, hidden, views }: Base): Part[] {
+  if (constitution === "") return [];
+  try {
+    const parts = readPolicy(cedar, schema, hidden, constitution, "constitution");
+    refuseStrayNames(constitution, parts, views);
+    refuseLifted(constitution, parts);
+    for (const { json, start } of parts) {
+      if (json.effect !== "forbid")
+        throw refused(constitution, start, "a constitution only forbids; permits are the policy's");
+      const moded = json.annotations !== undefined && Object.hasOwn(json.annotations, "mode");
+      if (moded) throw refused(constitution, start, "what a constitution says is always in force: it has no @mode");
+    }
+    return parts;
+  } catch (error) {
+    if (!(error instanceof VakError)) throw error;
+    throw new VakError(error.code, error.message.replace("The policy is refused", "The constitution is refused"));
+  }
 }
 
 /** An approval stands in for a permit; a `forbid` that it should lift would never be lifted. */
@@ -175,6 +206,22 @@ export function judge(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, 
   const decision = weigh(cedar, rules, call);
   if (!rules.tried) return decision;
   return { ...decision, shadow: shadowOf(weigh(cedar, rules, { ...call, preparsedPolicySetId: TRIED })) };
+}
+
+/**
+ * Answers as an instance that was prepared with these rules would, by Cedar's plain `isAuthorized`: it parses schema and
+ * policies anew at each call.
+ */
+export function stateless(cedar: Cedar, { schema, enforced, tried }: Rules): Pick<Cedar, "statefulIsAuthorized"> {
+  const policies = (texts: ReadonlyMap<string, string> = new Map()) => ({ staticPolicies: Object.fromEntries(texts) });
+  const sets = new Map([
+    [PARSED.preparsedPolicySetId as string, policies(enforced)],
+    [TRIED, policies(tried)],
+  ]);
+  return {
+    statefulIsAuthorized: ({ preparsedPolicySetId, preparsedSchemaName: _, ...call }) =>
+      cedar.isAuthorized({ ...call, schema, policies: sets.get(preparsedPolicySetId)! }),
+  };
 }
 
 /** Asks Cedar; and where nothing but a permit is missing, whether an approval would make up for it. */

@@ -7,6 +7,8 @@ import { type Browser, type BrowserContextOptions, chromium, firefox, type Page 
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openBundle, verify } from "../../src/audit/index.ts";
+import { redecide } from "../../src/policy/redecide.ts";
+import { cedarWasmUrl } from "../../src/policy/wasm-url.ts";
 import { type Server, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
 
@@ -187,6 +189,9 @@ test.each(open)(
 
     const bundle = await openBundle(await exported(page));
     const report = await verify(bundle);
+    const { decisions, agreed, differing } = await redecide(bundle, { wasm: await readFile(cedarWasmUrl) });
+    expect({ agreed, differing }).toEqual({ agreed: decisions, differing: [] });
+    expect(decisions).toBeGreaterThan(0);
     expect(report.problems).toEqual([]);
     expect(report.entries).toMatchObject({ intent: 7, outcome: 7, denial: 3 });
     expect(complaints).toEqual([]);
@@ -219,6 +224,12 @@ test.each(open)(
     await sheet.getByRole("button", { name: "Look inside" }).click();
     await sheet.getByText("requests.json").waitFor();
     expect(await sheet.innerText()).toMatch(/\d+ pages of memory, \d+ globals/);
+
+    await sheet.getByRole("button", { name: "Fork from here" }).click();
+    await sheet.waitFor({ state: "hidden" });
+    await prints(page, "going on from call 2");
+    await status(page, /^Done: exited 0$/);
+    expect(await terminal(page).innerText()).toContain("3 requests tonight");
     expect(complaints).toEqual([]);
   },
 );

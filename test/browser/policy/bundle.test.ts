@@ -138,3 +138,60 @@ test("explain says what would be decided and why; it does nothing and logs nothi
   expect(effects).toEqual([]);
   expect(kernel.log.size).toBe(size);
 });
+
+test("simulate says what another policy would have decided about the calls of a log, here and exported", async () => {
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({
+    name: "agent",
+    program: await loadGuest("agent"),
+    files: { "in.txt": "x" },
+  });
+  await finish(agent.run());
+  const { size } = kernel.log;
+  const closed = "forbid (principal, action, resource);";
+  const { decisions, same, changed, undecided } = await kernel.policy.simulate(kernel.log, closed);
+  expect({ decisions, same, undecided }).toEqual({ decisions: 2, same: 1, undecided: [] });
+  expect(changed).toMatchObject([
+    {
+      agent: { id: agent.id },
+      tool: "add",
+      was: { decision: "allow", policies: ["small-sums"] },
+      would: { decision: "deny", reason: "forbidden", policies: ["policy0"], errors: [] },
+    },
+  ]);
+  const zip = await kernel.log.export();
+  expect(await kernel.policy.simulate(zip, policy)).toEqual({ decisions: 2, same: 2, changed: [], undecided: [] });
+  expect(await kernel.policy.simulate(await openBundle(zip), closed)).toMatchObject({ same: 1 });
+  await expect(kernel.policy.simulate(zip, "permit (")).rejects.toMatchObject({ code: "invalid-policy" });
+  expect(kernel.policy.loaded!.text).toBe(policy);
+  expect(kernel.log.size).toBe(size);
+
+  const { redecide } = await import("../../../src/policy/redecide.ts");
+  const { cedarWasmUrl } = await import("../../../src/policy/wasm-url.ts");
+  expect(await redecide(await openBundle(zip), { wasm: cedarWasmUrl })).toMatchObject({ decisions: 2, agreed: 2 });
+});
+
+test("a constitution outlives every reload and approval, and the log has it whole", async () => {
+  const constitution = `@id("no-adding") @advice("Do not add.") forbid (principal, action == Action::"call:add", resource);`;
+  await using kernel = await testKernel({ constitution, onApproval: () => ({ approve: true, by: "ann" }) });
+  await using agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  for (const source of [
+    "permit (principal, action, resource);",
+    "permit (principal, action, resource) when { context.vak.approved };",
+  ]) {
+    await kernel.policy.load(source);
+    expect((await finish(agent.run())).stdout).toContain("A policy forbids this call. Do not add.");
+  }
+  expect(effects).toEqual([]);
+  expect((await entriesOf(kernel, "denial")).map(({ policies }) => policies)).toEqual([["no-adding"], ["no-adding"]]);
+  const [loadEntry] = await entriesOf(kernel, "policy-load");
+  const bundle = await openBundle(await kernel.log.export());
+  const base = await bundle.read(`policies/${loadEntry!.baseDigest}.json`, 100_000);
+  expect(JSON.parse(new TextDecoder().decode(base)).constitution).toBe(constitution);
+  const { redecide } = await import("../../../src/policy/redecide.ts");
+  const { cedarWasmUrl } = await import("../../../src/policy/wasm-url.ts");
+  expect(await redecide(bundle, { wasm: cedarWasmUrl })).toMatchObject({ decisions: 2, agreed: 2 });
+  await expect(testKernel({ constitution: "permit (principal, action, resource);" })).rejects.toMatchObject({
+    code: "invalid-policy",
+  });
+});
