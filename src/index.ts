@@ -36,6 +36,7 @@ export {
   type ProgramSource,
   type SpawnOptions,
 } from "./kernel/kernel.ts";
+export type { Lease, LeaseOptions } from "./kernel/lease.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
 export type { Change, Simulation } from "./policy/decisions.ts";
