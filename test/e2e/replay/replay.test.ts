@@ -21,22 +21,26 @@ const beyondNode = ({ missing }: Replay) => /^The program cannot be executed her
 test.each([
   ["chromium", "firefox"],
   ["firefox", "chromium"],
-] as const)("what %s recorded is the same in %s and in Node", async (from, to) => {
-  const zip = await tabs[from].evaluate(() => page.record(page.names, 20));
-  const bundle = await openBundle(new Uint8Array(Buffer.from(zip, "base64")));
-  const report = await verify(bundle);
-  expect(report).toMatchObject({ ok: true, problems: [] });
-  const runs = report.runs.length;
-  expect(runs).toBeGreaterThan(cases.length + 25);
+] as const)(
+  "what %s recorded is the same in %s and in Node",
+  async (from, to) => {
+    const zip = await tabs[from].evaluate(() => page.record(page.names, 20));
+    const bundle = await openBundle(new Uint8Array(Buffer.from(zip, "base64")));
+    const report = await verify(bundle);
+    expect(report).toMatchObject({ ok: true, problems: [] });
+    const runs = report.runs.length;
+    expect(runs).toBeGreaterThan(cases.length + 25);
 
-  const programs = await Promise.all(guests.map(loadProgram));
-  const inNode: Replay[] = [];
-  for await (const one of replayAll(bundle, { program: programs })) inNode.push(one);
-  expect(inNode.filter((one) => one.verdict !== "same" && !beyondNode(one))).toEqual([]);
-  expect(inNode.filter(beyondNode).length).toBeLessThanOrEqual(1);
-  expect(inNode).toHaveLength(runs);
+    const programs = await Promise.all(guests.map(loadProgram));
+    const inNode: Replay[] = [];
+    for await (const one of replayAll(bundle, { program: programs })) inNode.push(one);
+    expect(inNode.filter((one) => one.verdict !== "same" && !beyondNode(one))).toEqual([]);
+    expect(inNode.filter(beyondNode).length).toBeLessThanOrEqual(1);
+    expect(inNode).toHaveLength(runs);
 
-  const there = await tabs[to].evaluate(([zip, guests]) => page.again(zip, guests), [zip, guests] as const);
-  expect(there.filter(({ verdict }) => verdict !== "same")).toEqual([]);
-  expect(there.filter((_, i) => !beyondNode(inNode[i]!))).toEqual(inNode.filter((one) => !beyondNode(one)));
-});
+    const there = await tabs[to].evaluate(([zip, guests]) => page.again(zip, guests), [zip, guests] as const);
+    expect(there.filter(({ verdict }) => verdict !== "same")).toEqual([]);
+    expect(there.filter((_, i) => !beyondNode(inNode[i]!))).toEqual(inNode.filter((one) => !beyondNode(one)));
+  },
+  300_000,
+);
