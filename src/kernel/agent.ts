@@ -25,6 +25,7 @@ import {
 import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
 import { type Host, WorkerLost } from "./host.ts";
+import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Recorder, RunRecorder } from "./recorder.ts";
 import { checkGrants, type Rights } from "./rights.ts";
 
@@ -94,6 +95,7 @@ export interface AgentParts {
   host: Host;
   broker: Broker;
   rights: Rights;
+  leases: Set<Lease>;
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
@@ -281,6 +283,34 @@ export class Agent {
     await log.append({ type: "agent-revoke", agent: ref });
   }
 
+  /**
+   * Gives the agent permits for a task, besides the policy: they count where only a permit is missing, and lift no
+   * `forbid`. They end when the task does, when another policy is loaded, and when the agent is closed.
+   *
+   * @throws VakError `invalid-policy`, `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
+   * @example
+   * await using lease = await agent.lease({
+   *   permit: `permit (principal, action == Action::"call:weather", resource);`,
+   *   until: run.result,
+   * });
+   */
+  async lease(options: LeaseOptions): Promise<Lease> {
+    this.assertAlive();
+    const { Lease, checkLease } = await import("./lease.ts");
+    const { permit, until } = checkLease(options);
+    const { broker, log, ref } = this.parts;
+    const rules = await broker.lease(permit);
+    this.assertAlive();
+    const { policyDigest, policies } = rules;
+    const entry = { agent: ref, permit, policies: [...policies], policyDigest };
+    const { seq } = await log.append({ type: "lease", ...entry, until: typeof until === "number" ? until : null });
+    const lease = new Lease(seq, ref, log, rules, until);
+    for (const one of this.parts.leases) if (!one.live) this.parts.leases.delete(one);
+    this.parts.leases.add(lease);
+    if (this.ended) lease.drop();
+    return lease;
+  }
+
   /** @internal */
   get rights(): Rights {
     return this.parts.rights;
@@ -314,6 +344,7 @@ export class Agent {
   }
 
   private async shut(): Promise<void> {
+    for (const lease of this.parts.leases) lease.drop();
     const { host, log, ref, onClose } = this.parts;
     const lost = this.ended !== undefined;
     this.ended ??= { code: "closed", why: "it was closed" };
@@ -578,7 +609,7 @@ export class Run {
   private async call(request: Uint8Array, call: number): Promise<void> {
     const { broker, ref, limits, host, answers } = this.parts;
     const { signal } = this.abort;
-    const { rights } = this.parts;
+    const { rights, leases } = this.parts;
     const caller = {
       agent: ref,
       run: this.id,
@@ -587,6 +618,7 @@ export class Run {
       signal,
       hold: () => this.hold(),
       rights,
+      leases,
     };
     let bytes: Uint8Array;
     let kept: number | undefined;
