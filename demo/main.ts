@@ -9,6 +9,7 @@ import { describeEnd, Ledger } from "./ledger.ts";
 import { downloadPython } from "./python.ts";
 import { createShop } from "./shop.ts";
 import { Terminal } from "./terminal.ts";
+import { replayRun } from "./timeline.ts";
 import { createUsage, limits } from "./usage.ts";
 import { keepReading } from "./values.ts";
 import { verifyLog } from "./verification.ts";
@@ -19,6 +20,7 @@ const runButton = byId<HTMLButtonElement>("run");
 const stopButton = byId<HTMLButtonElement>("stop");
 const verifyButton = byId<HTMLButtonElement>("verify");
 const exportButton = byId<HTMLButtonElement>("export");
+const replayButton = byId<HTMLButtonElement>("replay");
 const restoreButton = byId<HTMLButtonElement>("restore");
 const sheet = byId<HTMLDialogElement>("sheet");
 
@@ -40,6 +42,8 @@ let state: State = "loading";
 let kernel: Kernel | undefined;
 let python: Uint8Array<ArrayBuffer> | undefined;
 let compiled = false;
+/** The id of the last run that ended. */
+let lastRun: string | undefined;
 let stopping = new AbortController();
 
 function enter(next: State, status: string): void {
@@ -230,6 +234,8 @@ async function run(): Promise<void> {
     const err = terminal.pipe("err", run.stderr);
     const [result] = await Promise.all([run.result, out, err]);
     usage.end(result.usage);
+    lastRun = run.id;
+    replayButton.disabled = false;
     ending = describeEnd(result);
     terminal.note(explain(result));
   } catch (error) {
@@ -304,7 +310,7 @@ function broken(error: unknown): void {
   if (codeOf(error) === "closed") return;
   kernel = undefined; // it can do nothing more
   enter("broken", "The log has failed");
-  verifyButton.disabled = exportButton.disabled = true;
+  verifyButton.disabled = exportButton.disabled = replayButton.disabled = true;
   showBanner((error as Error).message, { "Reload the page": () => location.reload() });
 }
 
@@ -335,6 +341,11 @@ runButton.addEventListener("click", () => void run());
 stopButton.addEventListener("click", stop);
 verifyButton.addEventListener("click", () =>
   withKernel((kernel) => verifyLog(kernel, byId<HTMLInputElement>("tamper").checked)),
+);
+replayButton.addEventListener("click", () =>
+  withKernel(async (kernel) => {
+    if (lastRun !== undefined && python) await replayRun(kernel, lastRun, python);
+  }),
 );
 exportButton.addEventListener("click", () =>
   withKernel(async ({ log }) => {

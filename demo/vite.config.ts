@@ -7,7 +7,7 @@ const root = new URL("..", import.meta.url).pathname;
 const policy = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src data:",
+  "worker-src data: 'self'", // agents; and the worker that replays
   "connect-src 'self'",
   "style-src 'self' 'unsafe-inline'", // CodeMirror makes its style sheets at run time
   "img-src data:",
@@ -32,6 +32,7 @@ export default defineConfig({
   cacheDir: `${root}node_modules/.cache/vak/vite-demo`,
   plugins: [workerSource(), cedarGlue(), contentSecurityPolicy()],
   server: { fs: { allow: [root] } },
+  worker: { format: "es" },
   build: {
     outDir: `${root}dist/playground`,
     emptyOutDir: true,

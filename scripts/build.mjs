@@ -13,34 +13,38 @@ const { dependencies } = JSON.parse(await readFile(`${root}package.json`, "utf8"
 /** @type {{ module: typeof import("../build/plugins.ts") }} */
 const { module: ours } = await runnerImport(`${root}build/plugins.ts`);
 const plugins = [ours.workerSource(), ours.cedarGlue({ beside: true }), ours.rawText()];
+/** @param {{ name: string }} chunk */
+const chunkFileNames = ({ name }) => `${name.replace("_virtual_vak-", "")}-[hash].js`;
+const reexport = 'export { VakError } from "./errors.js";';
 /** @param {string} id */
-const external = (id) => Object.keys(dependencies).some((name) => id === name || id.startsWith(`${name}/`));
+const external = (id) =>
+  id === "./errors.js" || Object.keys(dependencies).some((name) => id === name || id.startsWith(`${name}/`));
 
 await rm(`${root}dist`, { recursive: true, force: true });
 await mkdir(`${root}dist`, { recursive: true });
 
-const entries = {
-  index: `${root}src/index.ts`,
-  audit: `${root}src/audit/index.ts`,
-  meter: `${root}src/meter/index.ts`,
-  python: `${root}src/runtimes/python.ts`,
-  replay: `${root}src/replay/index.ts`,
-};
+const errors = `${root}src/errors.ts`;
+const index = `${root}src/index.ts`;
 await bundle(
-  entries,
+  { index, meter: `${root}src/meter/index.ts`, python: `${root}src/runtimes/python.ts`, errors },
   {
     format: "es",
-    chunkFileNames: ({ name }) => `${name.replace("_virtual_vak-", "")}-[hash].js`,
-    // What `vak` always needs is in as few files as its entries can share: many small ones are more bytes.
+    chunkFileNames,
+    // What `vak` always needs is one file, since many small ones are more bytes; but for its errors, which all share.
     codeSplitting: {
-      groups: Object.keys(entries).map((_, shared) => ({
-        name: (id, graph) => eagerPart(id, graph, shared),
-        priority: shared, // what most entries share takes what it needs first
-        debugName: `shared by ${shared} more`,
-      })),
+      groups: [
+        { name: (id) => (id === errors ? "errors" : null), priority: 1, debugName: "errors" },
+        { name: (id, graph) => (isEager(id, graph) ? "kernel" : null), debugName: "kernel" },
+      ],
     },
   },
   { external },
+);
+// The tools have files of their own. They share its errors with `vak`, and little else: who uses both loads that twice.
+await bundle(
+  { audit: `${root}src/audit/index.ts`, replay: `${root}src/replay/index.ts` },
+  { format: "es", chunkFileNames },
+  { external, plugins: [...plugins, { name: "vak:errors", load: (id) => (id === errors ? reexport : null) }] },
 );
 await bundle({ vak: `${root}src/index.ts` }, { format: "es", codeSplitting: false, minify: true });
 await bundle(
@@ -61,18 +65,15 @@ await writeFile(`${root}dist/worker.js`, await ours.bundleWorker());
 execFileSync(`${root}node_modules/.bin/tsc`, ["-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
 
 /**
- * The file for a module that `vak` always needs, and so many of the other entries.
+ * Whether `vak` needs the module at once.
  *
  * @param {string} id
  * @param {{ getModuleInfo(id: string): { importers: string[] } | null }} graph
- * @param {number} shared
  */
-function eagerPart(id, graph, shared) {
+function isEager(id, graph) {
   const above = new Set([id]);
   for (const one of above) for (const importer of graph.getModuleInfo(one)?.importers ?? []) above.add(importer);
-  const users = Object.entries(entries).filter(([, path]) => above.has(path));
-  if (id === entries.index || !above.has(entries.index) || users.length !== shared + 1) return null;
-  return users.map(([name]) => name).join("-");
+  return above.has(index) && id !== index && id !== errors;
 }
 
 /**

@@ -32,6 +32,7 @@ const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>]... [--w
        vak replay <log.zip | directory>... [--run <n> [--until <call> | --against <n>]]
                   [--program <file>]... [--key <vkey>]... [--json]
        vak policy test <policy.json | policy.js>
+       vak policy replay <log.zip | directory>... [--key <vkey>]... [--json]
 
 verify: an exported log: its signature, every entry, their order, and every file beside them.
 Increments of an export come after it, the oldest first.
@@ -52,6 +53,9 @@ same, or where they first differ. Without tools, and without a network.
   --program <file>
                 a program that agents were made of, where the log does not hold it
   --json        print the report as JSON
+
+policy replay: verifies the log, makes each of its decisions again with Cedar, under the policy that the
+log has and from what it says that the kernel knew, and says whether they come out the same.
 
 policy test: loads a policy as a kernel does, and runs its own tests. The file holds {"policy": …, "tools": […]}, or is
 a module with these exports; policy is Cedar text or a bundle, a tool is its name and inputSchema. It may
@@ -77,7 +81,7 @@ async function main(args: string[]): Promise<number> {
   if ([values.run, values.until, values.against, values.program].some((value) => value !== undefined)) {
     throw new Misuse("--run, --until, --against and --program are for vak replay.");
   }
-  if (command === "policy") return policy(paths);
+  if (command === "policy") return policy(paths, values);
   if (command !== "verify") throw new Misuse(command ? `There is no command "${command}".` : "Say what to do.");
   if (path === undefined) throw new Misuse("Give a zip file or a directory.");
   if (path.endsWith(".tlog-proof") && paths.length === 1) return verifyReceipt(path, values.key, values.json);
@@ -89,12 +93,29 @@ async function main(args: string[]): Promise<number> {
   return report.ok ? 0 : 1;
 }
 
-async function policy([command, path, ...more]: string[]): Promise<number> {
+async function policy([command, path, ...more]: string[], values: Values): Promise<number> {
+  if (command === "replay") return policyReplay(path === undefined ? [] : [path, ...more], values);
   if (command !== "test") throw new Misuse(command ? `There is no command "policy ${command}".` : "Say what to do.");
   if (path === undefined || more.length > 0) throw new Misuse("Give one file.");
   const { testPolicy } = await import("./cli/policy.ts");
   process.stdout.write(plainLines(await testPolicy(path)));
   return 0;
+}
+
+/** Only of a log that verifies do its decisions say anything. */
+async function policyReplay(paths: readonly string[], { key, witness, json }: Values): Promise<number> {
+  if (paths.length === 0) throw new Misuse("Give a zip file or a directory.");
+  const { redecideLog } = await import("./cli/policy.ts");
+  return withBundle(paths, async (bundle) => {
+    const report = await verify(bundle, { ...(key && { keys: key }), ...(witness && { witnesses: witness }) });
+    for (const { where, message } of report.problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
+    if (!json) process.stdout.write(`${report.ok ? "The log verifies." : "THE LOG DOES NOT VERIFY."}\n`);
+    if (!report.ok) return 1;
+    const { result, lines } = await redecideLog(bundle);
+    if (json) process.stdout.write(`${plainJson(result)}\n`);
+    else for (const line of lines) process.stdout.write(`${plain(line)}\n`);
+    return result.differing.length === 0 ? 0 : 1;
+  });
 }
 
 function parse(args: string[]) {

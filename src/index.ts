@@ -37,6 +37,7 @@ export {
 } from "./kernel/kernel.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
+export type { Change, Simulation } from "./policy/decisions.ts";
 export type {
   DenyReason,
   ExplainedPolicy,

@@ -36,6 +36,9 @@ export interface Admitted {
   machine: string;
 }
 
+/** As the kernel hears it: without the module, where that cannot leave the worker. */
+export type Admission = Omit<Admitted, "module"> & { module: WebAssembly.Module | null };
+
 export interface RunRequest {
   run: number;
   args: string[];
@@ -123,8 +126,8 @@ export interface FileStat {
 /** What the kernel calls in the worker. */
 export interface SandboxApi {
   boot(options: BootOptions): void;
-  /** Admits and compiles; rejects with the admission's message. */
-  compile(bytes: Uint8Array): Promise<Admitted>;
+  /** Admits and compiles; rejects with the admission's message. The module is in the reply if it is to be shared. */
+  compile(bytes: Uint8Array, share: boolean): Promise<Admission>;
   /** Takes a program that another worker of this kernel compiled. */
   adopt(admitted: Admitted): void;
   run(request: RunRequest): Promise<RunEnd>;
@@ -137,8 +140,9 @@ export interface SandboxApi {
   removeFile(path: string): boolean;
 }
 
-/** What the kernel posts beside Comlink. The worker trusts these. */
+/** What the kernel posts beside Comlink. The worker trusts these. A frame says `connect`, with the kernel's port. */
 export type KernelMessage =
+  | { vak: "connect" }
   | { vak: "answer"; call: number; bytes: Uint8Array }
   | { vak: "stop" }
   | { vak: "pause" }
@@ -235,9 +239,10 @@ export function parseReply(data: unknown): Reply | undefined {
   return undefined;
 }
 
-export function parseAdmitted(value: unknown): Admitted | undefined {
+export function parseAdmitted(value: unknown): Admission | undefined {
   const it = record(value);
-  if (!it || !(it.module instanceof WebAssembly.Module) || !count(it.size)) return undefined;
+  if (!it || !count(it.size)) return undefined;
+  if (it.module !== null && !(it.module instanceof WebAssembly.Module)) return undefined;
   if ((it.start !== null && !text(it.start)) || typeof it.reactor !== "boolean" || !text(it.machine)) return undefined;
   if (!Array.isArray(it.imports) || it.imports.length > 10_000) return undefined;
   const imports: Admitted["imports"] = [];

@@ -14,9 +14,10 @@ import { Zip, ZipPassThrough } from "fflate";
 import { VakError } from "../errors.ts";
 import { fromUtf8, toUtf8 } from "./encoding.ts";
 import type { Digest } from "./entry.ts";
+import { decodeEntries, encodeEntries } from "./entry-bundle.ts";
 import { type Bytes, leafHash } from "./merkle.ts";
 import { TILE_WIDTH } from "./sizes.ts";
-import { decodeEntries, encodeEntries, hashesAt, parseTilePath, tilePath, tilesOf } from "./tiles.ts";
+import { hashesAt, parseTilePath, tilePath, tilesOf } from "./tiles.ts";
 import type { LoadedText } from "./writer.ts";
 
 export const CHECKPOINT_PATH = "checkpoint";

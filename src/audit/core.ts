@@ -152,15 +152,20 @@ export class Core {
   async #commit(): Promise<void> {
     const batch = this.writer!.take();
     if (this.ended || !batch) return;
-    await this.put(batch);
+    const { erased } = batch;
+    const erasing = async () => {
+      const { eraseValues } = await lazy(import("./stored.ts"));
+      return (transaction: IDBTransaction) => eraseValues(transaction, erased);
+    };
+    await this.put(batch, erased.length > 0 ? erasing : undefined);
   }
 
   /** Commits a batch and settles those who wait for it. When that fails, the log has ended. */
-  async put(batch: Batch, rotate?: () => Promise<Parameters<Store["commit"]>[1]>): Promise<void> {
+  async put(batch: Batch, also?: () => Promise<(transaction: IDBTransaction) => void>): Promise<void> {
     const waiting = this.#waiting;
     this.#waiting = [];
     try {
-      await this.store.commit(batch, await rotate?.());
+      await this.store.commit(batch, await also?.());
       if (this.ended) throw this.ended;
     } catch (error) {
       this.fail(error);

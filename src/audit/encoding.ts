@@ -2,9 +2,12 @@
 import { VakError } from "../errors.ts";
 import type { Bytes } from "./merkle.ts";
 
+const encoder = /* @__PURE__ */ new TextEncoder();
+const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /** A lone surrogate becomes U+FFFD: refuse it first where that matters. */
 export function toUtf8(text: string): Bytes {
-  return new TextEncoder().encode(text);
+  return encoder.encode(text);
 }
 
 /**
@@ -14,7 +17,7 @@ export function toUtf8(text: string): Bytes {
  */
 export function fromUtf8(bytes: Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     throw new VakError("invalid-bundle", "It is not UTF-8.");
   }

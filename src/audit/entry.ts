@@ -420,22 +420,33 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
 
 const COMMON: Record<keyof Common, Check> = { v: oneOf(1), seq: isCount, time: isCount };
 
+const ALL_FIELDS = Object.fromEntries(
+  Object.entries(FIELDS).map(([type, fields]) => [
+    type,
+    new Map<string, Field>(Object.entries({ ...COMMON, ...fields })),
+  ]),
+) as Record<EntryType, Map<string, Field>>;
+
 /** What is wrong with a value that should be an entry, or undefined when nothing is. */
 function fault(value: unknown): string | undefined {
   if (!isObject(value)) return "it is not an object";
   const { type } = value;
   if (typeof type !== "string" || !Object.hasOwn(FIELDS, type)) return `there is no type ${JSON.stringify(type)}`;
-  const fields: Record<string, Field> = { ...COMMON, ...FIELDS[type as EntryType] };
-  for (const [field, check] of Object.entries(fields)) {
+  const fields = ALL_FIELDS[type as EntryType];
+  let known = 1;
+  for (const [field, check] of fields) {
     const optional = "maybe" in check;
     if (!Object.hasOwn(value, field)) {
       if (optional) continue;
       return `${type}.${field} is missing`;
     }
+    known++;
     if (!(optional ? check.maybe : check)(value[field])) return `${type}.${field} is not valid`;
   }
-  for (const field of Object.keys(value)) {
-    if (field !== "type" && !Object.hasOwn(fields, field)) return `${type} has no field ${JSON.stringify(field)}`;
+  const names = Object.keys(value);
+  if (names.length > known) {
+    const more = names.find((field) => field !== "type" && !fields.has(field));
+    return `${type} has no field ${JSON.stringify(more)}`;
   }
   return contradiction(value as unknown as Entry);
 }

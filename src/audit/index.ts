@@ -32,6 +32,7 @@ export type {
   SpawnRefused,
 } from "./entry.ts";
 export { encodeEntry, parseEntry } from "./entry.ts";
+export { decodeEntries, encodeEntries } from "./entry-bundle.ts";
 export { emptyRoot, leafHash, nodeHash, RightEdge } from "./merkle.ts";
 export {
   consistencyProof,
@@ -54,7 +55,7 @@ export { cosignedAt, cosignedMessage, parseNote, parseVkey, verifyNote } from ".
 export { type Proven, verifyProof } from "./proof.ts";
 export { makeProof, type TileSource, tileHashes } from "./prove.ts";
 export { MAX_ENTRY_BYTES } from "./sizes.ts";
-export { decodeEntries, encodeEntries, parseTilePath, type Tile, tilePath, tilesOf } from "./tiles.ts";
+export { parseTilePath, type Tile, tilePath, tilesOf } from "./tiles.ts";
 export {
   type CallSummary,
   type Problem,

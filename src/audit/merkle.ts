@@ -12,21 +12,34 @@ export const HASH_BYTES = 32;
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
 
+/** One hasher for all, set back to its start each time: to make one costs as much as to hash a short entry. */
+const start = /* @__PURE__ */ sha256.create();
+const hasher = /* @__PURE__ */ sha256.create();
+
+/** SHA-256 of these, one after the other. */
+export function sha256Of(...parts: Uint8Array[]): Bytes {
+  start._cloneInto(hasher);
+  for (const part of parts) hasher.update(part);
+  return hasher.digest();
+}
+
 export function leafHash(data: Uint8Array): Bytes {
-  return sha256.create().update(LEAF).update(data).digest();
+  return sha256Of(LEAF, data);
 }
 
 export function nodeHash(left: Uint8Array, right: Uint8Array): Bytes {
-  return sha256.create().update(NODE).update(left).update(right).digest();
+  return sha256Of(NODE, left, right);
 }
 
 /** The root of a tree without leaves: SHA-256 of nothing. */
 export function emptyRoot(): Bytes {
-  return sha256(new Uint8Array());
+  return sha256Of();
 }
 
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /**

@@ -73,7 +73,7 @@ const faults = () => lazy(import("./faults.ts"));
 /** Where the log stands, checked; a new log begins. */
 async function load(core: Core): Promise<Loaded> {
   const { name, store, settings } = core;
-  const isNew = !(await store.identity()) && (await store.lastSeq()) < 0;
+  const isNew = !(await store.identity()) && (await store.isEmpty());
   if (isNew && settings.onLost === "forget") await forget(name);
   else if (isNew && store.lost !== undefined) throw (await faults()).lost(await recall(name), store.lost);
   const known = await recall(name);

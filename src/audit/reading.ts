@@ -7,7 +7,9 @@ import { corrupt } from "./faults.ts";
 import type { Bytes } from "./merkle.ts";
 import type { EntriesOptions, EntryFilter, LogRecord, LogStatus } from "./options.ts";
 import { extractable } from "./signer.ts";
-import { committedValue, openValue } from "./value.ts";
+import { Stored } from "./stored.ts";
+import { committedValue } from "./value.ts";
+import { openValue } from "./value-opening.ts";
 
 /** Entries read from storage at a time. */
 const READ_BATCH = 256;
@@ -51,7 +53,7 @@ export async function reading<T>(core: Core, work: () => Promise<T>): Promise<T>
 
 export async function value(core: Core, seq: number): Promise<unknown> {
   const committed = await committedAt(core, seq);
-  const file = committed && (await reading(core, () => core.store.value(seq)));
+  const file = committed && (await reading(core, () => new Stored(core.store).value(seq)));
   if (!committed || !file) return undefined;
   try {
     return openValue(file, committed.kind, committed.digest).value;
@@ -61,7 +63,7 @@ export async function value(core: Core, seq: number): Promise<unknown> {
 }
 
 export async function erase(core: Core, seq: number): Promise<{ seq: number }> {
-  if ((await committedAt(core, seq)) === undefined || !(await reading(core, () => core.store.value(seq)))) {
+  if ((await committedAt(core, seq)) === undefined || !(await reading(core, () => new Stored(core.store).value(seq)))) {
     throw new VakError("not-found", `There is no value beside entry ${seq} to erase, or none any more.`);
   }
   return core.append({ type: "erase", erases: seq });
@@ -69,7 +71,7 @@ export async function erase(core: Core, seq: number): Promise<{ seq: number }> {
 
 async function committedAt(core: Core, seq: number) {
   checkSize(core, seq + 1, 1, "entry");
-  const bytes = await reading(core, () => core.store.entry(seq));
+  const bytes = await reading(core, () => new Stored(core.store).entry(seq));
   if (!bytes) throw corrupt(`entry ${seq} is missing`);
   return committedValue(decode(bytes));
 }
@@ -101,7 +103,7 @@ async function* records(core: Core, from: number, end: number): AsyncGenerator<L
   for (let seq = from; seq < end; ) {
     let batch: Bytes[];
     try {
-      batch = await core.store.entries(seq, Math.min(end, seq + READ_BATCH));
+      batch = await new Stored(core.store).entries(seq, Math.min(end, seq + READ_BATCH));
     } catch (error) {
       throw core.ended ?? unavailable(error);
     }

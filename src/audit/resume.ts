@@ -9,13 +9,14 @@ import { type Core, isKeyOf, type Loaded } from "./core.ts";
 import { toBase64, toUtf8 } from "./encoding.ts";
 import { type Entry, parseEntry } from "./entry.ts";
 import { corrupt, rollback } from "./faults.ts";
-import { equalBytes, leafHash } from "./merkle.ts";
-import { ed25519Verifier } from "./note.ts";
+import { type Bytes, equalBytes, leafHash } from "./merkle.ts";
+import { ed25519Verifier, verifyEd25519 } from "./note.ts";
 import { parseNote } from "./note-reading.ts";
 import { Order } from "./order.ts";
-import { verifyOwn } from "./signer.ts";
+import { retry, type StoredKey } from "./signer.ts";
 import { TILE_WIDTH } from "./sizes.ts";
-import type { Identity, Store } from "./store.ts";
+import type { Identity } from "./store.ts";
+import { Stored } from "./stored.ts";
 import { hashesAt, splitHashes } from "./tiles.ts";
 import { type Edge, edgeOf, type Head, Writer } from "./writer.ts";
 
@@ -27,27 +28,28 @@ export async function load(
   { store, settings: { signer, anchor } }: Core,
   seen?: [tree: TreeHead, by: string],
 ): Promise<Loaded> {
-  const lastSeq = await store.lastSeq();
+  const stored = new Stored(store);
+  const lastSeq = await stored.lastSeq();
   const identity = await store.identity();
   const head = await store.head();
   if (!identity || !head) throw corrupt("there are entries, but no key or no head");
   if (lastSeq !== head.size - 1) throw corrupt(`its head says ${head.size} entries, the last is ${lastSeq}`);
 
-  const edge = await readEdge(store, head.size);
+  const edge = await readEdge(stored, head.size);
   if (!equalBytes(edgeOf(head.size, edge).root(), head.root)) throw corrupt("its entries do not hash to its root");
 
   const { origin, key } = identity;
   const note = await store.checkpoint();
-  if (note !== undefined) await checkCheckpoint(store, note, identity, head);
-  if (seen) await checkExtends(store, identity, head, ...seen);
+  if (note !== undefined) await checkCheckpoint(stored, note, identity, head);
+  if (seen) await checkExtends(stored, identity, head, ...seen);
   const anchored = anchor && (await newestOf(anchor, origin));
-  if (anchored) await checkExtends(store, identity, head, anchored, "its anchor");
+  if (anchored) await checkExtends(stored, identity, head, anchored, "its anchor");
   if (key.kind === "custom" ? !signer || !isKeyOf(signer, key) : signer) {
     throw new VakError("invalid-argument", "The log is signed by another key than the signer's: rotate it instead.");
   }
 
-  const opened = await Promise.all(head.open.map((seq) => store.entry(seq)));
-  const texts = await store.policies();
+  const opened = await Promise.all(head.open.map((seq) => stored.entry(seq)));
+  const texts = await stored.policies();
   const digests = (base: boolean) => texts.filter((text) => Boolean(text.base) === base).map(({ digest }) => digest);
   let open: Entry[];
   let order: Order;
@@ -62,7 +64,7 @@ export async function load(
 
 /** Whether the stored log begins with the tree that someone has seen. */
 async function checkExtends(
-  store: Store,
+  stored: Stored,
   { origin }: Identity,
   head: Head,
   seen: TreeHead,
@@ -70,21 +72,21 @@ async function checkExtends(
 ): Promise<void> {
   if (seen.origin !== origin) throw rollback(`${who} has seen another log, ${seen.origin}`);
   if (seen.size > head.size) throw rollback(`it has ${head.size} entries, ${who} has seen ${seen.size}`);
-  const root = edgeOf(seen.size, await readEdge(store, seen.size)).root();
+  const root = edgeOf(seen.size, await readEdge(stored, seen.size)).root();
   if (!equalBytes(root, seen.root)) throw rollback(`its first ${seen.size} entries are not those that ${who} has seen`);
 }
 
 /** The last tile of each level of the tree of the first `size` entries, cut to that size. */
-async function readEdge(store: Store, size: number): Promise<Edge> {
+async function readEdge(stored: Stored, size: number): Promise<Edge> {
   const edge: Edge = [];
   for (let level = 0; hashesAt(level, size) > 0; level++) {
     const count = hashesAt(level, size);
     const width = count % TILE_WIDTH;
     if (level === 0) {
-      const entries = await store.entries(count - width, count);
+      const entries = await stored.entries(count - width, count);
       edge.push(entries.map(leafHash));
     } else {
-      const tile = width === 0 ? undefined : await store.tile(level, (count - width) / TILE_WIDTH);
+      const tile = width === 0 ? undefined : await stored.tile(level, (count - width) / TILE_WIDTH);
       edge.push(tile ? splitHashes(tile).slice(0, width) : []);
     }
     if (edge[level]!.length !== width) throw corrupt(`the last tile of level ${level} is incomplete`);
@@ -92,7 +94,7 @@ async function readEdge(store: Store, size: number): Promise<Edge> {
   return edge;
 }
 
-async function checkCheckpoint(store: Store, stored: string, { origin, key }: Identity, head: Head): Promise<void> {
+async function checkCheckpoint(log: Stored, stored: string, { origin, key }: Identity, head: Head): Promise<void> {
   const { name, keyId } = ed25519Verifier(origin, key.publicKey);
   let signed: TreeHead;
   try {
@@ -106,7 +108,7 @@ async function checkCheckpoint(store: Store, stored: string, { origin, key }: Id
   if (signed.origin !== origin || signed.size > head.size) {
     throw corrupt(`its last checkpoint covers ${signed.size} entries, it has ${head.size}`);
   }
-  const root = signed.size === head.size ? head.root : edgeOf(signed.size, await readEdge(store, signed.size)).root();
+  const root = signed.size === head.size ? head.root : edgeOf(signed.size, await readEdge(log, signed.size)).root();
   if (!equalBytes(root, signed.root)) throw corrupt("its entries are not those of its last checkpoint");
 }
 
@@ -134,4 +136,13 @@ export async function recover(core: Core, open: readonly Entry[]): Promise<void>
   }
   appended.push(core.append({ type: "recovery", ...counts }));
   await Promise.all(appended);
+}
+
+/** Whether a stored key made this signature. Where the browser has Ed25519, nothing need be loaded for it. */
+async function verifyOwn({ kind, publicKey }: StoredKey, signature: Bytes, message: Bytes): Promise<boolean> {
+  if (kind !== "webcrypto") return verifyEd25519(signature, message, publicKey);
+  return retry(async () => {
+    const key = await crypto.subtle.importKey("raw", publicKey, { name: "Ed25519" }, false, ["verify"]);
+    return crypto.subtle.verify({ name: "Ed25519" }, key, signature, message);
+  });
 }

@@ -14,6 +14,7 @@ import {
   type StoredKey,
   sign,
 } from "./signer.ts";
+import { writeRotation } from "./stored.ts";
 import { emptyHead } from "./writer.ts";
 
 export async function rotate(core: Core, signer: Signer | undefined): Promise<Checkpoint> {
@@ -34,7 +35,8 @@ export async function rotate(core: Core, signer: Signer | undefined): Promise<Ch
     let last: Checkpoint | undefined;
     await core.put(batch, async () => {
       last = await core.sign(batch.after, [old, key], signer);
-      return { identity, rotation: { seq, previous, note: last.note } };
+      const rotation = { seq, previous, note: last.note };
+      return (transaction) => writeRotation(transaction, identity, rotation);
     });
     if (core.ended) throw core.ended;
     core.stand({ identity, head: core.head, last });

@@ -28,7 +28,8 @@ export type StoredKey =
 /** WebKit's `generateKey` and `sign` fail now and then, and succeed when they are asked again. */
 const ATTEMPTS = 5;
 
-async function retry<T>(work: () => Promise<T>): Promise<T> {
+/** As often as it takes. */
+export async function retry<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();
@@ -96,13 +97,4 @@ export async function sign(key: StoredKey, message: Bytes, signer: Signer | unde
   } catch (cause) {
     throw new VakError("signer-failed", `The log's signer did not sign: ${(cause as Error).message}.`, { cause });
   }
-}
-
-/** Whether a stored key made this signature. Where the browser has Ed25519, nothing need be loaded for it. */
-export async function verifyOwn({ kind, publicKey }: StoredKey, signature: Bytes, message: Bytes): Promise<boolean> {
-  if (kind !== "webcrypto") return verifyEd25519(signature, message, publicKey);
-  return retry(async () => {
-    const key = await crypto.subtle.importKey("raw", publicKey, { name: "Ed25519" }, false, ["verify"]);
-    return crypto.subtle.verify({ name: "Ed25519" }, key, signature, message);
-  });
 }

@@ -1,21 +1,30 @@
 /** The log's storage in IndexedDB. It knows records, not what they mean. */
 import { VakError } from "../errors.ts";
 import type { Digest } from "./entry.ts";
+import { encodeEntries } from "./entry-bundle.ts";
 import { type Bytes, equalBytes } from "./merkle.ts";
 import type { StoredKey } from "./signer.ts";
+import { TILE_WIDTH } from "./sizes.ts";
 import type { Batch, Head, LoadedText } from "./writer.ts";
 
-interface Schema {
-  /** By `seq`. */
+export interface Schema {
+  /** What was committed together, 256 entries at most: as an entry bundle of C2SP has them, by the `seq` of the first. */
   entries: { key: number; value: Bytes };
   /** By level and index. */
   tiles: { key: [level: number, index: number]; value: Bytes };
-  /** By `seq`. */
-  values: { key: number; value: Bytes };
+  /** Those of what was committed together, 256 at most, by the `seq` of the first that there was. */
+  values: { key: number; value: Values };
   /** By digest. */
   policies: { key: Digest; value: LoadedText };
   /** `identity`, `head` and `checkpoint`; and per rotation of the key, the note that both keys signed. */
   meta: { key: string; value: Identity | Head | string | Rotation };
+}
+
+/** Values end to end: the `seq` of each, and where it ends. */
+export interface Values {
+  seqs: number[];
+  ends: number[];
+  bytes: Bytes;
 }
 
 type StoreName = keyof Schema;
@@ -33,9 +42,6 @@ export interface Rotation {
   previous: string;
   note: string;
 }
-
-/** A key for a number, by which records are in order. */
-const rotationKey = (seq: number): string => `rotation ${String(seq).padStart(16, "0")}`;
 
 /** What Chromium says more when a database is made. */
 interface DataLoss {
@@ -66,13 +72,15 @@ function orGiveUp(reject: (error: Error) => void): () => void {
   return () => clearTimeout(timer);
 }
 
-function answer<T>(request: IDBRequest<T>): Promise<T> {
+/** What the request gives, or that it does not answer. */
+export function answer<T>(request: IDBRequest<T>): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   request.onsuccess = () => resolve(request.result);
   request.onerror = () => reject(request.error);
   return promise.finally(orGiveUp(reject));
 }
 
+/** Writes it, and reads where it stands; the rest is in `stored.ts`. */
 export class Store {
   /** Set where the database has just been made because the browser lost the one before, and says so: why. */
   readonly lost: string | undefined;
@@ -117,91 +125,52 @@ export class Store {
     this.#db.close();
   }
 
-  async #read<N extends StoreName, T>(name: N, ask: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-    return answer(ask(this.#db.transaction(name).objectStore(name)));
+  /** One of its stores, in a transaction that only reads. */
+  reading(name: StoreName): IDBObjectStore {
+    return this.#db.transaction(name).objectStore(name);
   }
 
-  #get<N extends StoreName>(name: N, key: Schema[N]["key"]): Promise<Schema[N]["value"] | undefined> {
-    return this.#read(name, (store) => store.get(key));
+  async #get(key: string): Promise<Schema["meta"]["value"] | undefined> {
+    return answer(this.reading("meta").get(key));
   }
 
   identity(): Promise<Identity | undefined> {
-    return this.#get("meta", "identity") as Promise<Identity | undefined>;
+    return this.#get("identity") as Promise<Identity | undefined>;
   }
 
   head(): Promise<Head | undefined> {
-    return this.#get("meta", "head") as Promise<Head | undefined>;
+    return this.#get("head") as Promise<Head | undefined>;
   }
 
   /** The last checkpoint, as a signed note. */
   checkpoint(): Promise<string | undefined> {
-    return this.#get("meta", "checkpoint") as Promise<string | undefined>;
+    return this.#get("checkpoint") as Promise<string | undefined>;
   }
 
-  /** The `seq` of the last entry there is, or -1. */
-  async lastSeq(): Promise<number> {
-    const cursor = await this.#read("entries", (store) => store.openKeyCursor(null, "prev"));
-    return (cursor?.key as number | undefined) ?? -1;
-  }
-
-  /** The entries from `from` up to, not including, `end`. */
-  async entries(from: number, end: number): Promise<Bytes[]> {
-    return from < end ? this.#read("entries", (store) => store.getAll(range(from, end))) : [];
-  }
-
-  entry(seq: number): Promise<Bytes | undefined> {
-    return this.#get("entries", seq);
-  }
-
-  tile(level: number, index: number): Promise<Bytes | undefined> {
-    return this.#get("tiles", [level, index]);
-  }
-
-  value(seq: number): Promise<Bytes | undefined> {
-    return this.#get("values", seq);
-  }
-
-  /** The values kept beside entries from `from` up to, not including, `end`. */
-  async values(from: number, end: number): Promise<{ seq: number; file: Bytes }[]> {
-    const store = this.#db.transaction("values").objectStore("values");
-    const [seqs, files]: [IDBValidKey[], Bytes[]] = await Promise.all([
-      answer(store.getAllKeys(range(from, end))),
-      answer(store.getAll(range(from, end))),
-    ]);
-    return seqs.map((seq, i) => ({ seq: seq as number, file: files[i]! }));
-  }
-
-  policies(): Promise<LoadedText[]> {
-    return this.#read("policies", (store) => store.getAll());
-  }
-
-  rotations(): Promise<Rotation[]> {
-    return this.#read("meta", (store) => store.getAll(IDBKeyRange.bound(rotationKey(0), "rotation ~")));
+  /** Whether there are no entries. */
+  async isEmpty(): Promise<boolean> {
+    return (await answer(this.reading("entries").openKeyCursor())) === null;
   }
 
   /**
    * Resolves once it is on disk; rejects, and then none of it is stored, if the log does not stand at `batch.before`.
    *
-   * @param rotated where the batch changes the key: the new one, and the checkpoint over the batch
+   * @param also what else is written with it
    */
-  commit(batch: Batch, rotated?: { identity: Identity; rotation: Rotation }): Promise<void> {
+  commit(batch: Batch, also?: (transaction: IDBTransaction) => void): Promise<void> {
     return this.#write(STORES, batch.before, (transaction) => {
       const entries = transaction.objectStore("entries");
       const tiles = transaction.objectStore("tiles");
       const values = transaction.objectStore("values");
       const policies = transaction.objectStore("policies");
       // `add` where nothing may be overwritten; a tile grows in place.
-      for (const { seq, bytes } of batch.entries) entries.add(bytes, seq);
+      for (const some of chunks(batch.entries))
+        entries.add(encodeEntries(some.map(({ bytes }) => bytes)), some[0]!.seq);
       for (const { level, index, hashes } of batch.tiles) tiles.put(hashes, [level, index]);
-      for (const { seq, file } of batch.values) values.add(file, seq);
+      for (const some of chunks(batch.values)) values.add(packValues(some), some[0]!.seq);
       for (const policy of batch.policies) policies.add(policy, policy.digest);
-      for (const seq of batch.erased) values.delete(seq);
-      const meta = transaction.objectStore("meta");
-      meta.put(batch.after, "head");
-      if (!rotated) return;
-      meta.put(rotated.identity, "identity");
-      meta.put(rotated.rotation.note, "checkpoint");
-      meta.add(rotated.rotation, rotationKey(rotated.rotation.seq));
+      transaction.objectStore("meta").put(batch.after, "head");
+      also?.(transaction);
     });
   }
 
@@ -262,6 +231,16 @@ function sameHead(stored: Head | undefined, expected: Head | undefined): boolean
   return stored.size === expected.size && equalBytes(stored.root, expected.root);
 }
 
-function range(from: number, end: number): IDBKeyRange {
-  return IDBKeyRange.bound(from, end, false, true);
+function* chunks<T>(all: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < all.length; at += TILE_WIDTH) yield all.slice(at, at + TILE_WIDTH);
+}
+
+export function packValues(values: readonly { seq: number; file: Bytes }[]): Values {
+  const ends: number[] = [];
+  for (const { file } of values) ends.push((ends.at(-1) ?? 0) + file.length);
+  const bytes = new Uint8Array(ends.at(-1) ?? 0);
+  values.forEach(({ file }, i) => {
+    bytes.set(file, ends[i]! - file.length);
+  });
+  return { seqs: values.map(({ seq }) => seq), ends, bytes };
 }

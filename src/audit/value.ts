@@ -15,16 +15,14 @@
  * stands in its place. `"withheld"` beside the value then lists the places, as JSON pointers (RFC 6901) in the order of
  * the value, and the commitment covers that list: its canonical JSON follows the value's.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, concatBytes, hexToBytes, randomBytes } from "@noble/hashes/utils.js";
-import { VakError } from "../errors.ts";
-import { canonicalJson, MAX_DEPTH, parseCanonical } from "./canonical.ts";
+import { bytesToHex, concatBytes, randomBytes } from "@noble/hashes/utils.js";
+import { canonicalJson, MAX_DEPTH } from "./canonical.ts";
 import { toUtf8 } from "./encoding.ts";
 import type { Digest, Entry } from "./entry.ts";
-import type { Bytes } from "./merkle.ts";
+import { type Bytes, sha256Of } from "./merkle.ts";
 
 const SALT_BYTES = 16;
-const FILE_DEPTH = MAX_DEPTH + 2;
+export const FILE_DEPTH = MAX_DEPTH + 2;
 
 /** A call's input or answer is at most 64 MiB of JSON; a trace is less. */
 export const MAX_VALUE_BYTES = 65 * 2 ** 20;
@@ -40,7 +38,7 @@ export interface Commitment {
 }
 
 function commitment(salt: Uint8Array, json: string): Digest {
-  return bytesToHex(sha256.create().update(salt).update(toUtf8(json)).digest());
+  return bytesToHex(sha256Of(salt, toUtf8(json)));
 }
 
 /**
@@ -101,36 +99,4 @@ export function committedValue(entry: Entry): { kind: ValueKind; digest: Digest 
   if (entry.type === "run-end" && entry.traceDigest !== null) return { kind: "trace", digest: entry.traceDigest };
   if (entry.type === "outcome" && entry.outputDigest !== null) return { kind: "output", digest: entry.outputDigest };
   return undefined;
-}
-
-/** A value that was opened. */
-export interface OpenedValue {
-  /** With null in place of each secret. */
-  value: unknown;
-  /** JSON pointers to the secrets that were left out. */
-  withheld: string[];
-}
-
-/**
- * Opens `values/<seq>.json` and checks it against the digest in its entry.
- *
- * @throws VakError `invalid-bundle` when the file is malformed or holds another value
- */
-export function openValue(file: Uint8Array, kind: ValueKind, digest: Digest): OpenedValue {
-  const content = parseCanonical(file, FILE_DEPTH) as Record<string, Record<string, unknown>> | null;
-  const { salt, value, withheld = [] } = content?.[kind] ?? {};
-  const list = isPointers(withheld) && withheld.length > 0 ? { withheld } : {};
-  const spelled = canonicalJson({ [kind]: { salt: salt ?? null, value: value ?? null, ...list } }, FILE_DEPTH);
-  if (typeof salt !== "string" || !/^[0-9a-f]{32}$/.test(salt) || canonicalJson(content, FILE_DEPTH) !== spelled) {
-    throw new VakError("invalid-bundle", `It does not hold one ${kind} and its salt.`);
-  }
-  const json = canonicalJson(value) + (list.withheld ? canonicalJson(list.withheld) : "");
-  if (commitment(hexToBytes(salt), json) !== digest) {
-    throw new VakError("invalid-bundle", `It does not hold the ${kind} that its entry commits to.`);
-  }
-  return { value, withheld: list.withheld ?? [] };
-}
-
-function isPointers(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === "string" && /^(\/.*)?$/s.test(item));
 }

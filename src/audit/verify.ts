@@ -19,20 +19,24 @@ import { fromUtf8, toBase64 } from "./encoding.ts";
 import {
   type AgentRef,
   type Denial,
+  type Digest,
   type Entry,
   type EntryType,
   type Intent,
   type KeyRotation,
+  type PolicyLoad,
   parseEntry,
   type RunEnd,
 } from "./entry.ts";
+import { decodeEntries } from "./entry-bundle.ts";
 import { type Bytes, equalBytes, HASH_BYTES, leafHash, RightEdge } from "./merkle.ts";
 import { formatVkey, type Verifier } from "./note.ts";
 import { cosignedAt, MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "./note-reading.ts";
 import { Order } from "./order.ts";
 import { MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH } from "./sizes.ts";
-import { decodeEntries, tilePath } from "./tiles.ts";
-import { committedValue, MAX_VALUE_BYTES, openValue } from "./value.ts";
+import { tilePath } from "./tiles.ts";
+import { committedValue, MAX_VALUE_BYTES, type ValueKind } from "./value.ts";
+import { openValue } from "./value-opening.ts";
 import { type Bundle, isBundlePath } from "./zip.ts";
 
 export interface VerifyOptions {
@@ -371,8 +375,11 @@ class Verification {
       this.#tree.append(leafHash(entryBytes), (level, hash) => {
         if (level % TILE_HEIGHT === 0) this.#addHash(level / TILE_HEIGHT, hash, seq);
       });
-      for (const { level, index, hashes } of this.#full.splice(0)) await this.#hashTile(level, index, hashes);
-      await this.#entry(seq, entryBytes, path, head);
+      if (this.#full.length > 0) {
+        for (const { level, index, hashes } of this.#full.splice(0)) await this.#hashTile(level, index, hashes);
+      }
+      const reading = this.#entry(seq, entryBytes, path, head);
+      if (reading) await reading;
     }
   }
 
@@ -404,7 +411,8 @@ class Verification {
     }
   }
 
-  async #entry(seq: number, bytes: Uint8Array, path: string, head: TreeHead): Promise<void> {
+  /** Waits for nothing where there is nothing to read: there are many entries. */
+  #entry(seq: number, bytes: Uint8Array, path: string, head: TreeHead): Promise<void> | undefined {
     const where = `entry ${seq} (${path})`;
     let entry: Entry;
     try {
@@ -412,7 +420,7 @@ class Verification {
     } catch (error) {
       this.#ordered = false;
       this.#problem(where, reason(error));
-      return;
+      return undefined;
     }
     if (this.#ordered) {
       try {
@@ -428,15 +436,23 @@ class Verification {
       this.#keys.push(entry.vkey);
       this.#keyNamed = where;
     }
-    if (entry.type === "key-rotation") await this.#rotation(entry, where);
-    if (entry.type === "policy-load") {
-      await this.#policy(entry.policyDigest);
-      if (entry.baseDigest !== undefined) await this.#policy(entry.baseDigest, true);
-    }
-    if (entry.type === "agent-spawn") await this.#program(entry.agent.program);
-    await this.#value(entry);
+    const reading = this.#beside(entry, where);
     if (entry.type === "erase") this.#erase(entry.erases, where);
     if (this.#ordered) this.#summarise(entry);
+    return reading;
+  }
+
+  /** Checks what the bundle has of what an entry speaks of. */
+  #beside(entry: Entry, where: string): Promise<void> | undefined {
+    if (entry.type === "key-rotation") return this.#rotation(entry, where);
+    if (entry.type === "policy-load") return this.#policiesOf(entry);
+    if (entry.type === "agent-spawn") return this.#program(entry.agent.program);
+    const committed = committedValue(entry);
+    if (!committed) return undefined;
+    const path = valuePath(entry.seq);
+    const there = this.#unread.has(path);
+    (there ? this.#values : this.#missing).add(entry.seq);
+    return there ? this.#value(path, committed) : undefined;
   }
 
   /** A change of key stands when both keys have signed the tree up to the entry that says so. */
@@ -461,6 +477,11 @@ class Verification {
     }
   }
 
+  async #policiesOf({ policyDigest, baseDigest }: PolicyLoad): Promise<void> {
+    await this.#policy(policyDigest);
+    if (baseDigest !== undefined) await this.#policy(baseDigest, true);
+  }
+
   async #policy(digest: string, base = false): Promise<void> {
     if (this.#policies.has(digest)) return;
     this.#policies.add(digest);
@@ -477,15 +498,7 @@ class Verification {
     if (bytes && bytesToHex(sha256(bytes)) !== digest) this.#problem(path, "it is not the program of that digest");
   }
 
-  async #value(entry: Entry): Promise<void> {
-    const committed = committedValue(entry);
-    if (!committed) return;
-    const path = valuePath(entry.seq);
-    if (!this.#unread.has(path)) {
-      this.#missing.add(entry.seq);
-      return;
-    }
-    this.#values.add(entry.seq);
+  async #value(path: string, committed: { kind: ValueKind; digest: Digest }): Promise<void> {
     const file = await this.#read(path, MAX_VALUE_BYTES);
     if (!file) return;
     try {

@@ -2,10 +2,12 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { type Budget, Ledger } from "../policy/budget.ts";
 import { createCedarEngine } from "../policy/cedar.ts";
 import type { PolicySource, PolicyTool } from "../policy/engine.ts";
+import { type Redecided, redecide } from "../policy/redecide.ts";
 import { cedarWasmUrl } from "../policy/wasm-url.ts";
 import { defineTool, parseInput } from "../tool.ts";
 
@@ -41,6 +43,30 @@ export async function testPolicy(path: string): Promise<string> {
     "",
   ].join("\n");
 }
+
+/**
+ * Makes the decisions of a log again.
+ *
+ * @returns what came of it, and what to print
+ */
+export async function redecideLog(bundle: Bundle): Promise<{ result: Redecided; lines: string[] }> {
+  const result = await redecide(bundle, { wasm: await readFile(cedarWasmUrl) });
+  const { decisions, agreed, differing, undecided } = result;
+  const verdict = differing.length === 0 ? "agrees" : "DOES NOT AGREE";
+  return {
+    result,
+    lines: [
+      `Cedar ${verdict} with the log: of ${count(decisions, "decision", "decisions")}, ${agreed} come out the same.`,
+      ...differing.map(
+        ({ seq, of, logged, decided }) => `  entry ${seq}, ${of}: ${show(logged)} in the log, ${show(decided)} now`,
+      ),
+      ...(undecided.length > 0 ? [`Not made again: ${undecided.length}`] : []),
+      ...undecided.map(({ seq, why }) => `  entry ${seq}: ${why}`),
+    ],
+  };
+}
+
+const show = (value: unknown): string => JSON.stringify(value) ?? "nothing";
 
 const count = (number: number, one: string, more: string): string => `${number} ${number === 1 ? one : more}`;
 

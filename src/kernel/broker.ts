@@ -1,10 +1,10 @@
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { canonicalBytes, canonicalJson } from "../audit/canonical.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
-import { type Commitment, commitValue, openValue } from "../audit/value.ts";
+import { type Commitment, commitValue } from "../audit/value.ts";
+import { openValue } from "../audit/value-opening.ts";
 import type { Bill, Ledger, Payer } from "../policy/budget.ts";
+import { callDigest } from "../policy/digest.ts";
 import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
 import type { Approvals, OnApproval, Verdict } from "./approval.ts";
@@ -444,15 +444,6 @@ function parseRequest(bytes: Uint8Array): { tool: string; input: unknown } | { e
   const extra = Object.keys(rest)[0];
   if (extra !== undefined) return { error: 'A request has a "tool" and an "input", and nothing else.' };
   return { tool, input };
-}
-
-/**
- * What a decision is bound to: SHA-256 of the canonical JSON (RFC 8785) of agent, tool, inputDigest and policyDigest, hex.
- * The input comes in by its salted commitment: a digest of the input itself would stay in the log when the input is
- * erased, and let anyone try what it was.
- */
-export function callDigest(agent: AgentRef, tool: string, inputDigest: string, policyDigest: string): string {
-  return bytesToHex(sha256(canonicalBytes({ agent: { ...agent }, tool, inputDigest, policyDigest })));
 }
 
 /** What the tool gave, as the JSON that the guest will read and the log commit to. */

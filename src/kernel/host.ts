@@ -9,12 +9,14 @@ import {
   type SandboxApi,
   type WorkerMessage,
 } from "../protocol.ts";
+import type { Line } from "./frame.ts";
 
 /**
- * How an agent's worker is set apart from the page: `"opaque"`, a `data:` worker, whose origin is its own; or
- * `"page"`, a worker of the page's own origin, for pages whose Content Security Policy allows nothing else.
+ * How an agent's worker is set apart from the page: `"opaque"`, a `data:` worker, whose origin is its own; `"frame"`, such a
+ * worker in a sandboxed iframe, whose Content Security Policy allows no network at all; or `"page"`, a worker of the page's
+ * own origin, for pages whose policy allows nothing else.
  */
-export type Isolation = "opaque" | "page";
+export type Isolation = "opaque" | "frame" | "page";
 
 /** Where a worker runs. */
 export interface Place {
@@ -46,7 +48,7 @@ export class WorkerLost extends Error {}
  * too much of it, ends the worker. Once the gate is closed nothing passes it, whatever the worker still does.
  */
 export class Host {
-  private readonly worker: Worker;
+  private readonly line: Line;
   private readonly remote: Remote<SandboxApi>;
   private readonly replies = new Set<(event: MessageEvent) => void>();
   private readonly pending = new Set<(lost: WorkerLost) => void>();
@@ -58,10 +60,10 @@ export class Host {
   private second = 0;
   private messages = 0;
 
-  private constructor(worker: Worker, advice: string) {
-    this.worker = worker;
+  private constructor(line: Line, advice: string) {
+    this.line = line;
     const endpoint: Endpoint = {
-      postMessage: (message, transfer) => worker.postMessage(message, transfer ?? []),
+      postMessage: (message, transfer) => line.post(message, transfer ?? []),
       addEventListener: (_type, listener) => this.replies.add(listener as (event: MessageEvent) => void),
       removeEventListener: (_type, listener) => this.replies.delete(listener as (event: MessageEvent) => void),
     };
@@ -74,12 +76,10 @@ export class Host {
       });
     // Whoever makes an agent comes to wait for it, but may have other things to wait for first.
     this.ready.catch(() => {});
-    worker.onmessage = ({ data }) => this.receive(data);
-    worker.onmessageerror = () => this.lose("the worker sent a message that cannot be read");
-    worker.onerror = (event) => {
-      event.preventDefault();
-      this.lose(event.message ? `the worker failed: ${event.message}` : "the worker failed");
-    };
+    line.listen(
+      (data) => this.receive(data),
+      (why) => this.lose(why),
+    );
   }
 
   /**
@@ -93,7 +93,7 @@ export class Host {
     });
     try {
       // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
-      const host = new Host(new Worker(trusted(location.url), { name: "vak" }), location.advice);
+      const host = new Host(await openLine(place, location.url), location.advice);
       host.ready.then(location.revoke, location.revoke);
       return host;
     } catch (cause) {
@@ -138,7 +138,7 @@ export class Host {
   }
 
   send(message: KernelMessage): void {
-    if (this.closed === undefined) this.worker.postMessage(message);
+    if (this.closed === undefined) this.line.post(message, []);
   }
 
   /** Closes the gate, then ends the worker. */
@@ -146,8 +146,7 @@ export class Host {
     if (this.closed !== undefined) return;
     this.closed = why;
     this.hello.reject(new WorkerLost(why));
-    this.worker.onmessage = this.worker.onmessageerror = this.worker.onerror = null;
-    this.worker.terminate();
+    this.line.end();
     for (const reject of this.pending) reject(new WorkerLost(why));
     this.pending.clear();
   }
@@ -189,6 +188,30 @@ export class Host {
   }
 }
 
+async function openLine({ isolation }: Place, url: string): Promise<Line> {
+  if (isolation !== "frame") return workerLine(new Worker(trusted("createScriptURL", url), { name: "vak" }));
+  const { openFrame } = await import("./frame.ts");
+  return openFrame(url, (html) => trusted("createHTML", html));
+}
+
+function workerLine(worker: Worker): Line {
+  return {
+    post: (message, transfer) => worker.postMessage(message, transfer),
+    listen: (onMessage, onLost) => {
+      worker.onmessage = ({ data }) => onMessage(data);
+      worker.onmessageerror = () => onLost("the worker sent a message that cannot be read");
+      worker.onerror = (event) => {
+        event.preventDefault();
+        onLost(event.message ? `the worker failed: ${event.message}` : "the worker failed");
+      };
+    },
+    end: () => {
+      worker.onmessage = worker.onmessageerror = worker.onerror = null;
+      worker.terminate();
+    },
+  };
+}
+
 const notStarted = (cause: unknown, advice: string): VakError =>
   new VakError("unsupported", `The agent's worker could not be started (${(cause as Error).message}). ${advice}`, {
     cause,
@@ -203,10 +226,11 @@ async function workerLocation({ isolation, workerUrl }: Place) {
     return { url: String(workerUrl), advice: `${advice} it: worker-src 'self'${TRUSTED}.`, revoke: () => {} };
   }
   const { default: workerSource } = await import("virtual:vak-worker");
-  const opaque = isolation === "opaque";
+  const opaque = isolation !== "page";
+  const frame = isolation === "frame" ? " and, in script-src, the hash that docs/csp.md has for frames" : "";
   const advice =
     `The page's Content Security Policy, if it has one, must allow it: worker-src ${opaque ? "data:" : "blob:"}` +
-    `${TRUSTED}. Or serve the file vak/worker yourself, and pass isolation: "page" and workerUrl.`;
+    `${frame}${TRUSTED}. Or serve the file vak/worker yourself, and pass isolation: "page" and workerUrl.`;
   if (opaque) {
     dataUrl ??= `data:text/javascript;charset=utf-8,${workerSource.replace(/[%#\s]/g, encodeURIComponent)}`;
     return { url: dataUrl, advice, revoke: () => {} };
@@ -217,18 +241,24 @@ async function workerLocation({ isolation, workerUrl }: Place) {
 
 const TRUSTED = ", and trusted-types vak where Trusted Types are required";
 
-/** The Trusted Types policy, where the browser has them; TypeScript does not know them yet. */
-let policy: { createScriptURL(url: string): unknown } | undefined;
+/** The rules of our policy, and its name for each. */
+interface TrustedRules {
+  createScriptURL(url: string): string;
+  createHTML(html: string): string;
+}
 
-/** Says of a URL of ours that it may be run, on a page that requires Trusted Types (https://w3c.github.io/trusted-types). */
-function trusted(url: string): string {
+/** The Trusted Types policy, where the browser has them; TypeScript does not know them yet. */
+let policy: TrustedRules | undefined;
+
+/** Says of text of ours that it may be run, on a page that requires Trusted Types (https://w3c.github.io/trusted-types). */
+function trusted(rule: keyof TrustedRules, text: string): string {
   const { trustedTypes } = globalThis as {
-    trustedTypes?: { createPolicy(name: string, rules: { createScriptURL(url: string): string }): typeof policy };
+    trustedTypes?: { createPolicy(name: string, rules: TrustedRules): TrustedRules };
   };
   try {
-    policy ??= trustedTypes?.createPolicy("vak", { createScriptURL: (url) => url });
+    policy ??= trustedTypes?.createPolicy("vak", { createScriptURL: (url) => url, createHTML: (html) => html });
   } catch {
     // The page's policy does not allow the name. It may not require Trusted Types either: the worker's start tells.
   }
-  return (policy?.createScriptURL(url) ?? url) as string;
+  return policy?.[rule](text) ?? text;
 }

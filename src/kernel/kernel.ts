@@ -4,12 +4,14 @@ import { canonicalJson } from "../audit/canonical.ts";
 import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
+import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Budget, Ledger } from "../policy/budget.ts";
+import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
-import { type Admitted, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
+import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
 import { parseInput, type Tool } from "../tool.ts";
 import { Agent, checkPath, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
@@ -113,6 +115,16 @@ export interface KernelPolicy {
    * const { decision, reason, because } = await kernel.policy.explain({ agent, tool: "add", input: { a: 1, b: 2 } });
    */
   explain(call: ProposedCall): Promise<Explanation>;
+  /**
+   * What another policy would have decided about the calls of a log, each with what the kernel knew then, by this kernel's
+   * tools and budgets. Nothing is done, and nothing is logged.
+   *
+   * @param log this kernel's, or an exported one
+   * @throws VakError `invalid-policy`, `invalid-bundle`, `unsupported` when the kernel has no policy
+   * @example
+   * const { changed } = await kernel.policy.simulate(kernel.log, stricter);
+   */
+  simulate(log: Pick<KernelLog, "export"> | Blob | Bundle, policy: PolicySource): Promise<Simulation>;
 }
 
 /**
@@ -197,11 +209,28 @@ const DENIED: Decision = {
   policyDigest: "",
 };
 
+async function simulateOver(
+  engine: PolicyEngine,
+  log: Pick<KernelLog, "export"> | Blob | Bundle,
+  source: PolicySource,
+): Promise<Simulation> {
+  const decide = await engine.try(source);
+  const [{ simulate }, { openBundle }] = await Promise.all([
+    import("../policy/decisions.ts"),
+    import("../audit/zip.ts"),
+  ]);
+  const exported = "export" in log ? await log.export() : log;
+  return simulate(exported instanceof Blob ? await openBundle(exported) : exported, decide);
+}
+
+const noPolicy = (): never => {
+  throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
+};
+
 const DENY_ALL: PolicyEngine = {
   loaded: undefined,
-  load: () => {
-    throw new VakError("unsupported", "This kernel was made without a policy; pass one to createKernel.");
-  },
+  load: noPolicy,
+  try: async () => noPolicy(),
   decide: async () => DENIED,
   explain: async () => ({ ...DENIED, because: [] }),
   close: () => {},
@@ -215,7 +244,7 @@ export class Kernel {
   private readonly broker: Broker;
   private readonly agents = new Set<Agent>();
   /** Compiled programs, by digest and by the limits that are compiled in; shared by agents. */
-  private readonly programs = new Map<string, Promise<Admitted>>();
+  private readonly programs = new Map<string, Promise<Admission>>();
   /** Where agents run whose spawn does not say. */
   private readonly place: Place;
   /** A worker there that nobody has used, started ahead, because that is most of what a spawn takes. */
@@ -243,6 +272,7 @@ export class Kernel {
       },
       load: (source) => this.loadPolicy(source),
       explain: (call) => this.broker.explain(call),
+      simulate: (log, source) => simulateOver(engine, log, source),
     };
     log.failed.then((error) => {
       if (error.code !== "closed") for (const agent of this.agents) agent.logFailed();
@@ -272,7 +302,7 @@ export class Kernel {
     const place = options.isolation === undefined && options.workerUrl === undefined ? this.place : checkPlace(options);
     const { isolation } = place;
     checkCompiles();
-    const wait = waitMode();
+    const wait = waitMode(isolation);
     const { signal } = options;
     checkAborted(signal);
 
@@ -301,7 +331,8 @@ export class Kernel {
       const size = bytes.byteLength;
       program = await sha256Hex(bytes);
       checkAborted(signal);
-      const admitted = this.admit(host, bytes, program, limits);
+      // No compiled module passes into a sandboxed frame, or out of one.
+      const admitted = isolation === "frame" ? compile(host, bytes, false) : this.admit(host, bytes, program, limits);
       admitted.catch(() => {});
       await host.ready;
       await booted;
@@ -391,14 +422,14 @@ export class Kernel {
   }
 
   /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
-  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<Admitted> {
+  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<Admission> {
     const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
     const cached = await this.programs.get(key)?.catch(() => undefined);
-    if (cached) {
-      await host.call("adopt", cached);
+    if (cached?.module) {
+      await host.call("adopt", { ...cached, module: cached.module });
       return cached;
     }
-    const compiled = compile(host, bytes);
+    const compiled = compile(host, bytes, true);
     this.programs.set(key, compiled);
     if (this.programs.size > MAX_PROGRAMS) this.programs.delete(this.programs.keys().next().value!);
     try {
@@ -425,16 +456,18 @@ async function boot(host: Host, options: Parameters<typeof host.call<"boot">>[1]
   }
 }
 
-async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>): Promise<Admitted> {
+/** @param share whether the compiled module is to come back, for other workers */
+async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>, share: boolean): Promise<Admission> {
   let reply: unknown;
   try {
-    reply = await host.call("compile", transfer(bytes, [bytes.buffer]));
+    reply = await host.call("compile", transfer(bytes, [bytes.buffer]), share);
   } catch (cause) {
     if (cause instanceof WorkerLost) throw cause;
     throw new VakError("invalid-module", (cause as Error).message, { cause });
   }
   const admitted = parseAdmitted(reply);
-  if (!admitted) throw new WorkerLost("the worker answered with what is not of the protocol");
+  if (!admitted || (admitted.module !== null) !== share)
+    throw new WorkerLost("the worker answered with what is not of the protocol");
   return admitted;
 }
 
@@ -452,8 +485,15 @@ function checkCompiles(): void {
 }
 
 /** How guests will wait: the same for every agent of a page. */
-function waitMode(): WaitMode {
+function waitMode(isolation: Isolation): WaitMode {
   if ("Suspending" in WebAssembly) return "jspi";
+  if (isolation === "frame") {
+    throw new VakError(
+      "unsupported",
+      'Isolation "frame" needs WebAssembly JavaScript Promise Integration, which this browser does not have (Chrome 137, ' +
+        'Firefox 153, Safari 27 do): no memory can be shared with a sandboxed frame. Use "opaque".',
+    );
+  }
   if (globalThis.crossOriginIsolated && typeof SharedArrayBuffer === "function") return "atomics";
   throw new VakError(
     "unsupported",
@@ -501,14 +541,14 @@ function checkPeople({ onApproval, approvalMs }: KernelOptions): Pick<KernelOpti
 }
 
 function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place {
-  if ((isolation as string) === "frame") {
-    throw new VakError("unsupported", 'Isolation "frame" is not built yet; use "opaque" or "page".');
-  }
-  if (isolation !== "opaque" && isolation !== "page") {
+  if (isolation !== "opaque" && isolation !== "frame" && isolation !== "page") {
     throw new VakError(
       "invalid-argument",
-      `There is no isolation ${JSON.stringify(isolation)}; use "opaque" or "page".`,
+      `There is no isolation ${JSON.stringify(isolation)}; use "opaque", "frame" or "page".`,
     );
+  }
+  if (isolation === "frame" && typeof document === "undefined") {
+    throw new VakError("unsupported", 'Isolation "frame" needs a document; in a worker use "opaque".');
   }
   if (workerUrl !== undefined && isolation !== "page") {
     throw new VakError("invalid-argument", 'A workerUrl is of the page\'s own origin: say isolation: "page" as well.');

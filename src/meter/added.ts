@@ -13,8 +13,6 @@ export const FUEL_EXPORT = "vak:fuel";
 export const GRANT_EXPORT = "vak:grant";
 export const REFILL_EXPORT = "vak:refill";
 export const DEPTH_EXPORT = "vak:depth";
-/** And after it the index of a global of the guest. */
-export const GLOBAL_EXPORT = "vak:global:";
 export const SET_DEPTH_EXPORT = "vak:set-depth";
 
 /** A length above this is charged as this: more than any budget, and far from where the counter would wrap. */

@@ -49,7 +49,7 @@
  * Maxima are written into the module: growth past them fails as WebAssembly's own does. What the engine allocates for
  * the garbage-collection proposal is bounded only by fuel.
  */
-import { Additions, addMeter, GLOBAL_EXPORT, RESERVED_PREFIX, START_EXPORT } from "./added.ts";
+import { Additions, addMeter, RESERVED_PREFIX, START_EXPORT } from "./added.ts";
 import { misuse, refuse } from "./bytes.ts";
 import { capMemories, capTables } from "./caps.ts";
 import type { Plan } from "./emit.ts";
@@ -59,7 +59,6 @@ import { writeModule } from "./write.ts";
 export {
   DEPTH_EXPORT,
   FUEL_EXPORT,
-  GLOBAL_EXPORT,
   GRANT_EXPORT,
   REFILL_EXPORT,
   RESERVED_PREFIX,
@@ -93,8 +92,6 @@ export interface MeterOptions {
   memoryBytes?: number;
   /** Elements that each of the module's tables may hold. Not given: tables keep their own limits, and may be imported. */
   tableElements?: number;
-  /** Export each of the guest's globals, as {@link GLOBAL_EXPORT} and its index: to look into an instance. */
-  globals?: boolean;
   /** Bytes of the module itself; {@link MODULE_LIMITS}`.moduleBytes` unless given. */
   maxModuleBytes?: number;
 }
@@ -146,7 +143,6 @@ export function instrument(program: Uint8Array, options: MeterOptions = {}): Met
   };
   const additions = new Additions(module);
   if (module.start !== undefined) additions.export(START_EXPORT, 0, module.start);
-  for (let i = 0; options.globals && i < module.globalCount; i++) additions.export(`${GLOBAL_EXPORT}${i}`, 3, i);
   const { fuel = false, resumable = false, nan = false, stackDepth } = options;
   const added = addMeter(additions, { fuel, resumable, stackDepth });
   const plan: Plan = {

@@ -57,19 +57,24 @@ export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: Cedar
     });
   }
 
-  async function load(source: ReadSource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy> {
+  /** Reads and tests a policy on an instance of its own. */
+  async function make(source: ReadSource): Promise<{ rules: Rules; cedar: Cedar }> {
     if (closed) throw new VakError("closed", "The policy engine was closed.");
-    // The policy meets a fresh instance first; that instance goes live only if the policy is good.
     const cedar = await instance();
-    let rules: Rules;
     try {
-      rules = readRules(cedar, base, source);
+      const rules = readRules(cedar, base, source);
       await runTests(cedar, base, rules, source);
+      return { rules, cedar };
     } catch (cause) {
       if (cause instanceof VakError) throw cause;
       const why = `Cedar gave up on the policy (${messageOf(cause)}); an expression is too long or too deep.`;
       throw new VakError("invalid-policy", why, { cause });
     }
+  }
+
+  async function load(source: ReadSource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy> {
+    // The policy meets a fresh instance first; that instance goes live only if the policy is good.
+    const { rules, cedar } = await make(source);
     const { digest, text } = source;
     const policy = Object.freeze({ digest, text, policies: Object.freeze([...rules.ids]), base: base.text });
     await commit?.(policy);
@@ -124,6 +129,10 @@ export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: Cedar
       // On an empty stack: Cedar recurses, and how deep its caller is must not be what makes it trap.
       await undefined;
       return decide(request);
+    },
+    async try(given) {
+      const { rules, cedar } = await make(readSource(given));
+      return (request) => judge(cedar, rules, request);
     },
     async explain(request) {
       await undefined;

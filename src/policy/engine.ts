@@ -144,6 +144,13 @@ export interface PolicyEngine {
    */
   load(source: PolicySource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy>;
   decide(request: PolicyRequest): Promise<Decision>;
+  /**
+   * Parses, validates and tests a policy as {@link load} does, and leaves the one in force where it is.
+   *
+   * @returns what would decide; it throws when Cedar gives up
+   * @throws VakError `invalid-policy`, `policy-unavailable`
+   */
+  try(source: PolicySource): Promise<(request: PolicyRequest) => Decision>;
   /** As {@link decide}, with the policies that determined it, whole. */
   explain(request: PolicyRequest): Promise<Decision & { because: ExplainedPolicy[] }>;
   close(): void;

@@ -177,6 +177,22 @@ export function judge(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, 
   return { ...decision, shadow: shadowOf(weigh(cedar, rules, { ...call, preparsedPolicySetId: TRIED })) };
 }
 
+/**
+ * Answers as an instance that was prepared with these rules would, by Cedar's plain `isAuthorized`: it parses schema and
+ * policies anew at each call.
+ */
+export function stateless(cedar: Cedar, { schema, enforced, tried }: Rules): Pick<Cedar, "statefulIsAuthorized"> {
+  const policies = (texts: ReadonlyMap<string, string> = new Map()) => ({ staticPolicies: Object.fromEntries(texts) });
+  const sets = new Map([
+    [PARSED.preparsedPolicySetId as string, policies(enforced)],
+    [TRIED, policies(tried)],
+  ]);
+  return {
+    statefulIsAuthorized: ({ preparsedPolicySetId, preparsedSchemaName: _, ...call }) =>
+      cedar.isAuthorized({ ...call, schema, policies: sets.get(preparsedPolicySetId)! }),
+  };
+}
+
 /** Asks Cedar; and where nothing but a permit is missing, whether an approval would make up for it. */
 function weigh(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, call: StatefulAuthorizationCall): Decision {
   const decision = interpret(cedar.statefulIsAuthorized(call), rules);

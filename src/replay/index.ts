@@ -22,7 +22,7 @@ import { digestOf, type Replay, Session } from "./run.ts";
 export { MACHINE } from "../sandbox/program.ts";
 export type { RunDifference, TextDifference } from "./diff.ts";
 export type { Divergence, Until } from "./recorded.ts";
-export type { Replay, State } from "./run.ts";
+export type { Replay, State, Step } from "./run.ts";
 
 export interface ReplayOptions {
   /**
@@ -35,6 +35,8 @@ export interface ReplayOptions {
    * checks by which so many units of work are done.
    */
   until?: Until;
+  /** Lists the calls, each with how far the run had come, in {@link Replay.steps}; and gives its {@link Replay.state}. */
+  steps?: boolean;
 }
 
 /**
@@ -67,14 +69,14 @@ async function replayChain(recording: Recording, run: LoggedRun, options: Replay
   const session = await startSession(recording, chain[0]!, options);
   let result: Replay | undefined;
   for (const one of chain) {
-    result = await session.replay(one, one === run ? options.until : undefined);
+    result = await session.replay(one, one === run ? options : {});
     if (result.verdict !== "same") break;
   }
   return result!;
 }
 
 /** A recorded run: the bundle that it is in, its id or number, and its program, if the bundle does not have it. */
-export interface RecordedRun extends Omit<ReplayOptions, "until"> {
+export interface RecordedRun extends Pick<ReplayOptions, "program"> {
   bundle: Bundle | ReadonlyMap<string, Uint8Array>;
   run: string | number;
 }
@@ -110,7 +112,7 @@ const MAX_CALLS = 2 ** 31;
  */
 export async function* replayAll(
   bundle: Bundle | ReadonlyMap<string, Uint8Array>,
-  options: Omit<ReplayOptions, "until"> = {},
+  options: Pick<ReplayOptions, "program"> = {},
 ): AsyncGenerator<Replay> {
   const recording = await Recording.open(asBundle(bundle));
   const sessions = new Map<LoggedRun["spawn"], Promise<Session> | VakError>();
@@ -141,14 +143,18 @@ function checkUntil(until: Until): void {
   throw new VakError("invalid-argument", "until is { call: n } or { fuel: n }, n being a whole number from 1 on.");
 }
 
-async function startSession(recording: Recording, run: LoggedRun, { program, until }: ReplayOptions): Promise<Session> {
+async function startSession(
+  recording: Recording,
+  run: LoggedRun,
+  { program, until, steps }: ReplayOptions,
+): Promise<Session> {
   const digest = run.spawn.agent.program;
   const given = program === undefined ? [] : isList(program) ? program.map(bytesOf) : [bytesOf(program)];
   const found =
     (await withDigest(given, digest)) ??
     (await recording.program(digest)) ??
     (given.length === 1 ? given[0] : undefined);
-  if (found) return Session.start(recording, run, found, until !== undefined);
+  if (found) return Session.start(recording, run, found, until !== undefined || steps === true);
   throw new VakError(
     "not-found",
     `The program of run ${run.id} is not in the bundle: give the file with the SHA-256 ${digest}.`,

@@ -59,6 +59,8 @@ export class Recorded implements Outside {
   readings = 0;
   private time = 0;
   private readonly trace: Trace;
+  /** Told of each call, before it is answered. */
+  onCall: ((request: Uint8Array, answer: Uint8Array | undefined) => void) | undefined;
   private readonly run: string;
   private readonly known: readonly KnownCall[];
   private readonly happenings: readonly Happening[];
@@ -80,6 +82,11 @@ export class Recorded implements Outside {
       ...trace.changes.flatMap((change) => (change.at ? [{ at: change.at, change }] : [])),
       ...(trace.stop ? [{ at: trace.stop, change: undefined }] : []),
     ];
+  }
+
+  /** Units of work done. */
+  get fuel(): number {
+    return this.meter?.used ?? 0;
   }
 
   /** Where a check is the next place at which something happens, and no system call comes before it. */
@@ -133,6 +140,7 @@ export class Recorded implements Outside {
   ask(_run: number, request: Uint8Array<ArrayBuffer>): Uint8Array {
     const call = this.known[this.calls++];
     if (call) this.compare(call, request);
+    this.onCall?.(request, call?.answered);
     if (this.calls === this.lastCall && !this.divergence) {
       this.reached = true;
       this.request = request;

@@ -1,22 +1,10 @@
 /** Reads what a bundle holds of its runs. Says nothing of who signed it: that is for `verify`. */
-import { CHECKPOINT_PATH, MAX_PROGRAM_BYTES, programPath, valuePath } from "../audit/bundle.ts";
+import { MAX_PROGRAM_BYTES, programPath } from "../audit/bundle.ts";
 import { canonicalJson } from "../audit/canonical.ts";
-import { parseCheckpoint } from "../audit/checkpoint.ts";
 import { toUtf8 } from "../audit/encoding.ts";
-import {
-  type AgentSpawn,
-  type Denial,
-  type Entry,
-  type Intent,
-  type Outcome,
-  parseEntry,
-  type RunEnd,
-  type RunStart,
-} from "../audit/entry.ts";
-import { MAX_NOTE_BYTES, parseNote } from "../audit/note-reading.ts";
-import { MAX_ENTRY_BYTES, TILE_WIDTH } from "../audit/sizes.ts";
-import { decodeEntries, tilePath } from "../audit/tiles.ts";
-import { committedValue, MAX_VALUE_BYTES, type OpenedValue, openValue } from "../audit/value.ts";
+import { entriesOf, valueBeside } from "../audit/entries.ts";
+import type { AgentSpawn, Denial, Entry, Intent, Outcome, RunEnd, RunStart } from "../audit/entry.ts";
+import type { OpenedValue } from "../audit/value-opening.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { parseInput, parseTrace, type RecordedCall, type RunInput, type Trace } from "../trace.ts";
@@ -104,15 +92,9 @@ export class Recording {
     return this.runs.filter(({ spawn, number }) => spawn === run.spawn && number <= run.number);
   }
 
-  /**
-   * The private value beside an entry; undefined when there is none, or it was erased.
-   *
-   * @throws VakError `invalid-bundle` when it is not the one that the entry commits to
-   */
-  async value(entry: Entry): Promise<OpenedValue | undefined> {
-    const committed = committedValue(entry);
-    const file = committed && (await this.bundle.read(valuePath(entry.seq), MAX_VALUE_BYTES));
-    return file && openValue(file, committed.kind, committed.digest);
+  /** As {@link valueBeside}. */
+  value(entry: Entry): Promise<OpenedValue | undefined> {
+    return valueBeside(this.bundle, entry);
   }
 
   /**
@@ -179,16 +161,3 @@ export class Recording {
 }
 
 const bad = (what: string) => new VakError("invalid-bundle", `${what}.`);
-
-async function* entriesOf(bundle: Bundle): AsyncGenerator<Entry> {
-  const note = await bundle.read(CHECKPOINT_PATH, MAX_NOTE_BYTES);
-  if (!note) throw bad("The bundle has no checkpoint");
-  const { size } = parseCheckpoint(parseNote(note).text);
-  for (let index = 0; index * TILE_WIDTH < size; index++) {
-    const width = Math.min(TILE_WIDTH, size - index * TILE_WIDTH);
-    const path = tilePath({ level: "entries", index, width });
-    const bytes = await bundle.read(path, TILE_WIDTH * (MAX_ENTRY_BYTES + 2));
-    if (!bytes) throw bad(`${path} is missing`);
-    for (const entry of decodeEntries(bytes, width)) yield parseEntry(entry);
-  }
-}

@@ -5,11 +5,11 @@ import { canonicalBytes } from "../audit/canonical.ts";
 import type { RunEnd } from "../audit/entry.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
-import { GLOBAL_EXPORT } from "../meter/index.ts";
 import type { Ended, WorkerMessage } from "../protocol.ts";
 import { compile, type Loaded, load, MACHINE, Runner } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
 import type { Stream, Trace } from "../trace.ts";
+import { countGlobals, exportGlobals, GLOBAL_PREFIX } from "./globals.ts";
 import { applyChange, type Divergence, Recorded, type Until } from "./recorded.ts";
 import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
 
@@ -30,6 +30,28 @@ export interface Replay {
   notCompared: string[];
   /** How things stood where the replay was to stop (`until`), or at its end, if it did not come so far. */
   state?: State;
+  /** Each call, with how far the run had come (`steps`). */
+  steps?: Step[];
+}
+
+/** A call of a run, and how far it had come when it made it. */
+export interface Step {
+  /** Its number, from 1. */
+  call: number;
+  fuel: number;
+  /** As the program wrote it, and as it read it; null where it read nothing, or that is not in the bundle. */
+  request: string;
+  answer: string | null;
+  memoryBytes: number;
+  /** Bytes printed so far. */
+  stdout: number;
+  stderr: number;
+}
+
+/** What somebody wants to see of a run. */
+export interface Looking {
+  until?: Until | undefined;
+  steps?: boolean | undefined;
 }
 
 /** The inside of a run, at some place in its work. */
@@ -96,7 +118,11 @@ export class Session {
       throw new VakError("invalid-bundle", `The agent's limits are none: ${(cause as Error).message}`, { cause });
     }
     try {
-      const admitted = await compile(program, limits, inspect);
+      const admitted = await compile(
+        program,
+        limits,
+        inspect ? (metered) => exportGlobals(metered, countGlobals(program)) : undefined,
+      );
       return new Session(recording, limits, load(admitted), await digestOf(program));
     } catch (cause) {
       const why = (cause as Error).message;
@@ -108,9 +134,10 @@ export class Session {
    * Executes the agent's next run. The runs before it must have been executed.
    *
    * @param until where to stop and look; the agent cannot go on from there
+   * @param steps whether to list the calls
    * @throws VakError `not-found` when its trace is not in the bundle, `invalid-bundle`
    */
-  async replay(run: LoggedRun, until?: Until): Promise<Replay> {
+  async replay(run: LoggedRun, { until, steps }: Looking = {}): Promise<Replay> {
     const replay: Replay = {
       run: run.id,
       verdict: "same",
@@ -133,7 +160,9 @@ export class Session {
     const fault = faults[0] && valueFault(run, trace, faults[0]);
     for (const change of trace.changes) if (change.at === null) applyChange(this.volume, change);
     const recorded = new Recorded(run.id, trace, known, this.volume, until);
-    const output = { 1: new Taken(trace.stdout.bytes, !!until), 2: new Taken(trace.stderr.bytes, !!until) };
+    const looking = until !== undefined || steps === true;
+    const output = { 1: new Taken(trace.stdout.bytes, looking), 2: new Taken(trace.stderr.bytes, looking) };
+    if (steps) replay.steps = listSteps(recorded, output);
     const { reactor } = this.program;
     const request = {
       run: run.number,
@@ -153,7 +182,7 @@ export class Session {
     replay.calls = recorded.calls;
     replay.fuel = ended.fuel;
     replay.missing = recorded.cut ?? null;
-    if (until) replay.state = this.look(recorded, ended.fuel, output);
+    if (looking) replay.state = this.look(recorded, ended.fuel, output);
     if (!recorded.divergence && !recorded.cut && !recorded.reached)
       compareEnds(recorded, { run, trace, end }, ended, output);
     const found = recorded.divergence;
@@ -168,11 +197,11 @@ export class Session {
   private look({ reached, calls, request, exports }: Recorded, fuel: number, output: Outputs): State {
     const globals: State["globals"] = {};
     for (const [name, value] of Object.entries(exports ?? {})) {
-      if (!name.startsWith(GLOBAL_EXPORT) || !(value instanceof WebAssembly.Global)) continue;
+      if (!name.startsWith(GLOBAL_PREFIX) || !(value instanceof WebAssembly.Global)) continue;
       try {
         const held: unknown = value.value;
         if (typeof held === "number" || typeof held === "bigint")
-          globals[Number(name.slice(GLOBAL_EXPORT.length))] = held;
+          globals[Number(name.slice(GLOBAL_PREFIX.length))] = held;
       } catch {} // A vector has no value in JavaScript.
     }
     const memory =
@@ -249,6 +278,24 @@ class Taken {
   digest(): string {
     return bytesToHex(this.hash.digest());
   }
+}
+
+function listSteps(recorded: Recorded, output: Outputs): Step[] {
+  const steps: Step[] = [];
+  const decoder = new TextDecoder();
+  recorded.onCall = (request, answer) => {
+    const { calls, fuel, exports } = recorded;
+    steps.push({
+      call: calls,
+      fuel,
+      request: decoder.decode(request),
+      answer: answer ? decoder.decode(answer) : null,
+      memoryBytes: exports?.memory instanceof WebAssembly.Memory ? exports.memory.buffer.byteLength : 0,
+      stdout: output[1].bytes,
+      stderr: output[2].bytes,
+    });
+  };
+  return steps;
 }
 
 type Outputs = { 1: Taken; 2: Taken };

@@ -1,62 +1,30 @@
-import { Fd, wasi } from "@bjorn3/browser_wasi_shim";
 import { OUTPUT_CHUNK } from "../protocol.ts";
+import * as wasi from "./abi.ts";
 import { type Awaitable, Halt } from "./bridge.ts";
+import { Description } from "./description.ts";
 import { fail } from "./errno.ts";
 
-const READ = BigInt(wasi.RIGHTS_FD_READ);
-const WRITE = BigInt(wasi.RIGHTS_FD_WRITE);
+const READ = 0x2n;
+const WRITE = 0x40n;
 /** What can be done with any stream: its flags and what it is, syncing, polling. */
 const STREAM_RIGHTS = 0x8200019n;
 const NEWLINE = 0x0a;
 
 /** What is read or written in order, and has no position. */
-export abstract class Stream extends Fd {
-  protected abstract readonly rights: bigint;
-  protected abstract readonly filetype: number;
-
-  override fd_fdstat_get() {
-    const fdstat = new wasi.Fdstat(this.filetype, 0);
-    fdstat.fs_rights_base = this.rights | STREAM_RIGHTS;
-    return { ret: wasi.ERRNO_SUCCESS, fdstat };
-  }
-
-  override fd_filestat_get() {
-    return { ret: wasi.ERRNO_SUCCESS, filestat: new wasi.Filestat(0n, this.filetype, 0n) };
-  }
-
-  override fd_fdstat_set_flags(): number {
-    return wasi.ERRNO_SUCCESS;
-  }
-
-  override fd_seek(): never {
+export abstract class Stream extends Description {
+  override pread(): never {
     fail(wasi.ERRNO_SPIPE);
   }
 
-  override fd_tell(): never {
+  override pwrite(): never {
     fail(wasi.ERRNO_SPIPE);
-  }
-
-  override fd_pread(): never {
-    fail(wasi.ERRNO_SPIPE);
-  }
-
-  override fd_pwrite(): never {
-    fail(wasi.ERRNO_SPIPE);
-  }
-
-  override fd_read(_size: number): { ret: number; data: Uint8Array } {
-    fail(wasi.ERRNO_BADF);
-  }
-
-  override fd_write(_data: Uint8Array): { ret: number; nwritten: number } {
-    fail(wasi.ERRNO_BADF);
   }
 }
 
 /** Standard input: bytes that were there before the run began. Not a terminal, so its type is left unknown. */
 export class Input extends Stream {
-  protected readonly rights = READ;
-  protected readonly filetype = wasi.FILETYPE_UNKNOWN;
+  readonly rights = READ | STREAM_RIGHTS;
+  readonly filetype = wasi.FILETYPE_UNKNOWN;
   private position = 0;
   private readonly bytes: Uint8Array;
 
@@ -65,15 +33,14 @@ export class Input extends Stream {
     this.bytes = bytes;
   }
 
-  /** Bytes that a read would find. */
-  get readable(): number {
+  override get readable(): number {
     return this.bytes.byteLength - this.position;
   }
 
-  override fd_read(size: number) {
+  override read(size: number): Uint8Array {
     const data = this.bytes.subarray(this.position, this.position + size);
     this.position += data.byteLength;
-    return { ret: wasi.ERRNO_SUCCESS, data };
+    return data;
   }
 }
 
@@ -141,8 +108,8 @@ export class Outlet {
 
 /** Standard output or error. Not a terminal. */
 export class Output extends Stream {
-  protected readonly rights = WRITE;
-  protected readonly filetype = wasi.FILETYPE_UNKNOWN;
+  readonly rights = WRITE | STREAM_RIGHTS;
+  readonly filetype = wasi.FILETYPE_UNKNOWN;
   private readonly outlet: Outlet;
   private readonly fd: 1 | 2;
 
@@ -152,9 +119,9 @@ export class Output extends Stream {
     this.fd = fd;
   }
 
-  override fd_write(data: Uint8Array) {
+  override write(data: Uint8Array): number {
     this.outlet.write(this.fd, data);
-    return { ret: wasi.ERRNO_SUCCESS, nwritten: data.byteLength };
+    return data.byteLength;
   }
 }
 
@@ -163,8 +130,8 @@ export class Output extends Stream {
  * answer is there.
  */
 export class CallDevice extends Stream {
-  protected readonly rights = READ | WRITE;
-  protected readonly filetype = wasi.FILETYPE_CHARACTER_DEVICE;
+  readonly rights = READ | WRITE | STREAM_RIGHTS;
+  readonly filetype = wasi.FILETYPE_CHARACTER_DEVICE;
   /** The line so far. Past `callBytes` it is no longer kept, and is answered with an error at its end. */
   private line: Uint8Array<ArrayBuffer>[] = [];
   private lineBytes = 0;
@@ -178,19 +145,18 @@ export class CallDevice extends Stream {
     this.ask = ask;
   }
 
-  /** Bytes that a read would find. */
-  get readable(): number {
+  override get readable(): number {
     return this.unread.byteLength;
   }
 
-  override fd_read(size: number) {
+  override read(size: number): Uint8Array {
     const data = this.unread.slice(0, size);
     this.unread = this.unread.slice(data.byteLength);
-    return { ret: wasi.ERRNO_SUCCESS, data };
+    return data;
   }
 
   /** Takes up to one line; gives the bytes taken, once the line is answered. */
-  write(data: Uint8Array): Awaitable<number> {
+  call(data: Uint8Array): Awaitable<number> {
     if (this.unread.byteLength > this.callBytes) fail(wasi.ERRNO_AGAIN);
     const end = data.indexOf(NEWLINE);
     const part = end < 0 ? data : data.subarray(0, end);

@@ -1,4 +1,4 @@
-import { expose, transfer } from "comlink";
+import { type Endpoint, expose, transfer } from "comlink";
 import type { Limits } from "../limits.ts";
 import {
   type KernelMessage,
@@ -13,15 +13,14 @@ import { lockdown } from "./lockdown.ts";
 import { compile, type Loaded, load, Runner } from "./program.ts";
 import { Volume } from "./vfs.ts";
 
-/** A worker's scope, as much of it as is used here; the project is typed for pages. */
-interface WorkerScope {
-  postMessage(message: unknown, transfer?: Transferable[]): void;
+/** Where the kernel is: this worker's own scope, or a port to it. The project is typed for pages. */
+interface Channel {
+  postMessage(message: unknown, transfer: Transferable[]): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
 }
 
-const scope = globalThis as unknown as WorkerScope;
-const send = scope.postMessage.bind(scope);
-const post = (message: WorkerMessage, moved: Transferable[] = []): void => send(message, moved);
+let channel = globalThis as unknown as Channel;
+const post = (message: WorkerMessage, moved: Transferable[] = []): void => channel.postMessage(message, moved);
 
 interface Booted {
   limits: Limits;
@@ -54,10 +53,10 @@ const api: SandboxApi = {
     const bridge = new Bridge(post, wait, answers);
     booted = { limits, volume, bridge, runner: new Runner(volume) };
   },
-  async compile(bytes) {
+  async compile(bytes, share) {
     const admitted = await compile(bytes, machine().limits);
     program = load(admitted);
-    return admitted;
+    return share ? admitted : { ...admitted, module: null };
   },
   adopt(admitted) {
     program = load(admitted);
@@ -82,9 +81,16 @@ const api: SandboxApi = {
   removeFile: (path) => changing().remove(path),
 };
 
-scope.addEventListener("message", ({ data }: MessageEvent<KernelMessage>) => {
-  if (data?.vak) booted?.bridge.receive(data);
-});
-expose(api);
+/** Listens to the kernel, and says hello. */
+function serve(to: Channel): void {
+  channel = to;
+  to.addEventListener("message", ({ data, ports }: MessageEvent<KernelMessage>) => {
+    if (data?.vak === "connect") serve(ports[0]!);
+    else if (data?.vak) booted?.bridge.receive(data);
+  });
+  expose(api, to as Endpoint);
+  post({ vak: "hello", version: PROTOCOL_VERSION });
+}
+
 lockdown();
-post({ vak: "hello", version: PROTOCOL_VERSION });
+serve(channel);

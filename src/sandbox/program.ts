@@ -21,17 +21,20 @@ const VALTYPE: Record<string, string> = { i: "i32", I: "i64" };
 /**
  * Admits and compiles a program.
  *
- * @param globals whether whoever has the instance is to see its globals
+ * @param finish what else is done to the metered module
  * @throws VakError `invalid-module` naming what is wrong and where
  */
-export async function compile(bytes: Uint8Array, limits: Limits, globals = false): Promise<Admitted> {
+export async function compile(
+  bytes: Uint8Array,
+  limits: Limits,
+  finish = (metered: Uint8Array<ArrayBuffer>) => metered,
+): Promise<Admitted> {
   const { memoryBytes, tableElements, stackDepth } = limits;
-  const counted = { fuel: true, resumable: true, nan: true, globals };
-  const metered = instrument(bytes, { ...counted, stackDepth, memoryBytes, tableElements });
+  const metered = instrument(bytes, { fuel: true, resumable: true, nan: true, stackDepth, memoryBytes, tableElements });
   checkImports(metered.imports);
   checkExports(metered.exports);
   return {
-    module: await WebAssembly.compile(metered.bytes),
+    module: await WebAssembly.compile(finish(metered.bytes)),
     size: metered.bytes.byteLength,
     start: metered.start ?? null,
     reactor: !metered.exports.some(({ name }) => name === "_start"),

@@ -1,7 +1,8 @@
-import { Fd, Inode, wasi } from "@bjorn3/browser_wasi_shim";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { type FileStat, MAX_DEPTH, MAX_NAME, type SeedFile } from "../protocol.ts";
+import * as wasi from "./abi.ts";
+import { Description, type Stat } from "./description.ts";
 import { fail } from "./errno.ts";
 
 /** What can be done with an open file: the rights whose names begin with `fd_` but `fd_readdir`, and polling. */
@@ -21,33 +22,44 @@ const encoder = new TextEncoder();
 const utf8Length = (text: string): number => encoder.encode(text).byteLength;
 const has = (flags: number, flag: number): boolean => (flags & flag) !== 0;
 
-abstract class Node extends Inode {
+abstract class Node {
+  /** This volume's own numbers, so that a guest sees the same ones in every run of the same history. */
+  ino = 0n;
   /** Nanoseconds since 1970 by the guest's clock. */
   accessed = 0n;
   modified = 0n;
   changed = 0n;
   nlink = 1n;
 
-  protected abstract readonly filetype: number;
+  abstract readonly filetype: number;
   protected abstract readonly bytes: number;
-  abstract open(flags: number): Fd;
+  abstract open(flags: number): Description;
 
-  stat(): wasi.Filestat {
-    const stat = new wasi.Filestat(this.ino, this.filetype, BigInt(this.bytes));
-    stat.nlink = this.nlink;
-    stat.atim = this.accessed;
-    stat.mtim = this.modified;
-    stat.ctim = this.changed;
-    return stat;
+  stat(): Stat {
+    const { ino, filetype, nlink, bytes: size, accessed, modified, changed } = this;
+    return { ino, filetype, nlink, size, accessed, modified, changed };
   }
 
-  path_open(_oflags: number, _rights: bigint, fdflags: number) {
-    return { ret: wasi.ERRNO_SUCCESS, fd_obj: this.open(fdflags) };
+  /** Sets what `flags` name, to what is given or to now. */
+  setTimes(now: bigint, atim: bigint, mtim: bigint, flags: number): void {
+    const both = (one: number, other: number) => has(flags, one) && has(flags, other);
+    if (
+      flags >>> 0 > 15 ||
+      both(wasi.FSTFLAGS_ATIM, wasi.FSTFLAGS_ATIM_NOW) ||
+      both(wasi.FSTFLAGS_MTIM, wasi.FSTFLAGS_MTIM_NOW)
+    ) {
+      fail(wasi.ERRNO_INVAL);
+    }
+    if (has(flags, wasi.FSTFLAGS_ATIM)) this.accessed = BigInt.asUintN(64, atim);
+    if (has(flags, wasi.FSTFLAGS_ATIM_NOW)) this.accessed = now;
+    if (has(flags, wasi.FSTFLAGS_MTIM)) this.modified = BigInt.asUintN(64, mtim);
+    if (has(flags, wasi.FSTFLAGS_MTIM_NOW)) this.modified = now;
+    this.changed = now;
   }
 }
 
 class File extends Node {
-  protected readonly filetype = wasi.FILETYPE_REGULAR_FILE;
+  readonly filetype = wasi.FILETYPE_REGULAR_FILE;
   size = 0;
   /** Descriptors that hold the file; its bytes count until the last one and the last name are gone. */
   opens = 0;
@@ -64,7 +76,7 @@ class File extends Node {
     return this.size;
   }
 
-  open(flags: number): Fd {
+  open(flags: number): Description {
     return new OpenFile(this.volume, this, flags);
   }
 
@@ -111,7 +123,7 @@ class File extends Node {
 }
 
 class Directory extends Node {
-  protected readonly filetype = wasi.FILETYPE_DIRECTORY;
+  readonly filetype = wasi.FILETYPE_DIRECTORY;
   protected readonly bytes = 0;
   readonly entries = new Map<string, Node>();
   parent: Directory | null;
@@ -129,7 +141,7 @@ class Directory extends Node {
     this.depth = parent ? parent.depth + 1 : 0;
   }
 
-  open(): Fd {
+  open(): Description {
     return new OpenDirectory(this.volume, this);
   }
 
@@ -141,23 +153,23 @@ class Directory extends Node {
 
 /** A node whose descriptors are made by the kernel's side of the sandbox, such as `/dev/vak`. */
 class Device extends Node {
-  protected readonly filetype = wasi.FILETYPE_CHARACTER_DEVICE;
+  readonly filetype = wasi.FILETYPE_CHARACTER_DEVICE;
   protected readonly bytes = 0;
-  private readonly make: () => Fd;
+  private readonly make: () => Description;
 
-  constructor(make: () => Fd) {
+  constructor(make: () => Description) {
     super();
     this.make = make;
   }
 
-  open(): Fd {
+  open(): Description {
     return this.make();
   }
 }
 
 /** A symbolic link. Its target is relative: an absolute one would name nothing that a guest holds. */
 class Symlink extends Node {
-  protected readonly filetype = wasi.FILETYPE_SYMBOLIC_LINK;
+  readonly filetype = wasi.FILETYPE_SYMBOLIC_LINK;
   readonly target: string;
 
   constructor(target: string) {
@@ -208,7 +220,7 @@ export class Volume {
   }
 
   /** Puts `dev/NAME` beside the agent's files: the kernel's, not counted, listed or removable. */
-  device(name: string, make: () => Fd): void {
+  device(name: string, make: () => Description): void {
     let dev = this.root.entries.get("dev");
     if (!(dev instanceof Directory)) {
       dev = this.number(new Directory(this, this.root));
@@ -547,25 +559,12 @@ function describe(path: string, node: Node): FileStat {
   return node instanceof File ? { path, type: "file", size: node.size } : { path, type: "directory", size: 0 };
 }
 
-const setTimes = (node: Node, now: bigint, atim: bigint, mtim: bigint, flags: number): number => {
-  if (flags >>> 0 > 15) return wasi.ERRNO_INVAL;
-  const both = (one: number, other: number) => has(flags, one) && has(flags, other);
-  if (both(wasi.FSTFLAGS_ATIM, wasi.FSTFLAGS_ATIM_NOW) || both(wasi.FSTFLAGS_MTIM, wasi.FSTFLAGS_MTIM_NOW)) {
-    return wasi.ERRNO_INVAL;
-  }
-  if (has(flags, wasi.FSTFLAGS_ATIM)) node.accessed = BigInt.asUintN(64, atim);
-  if (has(flags, wasi.FSTFLAGS_ATIM_NOW)) node.accessed = now;
-  if (has(flags, wasi.FSTFLAGS_MTIM)) node.modified = BigInt.asUintN(64, mtim);
-  if (has(flags, wasi.FSTFLAGS_MTIM_NOW)) node.modified = now;
-  node.changed = now;
-  return wasi.ERRNO_SUCCESS;
-};
-
-class OpenFile extends Fd {
+class OpenFile extends Description {
+  readonly filetype = wasi.FILETYPE_REGULAR_FILE;
+  readonly rights = FILE_RIGHTS;
   private position = 0;
   private readonly volume: Volume;
   private readonly file: File;
-  private flags: number;
 
   constructor(volume: Volume, file: File, flags: number) {
     super();
@@ -575,94 +574,80 @@ class OpenFile extends Fd {
     file.opens++;
   }
 
-  override fd_close(): number {
-    this.file.opens--;
-    this.file.releaseIfGone();
-    return wasi.ERRNO_SUCCESS;
-  }
-
-  override fd_fdstat_get() {
-    const fdstat = new wasi.Fdstat(wasi.FILETYPE_REGULAR_FILE, this.flags);
-    fdstat.fs_rights_base = FILE_RIGHTS;
-    return { ret: wasi.ERRNO_SUCCESS, fdstat };
-  }
-
-  override fd_fdstat_set_flags(flags: number): number {
-    this.flags = flags;
-    return wasi.ERRNO_SUCCESS;
-  }
-
-  override fd_filestat_get() {
-    return { ret: wasi.ERRNO_SUCCESS, filestat: this.file.stat() };
-  }
-
-  override fd_filestat_set_size(size: bigint): number {
-    this.file.resize(offset(BigInt.asUintN(64, size)));
-    return wasi.ERRNO_SUCCESS;
-  }
-
-  override fd_filestat_set_times(atim: bigint, mtim: bigint, flags: number): number {
-    return setTimes(this.file, this.volume.now(), atim, mtim, flags);
-  }
-
-  override fd_allocate(start: bigint, length: bigint): number {
-    if (length === 0n) return wasi.ERRNO_INVAL;
-    const end = offset(BigInt.asUintN(64, start) + BigInt.asUintN(64, length));
-    if (end > this.file.size) this.file.resize(end);
-    return wasi.ERRNO_SUCCESS;
-  }
-
-  /** Bytes that a read would find. */
-  get readable(): number {
+  override get readable(): number {
     return Math.max(0, this.file.size - this.position);
   }
 
-  override fd_read(size: number) {
+  override stat(): Stat {
+    return this.file.stat();
+  }
+
+  override setTimes(atim: bigint, mtim: bigint, flags: number): void {
+    this.file.setTimes(this.volume.now(), atim, mtim, flags);
+  }
+
+  override close(): void {
+    this.file.opens--;
+    this.file.releaseIfGone();
+  }
+
+  override resize(size: bigint): void {
+    this.file.resize(offset(BigInt.asUintN(64, size)));
+  }
+
+  override allocate(start: bigint, length: bigint): void {
+    if (length === 0n) fail(wasi.ERRNO_INVAL);
+    const end = offset(BigInt.asUintN(64, start) + BigInt.asUintN(64, length));
+    if (end > this.file.size) this.file.resize(end);
+  }
+
+  override read(size: number): Uint8Array {
     const data = this.file.read(this.position, size);
     this.position += data.byteLength;
-    return { ret: wasi.ERRNO_SUCCESS, data };
+    return data;
   }
 
-  override fd_pread(size: number, at: bigint) {
-    return { ret: wasi.ERRNO_SUCCESS, data: this.file.read(offset(BigInt.asUintN(64, at)), size) };
+  override pread(size: number, at: bigint): Uint8Array {
+    return this.file.read(offset(BigInt.asUintN(64, at)), size);
   }
 
-  override fd_write(data: Uint8Array) {
+  override write(data: Uint8Array): number {
     const at = has(this.flags, wasi.FDFLAGS_APPEND) ? this.file.size : this.position;
     this.file.write(at, data);
     this.position = at + data.byteLength;
-    return { ret: wasi.ERRNO_SUCCESS, nwritten: data.byteLength };
+    return data.byteLength;
   }
 
-  override fd_pwrite(data: Uint8Array, at: bigint) {
+  override pwrite(data: Uint8Array, at: bigint): number {
     this.file.write(offset(BigInt.asUintN(64, at)), data);
-    return { ret: wasi.ERRNO_SUCCESS, nwritten: data.byteLength };
+    return data.byteLength;
   }
 
-  override fd_seek(by: bigint, whence: number) {
-    const from =
-      whence === wasi.WHENCE_SET
-        ? 0
-        : whence === wasi.WHENCE_CUR
-          ? this.position
-          : whence === wasi.WHENCE_END
-            ? this.file.size
-            : fail(wasi.ERRNO_INVAL);
+  override seek(by: bigint, whence: number): bigint {
+    const from = [0, this.position, this.file.size][whence] ?? fail(wasi.ERRNO_INVAL);
     const target = BigInt(from) + by;
     if (target < 0n) fail(wasi.ERRNO_INVAL);
     this.position = offset(target);
-    return { ret: wasi.ERRNO_SUCCESS, offset: target };
-  }
-
-  override fd_tell() {
-    return { ret: wasi.ERRNO_SUCCESS, offset: BigInt(this.position) };
+    return target;
   }
 }
 
 const follows = (lookup: number): boolean => has(lookup, FOLLOW);
 
+/** An entry of a listing. */
+export interface Entry {
+  /** The cookie of the entry after it. */
+  next: bigint;
+  ino: bigint;
+  filetype: number;
+  name: Uint8Array;
+}
+
 /** An open directory: the capability from which paths are resolved. */
-export class OpenDirectory extends Fd {
+export class OpenDirectory extends Description {
+  readonly filetype = wasi.FILETYPE_DIRECTORY;
+  readonly rights = DIRECTORY_RIGHTS;
+  override readonly inheriting = DIRECTORY_RIGHTS | FILE_RIGHTS;
   /** The listing as it was when it was begun, so that cookies hold while entries come and go. */
   private listing: [string, Node][] = [];
   private readonly volume: Volume;
@@ -674,121 +659,82 @@ export class OpenDirectory extends Fd {
     this.directory = directory;
   }
 
-  override fd_fdstat_get() {
-    const fdstat = new wasi.Fdstat(wasi.FILETYPE_DIRECTORY, 0);
-    fdstat.fs_rights_base = DIRECTORY_RIGHTS;
-    fdstat.fs_rights_inherited = DIRECTORY_RIGHTS | FILE_RIGHTS;
-    return { ret: wasi.ERRNO_SUCCESS, fdstat };
+  override stat(): Stat {
+    return this.directory.stat();
   }
 
-  override fd_fdstat_set_flags(): number {
-    return wasi.ERRNO_SUCCESS;
+  override setTimes(atim: bigint, mtim: bigint, flags: number): void {
+    this.directory.setTimes(this.volume.now(), atim, mtim, flags);
   }
 
-  override fd_filestat_get() {
-    return { ret: wasi.ERRNO_SUCCESS, filestat: this.directory.stat() };
-  }
-
-  override fd_filestat_set_times(atim: bigint, mtim: bigint, flags: number): number {
-    return setTimes(this.directory, this.volume.now(), atim, mtim, flags);
-  }
-
-  override fd_read(): never {
+  override read(): never {
     fail(wasi.ERRNO_ISDIR);
   }
 
-  override fd_pread(): never {
+  override pread(): never {
     fail(wasi.ERRNO_ISDIR);
   }
 
-  override fd_write(): never {
-    fail(wasi.ERRNO_BADF);
-  }
-
-  override fd_pwrite(): never {
-    fail(wasi.ERRNO_BADF);
-  }
-
-  override fd_seek(): never {
-    fail(wasi.ERRNO_BADF);
-  }
-
-  override fd_tell(): never {
-    fail(wasi.ERRNO_BADF);
-  }
-
-  override fd_allocate(): number {
-    return wasi.ERRNO_BADF;
-  }
-
-  override fd_filestat_set_size(): number {
-    return wasi.ERRNO_BADF;
-  }
-
-  override fd_readdir_single(cookie: bigint) {
+  /** The entry that a cookie stands for, if there is one. */
+  entry(cookie: bigint): Entry | undefined {
     if (cookie === 0n || this.listing.length === 0) {
       const { directory } = this;
       const up = directory === this.volume.root ? directory : (directory.parent ?? directory);
       this.listing = [[".", directory], ["..", up], ...directory.sorted()];
     }
-    const next = cookie < BigInt(this.listing.length) ? this.listing[Number(cookie)] : undefined;
-    const dirent = next ? new wasi.Dirent(cookie + 1n, next[1].ino, next[0], next[1].stat().filetype) : null;
-    return { ret: wasi.ERRNO_SUCCESS, dirent };
+    const found = cookie < BigInt(this.listing.length) ? this.listing[Number(cookie)] : undefined;
+    if (!found) return undefined;
+    const [name, node] = found;
+    return { next: cookie + 1n, ino: node.ino, filetype: node.filetype, name: encoder.encode(name) };
   }
 
-  override path_open(lookup: number, path: string, oflags: number, _base: bigint, _inherit: bigint, flags: number) {
-    const node = this.volume.openNode(this.directory, path, follows(lookup), oflags);
-    return { ret: wasi.ERRNO_SUCCESS, fd_obj: node.open(flags) };
+  openAt(lookup: number, path: string, oflags: number, flags: number): Description {
+    return this.volume.openNode(this.directory, path, follows(lookup), oflags).open(flags);
   }
 
-  override path_filestat_get(lookup: number, path: string) {
-    return { ret: wasi.ERRNO_SUCCESS, filestat: this.volume.existing(this.directory, path, follows(lookup)).stat() };
+  statAt(lookup: number, path: string): Stat {
+    return this.volume.existing(this.directory, path, follows(lookup)).stat();
   }
 
-  override path_filestat_set_times(lookup: number, path: string, atim: bigint, mtim: bigint, flags: number): number {
+  setTimesAt(lookup: number, path: string, atim: bigint, mtim: bigint, flags: number): void {
     const node = this.volume.existing(this.directory, path, follows(lookup));
-    return setTimes(node, this.volume.now(), atim, mtim, flags);
+    node.setTimes(this.volume.now(), atim, mtim, flags);
   }
 
-  override path_create_directory(path: string): number {
+  mkdir(path: string): void {
     this.volume.mkdir(this.directory, path);
-    return wasi.ERRNO_SUCCESS;
   }
 
-  override path_remove_directory(path: string): number {
+  rmdir(path: string): void {
     this.volume.rmdir(this.directory, path);
-    return wasi.ERRNO_SUCCESS;
   }
 
-  override path_unlink_file(path: string): number {
+  unlink(path: string): void {
     this.volume.unlink(this.directory, path);
-    return wasi.ERRNO_SUCCESS;
   }
 
-  readLink(path: string): Uint8Array {
+  readlink(path: string): Uint8Array {
     return encoder.encode(this.volume.readlink(this.directory, path));
   }
 
-  symlinkTo(target: string, path: string): void {
+  symlink(target: string, path: string): void {
     this.volume.symlink(target, this.directory, path);
   }
 
-  linkTo(path: string, to: OpenDirectory, target: string): void {
+  link(path: string, to: OpenDirectory, target: string): void {
     this.volume.link(this.directory, path, to.directory, target);
   }
 
-  renameTo(path: string, to: OpenDirectory, target: string): void {
+  rename(path: string, to: OpenDirectory, target: string): void {
     this.volume.rename(this.directory, path, to.directory, target);
   }
 }
 
 /** The one directory that a guest is given to begin with. */
 export class RootDirectory extends OpenDirectory {
+  readonly name = encoder.encode("/");
+
   constructor(volume: Volume) {
     super(volume, volume.root);
-  }
-
-  override fd_prestat_get() {
-    return { ret: wasi.ERRNO_SUCCESS, prestat: wasi.Prestat.dir("/") };
   }
 }

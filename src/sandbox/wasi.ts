@@ -1,11 +1,12 @@
-import { type Fd, wasi } from "@bjorn3/browser_wasi_shim";
 import type { Limits } from "../limits.ts";
 import type { Meter } from "../meter/index.ts";
 import type { RunRequest } from "../protocol.ts";
+import * as wasi from "./abi.ts";
 import { type Awaitable, Halt, type Outside } from "./bridge.ts";
 import { type Clock, RealClock, VirtualClock } from "./clock.ts";
+import type { Description, Stat } from "./description.ts";
 import { CallDevice, Input, type Outlet, Output, Stream } from "./devices.ts";
-import { Errno, fail, ok } from "./errno.ts";
+import { Errno, fail } from "./errno.ts";
 import { TRAP } from "./gate.ts";
 import { type GuestMemory, stringsSize } from "./memory.ts";
 import { randomStream } from "./random.ts";
@@ -59,15 +60,14 @@ const RIGHT_POLL = 0x8000000n;
 
 /** An entry of the descriptor table. Rights only ever become fewer. */
 interface Descriptor {
-  fd: Fd;
+  file: Description;
   base: bigint;
   inheriting: bigint;
 }
 
 /** A file or directory as it is opened, with those of the rights that make sense for it. */
-function descriptorOf(fd: Fd, base = -1n, inheriting = -1n): Descriptor {
-  const { fdstat } = ok(fd.fd_fdstat_get());
-  return { fd, base: base & fdstat!.fs_rights_base, inheriting: inheriting & fdstat!.fs_rights_inherited };
+function descriptorOf(file: Description, base = -1n, inheriting = -1n): Descriptor {
+  return { file, base: base & file.rights, inheriting: inheriting & file.inheriting };
 }
 
 /** What is not an errno is success. */
@@ -96,8 +96,7 @@ export interface Process {
 }
 
 /**
- * WASI preview 1 (snapshot-01) and the `vak` imports for one instance. Descriptors and files are the shim's `Fd` and `Inode`,
- * in our own kinds; the system calls check every argument themselves, since the shim clips or trusts many of them.
+ * WASI preview 1 (snapshot-01) and the `vak` imports for one instance. Every argument is checked here.
  */
 export function createProcess(limits: Limits, volume: Volume, memory: GuestMemory): Process {
   let args: string[];
@@ -122,8 +121,8 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
   let answer: Uint8Array | undefined;
 
   const descriptor = (fd: number): Descriptor => fds[fd] ?? fail(wasi.ERRNO_BADF);
-  const get = (fd: number, right = 0n): Fd => {
-    const { fd: found, base } = descriptor(fd);
+  const get = (fd: number, right = 0n): Description => {
+    const { file: found, base } = descriptor(fd);
     if ((base & right) === right) return found;
     // As POSIX has it, where POSIX has it.
     if (right & (RIGHT_READ | RIGHT_WRITE)) fail(wasi.ERRNO_BADF);
@@ -132,7 +131,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
   /** Of a descriptor that is no socket, since none is. */
   const socket = (fd: number): number => (get(fd) instanceof OpenDirectory ? wasi.ERRNO_BADF : wasi.ERRNO_NOTSOCK);
   const directory = (fd: number, right: bigint): OpenDirectory => {
-    const { fd: found, base } = descriptor(fd);
+    const { file: found, base } = descriptor(fd);
     if (!(found instanceof OpenDirectory)) fail(wasi.ERRNO_NOTDIR);
     return (base & right) === right ? found : fail(wasi.ERRNO_NOTCAPABLE);
   };
@@ -142,17 +141,16 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     if (id === wasi.CLOCKID_PROCESS_CPUTIME_ID || id === wasi.CLOCKID_THREAD_CPUTIME_ID) return clock!.cpu();
     fail(wasi.ERRNO_INVAL);
   };
-  const writeStat = (ptr: number, stat: wasi.Filestat | null) => {
-    if (!stat) fail(wasi.ERRNO_BADF);
+  const writeStat = (ptr: number, stat: Stat) => {
     const view = memory.view(ptr, FILESTAT_BYTES);
     view.setBigUint64(0, 1n, true);
     view.setBigUint64(8, stat.ino, true);
     view.setBigUint64(16, BigInt(stat.filetype), true);
     view.setBigUint64(24, stat.nlink, true);
-    view.setBigUint64(32, stat.size, true);
-    view.setBigUint64(40, stat.atim, true);
-    view.setBigUint64(48, stat.mtim, true);
-    view.setBigUint64(56, stat.ctim, true);
+    view.setBigUint64(32, BigInt(stat.size), true);
+    view.setBigUint64(40, stat.accessed, true);
+    view.setBigUint64(48, stat.modified, true);
+    view.setBigUint64(56, stat.changed, true);
   };
   const read = (iovsPtr: number, iovsLen: number, nreadPtr: number, from: (size: number) => Uint8Array) => {
     const iovs = memory.iovs(iovsPtr, iovsLen);
@@ -185,26 +183,26 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       get(fd, RIGHT_ADVISE);
       if (advice >>> 0 > wasi.ADVICE_NOREUSE) fail(wasi.ERRNO_INVAL);
     },
-    fd_allocate: (fd: number, offset: bigint, len: bigint) => get(fd, RIGHT_ALLOCATE).fd_allocate(offset, len),
+    fd_allocate: (fd: number, offset: bigint, len: bigint) => get(fd, RIGHT_ALLOCATE).allocate(offset, len),
     fd_close: (fd: number) => {
       const closing = get(fd);
       fds[fd] = undefined;
       open--;
-      return closing.fd_close();
+      closing.close();
     },
-    fd_datasync: (fd: number) => get(fd, RIGHT_DATASYNC).fd_sync(),
+    fd_datasync: (fd: number) => void get(fd, RIGHT_DATASYNC),
     fd_fdstat_get: (fd: number, ptr: number) => {
-      const { fd: found, base, inheriting } = descriptor(fd);
-      const { fdstat } = ok(found.fd_fdstat_get());
+      const { file, base, inheriting } = descriptor(fd);
       const view = memory.view(ptr, FDSTAT_BYTES);
-      view.setUint16(0, fdstat!.fs_filetype, true);
-      view.setUint32(2, fdstat!.fs_flags, true);
+      view.setUint16(0, file.filetype, true);
+      view.setUint32(2, file.flags, true);
       view.setBigUint64(8, base, true);
       view.setBigUint64(16, inheriting, true);
     },
     fd_fdstat_set_flags: (fd: number, flags: number) => {
       if (flags >>> 0 > 31) fail(wasi.ERRNO_INVAL);
-      return get(fd, RIGHT_SET_FLAGS).fd_fdstat_set_flags(flags);
+      const file = get(fd, RIGHT_SET_FLAGS);
+      if (file.filetype === wasi.FILETYPE_REGULAR_FILE) file.flags = flags;
     },
     fd_fdstat_set_rights: (fd: number, base: bigint, inheriting: bigint) => {
       const found = descriptor(fd);
@@ -212,39 +210,37 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       found.base = base;
       found.inheriting = inheriting;
     },
-    fd_filestat_get: (fd: number, ptr: number) =>
-      writeStat(ptr, ok(get(fd, RIGHT_FILESTAT_GET).fd_filestat_get()).filestat),
-    fd_filestat_set_size: (fd: number, size: bigint) => get(fd, RIGHT_FILESTAT_SET_SIZE).fd_filestat_set_size(size),
+    fd_filestat_get: (fd: number, ptr: number) => writeStat(ptr, get(fd, RIGHT_FILESTAT_GET).stat()),
+    fd_filestat_set_size: (fd: number, size: bigint) => get(fd, RIGHT_FILESTAT_SET_SIZE).resize(size),
     fd_filestat_set_times: (fd: number, atim: bigint, mtim: bigint, flags: number) =>
-      get(fd, RIGHT_FILESTAT_SET_TIMES).fd_filestat_set_times(atim, mtim, flags),
+      get(fd, RIGHT_FILESTAT_SET_TIMES).setTimes(atim, mtim, flags),
     fd_pread: (fd: number, iovs: number, len: number, offset: bigint, nread: number) => {
       const file = get(fd, RIGHT_READ);
-      read(iovs, len, nread, (size) => ok(file.fd_pread(size, offset)).data);
+      read(iovs, len, nread, (size) => file.pread(size, offset));
     },
     fd_prestat_dir_name: (fd: number, ptr: number, len: number) => {
       const found = get(fd);
       if (!(found instanceof RootDirectory)) fail(wasi.ERRNO_BADF);
-      const name = ok(found.fd_prestat_get()).prestat!.inner.pr_name;
+      const { name } = found;
       if (len >>> 0 < name.byteLength) fail(wasi.ERRNO_NAMETOOLONG);
       memory.write(ptr, name);
     },
     fd_prestat_get: (fd: number, ptr: number) => {
       const found = get(fd);
       if (!(found instanceof RootDirectory)) fail(wasi.ERRNO_BADF);
-      const { prestat } = ok(found.fd_prestat_get());
       const view = memory.view(ptr, PRESTAT_BYTES);
-      view.setUint32(0, wasi.PREOPENTYPE_DIR, true);
-      view.setUint32(4, prestat!.inner.pr_name.byteLength, true);
+      view.setUint32(0, 0, true); // a directory
+      view.setUint32(4, found.name.byteLength, true);
     },
     fd_pwrite: (fd: number, iovs: number, len: number, offset: bigint, nwritten: number) => {
       const file = get(fd, RIGHT_WRITE);
       const data = memory.gather(memory.iovs(iovs, len));
       memory.view(nwritten, 4);
-      memory.setU32(nwritten, ok(file.fd_pwrite(data, offset)).nwritten);
+      memory.setU32(nwritten, file.pwrite(data, offset));
     },
     fd_read: (fd: number, iovs: number, len: number, nread: number) => {
       const file = get(fd, RIGHT_READ);
-      read(iovs, len, nread, (size) => ok(file.fd_read(size)).data);
+      read(iovs, len, nread, (size) => file.read(size));
     },
     fd_readdir: (fd: number, buf: number, len: number, cookie: bigint, used: number) => {
       const dir = directory(fd, RIGHT_READDIR);
@@ -252,11 +248,15 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       memory.view(used, 4);
       let at = 0;
       for (let next = BigInt.asUintN(64, cookie); at < target.byteLength; next++) {
-        const { dirent } = ok(dir.fd_readdir_single(next));
-        if (!dirent) break;
-        const entry = new Uint8Array(DIRENT_BYTES + dirent.name_length());
-        dirent.write_head_bytes(new DataView(entry.buffer), 0);
-        entry.set(dirent.dir_name, DIRENT_BYTES);
+        const found = dir.entry(next);
+        if (!found) break;
+        const entry = new Uint8Array(DIRENT_BYTES + found.name.byteLength);
+        const view = new DataView(entry.buffer);
+        view.setBigUint64(0, found.next, true);
+        view.setBigUint64(8, found.ino, true);
+        view.setUint32(16, found.name.byteLength, true);
+        view.setUint8(20, found.filetype);
+        entry.set(found.name, DIRENT_BYTES);
         // A last entry that does not fit is cut: that the buffer is full tells the guest that there is more.
         const fits = entry.subarray(0, target.byteLength - at);
         target.set(fits, at);
@@ -268,7 +268,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       const moving = descriptor(from);
       const replaced = descriptor(to);
       if (from === to) return;
-      replaced.fd.fd_close();
+      replaced.file.close();
       fds[to] = moving;
       fds[from] = undefined;
       open--;
@@ -276,27 +276,24 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     fd_seek: (fd: number, by: bigint, whence: number, ptr: number) => {
       memory.view(ptr, 8);
       const told = by === 0n && whence === wasi.WHENCE_CUR;
-      memory.setU64(ptr, ok(get(fd, told ? RIGHT_TELL : RIGHT_SEEK).fd_seek(by, whence)).offset);
+      memory.setU64(ptr, get(fd, told ? RIGHT_TELL : RIGHT_SEEK).seek(by, whence));
     },
-    fd_sync: (fd: number) => get(fd, RIGHT_SYNC).fd_sync(),
-    fd_tell: (fd: number, ptr: number) => memory.setU64(ptr, ok(get(fd, RIGHT_TELL).fd_tell()).offset),
+    fd_sync: (fd: number) => void get(fd, RIGHT_SYNC),
+    fd_tell: (fd: number, ptr: number) => memory.setU64(ptr, get(fd, RIGHT_TELL).seek(0n, wasi.WHENCE_CUR)),
     fd_write: (fd: number, iovs: number, len: number, nwritten: number) => {
       const file = get(fd, RIGHT_WRITE);
       const data = memory.gather(memory.iovs(iovs, len));
       memory.view(nwritten, 4);
-      if (!(file instanceof CallDevice)) return memory.setU32(nwritten, ok(file.fd_write(data)).nwritten);
-      const taken = file.write(data);
+      if (!(file instanceof CallDevice)) return memory.setU32(nwritten, file.write(data));
+      const taken = file.call(data);
       if (!(taken instanceof Promise)) return memory.setU32(nwritten, taken);
       return taken.then((count) => memory.setU32(nwritten, count));
     },
 
     path_create_directory: (fd: number, ptr: number, len: number) =>
-      directory(fd, RIGHT_PATH_CREATE_DIRECTORY).path_create_directory(memory.path(ptr, len)),
+      directory(fd, RIGHT_PATH_CREATE_DIRECTORY).mkdir(memory.path(ptr, len)),
     path_filestat_get: (fd: number, flags: number, ptr: number, len: number, out: number) =>
-      writeStat(
-        out,
-        ok(directory(fd, RIGHT_PATH_FILESTAT_GET).path_filestat_get(flags, memory.path(ptr, len))).filestat,
-      ),
+      writeStat(out, directory(fd, RIGHT_PATH_FILESTAT_GET).statAt(flags, memory.path(ptr, len))),
     path_filestat_set_times: (
       fd: number,
       flags: number,
@@ -305,19 +302,12 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       atim: bigint,
       mtim: bigint,
       fst: number,
-    ) =>
-      directory(fd, RIGHT_PATH_FILESTAT_SET_TIMES).path_filestat_set_times(
-        flags,
-        memory.path(ptr, len),
-        atim,
-        mtim,
-        fst,
-      ),
+    ) => directory(fd, RIGHT_PATH_FILESTAT_SET_TIMES).setTimesAt(flags, memory.path(ptr, len), atim, mtim, fst),
     path_link: (fd: number, flags: number, ptr: number, len: number, to: number, toPtr: number, toLen: number) => {
       const from = directory(fd, RIGHT_PATH_LINK_SOURCE);
       // A link to a symbolic link is one to the link itself.
       if (flags !== 0) fail(wasi.ERRNO_INVAL);
-      from.linkTo(memory.path(ptr, len), directory(to, RIGHT_PATH_LINK_TARGET), memory.path(toPtr, toLen));
+      from.link(memory.path(ptr, len), directory(to, RIGHT_PATH_LINK_TARGET), memory.path(toPtr, toLen));
     },
     path_open: (
       fd: number,
@@ -339,35 +329,35 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       memory.view(out, 4);
       if (oflags >>> 0 > 15 || flags >>> 0 > 31) fail(wasi.ERRNO_INVAL);
       if (open >= limits.openFiles) fail(wasi.ERRNO_MFILE);
-      const { fd_obj } = ok(dir.path_open(lookup, path, oflags, rights, inheriting, flags));
-      if (fd_obj instanceof OpenDirectory && rights & RIGHT_WRITE) fail(wasi.ERRNO_ISDIR);
+      const file = dir.openAt(lookup, path, oflags, flags);
+      if (file instanceof OpenDirectory && rights & RIGHT_WRITE) fail(wasi.ERRNO_ISDIR);
       // Of what was asked for, that which the directory may hand on and the file can do.
       const inherited = descriptor(fd).inheriting;
       let slot = fds.indexOf(undefined);
       if (slot < 0) slot = fds.length;
-      fds[slot] = descriptorOf(fd_obj!, rights & inherited, inheriting & inherited);
+      fds[slot] = descriptorOf(file, rights & inherited, inheriting & inherited);
       open++;
       memory.setU32(out, slot);
     },
     path_readlink: (fd: number, ptr: number, len: number, buf: number, bufLen: number, used: number) => {
       const target = memory.bytes(buf, bufLen);
       memory.view(used, 4);
-      const link = directory(fd, RIGHT_PATH_READLINK).readLink(memory.path(ptr, len)).subarray(0, target.byteLength);
+      const link = directory(fd, RIGHT_PATH_READLINK).readlink(memory.path(ptr, len)).subarray(0, target.byteLength);
       target.set(link);
       memory.setU32(used, link.byteLength);
     },
     path_remove_directory: (fd: number, ptr: number, len: number) =>
-      directory(fd, RIGHT_PATH_REMOVE_DIRECTORY).path_remove_directory(memory.path(ptr, len)),
+      directory(fd, RIGHT_PATH_REMOVE_DIRECTORY).rmdir(memory.path(ptr, len)),
     path_rename: (fd: number, ptr: number, len: number, to: number, toPtr: number, toLen: number) =>
-      directory(fd, RIGHT_PATH_RENAME_SOURCE).renameTo(
+      directory(fd, RIGHT_PATH_RENAME_SOURCE).rename(
         memory.path(ptr, len),
         directory(to, RIGHT_PATH_RENAME_TARGET),
         memory.path(toPtr, toLen),
       ),
     path_symlink: (targetPtr: number, targetLen: number, fd: number, ptr: number, len: number) =>
-      directory(fd, RIGHT_PATH_SYMLINK).symlinkTo(memory.path(targetPtr, targetLen), memory.path(ptr, len)),
+      directory(fd, RIGHT_PATH_SYMLINK).symlink(memory.path(targetPtr, targetLen), memory.path(ptr, len)),
     path_unlink_file: (fd: number, ptr: number, len: number) =>
-      directory(fd, RIGHT_PATH_UNLINK_FILE).path_unlink_file(memory.path(ptr, len)),
+      directory(fd, RIGHT_PATH_UNLINK_FILE).unlink(memory.path(ptr, len)),
 
     poll_oneoff: (subscriptions: number, events: number, count: number, out: number) => {
       if (count === 0 || count >>> 0 > MAX_SUBSCRIPTIONS) fail(wasi.ERRNO_INVAL);
@@ -388,8 +378,8 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
           // Everything a guest can open is ready at once: files, a stdin that is all there, output.
           const found = fds[view.getUint32(at + 16, true)];
           const error = !found ? wasi.ERRNO_BADF : found.base & RIGHT_POLL ? 0 : wasi.ERRNO_NOTCAPABLE;
-          const bytes = !error && type === wasi.EVENTTYPE_FD_READ ? (found!.fd as { readable?: number }).readable : 0;
-          ready.push({ userdata, type, error, bytes: BigInt(bytes ?? 0) });
+          const bytes = !error && type === wasi.EVENTTYPE_FD_READ ? found!.file.readable : 0;
+          ready.push({ userdata, type, error, bytes: BigInt(bytes) });
         } else {
           fail(wasi.ERRNO_INVAL);
         }
@@ -452,7 +442,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
 
   /** The vak functions give a length or a negative errno; WASI's give an errno. */
   const guard = (name: string, systemCall: SystemCall) => {
-    const code = (result: unknown): number => (typeof result === "number" ? result : wasi.ERRNO_SUCCESS);
+    const code = (result: unknown): number => (typeof result === "number" ? result : 0);
     const failed = (error: unknown): number => {
       if (error instanceof Halt) {
         ended ??= error;
@@ -503,7 +493,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     },
     ended: () => ended,
     close: () => {
-      for (const it of fds) it?.fd.fd_close();
+      for (const it of fds) it?.file.close();
     },
   };
 }

@@ -128,6 +128,10 @@ describe.skipIf(!built)("examples", () => {
       const { stdout } = await node(`${root}dist/cli.js`, ...again);
       expect(stdout.trim()).toMatch(new RegExp(`^${replayed.replaceAll("…", "\\S+")}$`));
 
+      const [, , ...decide] = find("run", "policy-replay").text.trim().split(" ");
+      const decided = await node(`${root}dist/cli.js`, ...decide);
+      expect(decided.stdout.trim()).toBe(find("output", "policy-replay").text.trim());
+
       writeFileSync(`${folder}/audit.mjs`, find("run", "audit").text);
       expect((await node("audit.mjs")).stdout).toMatch(/^true \d+ \[\]\n$/);
     });

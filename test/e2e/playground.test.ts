@@ -7,6 +7,8 @@ import { type Browser, type BrowserContextOptions, chromium, firefox, type Page 
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openBundle, verify } from "../../src/audit/index.ts";
+import { redecide } from "../../src/policy/redecide.ts";
+import { cedarWasmUrl } from "../../src/policy/wasm-url.ts";
 import { type Server, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
 
@@ -187,8 +189,41 @@ test.each(open)(
 
     const bundle = await openBundle(await exported(page));
     const report = await verify(bundle);
+    const { decisions, agreed, differing } = await redecide(bundle, { wasm: await readFile(cedarWasmUrl) });
+    expect({ agreed, differing }).toEqual({ agreed: decisions, differing: [] });
+    expect(decisions).toBeGreaterThan(0);
     expect(report.problems).toEqual([]);
     expect(report.entries).toMatchObject({ intent: 7, outcome: 7, denial: 3 });
+    expect(complaints).toEqual([]);
+  },
+);
+
+test.each(open)(
+  "$name: a run is executed again, and is the same; its timeline goes back to any call",
+  async ({ browser }) => {
+    await using tab = await visit(browser);
+    const { page, complaints } = tab;
+    await press(page, "Run");
+    await status(page, /^Done: exited 0$/);
+    await press(page, "Replay");
+    const sheet = page.getByRole("dialog");
+    await sheet.getByText("The same", { exact: true }).waitFor();
+    expect(await sheet.innerText()).toMatch(/10 calls, [\d.]+ M of fuel/);
+    const slider = sheet.getByRole("slider", { name: "Go back to" });
+    const output = sheet.getByLabel("Output so far");
+    const whole = await output.innerText();
+    expect(whole).toContain("3 requests tonight");
+
+    await slider.press("Home");
+    expect(await sheet.locator("#timeline-where").innerText()).toMatch(/^Call 1 of 10 · /);
+    const before = await output.innerText();
+    expect(whole.startsWith(before)).toBe(true);
+    expect(before.length).toBeLessThan(whole.length);
+    await slider.press("ArrowRight");
+    expect(await sheet.locator("#timeline-where").innerText()).toMatch(/^Call 2 of 10 · /);
+    await sheet.getByRole("button", { name: "Look inside" }).click();
+    await sheet.getByText("requests.json").waitFor();
+    expect(await sheet.innerText()).toMatch(/\d+ pages of memory, \d+ globals/);
     expect(complaints).toEqual([]);
   },
 );

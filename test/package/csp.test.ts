@@ -1,4 +1,5 @@
 /** The Content Security Policies that docs/csp.md says are enough are enough, and without them it is said what is missing. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, inject, test } from "vitest";
 import type { KernelOptions } from "../../src/index.ts";
@@ -31,6 +32,11 @@ const base = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-
 const trusted = "require-trusted-types-for 'script'; trusted-types vak";
 const isolation = "page";
 const workerUrl = "/vak/worker.js";
+const frame: KernelOptions = { isolation: "frame" };
+/** As docs/csp.md has it. */
+const framed = readFileSync(join(import.meta.dirname, "../../docs/csp.md"), "utf8").match(
+  /```text run=csp-frame\n(.*)\n```/,
+)![1]!;
 
 describe.each<[string, string, KernelOptions]>([
   ["a data: worker", `${base}; worker-src data:`, {}],
@@ -45,6 +51,8 @@ describe.each<[string, string, KernelOptions]>([
   ["a data: worker and any Trusted Types", `${base}; worker-src data:; require-trusted-types-for 'script'`, {}],
   ["a blob: worker and Trusted Types", `${base}; worker-src blob:; ${trusted}`, { isolation }],
   ["a worker of one's own and Trusted Types", `${base}; worker-src 'self'; ${trusted}`, { isolation, workerUrl }],
+  ["a worker in a frame", framed, frame],
+  ["a worker in a frame and Trusted Types", `${framed}; ${trusted}`, frame],
 ])("allowed: %s", (_, policy, kernel) => {
   test.each(open)("$name does the job", async ({ browser }) => {
     await using server = await strictPage(policy, kernel);
@@ -56,6 +64,8 @@ describe.each<[string, string, KernelOptions, string]>([
   ["a data: worker", base, {}, "worker-src data:"],
   ["a blob: worker", `${base}; worker-src data:`, { isolation }, "worker-src blob:"],
   ["a worker of one's own", `${base}; worker-src data:`, { isolation, workerUrl }, "worker-src 'self'"],
+  ["a worker in a frame", framed.replace("worker-src data:", ""), frame, "worker-src data:"],
+  ["the script of a frame", `${base}; worker-src data:`, frame, "the hash that docs/csp.md has"],
   ["a worker that is not there", base, { isolation, workerUrl: "/vak/no.js" }, "must be at /vak/no.js"],
   [
     "the Trusted Types policy",

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { MAX_ENTRY_BYTES } from "../../src/audit/sizes.ts";
 import type { VakError } from "../../src/errors.ts";
+import { FRAME_HASH, FRAME_POLICY } from "../../src/kernel/frame.ts";
 import { LIMIT_NAMES, LIMIT_RANGES, type LimitName } from "../../src/limits.ts";
 import { MODULE_LIMITS } from "../../src/meter/index.ts";
 import { MAX_BUNDLE_BYTES, MAX_ENTITIES, MAX_TESTS } from "../../src/policy/bundle.ts";
@@ -174,6 +175,11 @@ test.each(inLanguage("sh"))("$where runs scripts and commands that there are", (
     else if (program === "node") expect(existsSync(join(root, word))).toBe(true);
     else expect(program, where).toBe("clang");
   }
+});
+
+test("the policy of frames is the one that they have", () => {
+  expect(blocks.map(({ text }) => text.trim())).toContain(FRAME_POLICY);
+  expect(blocks.find(({ info }) => info.run === "csp-frame")!.text).toContain(FRAME_HASH);
 });
 
 describe("tables", () => {

@@ -28,7 +28,9 @@ const everyone = ["limits", "errors"];
 
 /** Rooms that run anywhere, with no DOM and no worker. */
 const pure = ["meter", "audit", "tool", "protocol", "trace", "replay", "limits", "errors"];
-const impure = ["core", "lock", "log", "memory", "reading", "signer", "store"].map((name) => `audit/${name}.ts`);
+const impure = ["core", "lock", "log", "memory", "reading", "signer", "store", "stored"].map(
+  (name) => `audit/${name}.ts`,
+);
 
 const browserGlobals = new Set([
   "BroadcastChannel",

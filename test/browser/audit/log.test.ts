@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { AgentRef, Denial, Draft, Intent } from "../../../src/audit/entry.ts";
+import { encodeEntries } from "../../../src/audit/entry-bundle.ts";
 import {
   leafHash,
   openBundle,
@@ -33,7 +34,7 @@ const START: Draft = { type: "run-start", agent: AGENT, run: "r1", args: [], env
 const NOTE: Draft = { type: "policy-refused", textDigest: "00".repeat(32), message: "no" };
 
 const { transaction } = IDBDatabase.prototype;
-const { add, put, get, getAll, openKeyCursor } = IDBObjectStore.prototype;
+const { add, put, get, getAll, openCursor, openKeyCursor } = IDBObjectStore.prototype;
 const openDatabase = IDBFactory.prototype.open;
 const { setTimeout } = globalThis;
 const generateKey = SubtleCrypto.prototype.generateKey;
@@ -41,7 +42,7 @@ const open: AuditLog[] = [];
 
 function mend(): void {
   IDBDatabase.prototype.transaction = transaction;
-  Object.assign(IDBObjectStore.prototype, { add, put, get, getAll, openKeyCursor });
+  Object.assign(IDBObjectStore.prototype, { add, put, get, getAll, openCursor, openKeyCursor });
   IDBFactory.prototype.open = openDatabase;
   globalThis.setTimeout = setTimeout;
 }
@@ -394,6 +395,7 @@ describe("private values", () => {
           : { decision: "deny", policies: [], reason: "no-permit", errors: [], policyDigest: digest };
       },
       explain: () => Promise.reject(new Error()),
+      try: () => Promise.reject(new Error()),
       close: () => {},
     };
     const broker = new Broker(new Map([["login", login as Tool]]), engine, log);
@@ -726,9 +728,10 @@ describe("two tabs, one log: the second one", () => {
 
 describe("storage that is tampered with is noticed before anything is signed", () => {
   const cases: [what: string, store: string, work: (store: IDBObjectStore) => void][] = [
-    ["an entry changed", "entries", (s) => s.put(new TextEncoder().encode("{}"), 300)],
-    ["the last entry deleted", "entries", (s) => s.delete(300)],
-    ["an entry added", "entries", (s) => s.put(new TextEncoder().encode("{}"), 301)],
+    ["the last entries changed", "entries", (s) => s.put(encodeEntries(Array(44).fill(new Uint8Array(9))), 257)],
+    ["the last entries cut short", "entries", (s) => s.put(new Uint8Array(9), 257)],
+    ["the last entries deleted", "entries", (s) => s.delete(257)],
+    ["an entry added", "entries", (s) => s.put(encodeEntries([new TextEncoder().encode("{}")]), 301)],
     ["a tile changed", "tiles", (s) => s.put(new Uint8Array(32), [1, 0])],
     ["a tile deleted", "tiles", (s) => s.delete([1, 0])],
     ["the head deleted", "meta", (s) => s.delete("head")],
@@ -921,6 +924,7 @@ describe("failing closed", () => {
     Object.assign(IDBObjectStore.prototype, {
       get: muted(get),
       getAll: muted(getAll as typeof get),
+      openCursor: muted(openCursor as typeof get),
       openKeyCursor: muted(openKeyCursor as typeof get),
     });
     // For that operation, and for no other, the time is over at once.

@@ -54,7 +54,6 @@ const refused: [name: string, options: Partial<SpawnOptions>, code: string, mess
   ["a path that climbs out", { files: { "../x": "" } }, "invalid-argument", /path/],
   ["a path in /dev", { files: { "dev/vak": "" } }, "invalid-argument", /dev/],
   ["two files in one place", { files: { a: "", "a/b": "" } }, "invalid-argument", /files/],
-  ["isolation by frame", { isolation: "frame" as never }, "unsupported", /frame/],
   ["isolation of no kind", { isolation: "none" as never }, "invalid-argument", /isolation/],
   ["a workerUrl without isolation page", { workerUrl: "/w.js" }, "invalid-argument", /workerUrl/],
 ];
@@ -195,5 +194,5 @@ test("the kernel says where agents run, and a spawn may say otherwise", async ()
   }
   const spawned = await entriesOf(kernel, "agent-spawn");
   expect(spawned.map(({ isolation }) => isolation)).toEqual(["page", "opaque", "page"]);
-  await expect(testKernel({ isolation: "frame" as never })).rejects.toMatchObject({ code: "unsupported" });
+  await expect(testKernel({ isolation: "none" as never })).rejects.toMatchObject({ code: "invalid-argument" });
 });

@@ -138,3 +138,35 @@ test("explain says what would be decided and why; it does nothing and logs nothi
   expect(effects).toEqual([]);
   expect(kernel.log.size).toBe(size);
 });
+
+test("simulate says what another policy would have decided about the calls of a log, here and exported", async () => {
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({
+    name: "agent",
+    program: await loadGuest("agent"),
+    files: { "in.txt": "x" },
+  });
+  await finish(agent.run());
+  const { size } = kernel.log;
+  const closed = "forbid (principal, action, resource);";
+  const { decisions, same, changed, undecided } = await kernel.policy.simulate(kernel.log, closed);
+  expect({ decisions, same, undecided }).toEqual({ decisions: 2, same: 1, undecided: [] });
+  expect(changed).toMatchObject([
+    {
+      agent: { id: agent.id },
+      tool: "add",
+      was: { decision: "allow", policies: ["small-sums"] },
+      would: { decision: "deny", reason: "forbidden", policies: ["policy0"], errors: [] },
+    },
+  ]);
+  const zip = await kernel.log.export();
+  expect(await kernel.policy.simulate(zip, policy)).toEqual({ decisions: 2, same: 2, changed: [], undecided: [] });
+  expect(await kernel.policy.simulate(await openBundle(zip), closed)).toMatchObject({ same: 1 });
+  await expect(kernel.policy.simulate(zip, "permit (")).rejects.toMatchObject({ code: "invalid-policy" });
+  expect(kernel.policy.loaded!.text).toBe(policy);
+  expect(kernel.log.size).toBe(size);
+
+  const { redecide } = await import("../../../src/policy/redecide.ts");
+  const { cedarWasmUrl } = await import("../../../src/policy/wasm-url.ts");
+  expect(await redecide(await openBundle(zip), { wasm: cedarWasmUrl })).toMatchObject({ decisions: 2, agreed: 2 });
+});

@@ -1,4 +1,5 @@
 /** Programs that attack their sandbox, each with the safe outcome that it must have. */
+
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import type { Limits, RunResult } from "../../../src/index.ts";
 import { WASI_IMPORTS } from "../../../src/sandbox/imports.ts";

@@ -106,4 +106,20 @@ describe("canonical JSON", () => {
       { numRuns: 2000 },
     );
   });
+
+  test("any other spelling of a value is refused, and this one is read", () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ noUnicodeString: false }), fc.nat(2), (value, indent) => {
+        let canonical: string | undefined;
+        try {
+          canonical = canonicalJson(value);
+        } catch {} // it holds a lone surrogate
+        const text = JSON.stringify(value, null, indent);
+        const read = () => canonicalJson(parseCanonical(new TextEncoder().encode(text)));
+        if (text === canonical) expect(read()).toBe(text);
+        else expect(read).toThrow(VakError);
+      }),
+      { numRuns: 2000 },
+    );
+  });
 });

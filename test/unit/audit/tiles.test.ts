@@ -1,15 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { decodeEntries, encodeEntries } from "../../../src/audit/entry-bundle.ts";
 import { type Bytes, leafHash, RightEdge } from "../../../src/audit/merkle.ts";
-import {
-  decodeEntries,
-  encodeEntries,
-  parseTilePath,
-  splitHashes,
-  type Tile,
-  tilePath,
-  tilesOf,
-} from "../../../src/audit/tiles.ts";
+import { parseTilePath, splitHashes, type Tile, tilePath, tilesOf } from "../../../src/audit/tiles.ts";
 import { edgeOf } from "../../../src/audit/writer.ts";
 import { VakError } from "../../../src/errors.ts";
 import { logOpen, MemoryLog } from "./memory-log.ts";

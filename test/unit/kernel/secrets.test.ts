@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { commitValue, openValue } from "../../../src/audit/value.ts";
+import { commitValue } from "../../../src/audit/value.ts";
+import { openValue } from "../../../src/audit/value-opening.ts";
 import { secretsOf } from "../../../src/kernel/secrets.ts";
 import { defineTool, type JsonSchema } from "../../../src/tool.ts";
 

@@ -1,30 +1,20 @@
-import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { zipFiles } from "../../../src/audit/bundle.ts";
 import { loadGuest } from "../../guests/load.ts";
+import { buildCli } from "../../setup/cli.ts";
 import { record } from "./record.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-replay-"));
 const log = join(folder, "log.zip");
 const busy = join(folder, "busy.wasm");
+let vak: Awaited<ReturnType<typeof buildCli>>;
 
 beforeAll(async () => {
-  await build({
-    configFile: false,
-    logLevel: "error",
-    build: {
-      outDir: folder,
-      emptyOutDir: false,
-      ssr: "src/cli.ts",
-      target: "node20",
-      rollupOptions: { output: { entryFileNames: "cli.mjs" } },
-    },
-    ssr: { noExternal: true },
-  });
+  const command = await buildCli(folder);
+  vak = (...args) => command("replay", ...args);
   const program = await loadGuest("busy");
   writeFileSync(busy, program);
   const runs = [{ args: ["4"] }, { args: ["2"] }];
@@ -35,14 +25,6 @@ beforeAll(async () => {
   writeFileSync(log, new Uint8Array(await (await zipFiles(files())).arrayBuffer()));
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true }));
-
-function vak(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [join(folder, "cli.mjs"), "replay", ...args], (error, out, err) => {
-      resolve({ code: error ? Number(error.code) : 0, out, err });
-    });
-  });
-}
 
 test("all runs, or one of them by number or id: the same, exit code 0", async () => {
   const { code, out } = await vak(log, "--program", busy);

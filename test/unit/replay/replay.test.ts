@@ -144,6 +144,35 @@ describe("until", () => {
     expect((await at({ call: 2 }, 2)).state).toMatchObject({ reached: true, calls: 2 });
   });
 
+  test("the calls are listed, with how far the run had come at each", async () => {
+    const { verdict, steps, state } = await replay(bundle, 1, { program: busy, steps: true });
+    expect(verdict).toBe("same");
+    expect(steps).toHaveLength(6);
+    expect(state).toMatchObject({ reached: false, calls: 6 });
+    for (const [i, { call, fuel, request, memoryBytes, stdout }] of steps!.entries()) {
+      const there = (await at({ call })).state!;
+      expect({ call, fuel, request }).toEqual({ call: i + 1, fuel: there.fuel, request: there.request });
+      expect({ memoryBytes, stdout }).toEqual({ memoryBytes: there.memory.length, stdout: there.stdout.length });
+    }
+    expect(steps![1]!.answer).toBe('{"error":{"code":"tool-error","message":"é ☃"}}');
+  });
+
+  test("globals: all of them that JavaScript can hold, of a module that exports none", async () => {
+    const globals = Array.from({ length: 200 }, (_, i) => `(global (mut i64) (i64.const ${i * 3}))`).join("");
+    const program = wat(`(module ${globals} (global f32 (f32.const 1.5)) (global (mut v128) (v128.const i64x2 1 2))
+      (memory (export "memory") 1) (func (export "_start") (global.set 7 (i64.const -1))))`);
+    const one = await record([{ program, runs: [{}] }]);
+    const { state } = await replay(one, 1, { program, steps: true });
+    expect(Object.keys(state!.globals)).toHaveLength(201);
+    expect(state!.globals).toMatchObject({ 0: 0n, 7: -1n, 199: 597n, 200: 1.5 });
+    const none = wat(`(module (func (export "_start")))`);
+    const other = await record([{ program: none, runs: [{}] }]);
+    expect((await replay(other, 1, { program: none, steps: true })).state).toMatchObject({
+      globals: {},
+      memory: new Uint8Array(),
+    });
+  });
+
   test("so much work: the first check by which it was done", async () => {
     const { fuel } = (await at({ call: 3 })).state!;
     const { verdict, state } = await at({ fuel: fuel - 1000 });

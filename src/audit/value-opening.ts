@@ -1,0 +1,50 @@
+/** Reads private values (see `value.ts`). */
+import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
+import { VakError } from "../errors.ts";
+import { canonicalJson, parseCanonical } from "./canonical.ts";
+import { toUtf8 } from "./encoding.ts";
+import type { Digest } from "./entry.ts";
+import { sha256Of } from "./merkle.ts";
+import { FILE_DEPTH, type ValueKind } from "./value.ts";
+
+/** A value that was opened. */
+export interface OpenedValue {
+  /** With null in place of each secret. */
+  value: unknown;
+  /** JSON pointers to the secrets that were left out. */
+  withheld: string[];
+}
+
+/**
+ * Opens `values/<seq>.json` and checks it against the digest in its entry.
+ *
+ * @throws VakError `invalid-bundle` when the file is malformed or holds another value
+ */
+export function openValue(file: Uint8Array, kind: ValueKind, digest: Digest): OpenedValue {
+  const content = parseCanonical(file, FILE_DEPTH) as Record<string, Record<string, unknown>> | null;
+  const { salt, value, withheld = [] } = content?.[kind] ?? {};
+  // What stands before the value has one length, and what stands behind it one spelling.
+  const head = `{"${kind}":{"salt":"${salt}","value":`;
+  const list = isPointers(withheld) && withheld.length > 0 ? canonicalJson(withheld) : "";
+  const tail = list === "" ? "}}" : `,"withheld":${list}}}`;
+  const known = 2 + (list === "" ? 0 : 1);
+  const fields = Object.keys(content?.[kind] ?? {}).length;
+  if (
+    typeof salt !== "string" ||
+    !/^[0-9a-f]{32}$/.test(salt) ||
+    value === undefined ||
+    fields !== known ||
+    Object.keys(content!).length !== 1
+  ) {
+    throw new VakError("invalid-bundle", `It does not hold one ${kind} and its salt.`);
+  }
+  const json = file.subarray(head.length, file.length - toUtf8(tail).length);
+  if (bytesToHex(sha256Of(hexToBytes(salt), json, toUtf8(list))) !== digest) {
+    throw new VakError("invalid-bundle", `It does not hold the ${kind} that its entry commits to.`);
+  }
+  return { value, withheld: list === "" ? [] : (withheld as string[]) };
+}
+
+function isPointers(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string" && /^(\/.*)?$/s.test(item));
+}

@@ -1,0 +1,135 @@
+import { entriesOf, valueBeside } from "../audit/entries.ts";
+import type { Denial, Digest, Intent } from "../audit/entry.ts";
+import type { Bundle } from "../audit/zip.ts";
+import { VakError } from "../errors.ts";
+import type { Decision, DenyReason, PolicyRequest } from "./engine.ts";
+
+/** A decision in a log, and what it was made from as far as the bundle has it. */
+export interface LoggedDecision {
+  entry: Intent | Denial;
+  /** What the policy was asked; absent when that is not known any more. */
+  request?: PolicyRequest;
+  /** Why it is not. */
+  why?: string;
+  policyDigest: Digest | "";
+  /** Digest of what the policy stood on; absent in a log that was written before it was kept. */
+  baseDigest: Digest | undefined;
+  /** What was decided, before budgets and people were asked. */
+  was: Verdict;
+}
+
+/** Of a decision, what two policies can differ in. */
+export interface Verdict {
+  /** `payable`: allowed or to be asked about, but for a budget. */
+  decision: Decision["decision"] | "payable";
+  reason?: DenyReason;
+  policies: string[];
+}
+
+/** Reasons that a policy alone has for a denial. */
+const OF_POLICY = ["forbidden", "no-permit", "policy-error", "policy-unavailable"];
+
+/**
+ * The decisions in a log, in order; requests that were refused before they came to a decision are none.
+ *
+ * @throws VakError `invalid-bundle`
+ */
+export async function* decisionsOf(bundle: Bundle): AsyncGenerator<LoggedDecision> {
+  let baseDigest: Digest | undefined;
+  for await (const entry of entriesOf(bundle)) {
+    if (entry.type === "policy-load") baseDigest = entry.baseDigest;
+    if ((entry.type !== "intent" && entry.type !== "denial") || entry.callDigest === null) continue;
+    const { policyDigest } = entry;
+    const about = { entry, policyDigest, baseDigest, was: verdictOf(entry) };
+    const request = await requestOf(bundle, entry);
+    yield typeof request === "string" ? { ...about, why: request } : { ...about, request };
+  }
+}
+
+function verdictOf(entry: Intent | Denial): Verdict {
+  const { policies } = entry;
+  if (entry.type === "intent") return { decision: "allow", policies };
+  const { reason } = entry;
+  if (reason === "budget-exceeded") return { decision: "payable", policies: [] };
+  if (reason.startsWith("approval-")) return { decision: "ask", policies };
+  if (!OF_POLICY.includes(reason)) {
+    throw new VakError("invalid-bundle", `Entry ${entry.seq} was denied for a reason that there is not: ${reason}.`);
+  }
+  return { decision: "deny", reason: reason as DenyReason, policies };
+}
+
+/** What the policy was asked, or why that is not known. */
+async function requestOf(bundle: Bundle, entry: Intent | Denial): Promise<PolicyRequest | string> {
+  const { agent, resource: tool, facts, callDigest } = entry;
+  if (!facts) return "the log does not have what the kernel told the policy";
+  const value = await valueBeside(bundle, entry);
+  if (!value) return "its input is not in the bundle";
+  if (value.withheld.length > 0) return "its input was kept without its secrets";
+  const input = value.value as PolicyRequest["input"];
+  return {
+    agent,
+    tool,
+    input,
+    vak: { ...(facts as Omit<PolicyRequest["vak"], "callDigest">), callDigest: callDigest ?? "" },
+  };
+}
+
+/** Whether a decision comes to what was logged. */
+export function agrees(was: Verdict, now: Decision): boolean {
+  if (was.decision === "payable") return now.decision === "allow" || now.decision === "ask";
+  return (
+    was.decision === now.decision &&
+    was.reason === now.reason &&
+    was.policies.length === now.policies.length &&
+    was.policies.every((id, i) => id === now.policies[i])
+  );
+}
+
+/** What would have been decided otherwise. */
+export interface Change {
+  /** Of the intent or the denial. */
+  seq: number;
+  agent: { id: string; name: string; program: string };
+  run: string;
+  call: number;
+  tool: string;
+  was: Verdict;
+  would: Verdict & { errors: string[] };
+}
+
+export interface Simulation {
+  /** Decisions in the log. */
+  decisions: number;
+  /** How many would have been the same: allowed, denied, or asked about. */
+  same: number;
+  changed: Change[];
+  /** Those that could not be made again, and why. */
+  undecided: { seq: number; why: string }[];
+}
+
+/**
+ * Puts every call of a log to another policy, each with what the kernel knew then. A decision counts as the same where
+ * the call would have been allowed, denied or asked about as it was, whichever policies determine it.
+ *
+ * @throws VakError `invalid-bundle`
+ */
+export async function simulate(bundle: Bundle, decide: (request: PolicyRequest) => Decision): Promise<Simulation> {
+  const result: Simulation = { decisions: 0, same: 0, changed: [], undecided: [] };
+  for await (const { entry, request, why, was } of decisionsOf(bundle)) {
+    result.decisions++;
+    const { seq, agent, run, call, resource: tool } = entry;
+    if (!request) {
+      result.undecided.push({ seq, why: why ?? "" });
+      continue;
+    }
+    const { decision, reason, policies, errors } = decide(request);
+    if (reason === "policy-unavailable")
+      result.undecided.push({ seq, why: errors[0] ?? "the policy could not be asked" });
+    else if (was.decision === "payable" ? decision !== "deny" : decision === was.decision) result.same++;
+    else {
+      const would = { decision, ...(reason && { reason }), policies, errors };
+      result.changed.push({ seq, agent, run, call, tool, was, would });
+    }
+  }
+  return result;
+}

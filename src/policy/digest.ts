@@ -1,0 +1,13 @@
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { canonicalBytes } from "../audit/canonical.ts";
+import type { AgentRef } from "../audit/entry.ts";
+
+/**
+ * What a decision is bound to: SHA-256 of the canonical JSON (RFC 8785) of agent, tool, inputDigest and policyDigest, hex.
+ * The input comes in by its salted commitment: a digest of the input itself would stay in the log when the input is
+ * erased, and let anyone try what it was.
+ */
+export function callDigest(agent: AgentRef, tool: string, inputDigest: string, policyDigest: string): string {
+  return bytesToHex(sha256(canonicalBytes({ agent: { ...agent }, tool, inputDigest, policyDigest })));
+}

@@ -1,0 +1,152 @@
+import { createCedar } from "virtual:cedar-glue";
+import { policyPath } from "../audit/bundle.ts";
+import { fromUtf8 } from "../audit/encoding.ts";
+import type { Bundle } from "../audit/zip.ts";
+import { VakError } from "../errors.ts";
+import { readText } from "./bundle.ts";
+import { agrees, decisionsOf, type LoggedDecision, type Verdict } from "./decisions.ts";
+import { callDigest } from "./digest.ts";
+import type { Decision, PolicyTool } from "./engine.ts";
+import type { Cedar } from "./read.ts";
+import { type Base, type Budgets, judge, makeBase, type Rules, readRules, stateless } from "./rules.ts";
+import { compile, type WasmSource } from "./wasm.ts";
+
+/** A decision that comes out otherwise than the log has it. */
+export interface Difference {
+  /** Of the intent or the denial. */
+  seq: number;
+  /** What differs. */
+  of: "callDigest" | "decision" | "shadow";
+  logged: unknown;
+  decided: unknown;
+}
+
+export interface Redecided {
+  /** Decisions in the log. */
+  decisions: number;
+  /** How many come out the same when they are made again. */
+  agreed: number;
+  differing: Difference[];
+  /** Those that could not be made again, and why: values that were erased or never kept, and denials without a policy. */
+  undecided: { seq: number; why: string }[];
+}
+
+/** Bytes of a policy, or of what it stands on. */
+const MAX_TEXT_BYTES = 16 * 2 ** 20;
+/** Policies that are kept ready. */
+const MAX_READY = 16;
+
+interface Ready {
+  rules: Rules;
+  cedar: Pick<Cedar, "statefulIsAuthorized">;
+}
+
+/**
+ * Makes every decision of a log again, from what the log says that it was made from: with Cedar's own `isAuthorized`,
+ * which parses the logged policy anew for each, and nothing of the engine that decided but the translation of a request.
+ * Whether the log itself is genuine is for `verify` to say.
+ *
+ * @param wasm Cedar's WebAssembly
+ * @throws VakError `invalid-bundle`, `policy-unavailable`
+ * @example const { agreed, decisions, differing } = await redecide(await openBundle(zip), { wasm });
+ */
+export async function redecide(bundle: Bundle, { wasm }: { wasm: WasmSource }): Promise<Redecided> {
+  const module = await compile(wasm);
+  const ready = new Map<string, Promise<Ready | string>>();
+  const result: Redecided = { decisions: 0, agreed: 0, differing: [], undecided: [] };
+  for await (const logged of decisionsOf(bundle)) {
+    result.decisions++;
+    const { entry, request, was, policyDigest, baseDigest } = logged;
+    const { seq } = entry;
+    if (!request || was.reason === "policy-unavailable" || baseDigest === undefined) {
+      const none =
+        logged.why ?? (baseDigest === undefined ? "the log does not have the tools' schemas" : "no policy was asked");
+      result.undecided.push({ seq, why: none });
+      continue;
+    }
+    const bound = callDigest(entry.agent, entry.resource, entry.inputDigest ?? "", policyDigest);
+    if (bound !== entry.callDigest) {
+      result.differing.push({ seq, of: "callDigest", logged: entry.callDigest, decided: bound });
+      continue;
+    }
+    const key = `${policyDigest} ${baseDigest}`;
+    let held = ready.get(key);
+    if (!held) {
+      held = prepareFor(bundle, module, policyDigest, baseDigest);
+      ready.set(key, held);
+      if (ready.size > MAX_READY) ready.delete(ready.keys().next().value!);
+    }
+    const at = await held;
+    if (typeof at === "string") {
+      result.undecided.push({ seq, why: at });
+      continue;
+    }
+    const decision = judge(at.cedar, at.rules, request);
+    const difference = differenceOf(logged, decision);
+    if (difference) result.differing.push({ seq, ...difference });
+    else result.agreed++;
+  }
+  return result;
+}
+
+function differenceOf({ entry, was }: LoggedDecision, now: Decision): Omit<Difference, "seq"> | undefined {
+  if (!agrees(was, now)) return { of: "decision", logged: was, decided: verdictOf(now) };
+  const logged = entry.shadow && verdictOf(entry.shadow);
+  const decided = now.shadow && verdictOf(now.shadow);
+  return JSON.stringify(logged) === JSON.stringify(decided) ? undefined : { of: "shadow", logged, decided };
+}
+
+const verdictOf = ({
+  decision,
+  reason,
+  policies,
+}: {
+  decision: Verdict["decision"];
+  reason?: string;
+  policies: string[];
+}) => ({
+  decision,
+  ...(reason !== undefined && { reason }),
+  policies,
+});
+
+/** A logged policy, ready to decide; or why there is none. */
+async function prepareFor(
+  bundle: Bundle,
+  module: WebAssembly.Module,
+  policyDigest: string,
+  baseDigest: string,
+): Promise<Ready | string> {
+  const text = await textOf(bundle, policyDigest);
+  const base = await textOf(bundle, baseDigest);
+  if (text === undefined || base === undefined) return "its policy, or what that stood on, is not in the bundle";
+  try {
+    const cedar = await createCedar(module);
+    const rules = readRules(cedar, readBase(base), readText(text));
+    return { rules, cedar: stateless(cedar, rules) };
+  } catch (error) {
+    return `its policy does not load any more: ${(error as Error).message}`;
+  }
+}
+
+async function textOf(bundle: Bundle, digest: string): Promise<string | undefined> {
+  for (const json of [false, true]) {
+    const bytes = await bundle.read(policyPath(digest, json), MAX_TEXT_BYTES);
+    if (bytes) return fromUtf8(bytes);
+  }
+  return undefined;
+}
+
+/** @throws VakError `invalid-bundle` */
+function readBase(text: string): Base {
+  try {
+    const { tools, budgets } = JSON.parse(text) as { tools: PolicyTool[]; budgets?: Budgets };
+    const base = makeBase(tools, budgets);
+    if (base.text !== text) throw new Error("it is not spelled as it would be");
+    return base;
+  } catch (cause) {
+    throw new VakError("invalid-bundle", `What the policy stood on cannot be read: ${(cause as Error).message}.`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,365 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import { zipFiles } from "../../../src/audit/bundle.ts";
+import type { Entry } from "../../../src/audit/entry.ts";
+import type { AuditLog } from "../../../src/audit/log.ts";
+import { verify } from "../../../src/audit/verify.ts";
+import type { Bundle } from "../../../src/audit/zip.ts";
+import { Broker } from "../../../src/kernel/broker.ts";
+import { Ledger } from "../../../src/policy/budget.ts";
+import { createCedarEngine } from "../../../src/policy/cedar.ts";
+import { simulate } from "../../../src/policy/decisions.ts";
+import type { PolicySource } from "../../../src/policy/engine.ts";
+import { redecide } from "../../../src/policy/redecide.ts";
+import { defineTool, type Tool } from "../../../src/tool.ts";
+import { buildCli } from "../../setup/cli.ts";
+import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
+import { wasmBytes } from "./wasm.ts";
+
+// The broker is made for browsers, which have it; Node 20 has not.
+Promise.withResolvers ??= <T>() => {
+  const parts = {} as PromiseWithResolvers<T>;
+  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
+  return parts;
+};
+
+const module = await WebAssembly.compile(wasmBytes);
+
+const send = defineTool({
+  name: "send",
+  description: "Sends.",
+  inputSchema: {
+    type: "object",
+    properties: {
+      to: { type: "string" },
+      cents: { type: "integer" },
+      price: { type: "number", multipleOf: 0.01 },
+      pin: { type: "string", writeOnly: true },
+    },
+    required: ["cents"],
+  },
+  cost: ({ cents }) => ({ cents: Math.max(0, cents) }),
+  execute: ({ cents }) => cents,
+});
+const tools = new Map([["send", send as Tool]]);
+
+const budgets = { money: { of: "cents", limit: 500, per: "run" as const } };
+
+/** The product's broker, engine and writer: a run that makes these calls, and the log of it. */
+async function record(policies: PolicySource[], requests: unknown[], approve: (call: number) => boolean = () => true) {
+  const log = new MemoryLog();
+  const append = async (...step: Step) => {
+    const seq = log.append(...step);
+    log.commit();
+    return { seq };
+  };
+  await append(...(await logOpen()));
+  const ledger = new Ledger(budgets);
+  const engine = createCedarEngine({ tools: [...tools.values()], budgets, wasm: module });
+  const load = (source: PolicySource) =>
+    engine.load(source, async ({ policies, text, base }) => {
+      await append({ type: "policy-load", policies: [...policies] }, { policy: text, base });
+    });
+  const people = { onApproval: ({ call }: { call: number }) => ({ approve: approve(call), by: "ann" }) };
+  const broker = new Broker(tools, engine, { append } as unknown as AuditLog, people, ledger);
+  await load(policies[0]!);
+  await append({ type: "agent-spawn", agent: AGENT, limits: {}, seed: 1, isolation: "opaque", machine: "m" });
+  const run = `${AGENT.id}/1`;
+  await append({ type: "run-start", agent: AGENT, run, args: [], env: [], startTime: 0 });
+  const { signal } = new AbortController();
+  for (const [i, request] of requests.entries()) {
+    const source = policies[Math.floor((i * policies.length) / requests.length)]!;
+    if (i > 0) await load(source);
+    const caller = { agent: AGENT, run, call: i + 1, callBytes: 10_000, signal, hold: () => () => {} };
+    await broker.handle(caller, new TextEncoder().encode(JSON.stringify(request)));
+  }
+  engine.close();
+  return log;
+}
+
+const inMemory = (files: ReadonlyMap<string, Uint8Array>): Bundle => ({
+  paths: async () => files.keys(),
+  read: async (path) => files.get(path),
+});
+
+const call = (input: object) => ({ tool: "send", input });
+
+const policy = `
+  @id("small") permit (principal, action == Action::"call:send", resource) when { context.input.cents < 100 };
+  @id("asked") permit (principal, action == Action::"call:send", resource)
+  when { context.vak.approved && context.input.cents < 1000 };
+  @id("not-eve") forbid (principal, action, resource) when { context.input has to && context.input.to == "eve" };
+  @id("overflows") forbid (principal, action, resource) when { context.input.cents * 9223372036854775807 > 1 && false };
+  @id("few") @mode("shadow") forbid (principal, action, resource) when { context.vak.calls >= 2 };
+`;
+const requests = [
+  call({ cents: 0 }),
+  call({ cents: 2 }), // where there is the policy "overflows", it does
+  call({ cents: 0, to: "eve" }),
+  call({ cents: 0, to: "ann", price: 1.25 }),
+  { tool: "nope" },
+  call({ cents: "x" }),
+];
+
+test("every decision of a log comes out the same", async () => {
+  const log = await record(
+    [policy.replace(/@id\("overflows"\).*/, ""), policy, policy],
+    [...requests, ...requests, ...requests],
+  );
+  const files = await log.bundle();
+  expect((await verify(files)).problems).toEqual([]);
+  const result = await redecide(inMemory(files), { wasm: module });
+  expect(result).toEqual({ decisions: 12, agreed: 12, differing: [], undecided: [] });
+});
+
+test("so do those that a person was asked about, and those that could not be paid", async () => {
+  const plain = policy.replace(/@id\("overflows"\).*/, "");
+  const log = await record(
+    [plain],
+    [call({ cents: 150 }), call({ cents: 151 }), call({ cents: 400 }), call({ cents: 90 })],
+    (n) => n === 1,
+  );
+  const types = log.stored.map((bytes) => JSON.parse(new TextDecoder().decode(bytes)) as Entry);
+  expect(types.flatMap((entry) => (entry.type === "denial" ? [entry.reason] : []))).toEqual([
+    "approval-refused",
+    "budget-exceeded",
+  ]);
+  const result = await redecide(inMemory(await log.bundle()), { wasm: module });
+  expect(result).toEqual({ decisions: 4, agreed: 4, differing: [], undecided: [] });
+});
+
+test("whatever the policies and the calls are", async () => {
+  const condition = fc.constantFrom(
+    "context.input.cents < 50",
+    "context.input.cents * 4611686018427387904 > 0",
+    'context.input has to && context.input.to like "a*"',
+    'context.input has price && context.input.price.lessThan(decimal("2.5"))',
+    "context.vak.calls > 1",
+    "context.vak.budget.money.left < 300",
+    'principal.name == "tester"',
+  );
+  const one = fc.record({
+    effect: fc.constantFrom("permit", "permit", "forbid"),
+    shadow: fc.boolean(),
+    asks: fc.boolean(),
+    condition,
+  });
+  const text = (list: { effect: string; shadow: boolean; asks: boolean; condition: string }[]) =>
+    list
+      .map(({ effect, shadow, asks, condition }, i) => {
+        const approved = asks && effect === "permit" ? "context.vak.approved && " : "";
+        return `@id("p${i}") ${shadow ? '@mode("shadow") ' : ""}${effect} (principal, action, resource) when { ${approved}${condition} };`;
+      })
+      .join("\n");
+  const input = fc.record(
+    {
+      cents: fc.integer({ min: -5, max: 200 }),
+      to: fc.constantFrom("ann", "eve"),
+      price: fc.constantFrom(1, 2.5, 9.99),
+    },
+    { requiredKeys: ["cents"] },
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.array(one, { maxLength: 5 }).map(text), { minLength: 1, maxLength: 2 }),
+      fc.array(input.map(call), { minLength: 1, maxLength: 6 }),
+      fc.nat(),
+      async (policies, requests, bits) => {
+        const log = await record(policies, requests, (n) => ((bits >> n) & 1) === 1);
+        const files = await log.bundle();
+        expect((await verify(files)).problems).toEqual([]);
+        const result = await redecide(inMemory(files), { wasm: module });
+        expect(result).toMatchObject({ decisions: requests.length, agreed: requests.length, differing: [] });
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
+describe("a log whose writer lied", () => {
+  const plain = policy.replace(/@id\("overflows"\).*/, "");
+
+  /** The log's entries, changed before they are hashed. */
+  async function forged(change: (entry: Entry) => Entry): Promise<Bundle> {
+    const log = await record([plain], [call({ cents: 10 }), call({ cents: 10, to: "eve" }), call({ cents: 5000 })]);
+    log.stored.forEach((bytes, i) => {
+      const entry = change(JSON.parse(new TextDecoder().decode(bytes)));
+      log.stored[i] = new TextEncoder().encode(JSON.stringify(sorted(entry)));
+    });
+    return inMemory(await log.bundle());
+  }
+  const sorted = (value: unknown): unknown =>
+    Array.isArray(value)
+      ? value.map(sorted)
+      : typeof value === "object" && value !== null
+        ? Object.fromEntries(
+            Object.entries(value)
+              .sort(([a], [b]) => (a < b ? -1 : 1))
+              .map(([key, item]) => [key, sorted(item)]),
+          )
+        : value;
+  const asDenial = (entry: Entry): Entry => {
+    if (entry.type !== "intent") return entry;
+    return { ...entry, type: "denial", decision: "deny", reason: "no-permit", policies: [], errors: [] };
+  };
+  const asIntent = (entry: Entry): Entry => {
+    if (entry.type !== "denial") return entry;
+    const { reason: _, errors: __, ...rest } = entry;
+    return { ...rest, type: "intent", decision: "allow", policies: ["small"] } as Entry;
+  };
+
+  test("nothing changed: nothing differs", async () => {
+    expect(await redecide(await forged((entry) => entry), { wasm: module })).toMatchObject({ decisions: 3, agreed: 3 });
+  });
+
+  test.each<[string, (entry: Entry) => Entry, number, string]>([
+    ["what was allowed is said to have been denied", asDenial, 1, "decision"],
+    ["what was denied is said to have been allowed", asIntent, 2, "decision"],
+    [
+      "by another policy",
+      (entry) => (entry.type === "intent" ? { ...entry, policies: ["asked"] } : entry),
+      1,
+      "decision",
+    ],
+    [
+      "for another reason",
+      (entry) => (entry.type === "denial" && entry.reason === "forbidden" ? { ...entry, reason: "no-permit" } : entry),
+      1,
+      "decision",
+    ],
+    [
+      "from other facts",
+      (entry) => (entry.type === "denial" ? { ...entry, facts: { ...entry.facts, approved: true } } : entry),
+      0,
+      "decision",
+    ],
+    [
+      "another shadow",
+      (entry) =>
+        entry.type === "intent"
+          ? { ...entry, shadow: { decision: "deny", reason: "forbidden", policies: ["few"], errors: [] } }
+          : entry,
+      1,
+      "shadow",
+    ],
+    [
+      "no shadow",
+      ({ ...entry }) => {
+        delete (entry as { shadow?: unknown }).shadow;
+        return entry;
+      },
+      3,
+      "shadow",
+    ],
+    [
+      "of another agent",
+      (entry) => ("agent" in entry && "call" in entry ? { ...entry, agent: { ...entry.agent, name: "other" } } : entry),
+      3,
+      "callDigest",
+    ],
+  ])("%s", async (_, change, count, of) => {
+    const { differing, agreed } = await redecide(await forged(change), { wasm: module });
+    expect(differing.map((difference) => difference.of)).toEqual(Array(count).fill(of));
+    expect(agreed).toBe(3 - count);
+  });
+});
+
+describe("what is not there any more is said, and is no agreement", () => {
+  const plain = `@id("all") permit (principal, action, resource);`;
+  test.each<[string, object, (files: Map<string, Uint8Array>) => void, RegExp]>([
+    ["a secret", { cents: 1, pin: "1234" }, () => {}, /without its secrets/],
+    ["an erased value", { cents: 1 }, (files) => files.delete("values/4.json"), /not in the bundle/],
+    [
+      "a policy",
+      { cents: 1 },
+      (files) => [...files.keys()].filter((path) => path.endsWith(".cedar")).map((path) => files.delete(path)),
+      /not in the bundle/,
+    ],
+  ])("%s", async (_, input, change, why) => {
+    const files = new Map<string, Uint8Array>(await (await record([plain], [call(input)])).bundle());
+    change(files);
+    const result = await redecide(inMemory(files), { wasm: module });
+    expect(result).toMatchObject({ decisions: 1, agreed: 0, differing: [] });
+    expect(result.undecided).toEqual([{ seq: 4, why: expect.stringMatching(why) }]);
+  });
+});
+
+describe("simulate", () => {
+  const plain = `@id("small") permit (principal, action, resource) when { context.input.cents < 100 };`;
+  const decide = (source: PolicySource) =>
+    createCedarEngine({ tools: [...tools.values()], budgets, wasm: module }).try(source);
+
+  test("says what another policy would have decided otherwise, and by which policies", async () => {
+    const log = await record(
+      [plain],
+      [call({ cents: 10 }), call({ cents: 60 }), call({ cents: 200 }), { tool: "nope" }],
+    );
+    const bundle = inMemory(await log.bundle());
+    const stricter = await decide(`@id("tiny") permit (principal, action, resource) when { context.input.cents < 50 };
+      @id("ask") permit (principal, action, resource) when { context.vak.approved };`);
+    const { decisions, same, changed, undecided } = await simulate(bundle, stricter);
+    expect({ decisions, same, undecided }).toEqual({ decisions: 3, same: 1, undecided: [] });
+    expect(changed).toMatchObject([
+      {
+        call: 2,
+        tool: "send",
+        agent: AGENT,
+        was: { decision: "allow", policies: ["small"] },
+        would: { decision: "ask", policies: ["ask"] },
+      },
+      { call: 3, was: { decision: "deny", reason: "no-permit" }, would: { decision: "ask", policies: ["ask"] } },
+    ]);
+  });
+
+  test("by the same policy nothing changes; one that is refused is refused", async () => {
+    const bundle = inMemory(await (await record([plain], [call({ cents: 10 }), call({ cents: 200 })])).bundle());
+    expect(await simulate(bundle, await decide(plain))).toEqual({ decisions: 2, same: 2, changed: [], undecided: [] });
+    await expect(decide("permit (")).rejects.toMatchObject({ code: "invalid-policy" });
+  });
+});
+
+describe("vak policy replay", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "vak-redecide-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const vak = await buildCli(folder);
+
+  async function file(name: string, log: MemoryLog): Promise<string> {
+    const path = join(folder, name);
+    const files = await log.bundle();
+    async function* each() {
+      for (const [path, bytes] of files) yield { path, bytes };
+    }
+    writeFileSync(path, new Uint8Array(await (await zipFiles(each())).arrayBuffer()));
+    return path;
+  }
+  const plain = `@id("small") permit (principal, action, resource) when { context.input.cents < 100 };`;
+
+  test("a log that agrees: exit 0; what could not be made again is said", async () => {
+    const path = await file(
+      "good.zip",
+      await record([plain], [call({ cents: 10 }), call({ cents: 200 }), call({ cents: 1, pin: "x" })]),
+    );
+    const { code, out, err } = await vak("policy", "replay", path);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toContain("The log verifies.\nCedar agrees with the log: of 3 decisions, 2 come out the same.\n");
+    expect(out).toMatch(/Not made again: 1\n {2}entry \d+: its input was kept without its secrets\n/);
+    const json = await vak("policy", "replay", path, "--json");
+    expect(JSON.parse(json.out)).toMatchObject({ decisions: 3, agreed: 2 });
+  });
+
+  test("a log that does not verify is not looked into: exit 1", async () => {
+    const log = await record([plain], [call({ cents: 10 })]);
+    log.stored[4] = log.stored[4]!.slice();
+    log.stored[4]![10]! ^= 1;
+    const { code, out } = await vak("policy", "replay", await file("bad.zip", log));
+    expect(code).toBe(1);
+    expect(out).toBe("THE LOG DOES NOT VERIFY.\n");
+  });
+
+  test("no file: exit 2", async () => {
+    expect(await vak("policy", "replay")).toMatchObject({ code: 2, out: "" });
+  });
+});
