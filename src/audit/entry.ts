@@ -97,6 +97,28 @@ export interface AgentRevoke extends Common {
   agent: AgentRef;
 }
 
+/** An agent is given permits for a task, besides the policy. */
+export interface Lease extends Common {
+  type: "lease";
+  agent: AgentRef;
+  /** Cedar text. */
+  permit: string;
+  /** Ids of the permits in it. */
+  policies: string[];
+  /** The policy that they are added to; under another they permit nothing. */
+  policyDigest: Digest;
+  /** When it ends at the latest, ms since 1970; null when that is not known beforehand. */
+  until: number | null;
+}
+
+/** A lease has ended; those of an agent that is closed end with it. */
+export interface LeaseEnd extends Common {
+  type: "lease-end";
+  agent: AgentRef;
+  /** The `seq` of the lease. */
+  lease: number;
+}
+
 /** An agent that was not made. */
 export interface SpawnRefused extends Common {
   type: "spawn-refused";
@@ -121,6 +143,8 @@ export interface RunStart extends Common {
   env: string[];
   /** What the guest's clock says at the start, ms since 1970. */
   startTime: number;
+  /** Set when that was real time: what it said each time that it was read is in the run's trace. */
+  clock?: "real";
   /** Commitment to the environment's values and standard input (see `trace.ts`); null when they are not kept. */
   inputDigest: Digest | null;
   /**
@@ -185,6 +209,8 @@ export interface Intent extends CallEntry, Decided {
   inputDigest: Digest;
   callDigest: Digest;
   decision: "allow";
+  /** `seq` of the lease that allowed it; absent where the policy did. */
+  lease?: number;
   /** Ids of the policies that allowed it. */
   policies: string[];
   policyDigest: Digest;
@@ -270,6 +296,8 @@ export type Entry =
   | AgentSpawn
   | AgentAttenuate
   | AgentRevoke
+  | Lease
+  | LeaseEnd
   | SpawnRefused
   | AgentClose
   | RunStart
@@ -372,6 +400,8 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
   },
   "agent-attenuate": { agent: isAgent, grants: isTexts },
   "agent-revoke": { agent: isAgent },
+  lease: { agent: isAgent, permit: isText, policies: isTexts, policyDigest: isDigest, until: orNull(isCount) },
+  "lease-end": { agent: isAgent, lease: isCount },
   "spawn-refused": { name: isText, program: orNull(isDigest), message: isText },
   "agent-close": { agent: isAgent },
   "run-start": {
@@ -380,6 +410,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     args: isTexts,
     env: isTexts,
     startTime: isCount,
+    clock: { maybe: oneOf("real") },
     inputDigest: orNull(isDigest),
     continues: {
       maybe: (value) => isObject(value) && Object.keys(value).length === 2 && isText(value.run) && isCount(value.call),
@@ -411,6 +442,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     inputDigest: isDigest,
     callDigest: isDigest,
     decision: oneOf("allow"),
+    lease: { maybe: isCount },
     policies: isTexts,
     policyDigest: isDigest,
   },

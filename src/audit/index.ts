@@ -24,6 +24,8 @@ export type {
   Erase,
   Intent,
   KeyRotation,
+  Lease,
+  LeaseEnd,
   LogOpen,
   Outcome,
   PolicyLoad,

@@ -46,6 +46,8 @@ export class Order {
   readonly #intents = new Map<number, Intent>();
   /** Requests that wait for an answer, and the answers that a call may still refer to, until their run ends. */
   readonly #requests = new Map<number, ApprovalRequest>();
+  /** Leases that have not ended, by their `seq`. */
+  readonly #leases = new Map<number, { agent: string; policyDigest: Digest }>();
   readonly #approvals = new Map<number, { approval: Approval; request: ApprovalRequest; used: boolean }>();
   /** Outcomes of unknown status at the very end: those that a recovery speaks of. */
   #unknown = 0;
@@ -120,6 +122,12 @@ export class Order {
         return this.#widened(this.#agents.get(entry.agent.id), entry.grants);
       case "agent-revoke":
         return this.#agents.get(entry.agent.id)!.revoked ? "its rights were taken away already" : undefined;
+      case "lease":
+        return this.#unknownPolicy(entry.policyDigest);
+      case "lease-end":
+        return this.#leases.get(entry.lease)?.agent === entry.agent.id
+          ? undefined
+          : `entry ${entry.lease} is not a lease of the agent that has not ended`;
       case "agent-close": {
         const open = [...this.#runs].find(([, run]) => run.agent.id === entry.agent.id);
         return open ? `run "${open[0]}" of the agent has not ended` : undefined;
@@ -139,6 +147,12 @@ export class Order {
       case "intent":
         if (!holds(this.#agents.get(entry.agent.id), entry.resource))
           return `the agent has no right to "${entry.resource}"`;
+        if (entry.lease !== undefined) {
+          const lease = this.#leases.get(entry.lease);
+          if (lease?.agent !== entry.agent.id || lease.policyDigest !== entry.policyDigest) {
+            return `entry ${entry.lease} is not a lease of the agent under this policy`;
+          }
+        }
         return this.#unknownPolicy(entry.policyDigest) ?? this.#unapproved(entry);
       case "denial":
         return (
@@ -226,7 +240,14 @@ export class Order {
       case "agent-revoke":
         this.#agents.get(entry.agent.id)!.revoked = true;
         break;
+      case "lease":
+        this.#leases.set(entry.seq, { agent: entry.agent.id, policyDigest: entry.policyDigest });
+        break;
+      case "lease-end":
+        this.#leases.delete(entry.lease);
+        break;
       case "agent-close":
+        for (const [seq, { agent }] of this.#leases) if (agent === entry.agent.id) this.#leases.delete(seq);
         this.#agents.delete(entry.agent.id);
         break;
       case "run-start":
@@ -256,6 +277,7 @@ export class Order {
       case "recovery":
         this.#requests.clear();
         this.#approvals.clear();
+        this.#leases.clear();
         this.#runs.clear();
         this.#agents.clear();
         break;

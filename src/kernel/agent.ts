@@ -18,6 +18,7 @@ import {
   parseFileStat,
   parseRunEnd,
   type RunEnd,
+  type RunRequest,
   type SandboxApi,
   type Trap,
   type WorkerMessage,
@@ -25,6 +26,7 @@ import {
 import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
 import { type Host, WorkerLost } from "./host.ts";
+import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Recorder, RunRecorder } from "./recorder.ts";
 import { checkGrants, type Rights } from "./rights.ts";
 
@@ -76,13 +78,19 @@ export interface RunOptions {
   /** What the guest's clock says at the start, ms since 1970. The default is 2000-01-01, in every run. */
   startTime?: number;
   /**
+   * `"virtual"`, the default: a clock that goes with the guest's work and sleep, the same in every execution. `"real"`: the
+   * time it is, in whole ms; each reading is kept in the trace, so that a replay reads the same. Files that the guest
+   * changes have the time of its last reading.
+   */
+  clock?: "virtual" | "real";
+  /**
    * Whether to keep beside the log what the run is given: stdin, the environment's values, files, and where it was stopped.
    * Default true. Without, neither this run nor a later one of the agent can be replayed, and the log says so.
    */
   trace?: boolean;
 }
 
-export type CallOptions = Pick<RunOptions, "signal" | "startTime" | "trace">;
+export type CallOptions = Pick<RunOptions, "signal" | "startTime" | "clock" | "trace">;
 
 /** What the kernel makes an agent of. */
 export interface AgentParts {
@@ -94,6 +102,7 @@ export interface AgentParts {
   host: Host;
   broker: Broker;
   rights: Rights;
+  leases: Set<Lease>;
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
@@ -185,11 +194,12 @@ export class Agent {
     if (!this.parts.reactor) {
       throw new VakError("invalid-argument", "The program is a command: start it with agent.run.");
     }
-    const { signal, startTime, trace } = options;
+    const { signal, startTime, clock, trace } = options;
     const checked = checkOptions({
       args: [name],
       ...(signal && { signal }),
       ...(startTime !== undefined && { startTime }),
+      ...(clock !== undefined && { clock }),
       ...(trace !== undefined && { trace }),
     });
     const json = encoder.encode(toJson(input));
@@ -281,6 +291,34 @@ export class Agent {
     await log.append({ type: "agent-revoke", agent: ref });
   }
 
+  /**
+   * Gives the agent permits for a task, besides the policy: they count where only a permit is missing, and lift no
+   * `forbid`. They end when the task does, when another policy is loaded, and when the agent is closed.
+   *
+   * @throws VakError `invalid-policy`, `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
+   * @example
+   * await using lease = await agent.lease({
+   *   permit: `permit (principal, action == Action::"call:weather", resource);`,
+   *   until: run.result,
+   * });
+   */
+  async lease(options: LeaseOptions): Promise<Lease> {
+    this.assertAlive();
+    const { Lease, checkLease } = await import("./lease.ts");
+    const { permit, until } = checkLease(options);
+    const { broker, log, ref } = this.parts;
+    const rules = await broker.lease(permit);
+    this.assertAlive();
+    const { policyDigest, policies } = rules;
+    const entry = { agent: ref, permit, policies: [...policies], policyDigest };
+    const { seq } = await log.append({ type: "lease", ...entry, until: typeof until === "number" ? until : null });
+    const lease = new Lease(seq, ref, log, rules, until);
+    for (const one of this.parts.leases) if (!one.live) this.parts.leases.delete(one);
+    this.parts.leases.add(lease);
+    if (this.ended) lease.drop();
+    return lease;
+  }
+
   /** @internal */
   get rights(): Rights {
     return this.parts.rights;
@@ -314,6 +352,7 @@ export class Agent {
   }
 
   private async shut(): Promise<void> {
+    for (const lease of this.parts.leases) lease.drop();
     const { host, log, ref, onClose } = this.parts;
     const lost = this.ended !== undefined;
     this.ended ??= { code: "closed", why: "it was closed" };
@@ -351,7 +390,7 @@ type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
 };
 
 const optionsOf = ({ args, env, stdin, startTime }: RunPrefix, signal: AbortSignal | undefined): CheckedOptions => ({
-  ...{ args, env, startTime, signal, trace: true },
+  ...{ args, env, startTime, clock: "virtual", signal, trace: true },
   stdin: toBytes(stdin as Uint8Array<ArrayBuffer>),
 });
 
@@ -364,7 +403,7 @@ function toJson(input: unknown): string {
 }
 
 function checkOptions(options: RunOptions): CheckedOptions {
-  const { args = [], stdin = "", env = {}, signal, startTime, trace = true } = options;
+  const { args = [], stdin = "", env = {}, signal, startTime, clock = "virtual", trace = true } = options;
   const invalid = (what: string) => new VakError("invalid-argument", `agent.run: ${what}.`);
   const clean = (text: unknown): text is string =>
     typeof text === "string" && text.isWellFormed() && !text.includes("\0");
@@ -375,10 +414,14 @@ function checkOptions(options: RunOptions): CheckedOptions {
   const logged = encoder.encode(JSON.stringify([args, Object.keys(env)])).byteLength;
   if (logged > MAX_ARGS)
     throw invalid(`args and the names in env come to ${logged} bytes; at most ${MAX_ARGS} are allowed`);
-  const time = startTime ?? DEFAULT_START_TIME;
+  if (clock !== "virtual" && clock !== "real") throw invalid('clock is "virtual" or "real"');
+  const real = clock === "real";
+  if (real && startTime !== undefined)
+    throw invalid("startTime is for the virtual clock: the real one has its own time");
+  const time = startTime ?? (real ? Date.now() : DEFAULT_START_TIME);
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
   if (typeof trace !== "boolean") throw invalid("trace is true or false");
-  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time, trace };
+  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time, clock, trace };
 }
 
 /** A copy of the bytes, or the text as UTF-8. */
@@ -578,7 +621,7 @@ export class Run {
   private async call(request: Uint8Array, call: number): Promise<void> {
     const { broker, ref, limits, host, answers } = this.parts;
     const { signal } = this.abort;
-    const { rights } = this.parts;
+    const { rights, leases } = this.parts;
     const caller = {
       agent: ref,
       run: this.id,
@@ -587,6 +630,7 @@ export class Run {
       signal,
       hold: () => this.hold(),
       rights,
+      leases,
     };
     let bytes: Uint8Array;
     let kept: number | undefined;
@@ -615,10 +659,19 @@ export class Run {
     let end: RunEnd | undefined;
     let outcome: RunOutcome;
     try {
-      const { args, env, startTime, call, stdin } = options;
+      const { args, env, startTime, clock, call, stdin } = options;
       const commitment = await this.recorder.input({ env, stdin: call?.input ?? stdin });
       await log.append(
-        { type: "run-start", agent: ref, run: this.id, args, env: Object.keys(env), startTime, ...this.continues() },
+        {
+          type: "run-start",
+          agent: ref,
+          run: this.id,
+          args,
+          env: Object.keys(env),
+          startTime,
+          ...(clock === "real" && { clock }),
+          ...this.continues(),
+        },
         commitment && { commitment },
       );
       if (!this.paused) this.deadline.start();
@@ -664,12 +717,16 @@ export class Run {
   }
 
   /** Hands the run to the worker and waits for its end. */
-  private async enter({ args, stdin, env, startTime, call }: CheckedOptions): Promise<RunEnd> {
+  private async enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<RunEnd> {
     const { host, ref, seed, limits } = this.parts;
     if (this.parts.answers) new Int32Array(this.parts.answers, 0, 3).fill(0);
     const answers = this.fork?.runs.at(-1)?.answers;
-    const given = { ...(call && { call }), ...(answers && { answers }) };
-    const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime, ...given };
+    const request: RunRequest = {
+      ...{ run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime },
+      ...(clock === "real" && { clock }),
+      ...(call && { call }),
+      ...(answers && { answers }),
+    };
     let reply: unknown;
     try {
       this.recorder.enter();

@@ -131,6 +131,16 @@ export interface LoadedPolicy {
   readonly base: string;
 }
 
+/** Permits that are added to a policy for one agent. */
+export interface LeasedRules {
+  /** Of the policy that they are added to. */
+  readonly policyDigest: string;
+  /** Their ids, in order: what `@id("…")` says, else `leaseN` by position. */
+  readonly policies: readonly string[];
+  /** Decides by the policy and these permits; throws when Cedar gives up. */
+  decide(request: PolicyRequest): Decision;
+}
+
 /**
  * The seam between the broker and a policy language. An engine denies until a policy is loaded, and denies on any
  * error; `decide` never throws and always settles.
@@ -153,6 +163,12 @@ export interface PolicyEngine {
    * @throws VakError `invalid-policy`, `policy-unavailable`
    */
   try(source: PolicySource): Promise<(request: PolicyRequest) => Decision>;
+  /**
+   * Reads permits to be added to the policy in force.
+   *
+   * @throws VakError `invalid-policy`, `policy-unavailable`
+   */
+  lease(permit: string): Promise<LeasedRules>;
   /** As {@link decide}, with the policies that determined it, whole. */
   explain(request: PolicyRequest): Promise<Decision & { because: ExplainedPolicy[] }>;
   close(): void;

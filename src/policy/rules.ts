@@ -33,7 +33,7 @@ export interface Rules {
   readonly enforced: ReadonlyMap<string, string>;
   /** Of those and the ones in shadow; absent where there are none. */
   readonly tried: ReadonlyMap<string, string> | undefined;
-  /** Every id, in the order of the source. */
+  /** The ids of the policy, or of the lease, in the order of the text. */
   readonly ids: readonly string[];
   readonly annotations: Annotations;
   /** Whether an approval could change a decision: a policy speaks of it. */
@@ -73,9 +73,10 @@ export const MAX_BASE_DEPTH = 68;
 /**
  * Reads, bounds and strictly validates a policy, and prepares the instance with it.
  *
+ * @param lease permits that are added; what is in shadow is then left out
  * @throws VakError `invalid-policy`; whatever the instance throws when it traps, after which it is of no more use
  */
-export function readRules(cedar: Cedar, base: Base, source: ReadSource): Rules {
+export function readRules(cedar: Cedar, base: Base, source: ReadSource, lease?: string): Rules {
   const always = readConstitution(cedar, base);
   const schema = withTypes(cedar, base.schema, source.schema);
   const own = readPolicy(cedar, schema, base.hidden, source.policies);
@@ -83,7 +84,8 @@ export function readRules(cedar: Cedar, base: Base, source: ReadSource): Rules {
   refuseLifted(source.policies, own);
   const taken = own.find(({ id }) => always.some((part) => part.id === id));
   if (taken) throw refused(source.policies, taken.start, `the constitution has a policy "${taken.id}"; use another id`);
-  const parts = [...always, ...own];
+  const leased = lease === undefined ? [] : readLease(cedar, base, schema, lease, [...always, ...own]);
+  const parts = [...always, ...own, ...leased];
   const named = uidsIn(parts.map(({ json }) => json));
   const entities =
     source.entities.length === 0 && schema === base.schema
@@ -96,10 +98,10 @@ export function readRules(cedar: Cedar, base: Base, source: ReadSource): Rules {
     views: base.views,
     schema,
     enforced: new Map([...texts].filter(([id]) => !shadowed.has(id))),
-    tried: shadowed.size > 0 ? texts : undefined,
-    ids: own.map(({ id }) => id),
+    tried: shadowed.size > 0 && lease === undefined ? texts : undefined,
+    ids: (lease === undefined ? own : leased).map(({ id }) => id),
     annotations: annotationsOf(parts),
-    asks: parts.some(({ text }) => text.includes("approved")),
+    asks: lease === undefined && parts.some(({ text }) => text.includes("approved")),
     entities,
   };
   prepare(cedar, rules);
@@ -126,6 +128,35 @@ function readConstitution(cedar: Cedar, { constitution, schema, hidden, views }:
   } catch (error) {
     if (!(error instanceof VakError)) throw error;
     throw new VakError(error.code, error.message.replace("The policy is refused", "The constitution is refused"));
+  }
+}
+
+/** Permits for a while: they add to what a policy permits, and to nothing else. */
+function readLease(
+  cedar: Cedar,
+  { hidden, views }: Base,
+  schema: SchemaJson<string>,
+  text: string,
+  taken: readonly Part[],
+) {
+  try {
+    const parts = readPolicy(cedar, schema, hidden, text, "lease");
+    refuseStrayNames(text, parts, views);
+    for (const { id, json, start } of parts) {
+      if (json.effect !== "permit") throw refused(text, start, "a lease only permits");
+      if (json.annotations !== undefined && Object.hasOwn(json.annotations, "mode")) {
+        throw refused(text, start, "what a lease says is in force: it has no @mode");
+      }
+      if (speaksOf(json.conditions, "context.vak.approved")) {
+        throw refused(text, start, "a lease is an approval: it cannot speak of context.vak.approved");
+      }
+      if (taken.some((part) => part.id === id))
+        throw refused(text, start, `another policy has the id "${id}"; rename one`);
+    }
+    return parts;
+  } catch (error) {
+    if (!(error instanceof VakError)) throw error;
+    throw new VakError(error.code, error.message.replace("The policy is refused", "The lease is refused"));
   }
 }
 

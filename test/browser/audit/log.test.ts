@@ -398,6 +398,7 @@ describe("private values", () => {
       },
       explain: () => Promise.reject(new Error()),
       try: () => Promise.reject(new Error()),
+      lease: () => Promise.reject(new Error()),
       close: () => {},
     };
     const broker = new Broker(new Map([["login", login as Tool]]), engine, log);
