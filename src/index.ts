@@ -35,8 +35,10 @@ export {
   type KernelOptions,
   type ProgramSource,
   type SpawnOptions,
+  support,
 } from "./kernel/kernel.ts";
 export type { Lease, LeaseOptions } from "./kernel/lease.ts";
+export type { Support, WasmFeature } from "./kernel/support.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
 export type { Change, Simulation } from "./policy/decisions.ts";

@@ -48,6 +48,8 @@ export interface RunRequest {
   seed: number;
   /** What the guest's clock says when the run starts, ms since 1970. */
   startTime: number;
+  /** Real time instead, every reading of which the run's end tells. */
+  clock?: "real";
   /** The function of a reactor to call, and its input as JSON. */
   call?: { name: string; input: Uint8Array };
   /** What the first calls are answered, without asking the kernel. */
@@ -112,6 +114,8 @@ export interface RunEnd extends Ended {
   stop: Point | null;
   /** Where each change that the kernel made to the files during the run took effect, in order. */
   changes: Point[];
+  /** What the real clock said each time that it was read, ms: the first since 1970, each other since the one before. Null where there were more than {@link MAX_READINGS}. */
+  readings: number[] | null;
 }
 
 export interface FileStat {
@@ -162,11 +166,15 @@ export const OUTPUT_CHUNK = 64 * 1024;
 export const MESSAGES_PER_SECOND = 5000;
 /** Longest text a worker may put in a reply, UTF-16 units. */
 const MAX_TEXT = 4096;
+/** The last time that a guest's clock can tell in nanoseconds of 64 bits, ms since 1970; about. */
+const MAX_TIME = 2 ** 43;
 /** Longest path that a system call takes, bytes of UTF-8. */
 export const MAX_PATH = 4096;
 /** Deepest nesting of directories, and longest name of a file, bytes of UTF-8. */
 export const MAX_DEPTH = 64;
 export const MAX_NAME = 255;
+/** The most readings of the real clock that are kept of one run. */
+export const MAX_READINGS = 100_000;
 /** The most changes that the kernel makes to an agent's files during one run. */
 export const MAX_CHANGES = 10_000;
 
@@ -268,8 +276,17 @@ export function parseRunEnd(value: unknown, limits: Limits): RunEnd | undefined 
     if (!point) return undefined;
     changes.push(point);
   }
+  const readings = it.readings === null ? null : parseReadings(it.readings);
+  if (readings === undefined) return undefined;
   const { fuel, memoryBytes, fileBytes, files } = it;
-  return { outcome, fuel, memoryBytes, fileBytes, files, stop, changes };
+  return { outcome, fuel, memoryBytes, fileBytes, files, stop, changes, readings };
+}
+
+export function parseReadings(value: unknown): number[] | undefined {
+  if (!Array.isArray(value) || value.length > MAX_READINGS) return undefined;
+  // A copy, of which no getter or hole is left.
+  const readings: unknown[] = Array.from(value);
+  return readings.every((one): one is number => count(one, MAX_TIME)) ? readings : undefined;
 }
 
 export function parsePoint(value: unknown, limits: { fuel: number }): Point | undefined {

@@ -6,7 +6,7 @@
  */
 import { fromBase64, toBase64 } from "./audit/encoding.ts";
 import { VakError } from "./errors.ts";
-import { MAX_CHANGES, type Point, parsePoint, type SeedFile } from "./protocol.ts";
+import { MAX_CHANGES, type Point, parsePoint, parseReadings, type SeedFile } from "./protocol.ts";
 
 /** Bytes of JSON that a trace, or what a run was given, may have; what is longer is not kept, and the log says so. */
 export const TRACE_BYTES = 16 * 2 ** 20;
@@ -44,6 +44,8 @@ export interface Trace {
   calls: RecordedCall[];
   /** Where the run was stopped, if it was asked to. */
   stop: Point | null;
+  /** What the real clock said, as `RunEnd.readings`; empty where the run had the virtual one. */
+  readings: number[];
   /** SHA-256 of the file tree at the end, hex. */
   files: string;
   stdout: Stream;
@@ -90,11 +92,12 @@ export interface ForkPoint {
 export const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
 
 /** As JSON. Calls, of which there may be many, are arrays. */
-export function traceToJson({ changes, calls, stop, files, stdout, stderr }: Trace): unknown {
+export function traceToJson({ changes, calls, stop, readings, files, stdout, stderr }: Trace): unknown {
   return {
     changes: changes.map(({ path, data, at }) => ({ path, data: data && fileToJson(data), at: at && { ...at } })),
     calls: calls.map(({ fuel, requestBytes, answer }) => [fuel, requestBytes, answer]),
     stop: stop && { ...stop },
+    ...(readings.length > 0 && { readings }),
     files,
     stdout: { ...stdout },
     stderr: { ...stderr },
@@ -124,7 +127,10 @@ export function parseTrace(value: unknown): Trace {
   const { changes, calls, files } = value;
   if (!Array.isArray(changes) || changes.length > MAX_CHANGES) throw bad("its changes are not a list of them");
   if (!Array.isArray(calls) || !isDigest(files)) throw bad("it has no calls, or no digest of the files");
+  const readings = value.readings === undefined ? [] : parseReadings(value.readings);
+  if (!readings) throw bad("its readings of the clock are malformed");
   return {
+    readings,
     changes: changes.map((change) => {
       const { path, data, at } = isObject(change) ? change : {};
       if (typeof path !== "string") throw bad("a change is malformed");

@@ -143,6 +143,8 @@ export interface RunStart extends Common {
   env: string[];
   /** What the guest's clock says at the start, ms since 1970. */
   startTime: number;
+  /** Set when that was real time: what it said each time that it was read is in the run's trace. */
+  clock?: "real";
   /** Commitment to the environment's values and standard input (see `trace.ts`); null when they are not kept. */
   inputDigest: Digest | null;
   /**
@@ -408,6 +410,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     args: isTexts,
     env: isTexts,
     startTime: isCount,
+    clock: { maybe: oneOf("real") },
     inputDigest: orNull(isDigest),
     continues: {
       maybe: (value) => isObject(value) && Object.keys(value).length === 2 && isText(value.run) && isCount(value.call),

@@ -18,6 +18,7 @@ import {
   parseFileStat,
   parseRunEnd,
   type RunEnd,
+  type RunRequest,
   type SandboxApi,
   type Trap,
   type WorkerMessage,
@@ -77,13 +78,19 @@ export interface RunOptions {
   /** What the guest's clock says at the start, ms since 1970. The default is 2000-01-01, in every run. */
   startTime?: number;
   /**
+   * `"virtual"`, the default: a clock that goes with the guest's work and sleep, the same in every execution. `"real"`: the
+   * time it is, in whole ms; each reading is kept in the trace, so that a replay reads the same. Files that the guest
+   * changes have the time of its last reading.
+   */
+  clock?: "virtual" | "real";
+  /**
    * Whether to keep beside the log what the run is given: stdin, the environment's values, files, and where it was stopped.
    * Default true. Without, neither this run nor a later one of the agent can be replayed, and the log says so.
    */
   trace?: boolean;
 }
 
-export type CallOptions = Pick<RunOptions, "signal" | "startTime" | "trace">;
+export type CallOptions = Pick<RunOptions, "signal" | "startTime" | "clock" | "trace">;
 
 /** What the kernel makes an agent of. */
 export interface AgentParts {
@@ -187,11 +194,12 @@ export class Agent {
     if (!this.parts.reactor) {
       throw new VakError("invalid-argument", "The program is a command: start it with agent.run.");
     }
-    const { signal, startTime, trace } = options;
+    const { signal, startTime, clock, trace } = options;
     const checked = checkOptions({
       args: [name],
       ...(signal && { signal }),
       ...(startTime !== undefined && { startTime }),
+      ...(clock !== undefined && { clock }),
       ...(trace !== undefined && { trace }),
     });
     const json = encoder.encode(toJson(input));
@@ -382,7 +390,7 @@ type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
 };
 
 const optionsOf = ({ args, env, stdin, startTime }: RunPrefix, signal: AbortSignal | undefined): CheckedOptions => ({
-  ...{ args, env, startTime, signal, trace: true },
+  ...{ args, env, startTime, clock: "virtual", signal, trace: true },
   stdin: toBytes(stdin as Uint8Array<ArrayBuffer>),
 });
 
@@ -395,7 +403,7 @@ function toJson(input: unknown): string {
 }
 
 function checkOptions(options: RunOptions): CheckedOptions {
-  const { args = [], stdin = "", env = {}, signal, startTime, trace = true } = options;
+  const { args = [], stdin = "", env = {}, signal, startTime, clock = "virtual", trace = true } = options;
   const invalid = (what: string) => new VakError("invalid-argument", `agent.run: ${what}.`);
   const clean = (text: unknown): text is string =>
     typeof text === "string" && text.isWellFormed() && !text.includes("\0");
@@ -406,10 +414,14 @@ function checkOptions(options: RunOptions): CheckedOptions {
   const logged = encoder.encode(JSON.stringify([args, Object.keys(env)])).byteLength;
   if (logged > MAX_ARGS)
     throw invalid(`args and the names in env come to ${logged} bytes; at most ${MAX_ARGS} are allowed`);
-  const time = startTime ?? DEFAULT_START_TIME;
+  if (clock !== "virtual" && clock !== "real") throw invalid('clock is "virtual" or "real"');
+  const real = clock === "real";
+  if (real && startTime !== undefined)
+    throw invalid("startTime is for the virtual clock: the real one has its own time");
+  const time = startTime ?? (real ? Date.now() : DEFAULT_START_TIME);
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
   if (typeof trace !== "boolean") throw invalid("trace is true or false");
-  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time, trace };
+  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time, clock, trace };
 }
 
 /** A copy of the bytes, or the text as UTF-8. */
@@ -647,10 +659,19 @@ export class Run {
     let end: RunEnd | undefined;
     let outcome: RunOutcome;
     try {
-      const { args, env, startTime, call, stdin } = options;
+      const { args, env, startTime, clock, call, stdin } = options;
       const commitment = await this.recorder.input({ env, stdin: call?.input ?? stdin });
       await log.append(
-        { type: "run-start", agent: ref, run: this.id, args, env: Object.keys(env), startTime, ...this.continues() },
+        {
+          type: "run-start",
+          agent: ref,
+          run: this.id,
+          args,
+          env: Object.keys(env),
+          startTime,
+          ...(clock === "real" && { clock }),
+          ...this.continues(),
+        },
         commitment && { commitment },
       );
       if (!this.paused) this.deadline.start();
@@ -696,12 +717,16 @@ export class Run {
   }
 
   /** Hands the run to the worker and waits for its end. */
-  private async enter({ args, stdin, env, startTime, call }: CheckedOptions): Promise<RunEnd> {
+  private async enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<RunEnd> {
     const { host, ref, seed, limits } = this.parts;
     if (this.parts.answers) new Int32Array(this.parts.answers, 0, 3).fill(0);
     const answers = this.fork?.runs.at(-1)?.answers;
-    const given = { ...(call && { call }), ...(answers && { answers }) };
-    const request = { run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime, ...given };
+    const request: RunRequest = {
+      ...{ run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime },
+      ...(clock === "real" && { clock }),
+      ...(call && { call }),
+      ...(answers && { answers }),
+    };
     let reply: unknown;
     try {
       this.recorder.enter();

@@ -19,6 +19,7 @@ import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
 import { checkGrants, Rights } from "./rights.ts";
+import type { Support } from "./support.ts";
 
 export interface KernelOptions {
   /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
@@ -187,6 +188,19 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
 
 /** ms after a spawn that the next worker is started: when the agent that was asked for is under way, not in its way. */
 const AHEAD_MS = 100;
+
+/**
+ * Finds out what this page can do in this browser. It starts a worker in each isolation, and ends it; where the page's
+ * Content Security Policy refuses one, that is reported as a violation.
+ *
+ * @example
+ * const { agents, isolation } = await support();
+ * const kernel = agents && (await createKernel({ policy, isolation: isolation.frame ? "frame" : "opaque" }));
+ */
+export async function support(): Promise<Support> {
+  const { findSupport } = await import("./support.ts");
+  return findSupport();
+}
 
 /** A worker for an agent to come. Why it does not start is told when one is needed. */
 const startAhead = (place: Place): Promise<Host | undefined> => Host.start(place).catch(() => undefined);

@@ -1,6 +1,6 @@
 /** Records what an agent takes in from outside, for the traces of its runs (see `trace.ts`). */
 import { type Commitment, commitLarge } from "../audit/value.ts";
-import { MAX_CHANGES, type RunEnd, type SeedFile } from "../protocol.ts";
+import { MAX_CHANGES, MAX_READINGS, type RunEnd, type SeedFile } from "../protocol.ts";
 import {
   base64Length,
   type Change,
@@ -106,6 +106,7 @@ export class RunRecorder {
   async trace(end: RunEnd, stdout: Stream, stderr: Stream): Promise<Commitment | undefined> {
     const { recorder, calls } = this;
     if (this.callBytes > TRACE_BYTES) this.untraced ??= "the calls and their answers are larger than a trace may be";
+    if (end.readings === null) this.untraced ??= `the clock was read more than ${MAX_READINGS} times`;
     this.untraced ??= recorder.broken;
     if (this.untraced !== undefined) {
       recorder.break(`an earlier run of the agent has no trace: ${this.untraced}`);
@@ -113,6 +114,7 @@ export class RunRecorder {
     }
     const { stop, files } = end;
     const changes = recorder.take(this.before, end.changes);
-    return commitLarge("trace", traceToJson({ changes, calls, stop, files, stdout, stderr }));
+    const readings = end.readings ?? [];
+    return commitLarge("trace", traceToJson({ changes, calls, stop, readings, files, stdout, stderr }));
   }
 }

@@ -94,7 +94,7 @@ export class FunctionEmitter {
     this.writeLocals();
     if (this.counted) this.enterDepth();
     if (plan.fuel) {
-      if (scan.hasCall) this.chargeAndCheck(scan.costs[FIRST_SLOT]!, false, scan.savedParams);
+      if (scan.hasCall) this.chargeAndCheck(scan.costs[FIRST_SLOT]!, false, 0);
       else {
         this.global(Op.globalGet);
         this.subtract(scan.costs[FIRST_SLOT]!);

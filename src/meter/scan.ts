@@ -74,8 +74,6 @@ export class FunctionScan {
    * then those locals.
    */
   savedLocals: number[] = [];
-  /** The same for the check at the function's entry: its parameters. */
-  savedParams = 0;
   private saved = 0;
   /** Accesses to locals in the call-free loops at hand: the index, or its complement where the access writes. */
   private touched: number[] = [];
@@ -95,7 +93,6 @@ export class FunctionScan {
   groupsAt = 0;
   codeAt = 0;
   localGroups = 0;
-  paramCount = 0;
   /** Parameters included. */
   localCount = 0;
   localWords = 0;
@@ -271,12 +268,6 @@ export class FunctionScan {
           if (k === 0) {
             if (pos !== end) refuseLength(pos);
             this.maxHeight = maxHeight;
-            this.touches = 0;
-            this.savedParams = 0;
-            if (this.saves && this.hasCall) {
-              for (let n = 0; n < this.paramCount; n++) this.touchLocal(n);
-              this.savedParams = this.findSaved(0);
-            }
             return;
           }
           const flags = frames[f + FLAGS]!;
@@ -491,7 +482,6 @@ export class FunctionScan {
     this.localCount = 0;
     this.localWords = type.paramWords;
     this.groupEnds.length = this.groupTypes.length = 0;
-    this.paramCount = type.paramCount;
     const params = new Reader(this.module.bytes, type.params, type.results);
     for (let n = params.count(); n > 0; n--) {
       this.addGroup(1, params.peek());
@@ -619,11 +609,7 @@ export class FunctionScan {
   }
 
   private touch(access: number, loop: number): void {
-    if (this.saves && this.b[loop]! & CALL_FREE) this.touchLocal(access);
-  }
-
-  private touchLocal(access: number): void {
-    this.touched[this.touches++] = access;
+    if (this.saves && this.b[loop]! & CALL_FREE) this.touched[this.touches++] = access;
   }
 
   /** The end of `loop`, which is in `outer` (-1 for none), and which touched locals from number `first` on. */

@@ -14,7 +14,7 @@ export interface TextDifference {
 export interface RunDifference {
   /** Nothing below differs. */
   same: boolean;
-  /** What the runs were given that differs: `program`, `args`, `stdin`, `env`, `startTime`, `seed`, `files`, … */
+  /** What the runs were given that differs: `program`, `args`, `stdin`, `env`, `startTime`, `clock`, `seed`, `files`, … */
   given: string[];
   /** The first call that differs, from 1, and in what: `tool`, `input`, `decision`, `answer`, or `number` of calls. */
   call: ({ number: number; what: string } & TextDifference) | null;
@@ -68,6 +68,7 @@ async function read({ recording, run }: Side) {
     env: JSON.stringify(Object.entries(input.env)),
     stdin: text(input.stdin),
     startTime: String(run.start.startTime),
+    clock: run.start.clock ?? "virtual",
     "files that the page wrote": JSON.stringify(
       trace.changes.map(({ path, data, at }) => [path, data instanceof Uint8Array ? text(data) : data, at]),
     ),

@@ -55,6 +55,10 @@ export class Recorded implements Outside {
   request: Uint8Array | undefined;
   /** What the guest's instance exports, once there is one. */
   exports: WebAssembly.Exports | undefined;
+  /** Times that the real clock was read, and what it said last. */
+  readings = 0;
+  private time = 0;
+  private readonly trace: Trace;
   /** Told of each call, before it is answered. */
   onCall: ((request: Uint8Array, answer: Uint8Array | undefined) => void) | undefined;
   private readonly run: string;
@@ -71,6 +75,7 @@ export class Recorded implements Outside {
     this.lastCall = until && "call" in until ? until.call : Infinity;
     this.lastFuel = until && "fuel" in until ? until.fuel : Infinity;
     this.run = run;
+    this.trace = trace;
     this.known = known;
     this.volume = volume;
     this.happenings = [
@@ -146,6 +151,16 @@ export class Recorded implements Outside {
     else if (call.answer !== null) this.cut = `what call ${this.calls} was answered is not in the bundle`;
     else this.differ("answer", "none: the run was stopped", "the program waits for one", { call: this.calls });
     throw new Halt("asked");
+  }
+
+  now(): number {
+    const since = this.trace.readings[this.readings++];
+    if (since === undefined && this.meter) {
+      this.differ("readings of the clock", `${this.trace.readings.length}`, "one more");
+      throw new Halt("asked");
+    }
+    this.time += since ?? 0;
+    return this.time;
   }
 
   /** The guest's clock has gone on already; nobody waits. */

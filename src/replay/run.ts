@@ -171,6 +171,7 @@ export class Session {
       stdin: reactor ? new Uint8Array() : input.stdin,
       seed: run.spawn.seed,
       startTime: run.start.startTime,
+      ...(run.start.clock && { clock: run.start.clock }),
       ...(reactor && { call: { name: run.start.args[0] ?? "", input: input.stdin } }),
     };
     const limits = { ...this.limits, fuel: fuelFor(end, this.limits) };
@@ -317,6 +318,7 @@ function compareEnds(
   const stdout = compareStream(recorded, "stdout", trace.stdout, output[1], asked);
   const stderr = compareStream(recorded, "stderr", trace.stderr, output[2], asked);
   same("files", trace.files, ended.files);
+  same("readings of the clock", trace.readings.length, recorded.readings);
   // The outcome is the same by now, and the log knows which limit it was.
   const { status, exitCode, trap, limit } = end;
   const set = {

@@ -1,5 +1,12 @@
 import type { Meter } from "../meter/index.ts";
-import { AnswerBuffer, type KernelMessage, type Point, type WaitMode, type WorkerMessage } from "../protocol.ts";
+import {
+  AnswerBuffer,
+  type KernelMessage,
+  MAX_READINGS,
+  type Point,
+  type WaitMode,
+  type WorkerMessage,
+} from "../protocol.ts";
 
 /** Ends the run from inside a system call. The gate turns it into a trap, which no guest can catch. */
 export class Halt extends Error {
@@ -38,6 +45,8 @@ export interface Outside {
   ask(run: number, request: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array>;
   /** Lets the time pass that a guest sleeps, ms. */
   sleep(ms: number): Awaitable<void>;
+  /** Reads the real clock: whole ms since 1970, never less than before. */
+  now(): number;
 }
 
 const START: Point = { at: "entry", systemCalls: 0, fuel: 0 };
@@ -59,6 +68,9 @@ export class Bridge implements Outside {
   /** Where the run was stopped, and where it met the changes that were made to its files meanwhile. */
   stop: Point | null = null;
   changes: Point[] = [];
+  /** As `RunEnd.readings`. */
+  readings: number[] | null = [];
+  private lastReading = 0;
   /** Where the guest is while it is not at work. */
   private place: Point = START;
   private meter: Meter | undefined;
@@ -118,6 +130,8 @@ export class Bridge implements Outside {
     this.paused = undefined;
     this.stop = null;
     this.changes = [];
+    this.readings = [];
+    this.lastReading = 0;
     this.place = START;
     this.meter = undefined;
   }
@@ -228,6 +242,14 @@ export class Bridge implements Outside {
     return this.park(0)
       .then(() => {})
       .finally(() => clearTimeout(timer));
+  }
+
+  now(): number {
+    const now = Math.max(this.lastReading, Math.floor(performance.timeOrigin + performance.now()));
+    if (this.readings?.length === MAX_READINGS) this.readings = null;
+    this.readings?.push(now - this.lastReading);
+    this.lastReading = now;
+    return now;
   }
 
   private park(call: number): Promise<Uint8Array> {

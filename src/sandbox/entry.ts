@@ -68,7 +68,7 @@ const api: SandboxApi = {
     running = true;
     const ended = await runner.execute(program, request, limits, bridge, request.silent ? () => {} : post);
     running = false;
-    return { ...ended, stop: bridge.stop, changes: bridge.changes };
+    return { ...ended, stop: bridge.stop, changes: bridge.changes, readings: bridge.readings };
   },
   readFile(path) {
     const bytes = machine().volume.readFile(path);

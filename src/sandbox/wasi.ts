@@ -3,7 +3,7 @@ import type { Meter } from "../meter/index.ts";
 import type { RunRequest } from "../protocol.ts";
 import * as wasi from "./abi.ts";
 import { type Awaitable, Halt, type Outside } from "./bridge.ts";
-import { VirtualClock } from "./clock.ts";
+import { type Clock, RealClock, VirtualClock } from "./clock.ts";
 import type { Description, Stat } from "./description.ts";
 import { CallDevice, Input, type Outlet, Output, Stream } from "./devices.ts";
 import { Errno, fail } from "./errno.ts";
@@ -104,7 +104,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
   let run: number;
   let outlet: Outlet;
   let outside: Outside;
-  let clock: VirtualClock | undefined;
+  let clock: Clock | undefined;
   let random: (target: Uint8Array) => void;
   let meter: Meter | undefined;
   let pace = () => {};
@@ -175,7 +175,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
 
     clock_res_get: (id: number, ptr: number) => {
       time(id);
-      memory.setU64(ptr, 1000n);
+      memory.setU64(ptr, clock!.resolution);
     },
     clock_time_get: (id: number, _precision: bigint, ptr: number) => memory.setU64(ptr, time(id)),
 
@@ -476,8 +476,12 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       args = request.args;
       env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);
       random = randomStream(request.seed, run);
-      clock = new VirtualClock(request.startTime, () => meter?.used ?? 0, clock);
-      volume.now = () => clock!.realtime();
+      const fuel = () => meter?.used ?? 0;
+      clock =
+        request.clock === "real"
+          ? new RealClock(() => outside.now(), fuel, clock)
+          : new VirtualClock(request.startTime, fuel, clock);
+      volume.now = () => clock!.stamp();
       [new Input(request.stdin), new Output(outlet, 1), new Output(outlet, 2)].forEach((stream, fd) => {
         if (!fds[fd]) open++;
         fds[fd] = descriptorOf(stream);

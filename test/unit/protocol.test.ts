@@ -20,6 +20,7 @@ const end = {
   files: "0".repeat(64),
   stop: { at: "wait", systemCalls: 2, fuel: 1 },
   changes: [{ at: "check", systemCalls: 0, fuel: 1 }],
+  readings: [1_700_000_000_000, 0, 3],
 };
 
 /** Anything that a structured clone can carry, and near misses of real messages above all. */
@@ -97,6 +98,10 @@ const refused: [name: string, change: object][] = [
   ["a stop nowhere", { stop: { at: "once", systemCalls: 1, fuel: 1 } }],
   ["no word of where files changed", { changes: undefined }],
   ["a change nowhere", { changes: [null] }],
+  ["no word of the clock", { readings: undefined }],
+  ["a clock that goes back", { readings: [5, -1] }],
+  ["readings with holes", { readings: Array(2) }],
+  ["more readings than can be", { readings: Array(100_001).fill(0) }],
   ["more changes than can be", { changes: Array(10_001).fill({ at: "wait", systemCalls: 1, fuel: 1 }) }],
   ["an exit code that no program has", { outcome: { status: "exited", exitCode: 2 ** 32 } }],
 ];

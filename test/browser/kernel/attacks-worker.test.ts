@@ -14,7 +14,7 @@ function hostileWorker(onRun: string): string {
     const output = (text, run = 1, fd = 1) => send({ vak: "output", run, fd, bytes: bytes(text) });
     const ADD = '{"tool":"add","input":{"a":1,"b":2}}';
     const END = {
-      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64), stop: null, changes: [],
+      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64), stop: null, changes: [], readings: [],
     };
     let answers;
     /** Waits for the kernel's answer, by shared memory where there is some. */

@@ -3,7 +3,7 @@ import { openBundle, verify } from "../../../src/audit/index.ts";
 import { defineTool, type Kernel, MiB } from "../../../src/index.ts";
 import { replay, replayAll } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";
-import { entriesOf, finish, testKernel } from "../../setup/kernel.ts";
+import { entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
 
 const bundleOf = async (kernel: Kernel, programs: Uint8Array<ArrayBuffer>[] = []) =>
   openBundle(await kernel.log.export({ programs }));
@@ -52,6 +52,7 @@ test("a run that never began is no hindrance, and one that is stopped is the sam
   await finish(agent.run({ signal: AbortSignal.abort() }));
   for (const ms of [30, 60, 90]) {
     const run = agent.run();
+    await started(kernel, run);
     setTimeout(() => run.stop(), ms);
     expect((await finish(run)).result).toMatchObject({
       status: "stopped",

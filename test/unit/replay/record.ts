@@ -21,6 +21,7 @@ export interface RunSpec {
   env?: Record<string, string>;
   stdin?: string;
   startTime?: number;
+  clock?: "real";
   /** Changes of files before the run. */
   changes?: Omit<Change, "at">[];
   /** Asks the run to stop; called with what there is to set. */
@@ -73,6 +74,7 @@ interface Living {
 async function recordRun(living: Living, number: number, spec: RunSpec): Promise<void> {
   const { agent, limits, seed, loaded, volume, runner, policyDigest, steps, answer } = living;
   const { args = [], env = {}, startTime = 946_684_800_000, changes = [] } = spec;
+  const clock = spec.clock && { clock: spec.clock };
   const stdin = encoder.encode(spec.stdin);
   const run = `${agent.id}/${number}`;
   for (const { path, data } of changes) {
@@ -80,7 +82,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
     else volume.remove(path);
   }
   steps.push([
-    { type: "run-start", agent, run, args, env: Object.keys(env), startTime },
+    { type: "run-start", agent, run, args, env: Object.keys(env), startTime, ...clock },
     { commitment: await commitLarge("input", inputToJson({ env, stdin })) },
   ]);
   const answers = new SharedArrayBuffer(AnswerBuffer.HEADER_BYTES + limits.callBytes);
@@ -130,7 +132,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   const bridge = new Bridge(post, "atomics", answers);
   bridge.begin();
   spec.stopping?.(state);
-  const request = { run: number, args: [agent.name, ...args], env, stdin, seed, startTime };
+  const request = { run: number, args: [agent.name, ...args], env, stdin, seed, startTime, ...clock };
   const ended = await runner.execute(loaded, request, limits, bridge, post);
   const { outcome, fuel, memoryBytes, fileBytes, files } = ended;
   const stopped = outcome.status === "stopped" ? (outcome.limit === "asked" ? "aborted" : outcome.limit) : null;
@@ -140,6 +142,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
     changes: changes.map((change) => ({ ...change, at: null })),
     calls,
     stop: bridge.stop,
+    readings: bridge.readings ?? [],
     files,
     stdout,
     stderr,

@@ -106,6 +106,7 @@ function change(steps: Step[], at: number, edit: (value: never) => unknown): voi
 interface RawTrace {
   changes: { path: string; data: string | null }[];
   calls: [fuel: number, bytes: number, answer: unknown][];
+  readings: number[];
   files: string;
   stdout: { bytes: number; digest: string };
 }
@@ -475,6 +476,7 @@ test("fuzz: no trace makes its parser do anything but refuse it, or give what it
     changes: fc.array(fc.record({ path: fc.string(), data: fc.option(fc.base64String()), at: fc.option(point) })),
     calls: fc.array(fc.tuple(fc.nat(), fc.nat(), fc.oneof(fc.string(), fc.nat(), fc.constant(null), fc.anything()))),
     stop: fc.option(point),
+    readings: fc.array(fc.oneof(fc.nat(), fc.integer()), { minLength: 1 }),
     files: fc.constantFrom("ab".repeat(32), ""),
     stdout: stream,
     stderr: stream,
@@ -489,4 +491,31 @@ test("fuzz: no trace makes its parser do anything but refuse it, or give what it
     }),
     { numRuns: 2000 },
   );
+});
+
+describe("the real clock", () => {
+  const spec = async (): Promise<AgentSpec> => ({ program: await loadGuest("random"), runs: [{ clock: "real" }] });
+
+  test("a replay reads what was recorded", async () => {
+    const agent = await spec();
+    const bundle = await record([agent]);
+    expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
+    expect(await replay(bundle, 1, { program: agent.program })).toMatchObject({ verdict: "same", notCompared: [] });
+  });
+
+  test("other readings, fewer or more show", async () => {
+    const agent = await spec();
+    const changes: [(readings: number[]) => number[], string][] = [
+      [(readings) => readings.slice(0, -1), "readings of the clock"],
+      [(readings) => [...readings, 0], "readings of the clock"],
+      [([first = 0, ...rest]) => [first + 1, ...rest], "stdout"],
+      [() => [], "readings of the clock"],
+    ];
+    for (const [edit, what] of changes) {
+      const steps = await recordSteps([agent]);
+      change(steps, steps.length - 1, (trace: RawTrace) => ({ ...trace, readings: edit(trace.readings) }));
+      const { verdict, divergence } = await replay(await bundleOf(steps), 1, { program: agent.program });
+      expect({ verdict, what: divergence?.what }).toEqual({ verdict: "diverged", what });
+    }
+  });
 });
