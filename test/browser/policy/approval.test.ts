@@ -388,3 +388,39 @@ test("explain says that a person would be asked", async () => {
   expect(await kernel.policy.explain(call)).toMatchObject({ decision: "ask", policies: ["asked"] });
   expect(await kernel.policy.explain({ ...call, vak: { approved: true } })).toMatchObject({ decision: "allow" });
 });
+
+test("for every k: the log fails at the k-th write of a call that is asked about, and no effect is without its approval and its intent", async () => {
+  const writes = { put: IDBObjectStore.prototype.put, add: IDBObjectStore.prototype.add };
+  let stages = 0;
+  try {
+    for (let k = 1; ; k++) {
+      const log = { name: crypto.randomUUID() };
+      const it = await asking(() => yes, { log });
+      const run = it.agent.run({ stdin: `${JSON.stringify(sum(50, 2))}\n` });
+      await started(it.kernel, run);
+      let count = 0;
+      for (const name of ["put", "add"] as const) {
+        IDBObjectStore.prototype[name] = function (this: IDBObjectStore, ...args: [unknown, IDBValidKey?]) {
+          if (++count >= k) throw new DOMException("the disk is full", "QuotaExceededError");
+          return writes[name].apply(this, args);
+        };
+      }
+      const { result, stdout } = await finish(run);
+      Object.assign(IDBObjectStore.prototype, writes);
+      await it.kernel.close();
+      await using again = await createKernel({ log });
+      const types = (await entriesOf(again)).map(({ type }) => type);
+      if (effects.length > 0) expect(types).toEqual(expect.arrayContaining(["approval-request", "approval", "intent"]));
+      await verified(again);
+      if (count < k) {
+        expect(result.status).toBe("exited");
+        expect(stdout).toContain('{"ok":52}');
+        break;
+      }
+      stages++;
+    }
+  } finally {
+    Object.assign(IDBObjectStore.prototype, writes);
+  }
+  expect(stages).toBeGreaterThan(5);
+}, 180_000);
