@@ -76,8 +76,11 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts", "test/outside/**/*.test.ts"],
-          // A command of its own (npm run test:kill), which says how often it kills.
-          exclude: process.env.VAK_KILLS ? [] : ["test/outside/kill.test.ts"],
+          // Commands of their own (npm run test:kill, npm run test:million), which say how often and how many.
+          exclude: [
+            ...(process.env.VAK_KILLS ? [] : ["test/outside/kill.test.ts"]),
+            ...(process.env.VAK_MILLION ? [] : ["test/outside/million.test.ts"]),
+          ],
           sequence: { groupOrder: 4 },
           testTimeout: 120_000,
           hookTimeout: 300_000,

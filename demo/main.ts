@@ -1,5 +1,13 @@
 /** The playground: wires the page to one kernel, and runs one agent at a time in it. */
-import { type Agent, createKernel, type Kernel, type LogRecord, type RunResult, VakError } from "../src/index.ts";
+import {
+  type Agent,
+  createKernel,
+  type ForkPoint,
+  type Kernel,
+  type LogRecord,
+  type RunResult,
+  VakError,
+} from "../src/index.ts";
 import { pythonModule } from "../src/runtimes/python.ts";
 import { byId, el } from "./dom.ts";
 import { createEditor } from "./editor.ts";
@@ -198,7 +206,8 @@ async function load(logName = "playground"): Promise<void> {
 
 // A run
 
-async function run(): Promise<void> {
+/** @param from the call of an earlier run to go on from */
+async function run(from?: ForkPoint): Promise<void> {
   if (state !== "ready" || !kernel || !python) return;
   stopping = new AbortController();
   const { signal } = stopping;
@@ -212,18 +221,19 @@ async function run(): Promise<void> {
   byId("boot").hidden = true;
   byId("ending").textContent = "";
   terminal.clear();
-  terminal.note("$ python main.py");
+  terminal.note(from ? `$ python main.py, going on from call ${from.call}` : "$ python main.py");
   shop.reset();
   usage.clear();
   let ending = "not started";
   let agent: Agent | undefined;
   try {
     const files = { "vak.py": pythonModule, "main.py": program.text, "requests.json": requests };
-    agent = await kernel.spawn({ name: "python", program: python, files, limits, signal });
+    const forked = from && (await kernel.fork(from, { program: python, signal }));
+    agent = forked?.agent ?? (await kernel.spawn({ name: "python", program: python, files, limits, signal }));
     compiled = true;
     if (!signal.aborted) enter("running", "Running");
     usage.start();
-    const run = agent.run({ args: ["-u", "/main.py"], signal });
+    const run = forked?.run ?? agent.run({ args: ["-u", "/main.py"], signal });
     const counting = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
       transform(chunk, controller) {
         usage.output(chunk.length);
@@ -234,8 +244,9 @@ async function run(): Promise<void> {
     const err = terminal.pipe("err", run.stderr);
     const [result] = await Promise.all([run.result, out, err]);
     usage.end(result.usage);
-    lastRun = run.id;
-    replayButton.disabled = false;
+    // A run that goes on with another has no trace of its own.
+    if (!from) lastRun = run.id;
+    replayButton.disabled = lastRun === undefined;
     ending = describeEnd(result);
     terminal.note(explain(result));
   } catch (error) {
@@ -344,7 +355,7 @@ verifyButton.addEventListener("click", () =>
 );
 replayButton.addEventListener("click", () =>
   withKernel(async (kernel) => {
-    if (lastRun !== undefined && python) await replayRun(kernel, lastRun, python);
+    if (lastRun !== undefined && python) await replayRun(kernel, lastRun, python, (point) => void run(point));
   }),
 );
 exportButton.addEventListener("click", () =>

@@ -16,6 +16,10 @@ export function openSheet(title: string, ...content: (Node | string)[]): void {
   if (!sheet.open) sheet.showModal();
 }
 
+export function closeSheet(): void {
+  sheet.close();
+}
+
 /** A line of a list of findings: good, bad, or for information. */
 export function finding(kind: "good" | "bad" | "info", text: string, detail?: string): HTMLElement {
   return el("li", kind, el("span", "", text), detail !== undefined && el("small", "", detail));

@@ -1,19 +1,19 @@
 /** The last run, executed again from the exported log; and its timeline, on which one can go back. */
-import type { Kernel } from "../src/index.ts";
+import type { ForkPoint, Kernel } from "../src/index.ts";
 import type { Replay, State, Step } from "../src/replay/index.ts";
 import { el, formatBytes, formatSeconds } from "./dom.ts";
 import type { ReplayReply, ReplayRequest } from "./replayer.ts";
-import { finding, openSheet, prettyJson } from "./sheet.ts";
+import { closeSheet, finding, openSheet, prettyJson } from "./sheet.ts";
 
 /** Longest output and longest file that are shown, characters. */
 const MAX_SHOWN = 20_000;
 
-function execute(request: ReplayRequest): Promise<Replay> {
+function ask(request: ReplayRequest): Promise<Exclude<ReplayReply, { error: string }>> {
   const worker = new Worker(new URL("./replayer.ts", import.meta.url), { type: "module", name: "replay" });
-  const { promise, resolve, reject } = Promise.withResolvers<Replay>();
+  const { promise, resolve, reject } = Promise.withResolvers<Exclude<ReplayReply, { error: string }>>();
   worker.onmessage = ({ data }: MessageEvent<ReplayReply>) => {
-    if ("replay" in data) resolve(data.replay);
-    else reject(new Error(data.error));
+    if ("error" in data) reject(new Error(data.error));
+    else resolve(data);
   };
   worker.onerror = (event) => {
     event.preventDefault();
@@ -23,7 +23,18 @@ function execute(request: ReplayRequest): Promise<Replay> {
   return promise.finally(() => worker.terminate());
 }
 
-export async function replayRun(kernel: Kernel, run: string, program: Uint8Array<ArrayBuffer>): Promise<void> {
+async function execute(request: ReplayRequest): Promise<Replay> {
+  const reply = await ask(request);
+  if ("replay" in reply) return reply.replay;
+  throw new Error("the worker answered another question");
+}
+
+export async function replayRun(
+  kernel: Kernel,
+  run: string,
+  program: Uint8Array<ArrayBuffer>,
+  onFork: (point: ForkPoint) => void,
+): Promise<void> {
   openSheet("Replay", el("p", "aside", "Executing the run again, from the exported log…"));
   const zip = await kernel.log.export();
   const began = performance.now();
@@ -38,7 +49,10 @@ export async function replayRun(kernel: Kernel, run: string, program: Uint8Array
   );
   const parts: HTMLElement[] = [verdict];
   if (!same) parts.push(el("ul", "findings", finding("bad", whyNot(replay))));
-  if (replay.state) parts.push(...timeline({ zip, run, program, options: {} }, replay.steps ?? [], replay.state));
+  if (replay.state) {
+    const request = { zip, run, program, options: {} };
+    parts.push(...timeline(request, replay.steps ?? [], replay.state, onFork));
+  }
   openSheet("Replay", ...parts);
 }
 
@@ -47,7 +61,12 @@ const million = (fuel: number): string => `${(fuel / 1e6).toFixed(1)} M`;
 const whyNot = ({ divergence, missing }: Replay): string =>
   divergence ? `${divergence.what}: recorded ${divergence.recorded}, replayed ${divergence.replayed}` : (missing ?? "");
 
-function timeline(request: ReplayRequest, steps: Step[], end: State): HTMLElement[] {
+function timeline(
+  request: ReplayRequest,
+  steps: Step[],
+  end: State,
+  onFork: (point: ForkPoint) => void,
+): HTMLElement[] {
   const slider = el("input", "timeline");
   slider.type = "range";
   slider.id = "timeline";
@@ -65,6 +84,9 @@ function timeline(request: ReplayRequest, steps: Step[], end: State): HTMLElemen
   const inside = el("div");
   const look = el("button", "quiet", "Look inside");
   look.type = "button";
+  const fork = el("button", "quiet", "Fork from here");
+  fork.type = "button";
+  fork.title = "Goes on from this call, under the policy as it is now";
 
   const show = () => {
     const step = steps[Number(slider.value) - 1];
@@ -76,6 +98,7 @@ function timeline(request: ReplayRequest, steps: Step[], end: State): HTMLElemen
     const place = step ? `Call ${step.call} of ${steps.length}` : "The end";
     where.textContent = `${place} · ${million(fuel)} of fuel · ${formatBytes(memoryBytes)} of memory`;
     slider.ariaValueText = place;
+    fork.disabled = step === undefined;
     output.textContent = clip(new TextDecoder().decode(end.stdout.subarray(0, stdout))) || "(nothing yet)";
     inside.replaceChildren();
     call.replaceChildren(...(step ? [el("h3", "", "The call"), pretty(step.request), pretty(step.answer ?? "")] : []));
@@ -92,11 +115,21 @@ function timeline(request: ReplayRequest, steps: Step[], end: State): HTMLElemen
       inside.replaceChildren(el("p", "aside", (error as Error).message));
     }
   });
+  fork.addEventListener("click", async () => {
+    try {
+      const reply = await ask({ ...request, fork: Number(slider.value) });
+      if (!("point" in reply)) return;
+      closeSheet();
+      onFork(reply.point);
+    } catch (error) {
+      inside.replaceChildren(el("p", "aside", (error as Error).message));
+    }
+  });
   show();
   return [
     el("section", "", el("h3", "", label), slider, where),
     el("section", "", call, el("h3", "", "Output so far"), output),
-    el("section", "", look, inside),
+    el("section", "", look, fork, inside),
   ];
 }
 

@@ -39,7 +39,8 @@ Increments of an export come after it, the oldest first.
 Or a receipt: that its entry is in the log of that key.
 
 replay: verifies the log, executes its runs again with the answers that were recorded, and says whether they are the
-same, or where they first differ. Without tools, and without a network.
+same, or where they first differ. Without tools, and without a network. The decisions are made again too, as by
+policy replay.
 
   --key <vkey>  the key that must have signed it, as you know it from elsewhere (name+id+base64).
                 Without, the key in the bundle is believed, which proves that the log is of one
@@ -199,12 +200,27 @@ async function replayPaths(paths: readonly string[], values: Values): Promise<nu
     if (run !== undefined) replays.push(await replay(bundle, which(run), options));
     else for await (const one of replayAll(bundle, options)) replays.push(one);
     const shown = replays.map(({ state, ...rest }) => ({ ...rest, ...(state && { state: summary(state) }) }));
-    if (json)
-      process.stdout.write(`${plainJson({ verified: report.ok, problems: report.problems, replays: shown })}\n`);
-    else for (const line of replays.flatMap(describeReplay)) process.stdout.write(`${plain(line)}\n`);
-    if (!json && replays.length === 0) process.stdout.write("\nThere are no runs in it.\n");
-    return report.ok && replays.every(({ verdict }) => verdict === "same") ? 0 : 1;
+    // Only of a log that verifies do its decisions say anything; and who looks at a call does not ask for them.
+    const decided = report.ok && until === undefined ? await redecided(bundle, report) : undefined;
+    if (json) {
+      const decisions = decided && { decisions: decided.result };
+      const whole = { verified: report.ok, problems: report.problems, replays: shown, ...decisions };
+      process.stdout.write(`${plainJson(whole)}\n`);
+    } else {
+      const lines = [...replays.flatMap(describeReplay), ...(decided ? ["", ...decided.lines] : [])];
+      if (replays.length === 0) lines.unshift("", "There are no runs in it.");
+      for (const line of lines) process.stdout.write(`${plain(line)}\n`);
+    }
+    const agreed = decided === undefined || decided.result.differing.length === 0;
+    return report.ok && agreed && replays.every(({ verdict }) => verdict === "same") ? 0 : 1;
   });
+}
+
+/** The decisions of a log, made again, if there are any. */
+async function redecided(bundle: Bundle, { entries }: Report) {
+  if (!entries.intent && !entries.denial) return undefined;
+  const { redecideLog } = await import("./cli/policy.ts");
+  return redecideLog(bundle);
 }
 
 /** A run's number, or its id. */

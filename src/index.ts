@@ -30,11 +30,15 @@ export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
 export {
   createKernel,
   type FirstFile,
+  type ForkOptions,
   type Kernel,
   type KernelOptions,
   type ProgramSource,
   type SpawnOptions,
+  support,
 } from "./kernel/kernel.ts";
+export type { Lease, LeaseOptions } from "./kernel/lease.ts";
+export type { Support, WasmFeature } from "./kernel/support.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
 export type { Change, Simulation } from "./policy/decisions.ts";
@@ -49,3 +53,4 @@ export type {
 } from "./policy/engine.ts";
 export type { FileStat, Trap } from "./protocol.ts";
 export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";
+export type { ForkPoint } from "./trace.ts";

@@ -52,6 +52,10 @@ export interface RunRequest {
   clock?: "real";
   /** The function of a reactor to call, and its input as JSON. */
   call?: { name: string; input: Uint8Array };
+  /** What the first calls are answered, without asking the kernel. */
+  answers?: Uint8Array[];
+  /** The run is done over for what it leaves: it says nothing, and ends where it would have to ask. */
+  silent?: boolean;
 }
 
 /**
@@ -132,7 +136,7 @@ export interface SandboxApi {
   adopt(admitted: Admitted): void;
   run(request: RunRequest): Promise<RunEnd>;
   readFile(path: string): Uint8Array | null;
-  writeFile(path: string, bytes: Uint8Array): void;
+  writeFile(path: string, file: SeedFile): void;
   listFiles(): FileStat[];
   statFile(path: string): FileStat | null;
   /** SHA-256 of the file tree, hex. */

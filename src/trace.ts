@@ -59,6 +59,35 @@ export interface RunInput {
   stdin: Uint8Array;
 }
 
+/** One of an agent's runs as far as it is to be done over. */
+export interface RunPrefix {
+  /** Its place among the agent's runs, from 1. */
+  number: number;
+  args: string[];
+  env: Record<string, string>;
+  stdin: Uint8Array;
+  startTime: number;
+  /** The changes of files before it. */
+  changes: Change[];
+  /** What its calls were answered. */
+  answers: Uint8Array[];
+}
+
+/** A call of a recorded run, and all that led there: where `kernel.fork` goes on. `forkPoint` of `vak/replay` makes it. */
+export interface ForkPoint {
+  /** The run's id in its log, and the number of the call that is to be made anew. */
+  run: string;
+  call: number;
+  /** Of its agent. */
+  name: string;
+  program: string;
+  machine: string;
+  limits: Record<string, number>;
+  seed: number;
+  /** The agent's runs up to this one, the last. */
+  runs: RunPrefix[];
+}
+
 /** Bytes of JSON that hold so many bytes of data, about. */
 export const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
 

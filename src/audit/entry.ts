@@ -78,6 +78,45 @@ export interface AgentSpawn extends Common {
   isolation: string;
   /** Cost table, version of the meter, version of the sandbox: who has the same executes a run in the same way. */
   machine: string;
+  /** Id of the agent that it comes from, and never has more rights than; absent where there is none. */
+  parent?: string;
+  /** The tools that it may ask for; absent where it is not held to some. */
+  grants?: string[];
+}
+
+/** From here on the agent may ask for these tools only, of those it had. */
+export interface AgentAttenuate extends Common {
+  type: "agent-attenuate";
+  agent: AgentRef;
+  grants: string[];
+}
+
+/** From here on the agent may ask for nothing any more, and no agent that comes from it. */
+export interface AgentRevoke extends Common {
+  type: "agent-revoke";
+  agent: AgentRef;
+}
+
+/** An agent is given permits for a task, besides the policy. */
+export interface Lease extends Common {
+  type: "lease";
+  agent: AgentRef;
+  /** Cedar text. */
+  permit: string;
+  /** Ids of the permits in it. */
+  policies: string[];
+  /** The policy that they are added to; under another they permit nothing. */
+  policyDigest: Digest;
+  /** When it ends at the latest, ms since 1970; null when that is not known beforehand. */
+  until: number | null;
+}
+
+/** A lease has ended; those of an agent that is closed end with it. */
+export interface LeaseEnd extends Common {
+  type: "lease-end";
+  agent: AgentRef;
+  /** The `seq` of the lease. */
+  lease: number;
 }
 
 /** An agent that was not made. */
@@ -108,6 +147,11 @@ export interface RunStart extends Common {
   clock?: "real";
   /** Commitment to the environment's values and standard input (see `trace.ts`); null when they are not kept. */
   inputDigest: Digest | null;
+  /**
+   * Where it goes on with a run of this or another log: that run's id, and the first call that is this log's. What led there
+   * was answered from the recording.
+   */
+  continues?: { run: string; call: number };
 }
 
 interface CallEntry extends Common {
@@ -165,6 +209,8 @@ export interface Intent extends CallEntry, Decided {
   inputDigest: Digest;
   callDigest: Digest;
   decision: "allow";
+  /** `seq` of the lease that allowed it; absent where the policy did. */
+  lease?: number;
   /** Ids of the policies that allowed it. */
   policies: string[];
   policyDigest: Digest;
@@ -248,6 +294,10 @@ export type Entry =
   | PolicyLoad
   | PolicyRefused
   | AgentSpawn
+  | AgentAttenuate
+  | AgentRevoke
+  | Lease
+  | LeaseEnd
   | SpawnRefused
   | AgentClose
   | RunStart
@@ -339,7 +389,19 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     baseDigest: { maybe: isDigest },
   },
   "policy-refused": { textDigest: isDigest, message: isText },
-  "agent-spawn": { agent: isAgent, limits: isCounts, seed: isInteger, isolation: isText, machine: isText },
+  "agent-spawn": {
+    agent: isAgent,
+    limits: isCounts,
+    seed: isInteger,
+    isolation: isText,
+    machine: isText,
+    parent: { maybe: isText },
+    grants: { maybe: isTexts },
+  },
+  "agent-attenuate": { agent: isAgent, grants: isTexts },
+  "agent-revoke": { agent: isAgent },
+  lease: { agent: isAgent, permit: isText, policies: isTexts, policyDigest: isDigest, until: orNull(isCount) },
+  "lease-end": { agent: isAgent, lease: isCount },
   "spawn-refused": { name: isText, program: orNull(isDigest), message: isText },
   "agent-close": { agent: isAgent },
   "run-start": {
@@ -350,6 +412,9 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     startTime: isCount,
     clock: { maybe: oneOf("real") },
     inputDigest: orNull(isDigest),
+    continues: {
+      maybe: (value) => isObject(value) && Object.keys(value).length === 2 && isText(value.run) && isCount(value.call),
+    },
   },
   "approval-request": {
     ...CALL,
@@ -377,6 +442,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     inputDigest: isDigest,
     callDigest: isDigest,
     decision: oneOf("allow"),
+    lease: { maybe: isCount },
     policies: isTexts,
     policyDigest: isDigest,
   },

@@ -10,8 +10,10 @@
 export { canonicalBytes, canonicalJson } from "./canonical.ts";
 export { formatCheckpoint, parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 export type {
+  AgentAttenuate,
   AgentClose,
   AgentRef,
+  AgentRevoke,
   AgentSpawn,
   Approval,
   ApprovalRequest,
@@ -22,6 +24,8 @@ export type {
   Erase,
   Intent,
   KeyRotation,
+  Lease,
+  LeaseEnd,
   LogOpen,
   Outcome,
   PolicyLoad,

@@ -11,6 +11,23 @@ interface Opened {
   agent: AgentRef;
 }
 
+/** An agent, and which tools it may ask for: of its own (undefined: all), and of the agent that it comes from. */
+interface Spawned extends Opened {
+  parent: Spawned | undefined;
+  grants: ReadonlySet<string> | undefined;
+  revoked: boolean;
+}
+
+function holds(agent: Spawned | undefined, tool: string): boolean {
+  for (let at = agent; at; at = at.parent) if (at.revoked || at.grants?.has(tool) === false) return false;
+  return true;
+}
+
+function isRevoked(agent: Spawned | undefined): boolean {
+  for (let at = agent; at; at = at.parent) if (at.revoked) return true;
+  return false;
+}
+
 /** What of an earlier session is needed to go on. */
 export interface Resumed {
   size: number;
@@ -24,11 +41,13 @@ export class Order {
   #size = 0;
   #policy: Digest | null = null;
   readonly #policies = new Set<Digest>();
-  readonly #agents = new Map<string, Opened>();
+  readonly #agents = new Map<string, Spawned>();
   readonly #runs = new Map<string, Opened & { intents: number }>();
   readonly #intents = new Map<number, Intent>();
   /** Requests that wait for an answer, and the answers that a call may still refer to, until their run ends. */
   readonly #requests = new Map<number, ApprovalRequest>();
+  /** Leases that have not ended, by their `seq`. */
+  readonly #leases = new Map<number, { agent: string; policyDigest: Digest }>();
   readonly #approvals = new Map<number, { approval: Approval; request: ApprovalRequest; used: boolean }>();
   /** Outcomes of unknown status at the very end: those that a recovery speaks of. */
   #unknown = 0;
@@ -94,7 +113,21 @@ export class Order {
       case "policy-load":
         return entry.previous === this.#policy ? undefined : "previous is not the policy that it replaces";
       case "agent-spawn":
-        return this.#agents.has(entry.agent.id) ? `agent "${entry.agent.id}" is open already` : undefined;
+        if (this.#agents.has(entry.agent.id)) return `agent "${entry.agent.id}" is open already`;
+        if (entry.parent === undefined) return undefined;
+        return this.#agents.has(entry.parent)
+          ? this.#widened(this.#agents.get(entry.parent), entry.grants ?? [])
+          : `its parent "${entry.parent}" is not an open agent`;
+      case "agent-attenuate":
+        return this.#widened(this.#agents.get(entry.agent.id), entry.grants);
+      case "agent-revoke":
+        return this.#agents.get(entry.agent.id)!.revoked ? "its rights were taken away already" : undefined;
+      case "lease":
+        return this.#unknownPolicy(entry.policyDigest);
+      case "lease-end":
+        return this.#leases.get(entry.lease)?.agent === entry.agent.id
+          ? undefined
+          : `entry ${entry.lease} is not a lease of the agent that has not ended`;
       case "agent-close": {
         const open = [...this.#runs].find(([, run]) => run.agent.id === entry.agent.id);
         return open ? `run "${open[0]}" of the agent has not ended` : undefined;
@@ -112,6 +145,14 @@ export class Order {
           : `the request, entry ${entry.requestOf}, is of another call`;
       }
       case "intent":
+        if (!holds(this.#agents.get(entry.agent.id), entry.resource))
+          return `the agent has no right to "${entry.resource}"`;
+        if (entry.lease !== undefined) {
+          const lease = this.#leases.get(entry.lease);
+          if (lease?.agent !== entry.agent.id || lease.policyDigest !== entry.policyDigest) {
+            return `entry ${entry.lease} is not a lease of the agent under this policy`;
+          }
+        }
         return this.#unknownPolicy(entry.policyDigest) ?? this.#unapproved(entry);
       case "denial":
         return (
@@ -138,6 +179,13 @@ export class Order {
       default:
         return undefined;
     }
+  }
+
+  /** What is wrong with handing on these tools. */
+  #widened(from: Spawned | undefined, grants: readonly string[]): string | undefined {
+    if (isRevoked(from)) return "the rights that it comes from were taken away";
+    const more = grants.find((tool) => !holds(from, tool));
+    return more === undefined ? undefined : `there is no right to "${more}" that could be handed on`;
   }
 
   /** What is wrong with how a call refers to an approval: an approval is for one call, or one kind of call in one run. */
@@ -178,9 +226,28 @@ export class Order {
         this.#policies.add(entry.policyDigest);
         break;
       case "agent-spawn":
-        this.#agents.set(entry.agent.id, { seq: entry.seq, agent: entry.agent });
+        this.#agents.set(entry.agent.id, {
+          seq: entry.seq,
+          agent: entry.agent,
+          parent: this.#agents.get(entry.parent ?? ""),
+          grants: entry.grants && new Set(entry.grants),
+          revoked: false,
+        });
+        break;
+      case "agent-attenuate":
+        this.#agents.get(entry.agent.id)!.grants = new Set(entry.grants);
+        break;
+      case "agent-revoke":
+        this.#agents.get(entry.agent.id)!.revoked = true;
+        break;
+      case "lease":
+        this.#leases.set(entry.seq, { agent: entry.agent.id, policyDigest: entry.policyDigest });
+        break;
+      case "lease-end":
+        this.#leases.delete(entry.lease);
         break;
       case "agent-close":
+        for (const [seq, { agent }] of this.#leases) if (agent === entry.agent.id) this.#leases.delete(seq);
         this.#agents.delete(entry.agent.id);
         break;
       case "run-start":
@@ -210,6 +277,7 @@ export class Order {
       case "recovery":
         this.#requests.clear();
         this.#approvals.clear();
+        this.#leases.clear();
         this.#runs.clear();
         this.#agents.clear();
         break;

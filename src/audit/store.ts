@@ -158,20 +158,25 @@ export class Store {
    * @param also what else is written with it
    */
   commit(batch: Batch, also?: (transaction: IDBTransaction) => void): Promise<void> {
-    return this.#write(STORES, batch.before, (transaction) => {
-      const entries = transaction.objectStore("entries");
-      const tiles = transaction.objectStore("tiles");
-      const values = transaction.objectStore("values");
-      const policies = transaction.objectStore("policies");
-      // `add` where nothing may be overwritten; a tile grows in place.
-      for (const some of chunks(batch.entries))
-        entries.add(encodeEntries(some.map(({ bytes }) => bytes)), some[0]!.seq);
-      for (const { level, index, hashes } of batch.tiles) tiles.put(hashes, [level, index]);
-      for (const some of chunks(batch.values)) values.add(packValues(some), some[0]!.seq);
-      for (const policy of batch.policies) policies.add(policy, policy.digest);
-      transaction.objectStore("meta").put(batch.after, "head");
-      also?.(transaction);
-    });
+    return this.#write(
+      STORES,
+      batch.before,
+      (transaction) => {
+        const entries = transaction.objectStore("entries");
+        const tiles = transaction.objectStore("tiles");
+        const values = transaction.objectStore("values");
+        const policies = transaction.objectStore("policies");
+        // `add` where nothing may be overwritten; a tile grows in place.
+        for (const some of chunks(batch.entries))
+          entries.add(encodeEntries(some.map(({ bytes }) => bytes)), some[0]!.seq);
+        for (const { level, index, hashes } of batch.tiles) tiles.put(hashes, [level, index]);
+        for (const some of chunks(batch.values)) values.add(packValues(some), some[0]!.seq);
+        for (const policy of batch.policies) policies.add(policy, policy.digest);
+        transaction.objectStore("meta").put(batch.after, "head");
+        also?.(transaction);
+      },
+      also !== undefined,
+    );
   }
 
   /** As {@link commit}: for a log that has no identity yet. */
@@ -190,13 +195,16 @@ export class Store {
   }
 
   /**
-   * One strict transaction: the head is compared, then `work` queues its requests, without a promise for each of
-   * thousands; any that fails aborts the transaction and so the whole.
+   * One strict transaction: the head is read and compared while `work` queues its requests behind it, without a promise
+   * for each of thousands; any that fails aborts the transaction and so the whole.
+   *
+   * @param more whether `work` will queue more once it has an answer
    */
   async #write(
     stores: StoreName[],
     before: Head | undefined,
     work: (transaction: IDBTransaction) => void,
+    more = false,
   ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const transaction = this.#db.transaction(stores, "readwrite", { durability: "strict" });
@@ -213,15 +221,15 @@ export class Store {
       reject(transaction.error ?? new DOMException("The transaction was aborted.", "AbortError"));
     const read = transaction.objectStore("meta").get("head");
     read.onsuccess = () => {
-      try {
-        if (!sameHead(read.result as Head | undefined, before)) {
-          throw new VakError("log-unavailable", "The log was changed by someone else: its head is not where it was.");
-        }
-        work(transaction);
-      } catch (error) {
-        abort(error);
-      }
+      if (!sameHead(read.result as Head | undefined, before)) {
+        abort(new VakError("log-unavailable", "The log was changed by someone else: its head is not where it was."));
+      } else if (!more) transaction.commit();
     };
+    try {
+      work(transaction);
+    } catch (error) {
+      abort(error);
+    }
     return promise.finally(orGiveUp(abort));
   }
 }

@@ -7,6 +7,8 @@ import type { Digest } from "./entry.ts";
 import { sha256Of } from "./merkle.ts";
 import { FILE_DEPTH, type ValueKind } from "./value.ts";
 
+const NOTHING = new Uint8Array();
+
 /** A value that was opened. */
 export interface OpenedValue {
   /** With null in place of each secret. */
@@ -38,8 +40,9 @@ export function openValue(file: Uint8Array, kind: ValueKind, digest: Digest): Op
   ) {
     throw new VakError("invalid-bundle", `It does not hold one ${kind} and its salt.`);
   }
-  const json = file.subarray(head.length, file.length - toUtf8(tail).length);
-  if (bytesToHex(sha256Of(hexToBytes(salt), json, toUtf8(list))) !== digest) {
+  const [listBytes, tailBytes] = list === "" ? [NOTHING, tail.length] : [toUtf8(list), toUtf8(tail).length];
+  const json = file.subarray(head.length, file.length - tailBytes);
+  if (bytesToHex(sha256Of(hexToBytes(salt), json, listBytes)) !== digest) {
     throw new VakError("invalid-bundle", `It does not hold the ${kind} that its entry commits to.`);
   }
   return { value, withheld: list === "" ? [] : (withheld as string[]) };

@@ -18,6 +18,7 @@ interface PolicyFile {
   tools: readonly PolicyTool[];
   /** As `createKernel` takes them. */
   budgets?: { readonly [name: string]: Budget } | undefined;
+  constitution?: string | undefined;
 }
 
 /**
@@ -27,10 +28,11 @@ interface PolicyFile {
  * @throws VakError `invalid-policy` as `createKernel` does; `invalid-argument` when the file is none; `invalid-tool`
  */
 export async function testPolicy(path: string): Promise<string> {
-  const { policy, tools, budgets = {} } = await readPolicyFile(path);
+  const { policy, tools, budgets = {}, constitution = "" } = await readPolicyFile(path);
   const engine = createCedarEngine({
     tools: tools.map(checked),
     budgets: Object.fromEntries(new Ledger(budgets).budgets),
+    constitution,
     wasm: await readFile(cedarWasmUrl),
   });
   const { policies, digest } = await engine.load(policy);
@@ -74,14 +76,14 @@ async function readPolicyFile(path: string): Promise<PolicyFile> {
   const file = await load(path).catch((cause: Error) => {
     throw new VakError("invalid-argument", `${path} cannot be read: ${cause.message}`, { cause });
   });
-  const { policy, tools = [], budgets } = (file ?? {}) as Partial<PolicyFile>;
+  const { policy, tools = [], budgets, constitution } = (file ?? {}) as Partial<PolicyFile>;
   if (policy === undefined || !Array.isArray(tools)) {
     throw new VakError(
       "invalid-argument",
       `${path} holds no policy: give {"policy": …, "tools": […]}, or a module with these exports.`,
     );
   }
-  return { policy, tools, budgets };
+  return { policy, tools, budgets, constitution };
 }
 
 async function load(path: string): Promise<unknown> {

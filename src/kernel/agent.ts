@@ -23,10 +23,12 @@ import {
   type Trap,
   type WorkerMessage,
 } from "../protocol.ts";
-import type { Stream } from "../trace.ts";
+import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
 import { type Host, WorkerLost } from "./host.ts";
+import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Recorder, RunRecorder } from "./recorder.ts";
+import { checkGrants, type Rights } from "./rights.ts";
 
 /** What a run used. */
 export interface Usage {
@@ -99,11 +101,15 @@ export interface AgentParts {
   reactor: boolean;
   host: Host;
   broker: Broker;
+  rights: Rights;
+  leases: Set<Lease>;
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
   /** Knows of the agent's first files already. */
   recorder: Recorder;
+  /** See `agent-spawn` in the log. */
+  machine: string;
   onClose(agent: Agent): void;
 }
 
@@ -142,6 +148,8 @@ export class Agent {
   readonly program: string;
   readonly limits: Readonly<Limits>;
   readonly files: AgentFiles;
+  /** @internal */
+  readonly machine: string;
   private readonly parts: AgentParts;
   private runs = 0;
   private current: Run | undefined;
@@ -154,6 +162,7 @@ export class Agent {
     this.name = parts.ref.name;
     this.id = parts.ref.id;
     this.program = parts.ref.program;
+    this.machine = parts.machine;
     this.limits = parts.limits;
     this.files = new AgentFiles(parts.host, parts.limits, parts.recorder, (error) => this.explain(error));
   }
@@ -203,17 +212,116 @@ export class Agent {
     return this.begin({ ...checked, call: { name, input: json } });
   }
 
-  private begin(options: CheckedOptions): Run {
+  /**
+   * @internal Goes on with a recorded run: its agent's earlier runs are done over in silence, with recorded answers, and
+   * then it is begun, to ask anew from its call on. Of a fresh agent, once.
+   *
+   * @throws VakError `invalid-bundle` when what is done over does not come to an end
+   */
+  async resume(fork: ForkPoint, signal: AbortSignal | undefined): Promise<Run> {
+    const { host, recorder, limits, ref, seed, reactor } = this.parts;
+    if (reactor) throw new VakError("unsupported", "A call of a function cannot be gone on with, only a run.");
+    recorder.break(`it goes on with run ${fork.run} from call ${fork.call}; up to there, that one can be replayed`);
+    try {
+      for (const run of fork.runs) {
+        for (const { path, data } of run.changes) {
+          const changed = data === null ? host.call("removeFile", path) : host.call("writeFile", path, data);
+          // What was refused then is refused now.
+          await changed.catch((error) => {
+            if (error instanceof WorkerLost) throw error;
+          });
+        }
+        this.runs = run.number - 1;
+        if (run === fork.runs.at(-1)) return this.begin(optionsOf(run, signal), fork);
+        const { number, args, env, stdin, startTime, answers } = run;
+        const request = { run: number, args: [ref.name, ...args], env, stdin, seed, startTime, answers, silent: true };
+        const end = parseRunEnd(await host.call("run", request), limits);
+        if (end?.outcome.status === "stopped" && end.outcome.limit === "asked") {
+          throw new VakError("invalid-bundle", `Run ${number} before it calls more often than it was recorded to.`);
+        }
+      }
+    } catch (error) {
+      throw error instanceof VakError ? error : this.explain(error);
+    }
+    throw new VakError("invalid-argument", "There is no run to go on with.");
+  }
+
+  private begin(options: CheckedOptions, fork?: ForkPoint): Run {
     this.assertAlive();
     if (this.current)
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
-    const run = new Run(this.parts, ++this.runs, options);
+    const run = new Run(this.parts, ++this.runs, options, fork);
     this.current = run;
     run.result.then(() => {
       this.current = undefined;
       if (run.lost !== undefined) this.lose(run.lost);
     });
     return run;
+  }
+
+  /**
+   * Leaves the agent, and agents that come from it, only these of the tools that it may ask for; from the next call on,
+   * also in the middle of a run. There is no way back.
+   *
+   * @param tools names of tools that it may ask for now
+   * @throws VakError `invalid-argument` when it may not ask for one of them or for anything any more, `closed`, `agent-lost`, `log-unavailable`
+   */
+  async attenuate(tools: readonly string[]): Promise<void> {
+    this.assertAlive();
+    const { rights, log, ref } = this.parts;
+    if (rights.revoked) {
+      throw new VakError("invalid-argument", "The agent's rights were taken away; there is nothing left to narrow.");
+    }
+    const grants = checkGrants(tools, rights);
+    // In one turn: no intent can come between the two.
+    rights.narrow(grants);
+    await log.append({ type: "agent-attenuate", agent: ref, grants });
+  }
+
+  /**
+   * Takes all rights away from the agent and from agents that come from it; from the next call on, also in the middle of
+   * a run. A call that is under way goes on: stop the run to give it up.
+   *
+   * @throws VakError `closed`, `agent-lost`, `log-unavailable`
+   */
+  async revoke(): Promise<void> {
+    this.assertAlive();
+    const { rights, log, ref } = this.parts;
+    if (!rights.revoke()) return;
+    await log.append({ type: "agent-revoke", agent: ref });
+  }
+
+  /**
+   * Gives the agent permits for a task, besides the policy: they count where only a permit is missing, and lift no
+   * `forbid`. They end when the task does, when another policy is loaded, and when the agent is closed.
+   *
+   * @throws VakError `invalid-policy`, `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
+   * @example
+   * await using lease = await agent.lease({
+   *   permit: `permit (principal, action == Action::"call:weather", resource);`,
+   *   until: run.result,
+   * });
+   */
+  async lease(options: LeaseOptions): Promise<Lease> {
+    this.assertAlive();
+    const { Lease, checkLease } = await import("./lease.ts");
+    const { permit, until } = checkLease(options);
+    const { broker, log, ref } = this.parts;
+    const rules = await broker.lease(permit);
+    this.assertAlive();
+    const { policyDigest, policies } = rules;
+    const entry = { agent: ref, permit, policies: [...policies], policyDigest };
+    const { seq } = await log.append({ type: "lease", ...entry, until: typeof until === "number" ? until : null });
+    const lease = new Lease(seq, ref, log, rules, until);
+    for (const one of this.parts.leases) if (!one.live) this.parts.leases.delete(one);
+    this.parts.leases.add(lease);
+    if (this.ended) lease.drop();
+    return lease;
+  }
+
+  /** @internal */
+  get rights(): Rights {
+    return this.parts.rights;
   }
 
   /** Stops the run, if there is one, and ends the worker. The files are gone. */
@@ -244,6 +352,7 @@ export class Agent {
   }
 
   private async shut(): Promise<void> {
+    for (const lease of this.parts.leases) lease.drop();
     const { host, log, ref, onClose } = this.parts;
     const lost = this.ended !== undefined;
     this.ended ??= { code: "closed", why: "it was closed" };
@@ -279,6 +388,11 @@ type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   signal: AbortSignal | undefined;
   call?: { name: string; input: Uint8Array<ArrayBuffer> };
 };
+
+const optionsOf = ({ args, env, stdin, startTime }: RunPrefix, signal: AbortSignal | undefined): CheckedOptions => ({
+  ...{ args, env, startTime, clock: "virtual", signal, trace: true },
+  stdin: toBytes(stdin as Uint8Array<ArrayBuffer>),
+});
 
 function toJson(input: unknown): string {
   try {
@@ -400,14 +514,18 @@ export class Run {
   private readonly called: boolean;
   /** What a function answered, as JSON. */
   private answer: Uint8Array<ArrayBuffer> | undefined;
-  private calls = 0;
+  private calls: number;
   private readonly recorder: RunRecorder;
   /** The call that the guest waits for. */
   private pending: Promise<void> | undefined;
+  /** The recorded run that this one goes on with. */
+  private readonly fork: ForkPoint | undefined;
 
   /** @internal Runs are made by `agent.run`. */
-  constructor(parts: AgentParts, number: number, options: CheckedOptions) {
+  constructor(parts: AgentParts, number: number, options: CheckedOptions, fork?: ForkPoint) {
     this.parts = parts;
+    this.fork = fork;
+    this.calls = fork ? fork.call - 1 : 0;
     this.number = number;
     this.called = options.call !== undefined;
     this.id = `${parts.ref.id}/${number}`;
@@ -503,7 +621,17 @@ export class Run {
   private async call(request: Uint8Array, call: number): Promise<void> {
     const { broker, ref, limits, host, answers } = this.parts;
     const { signal } = this.abort;
-    const caller = { agent: ref, run: this.id, call, callBytes: limits.callBytes, signal, hold: () => this.hold() };
+    const { rights, leases } = this.parts;
+    const caller = {
+      agent: ref,
+      run: this.id,
+      call,
+      callBytes: limits.callBytes,
+      signal,
+      hold: () => this.hold(),
+      rights,
+      leases,
+    };
     let bytes: Uint8Array;
     let kept: number | undefined;
     try {
@@ -542,6 +670,7 @@ export class Run {
           env: Object.keys(env),
           startTime,
           ...(clock === "real" && { clock }),
+          ...this.continues(),
         },
         commitment && { commitment },
       );
@@ -583,14 +712,19 @@ export class Run {
     return this.record({ ...outcome, usage, digest }, trace);
   }
 
+  private continues(): { continues?: { run: string; call: number } } {
+    return this.fork ? { continues: { run: this.fork.run, call: this.fork.call } } : {};
+  }
+
   /** Hands the run to the worker and waits for its end. */
   private async enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<RunEnd> {
-    const { host, answers, ref, seed, limits } = this.parts;
-    if (answers) new Int32Array(answers, 0, 3).fill(0);
+    const { host, ref, seed, limits } = this.parts;
+    if (this.parts.answers) new Int32Array(this.parts.answers, 0, 3).fill(0);
+    const answers = this.fork?.runs.at(-1)?.answers;
+    const given = { ...(clock === "real" && { clock }), ...(call && { call }), ...(answers && { answers }) };
     const request: RunRequest = {
       ...{ run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime },
-      ...(clock === "real" && { clock }),
-      ...(call && { call }),
+      ...given,
     };
     let reply: unknown;
     try {

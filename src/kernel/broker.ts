@@ -5,9 +5,18 @@ import { type Commitment, commitValue } from "../audit/value.ts";
 import { openValue } from "../audit/value-opening.ts";
 import type { Bill, Ledger, Payer } from "../policy/budget.ts";
 import { callDigest } from "../policy/digest.ts";
-import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
+import type {
+  Decision,
+  DenyReason,
+  ExplainedPolicy,
+  LeasedRules,
+  PolicyEngine,
+  PolicyRequest,
+} from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
 import type { Approvals, OnApproval, Verdict } from "./approval.ts";
+import type { Lease } from "./lease.ts";
+import type { Rights } from "./rights.ts";
 
 /** A call as it reaches the broker: who asks, and within what. The request itself is still bytes. */
 export interface Caller {
@@ -21,6 +30,10 @@ export interface Caller {
   signal: AbortSignal;
   /** Lets the run's deadline stand still until what it gives is called. */
   hold(): () => void;
+  /** Which tools the agent may ask for; all unless given. */
+  rights?: Pick<Rights, "has" | "revoked">;
+  /** What it has besides the policy, for its tasks. */
+  leases?: Iterable<Lease>;
 }
 
 /** What a guest reads when its call did not succeed; `error.code` in the answer. */
@@ -64,6 +77,8 @@ interface Asked {
 /** A decision, and what the kernel told the policy for it. */
 interface Decided {
   decision: Decision;
+  /** By which it was allowed, where the policy alone would not have. */
+  lease?: Lease;
   vak: PolicyRequest["vak"];
 }
 
@@ -142,7 +157,9 @@ export class Broker {
   /** Decides, and does what was decided. */
   private async decided(caller: Caller, tool: Tool, asked: Asked): Promise<{ bytes: Uint8Array; kept?: number }> {
     const { argument, commitment, request, bill } = asked;
-    const { decision, vak, approval } = await this.decideWithPeople(caller, tool, asked);
+    const { decision: made, vak, approval, lease } = await this.decideWithPeople(caller, tool, asked);
+    // Looked at in the turn in which the intent is appended: what is taken away before it is not there any more.
+    const decision = withRights(caller, tool, lease && !lease.live ? { ...made, ...NO_PERMIT } : made);
     const { callDigest, ...facts } = vak;
     const call = { ...position(caller), ...actionOf(tool), callDigest };
     const { policies, policyDigest, shadow } = decision;
@@ -162,7 +179,13 @@ export class Broker {
       };
     }
 
-    const intent = { type: "intent", ...call, ...decided, decision: "allow" } as const;
+    const intent = {
+      type: "intent",
+      ...call,
+      ...decided,
+      decision: "allow",
+      ...(lease && { lease: lease.seq }),
+    } as const;
     const { seq } = await this.log.append(intent, { commitment });
     const { answer, status } = await this.effect(caller, tool, argument, bill);
     const { bytes, sent } = this.answer(caller, answer);
@@ -264,18 +287,30 @@ export class Broker {
     for (;;) {
       const policyDigest = this.policy.loaded?.digest ?? "";
       const digest = callDigest(agent, tool.name, inputDigest, policyDigest);
+      const none: Decision = { decision: "deny", policies: [], reason: "not-granted", errors: [], policyDigest };
       const budget = this.ledger && { budget: this.ledger.states(payer(caller, tool)) };
       const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved, ...budget };
+      if (caller.rights?.has(tool.name) === false) return { decision: withRights(caller, tool, none), vak };
       try {
         const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
         // Where another policy came into force in between, ask again: the digest must name the one that decided.
-        if (decision.policyDigest === policyDigest) return { decision: affordable(strict(decision), bill), vak };
+        if (decision.policyDigest !== policyDigest) continue;
+        const own = strict(decision);
+        const leased = approved ? undefined : byLease(caller, own, { agent, tool: tool.name, input, vak });
+        return leased
+          ? { ...leased, decision: affordable(leased.decision, bill), vak }
+          : { decision: affordable(own, bill), vak };
       } catch (error) {
         const errors = [clip(String(error), MAX_MESSAGE)];
         const reason = "policy-unavailable";
         return { decision: { decision: "deny", policies: [], reason, errors, policyDigest }, vak };
       }
     }
+  }
+
+  /** Reads permits that are to be added to the policy in force. */
+  lease(permit: string): Promise<LeasedRules> {
+    return this.policy.lease(permit);
   }
 
   /** What would be decided about a call, and by which policies. */
@@ -372,6 +407,8 @@ const DENIALS: Readonly<Record<DenyReason, string>> = {
   "no-permit": "No policy permits this call.",
   "policy-error": "A policy could not be evaluated, so the call is denied.",
   "policy-unavailable": "No policy could decide this call, so it is denied.",
+  "not-granted": "The agent was given no right to this tool.",
+  revoked: "The agent's rights were taken away.",
   "budget-exceeded": "The call may cost more than there is left to spend.",
   "approval-refused": "A person was asked about this call, and said no.",
   "approval-expired": "A person was asked about this call, and did not answer in time.",
@@ -416,6 +453,30 @@ async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> 
 
 /** Whose budgets a call is charged to: the agent by its one reference, the run by its one signal. */
 const payer = ({ agent, signal }: Caller, { name }: Tool): Payer => ({ agent, run: signal, tool: name });
+
+const NO_PERMIT = { decision: "deny", reason: "no-permit", policies: [] } as const satisfies Partial<Decision>;
+
+/** Where nothing but a permit is missing, a lease of the agent may have it; then nobody needs to be asked. */
+function byLease(
+  { leases = [] }: Caller,
+  own: Decision,
+  request: PolicyRequest,
+): Pick<Decided, "decision" | "lease"> | undefined {
+  if (own.reason !== "no-permit" && own.decision !== "ask") return undefined;
+  for (const lease of leases) {
+    const allowed = lease.allows(request, own.policyDigest);
+    const decision = allowed && strict(allowed);
+    if (decision?.decision === "allow") return { decision, lease };
+  }
+  return undefined;
+}
+
+/** Nothing is allowed that the agent has no right to. */
+function withRights({ rights }: Caller, { name }: Tool, decision: Decision): Decision {
+  if (rights === undefined || rights.has(name)) return decision;
+  const reason = rights.revoked ? "revoked" : "not-granted";
+  return { decision: "deny", policies: [], reason, errors: [], policyDigest: decision.policyDigest };
+}
 
 /** Nothing is allowed that could not be paid, and nobody is asked about it. */
 function affordable(decision: Decision, bill: Bill | undefined): Decision {

@@ -91,13 +91,16 @@ export class Host {
     const location = await workerLocation(place).catch((cause) => {
       throw new VakError("unsupported", `The worker's script did not load: ${(cause as Error).message}.`, { cause });
     });
+    const started = await turnToStart();
     try {
       // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
       const host = new Host(await openLine(place, location.url), location.advice);
       host.ready.then(location.revoke, location.revoke);
+      host.ready.then(started, started);
       return host;
     } catch (cause) {
       location.revoke();
+      started();
       throw notStarted(cause, location.advice);
     }
   }
@@ -186,6 +189,22 @@ export class Host {
     }
     return ++this.messages > MESSAGES_PER_SECOND;
   }
+}
+
+/** Workers that start at the same time; the others wait, so that a burst of spawns does not look like workers that hang. */
+const STARTS = 16;
+let starting = 0;
+const waiting: (() => void)[] = [];
+
+/** Waits for a turn, and gives what ends it. */
+async function turnToStart(): Promise<() => void> {
+  if (starting >= STARTS) await new Promise<void>((resolve) => waiting.push(resolve));
+  else starting++;
+  return () => {
+    const next = waiting.shift();
+    if (next) next();
+    else starting--;
+  };
 }
 
 async function openLine({ isolation }: Place, url: string): Promise<Line> {

@@ -13,14 +13,22 @@ import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../poli
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
 import { parseInput, type Tool } from "../tool.ts";
-import { Agent, checkPath, toBytes } from "./agent.ts";
+import type { ForkPoint } from "../trace.ts";
+import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
+import { checkGrants, Rights } from "./rights.ts";
+import type { Support } from "./support.ts";
 
 export interface KernelOptions {
   /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
   policy?: PolicySource;
+  /**
+   * Cedar text of forbids that stand above every policy: no policy that is loaded later, and no approval, can lift them.
+   * Fixed with the kernel, and in the log with each policy.
+   */
+  constitution?: string;
   /** What guests may ask for, if the policy lets them. */
   tools?: readonly Tool<never>[];
   /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
@@ -57,6 +65,10 @@ export interface SpawnOptions {
   files?: Record<string, FirstFile>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
   seed?: number;
+  /** An agent of this kernel, whose rights it shares: it never has more, and loses what that one loses. */
+  parent?: Agent;
+  /** Names of the tools that it may ask for, if the policy lets it; all that the parent may ask for unless given. */
+  grants?: readonly string[];
   isolation?: Isolation;
   /** Where you serve the file `vak/worker`; with isolation "page" only. */
   workerUrl?: string | URL;
@@ -65,6 +77,9 @@ export interface SpawnOptions {
   /** Told how far a large program has come. */
   onProgress?: (progress: SpawnProgress) => void;
 }
+
+/** How a recorded run is gone on with: its program, where it runs; `signal` stops it. */
+export type ForkOptions = Pick<SpawnOptions, "program" | "isolation" | "workerUrl" | "signal" | "onProgress">;
 
 export interface SpawnProgress {
   /** `load`: its bytes arrive. `compile`: it is checked, metered and compiled. `ready`: it can be run. */
@@ -147,13 +162,17 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
   const people = checkPeople(options);
+  const { constitution } = options;
+  if (constitution !== undefined && (typeof constitution !== "string" || source === undefined)) {
+    throw new VakError("invalid-argument", "A constitution is Cedar text, and stands above a policy: give both.");
+  }
   // Who brings a policy means to spawn: the first worker starts while the log is opened and the policy loaded.
   const spare = source === undefined ? undefined : startAhead(place);
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
     const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
-    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options.cedar);
+    const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options);
     const kernel = new Kernel(tools, policy, log, place, spare, people, ledger);
     if (source === undefined) return kernel;
     if (log.writing) await kernel.policy.load(source);
@@ -169,6 +188,19 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
 
 /** ms after a spawn that the next worker is started: when the agent that was asked for is under way, not in its way. */
 const AHEAD_MS = 100;
+
+/**
+ * Finds out what this page can do in this browser. It starts a worker in each isolation, and ends it; where the page's
+ * Content Security Policy refuses one, that is reported as a violation.
+ *
+ * @example
+ * const { agents, isolation } = await support();
+ * const kernel = agents && (await createKernel({ policy, isolation: isolation.frame ? "frame" : "opaque" }));
+ */
+export async function support(): Promise<Support> {
+  const { findSupport } = await import("./support.ts");
+  return findSupport();
+}
 
 /** A worker for an agent to come. Why it does not start is told when one is needed. */
 const startAhead = (place: Place): Promise<Host | undefined> => Host.start(place).catch(() => undefined);
@@ -186,7 +218,7 @@ function textOf(source: unknown): string {
 async function loadEngine(
   tools: Tool[],
   ledger: Ledger | undefined,
-  wasm: WasmSource | undefined,
+  { cedar: wasm, constitution }: KernelOptions,
 ): Promise<PolicyEngine> {
   const { createCedarEngine } = await import("../policy/cedar.ts");
   const described = tools.map((tool) => ({
@@ -198,7 +230,8 @@ async function loadEngine(
     },
   }));
   const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
-  return createCedarEngine({ tools: described, ...budgets, ...(wasm !== undefined && { wasm }) });
+  const above = constitution !== undefined && { constitution };
+  return createCedarEngine({ tools: described, ...budgets, ...above, ...(wasm !== undefined && { wasm }) });
 }
 
 const DENIED: Decision = {
@@ -231,6 +264,7 @@ const DENY_ALL: PolicyEngine = {
   loaded: undefined,
   load: noPolicy,
   try: async () => noPolicy(),
+  lease: async () => noPolicy(),
   decide: async () => DENIED,
   explain: async () => ({ ...DENIED, because: [] }),
   close: () => {},
@@ -242,6 +276,7 @@ export class Kernel {
   private readonly auditLog: AuditLog;
   private readonly engine: PolicyEngine;
   private readonly broker: Broker;
+  private readonly tools: ReadonlyMap<string, Tool>;
   private readonly agents = new Set<Agent>();
   /** Compiled programs, by digest and by the limits that are compiled in; shared by agents. */
   private readonly programs = new Map<string, Promise<Admission>>();
@@ -261,6 +296,7 @@ export class Kernel {
     people: Pick<KernelOptions, "onApproval" | "approvalMs">,
     ledger: Ledger | undefined,
   ) {
+    this.tools = tools;
     this.place = place;
     this.spare = spare;
     this.engine = engine;
@@ -298,6 +334,7 @@ export class Kernel {
     const name = checkName(options.name);
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
+    this.handOn(options);
     const files = checkFiles(options.files ?? {}, limits);
     const place = options.isolation === undefined && options.workerUrl === undefined ? this.place : checkPlace(options);
     const { isolation } = place;
@@ -343,7 +380,10 @@ export class Kernel {
       for (const [path, data] of Object.entries(files)) recorder.change(path, data);
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
-      await this.auditLog.append({ type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine });
+      // In one turn with the entry: nothing is handed on that was taken away meanwhile.
+      const { rights, handed } = this.handOn(options);
+      const spawned = { type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine } as const;
+      await this.auditLog.append({ ...spawned, ...handed });
       agent = new Agent({
         ref,
         limits,
@@ -351,9 +391,12 @@ export class Kernel {
         reactor,
         host,
         broker: this.broker,
+        rights,
+        leases: new Set(),
         log: this.auditLog,
         answers,
         recorder,
+        machine,
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
@@ -374,6 +417,40 @@ export class Kernel {
       throw refusal;
     } finally {
       signal?.removeEventListener("abort", giveUp);
+    }
+  }
+
+  /**
+   * Goes on with a recorded run from one of its calls, as a run of a new agent: the program gets the recorded answers up to
+   * there, and from that call on it asks this kernel: its policy, its tools, its log. The agent has the recorded name,
+   * limits and seed. The log says where it comes from, and has what the program asks from there on.
+   *
+   * @param point made by `forkPoint` of `vak/replay`
+   * @throws VakError as {@link spawn}; `invalid-argument` when the program is not the recorded one; `unsupported` when it
+   *   was recorded with another version of the meter or sandbox; `invalid-bundle`
+   * @example
+   * const point = await forkPoint(bundle, 1, { call: 7 });
+   * const { agent, run } = await kernel.fork(point, { program });
+   */
+  async fork(point: ForkPoint, options: ForkOptions): Promise<{ agent: Agent; run: Run }> {
+    const { name, seed, limits, program, machine } = point;
+    const agent = await this.spawn({ ...options, name, seed, limits: limits as Partial<Limits> });
+    const close = () => void agent.close();
+    options.signal?.addEventListener("abort", close, { once: true });
+    try {
+      if (agent.program !== program) {
+        throw new VakError("invalid-argument", `The program is another one than was recorded, which is ${program}.`);
+      }
+      if (agent.machine !== machine) {
+        const ours = `this version of vak executes ${agent.machine}`;
+        throw new VakError("unsupported", `The run was recorded on the machine ${machine}; ${ours}.`);
+      }
+      return { agent, run: await agent.resume(point, options.signal) };
+    } catch (error) {
+      await agent.close();
+      throw error;
+    } finally {
+      options.signal?.removeEventListener("abort", close);
     }
   }
 
@@ -407,6 +484,19 @@ export class Kernel {
       }
       throw error;
     }
+  }
+
+  /** The rights of an agent to be, and what its entry says of them. */
+  private handOn({ parent, grants }: Pick<SpawnOptions, "parent" | "grants">) {
+    if (parent !== undefined && !this.agents.has(parent)) {
+      throw new VakError("invalid-argument", "The parent is not an agent of this kernel that lives.");
+    }
+    const from = parent?.rights ?? new Rights();
+    if (from.revoked)
+      throw new VakError("invalid-argument", "The parent's rights were taken away; it has none to hand on.");
+    const tools = grants && checkGrants(grants, from, this.tools);
+    const handed = { ...(parent && { parent: parent.id }), ...(tools && { grants: tools }) };
+    return { rights: new Rights(parent?.rights, tools), handed };
   }
 
   private async takeHost(place: Place): Promise<Host> {

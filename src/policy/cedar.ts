@@ -1,6 +1,6 @@
 import { createCedar } from "virtual:cedar-glue";
 import { VakError } from "../errors.ts";
-import { type ReadSource, readSource } from "./bundle.ts";
+import { type ReadSource, readSource, readText } from "./bundle.ts";
 import type { Decision, ExplainedPolicy, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "./engine.ts";
 import { type Cedar, messageOf } from "./read.ts";
 import { type Budgets, deny, judge, makeBase, prepare, type Rules, readRules, runTests } from "./rules.ts";
@@ -12,6 +12,8 @@ export interface CedarOptions {
   tools: readonly PolicyTool[];
   /** The kernel's budgets, whose state is in `context.vak.budget`. */
   budgets?: Budgets;
+  /** Cedar text: forbids that stand above every policy that is loaded. */
+  constitution?: string;
   /** Cedar's wasm; by default `cedar.wasm` beside this module, fetched on the first `load`. */
   wasm?: WasmSource | undefined;
 }
@@ -38,8 +40,8 @@ interface Live {
  * await engine.load(`permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`);
  * const { decision } = await engine.decide(request);
  */
-export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
-  const base = makeBase(tools, budgets);
+export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWasmUrl }: CedarOptions): PolicyEngine {
+  const base = makeBase(tools, budgets, constitution);
 
   let module: Promise<WebAssembly.Module> | undefined;
   let live: Live | undefined;
@@ -58,12 +60,12 @@ export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: Cedar
   }
 
   /** Reads and tests a policy on an instance of its own. */
-  async function make(source: ReadSource): Promise<{ rules: Rules; cedar: Cedar }> {
+  async function make(source: ReadSource, lease?: string): Promise<{ rules: Rules; cedar: Cedar }> {
     if (closed) throw new VakError("closed", "The policy engine was closed.");
     const cedar = await instance();
     try {
-      const rules = readRules(cedar, base, source);
-      await runTests(cedar, base, rules, source);
+      const rules = readRules(cedar, base, source, lease);
+      if (lease === undefined) await runTests(cedar, base, rules, source);
       return { rules, cedar };
     } catch (cause) {
       if (cause instanceof VakError) throw cause;
@@ -133,6 +135,15 @@ export function createCedarEngine({ tools, budgets, wasm = cedarWasmUrl }: Cedar
     async try(given) {
       const { rules, cedar } = await make(readSource(given));
       return (request) => judge(cedar, rules, request);
+    },
+    async lease(permit) {
+      if (!live) throw new VakError("invalid-policy", "There is no policy that a lease could add to.");
+      const { rules, cedar } = await make(readText(live.policy.text), permit);
+      return {
+        policyDigest: rules.digest,
+        policies: rules.ids,
+        decide: (request) => judge(cedar, rules, request),
+      };
     },
     async explain(request) {
       await undefined;

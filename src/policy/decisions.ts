@@ -14,6 +14,8 @@ export interface LoggedDecision {
   policyDigest: Digest | "";
   /** Digest of what the policy stood on; absent in a log that was written before it was kept. */
   baseDigest: Digest | undefined;
+  /** The permits of the lease by which it was allowed. */
+  lease?: string;
   /** What was decided, before budgets and people were asked. */
   was: Verdict;
 }
@@ -29,6 +31,8 @@ export interface Verdict {
 /** Reasons that a policy alone has for a denial. */
 const OF_POLICY = ["forbidden", "no-permit", "policy-error", "policy-unavailable"];
 
+const OF_RIGHTS = ["not-granted", "revoked"];
+
 /**
  * The decisions in a log, in order; requests that were refused before they came to a decision are none.
  *
@@ -36,11 +40,16 @@ const OF_POLICY = ["forbidden", "no-permit", "policy-error", "policy-unavailable
  */
 export async function* decisionsOf(bundle: Bundle): AsyncGenerator<LoggedDecision> {
   let baseDigest: Digest | undefined;
+  const leases = new Map<number, string>();
   for await (const entry of entriesOf(bundle)) {
+    if (entry.type === "lease") leases.set(entry.seq, entry.permit);
     if (entry.type === "policy-load") baseDigest = entry.baseDigest;
     if ((entry.type !== "intent" && entry.type !== "denial") || entry.callDigest === null) continue;
+    // What an agent has no right to ask for is not put to the policy.
+    if (entry.type === "denial" && OF_RIGHTS.includes(entry.reason)) continue;
     const { policyDigest } = entry;
-    const about = { entry, policyDigest, baseDigest, was: verdictOf(entry) };
+    const lease = entry.type === "intent" && entry.lease !== undefined && { lease: leases.get(entry.lease) ?? "" };
+    const about = { entry, policyDigest, baseDigest, ...lease, was: verdictOf(entry) };
     const request = await requestOf(bundle, entry);
     yield typeof request === "string" ? { ...about, why: request } : { ...about, request };
   }
@@ -115,11 +124,11 @@ export interface Simulation {
  */
 export async function simulate(bundle: Bundle, decide: (request: PolicyRequest) => Decision): Promise<Simulation> {
   const result: Simulation = { decisions: 0, same: 0, changed: [], undecided: [] };
-  for await (const { entry, request, why, was } of decisionsOf(bundle)) {
+  for await (const { entry, request, why, was, lease } of decisionsOf(bundle)) {
     result.decisions++;
     const { seq, agent, run, call, resource: tool } = entry;
-    if (!request) {
-      result.undecided.push({ seq, why: why ?? "" });
+    if (!request || lease !== undefined) {
+      result.undecided.push({ seq, why: why ?? "a lease allowed it" });
       continue;
     }
     const { decision, reason, policies, errors } = decide(request);

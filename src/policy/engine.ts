@@ -34,6 +34,8 @@ export type DenyReason =
   | "no-permit" // nothing matched
   | "policy-error" // a policy failed while it was evaluated
   | "policy-unavailable" // there is no policy, or it could not be asked
+  | "not-granted" // the agent was given no right to this tool
+  | "revoked" // the agent's rights were taken away
   | "budget-exceeded" // it may cost more than a budget has left
   | "approval-refused" // a person was asked, and said no
   | "approval-expired" // a person was asked, and did not answer in time
@@ -125,8 +127,18 @@ export interface LoadedPolicy {
   readonly text: string;
   /** Ids, in order: what `@id("…")` says, else `policyN` by position. */
   readonly policies: readonly string[];
-  /** What every policy of this kernel stands on, in canonical JSON: the tools as policies see them. */
+  /** What every policy of this kernel stands on, in canonical JSON: the tools as policies see them, budgets, constitution. */
   readonly base: string;
+}
+
+/** Permits that are added to a policy for one agent. */
+export interface LeasedRules {
+  /** Of the policy that they are added to. */
+  readonly policyDigest: string;
+  /** Their ids, in order: what `@id("…")` says, else `leaseN` by position. */
+  readonly policies: readonly string[];
+  /** Decides by the policy and these permits; throws when Cedar gives up. */
+  decide(request: PolicyRequest): Decision;
 }
 
 /**
@@ -151,6 +163,12 @@ export interface PolicyEngine {
    * @throws VakError `invalid-policy`, `policy-unavailable`
    */
   try(source: PolicySource): Promise<(request: PolicyRequest) => Decision>;
+  /**
+   * Reads permits to be added to the policy in force.
+   *
+   * @throws VakError `invalid-policy`, `policy-unavailable`
+   */
+  lease(permit: string): Promise<LeasedRules>;
   /** As {@link decide}, with the policies that determined it, whole. */
   explain(request: PolicyRequest): Promise<Decision & { because: ExplainedPolicy[] }>;
   close(): void;

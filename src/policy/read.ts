@@ -27,13 +27,20 @@ export interface Part {
  * Reads, bounds and strictly validates a policy.
  *
  * @param hidden what the schema leaves out, named in the message when a policy asks for it
+ * @param prefix of the ids of policies that have no `@id`
  * @returns the policies in the order of the text
  * @throws VakError `invalid-policy` with Cedar's message, the line and the column; whatever the instance throws when it
  *   traps, after which it is of no more use
  */
-export function readPolicy(cedar: Cedar, schema: Schema, hidden: readonly HiddenField[], text: string): Part[] {
+export function readPolicy(
+  cedar: Cedar,
+  schema: Schema,
+  hidden: readonly HiddenField[],
+  text: string,
+  prefix = "policy",
+): Part[] {
   checkText(text);
-  const parts = split(cedar, text);
+  const parts = split(cedar, text, prefix);
   for (const part of parts) {
     if (depthOf(part.json) > MAX_POLICY_DEPTH) {
       const advice = 'Use a set (["a", "b"].contains(x)) or several policies.';
@@ -68,8 +75,8 @@ function checkText(text: string): void {
   }
 }
 
-/** Splits a policy set into its policies, each with its id: `@id("…")` where there is one, else `policyN` by position. */
-function split(cedar: Cedar, text: string): Part[] {
+/** Splits a policy set into its policies, each with its id: `@id("…")` where there is one, else by its position. */
+function split(cedar: Cedar, text: string, prefix: string): Part[] {
   const answer = cedar.policySetTextToParts(text);
   if (answer.type !== "success") throw refusedBy(text, 0, answer.errors);
   const [template] = answer.policy_templates;
@@ -84,14 +91,14 @@ function split(cedar: Cedar, text: string): Part[] {
   const code = blankQuotes(text, "comments");
   const ids = new Set<string>();
   let end = 0;
-  return names.map((name) => {
+  return names.map((name, index) => {
     const policy = byName.get(name)!;
     const start = Math.max(code.indexOf(blankQuotes(policy, "comments"), end), end);
     end = start + policy.length;
     const read = cedar.policyToJson(policy);
     if (read.type !== "success") throw refusedBy(text, start, read.errors);
     const annotations = read.json.annotations ?? {};
-    const id = Object.hasOwn(annotations, "id") ? String(annotations.id ?? "") : name;
+    const id = Object.hasOwn(annotations, "id") ? String(annotations.id ?? "") : `${prefix}${index}`;
     if (!/^[^\p{C}]{1,128}$/u.test(id)) throw refused(text, start, "an @id has 1 to 128 printable characters");
     if (ids.has(id)) throw refused(text, start, `another policy has the id "${id}"; rename one`);
     ids.add(id);

@@ -69,10 +69,10 @@ export async function redecide(bundle: Bundle, { wasm }: { wasm: WasmSource }): 
       result.differing.push({ seq, of: "callDigest", logged: entry.callDigest, decided: bound });
       continue;
     }
-    const key = `${policyDigest} ${baseDigest}`;
+    const key = JSON.stringify([policyDigest, baseDigest, logged.lease]);
     let held = ready.get(key);
     if (!held) {
-      held = prepareFor(bundle, module, policyDigest, baseDigest);
+      held = prepareFor(bundle, module, policyDigest, baseDigest, logged.lease);
       ready.set(key, held);
       if (ready.size > MAX_READY) ready.delete(ready.keys().next().value!);
     }
@@ -116,13 +116,14 @@ async function prepareFor(
   module: WebAssembly.Module,
   policyDigest: string,
   baseDigest: string,
+  lease: string | undefined,
 ): Promise<Ready | string> {
   const text = await textOf(bundle, policyDigest);
   const base = await textOf(bundle, baseDigest);
   if (text === undefined || base === undefined) return "its policy, or what that stood on, is not in the bundle";
   try {
     const cedar = await createCedar(module);
-    const rules = readRules(cedar, readBase(base), readText(text));
+    const rules = readRules(cedar, readBase(base), readText(text), lease);
     return { rules, cedar: stateless(cedar, rules) };
   } catch (error) {
     return `its policy does not load any more: ${(error as Error).message}`;
@@ -140,8 +141,12 @@ async function textOf(bundle: Bundle, digest: string): Promise<string | undefine
 /** @throws VakError `invalid-bundle` */
 function readBase(text: string): Base {
   try {
-    const { tools, budgets } = JSON.parse(text) as { tools: PolicyTool[]; budgets?: Budgets };
-    const base = makeBase(tools, budgets);
+    const { tools, budgets, constitution } = JSON.parse(text) as {
+      tools: PolicyTool[];
+      budgets?: Budgets;
+      constitution?: string;
+    };
+    const base = makeBase(tools, budgets, constitution);
     if (base.text !== text) throw new Error("it is not spelled as it would be");
     return base;
   } catch (cause) {

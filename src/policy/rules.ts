@@ -9,13 +9,15 @@ import { speaksOf } from "./names.ts";
 import { type Cedar, messageOf, type Part, readPolicy, refused, refuseStrayNames } from "./read.ts";
 import { AGENT, cedarSchema, type HiddenField, project, type ToolView, viewTool } from "./schema.ts";
 
-/** What every policy of a kernel stands on: the tools as policies see them, and the budgets. */
+/** What every policy of a kernel stands on: the tools as policies see them, the budgets, and what is always forbidden. */
 export interface Base {
   readonly views: ReadonlyMap<string, ToolView>;
   readonly hidden: readonly HiddenField[];
   readonly schema: SchemaJson<string>;
   readonly tools: ReadonlyMap<string, PolicyTool>;
   readonly budgets: Budgets;
+  /** Cedar text: forbids that no policy can lift. */
+  readonly constitution: string;
   /** All of it that matters to a decision, in canonical JSON: from this text the same base can be made again. */
   readonly text: string;
 }
@@ -31,7 +33,7 @@ export interface Rules {
   readonly enforced: ReadonlyMap<string, string>;
   /** Of those and the ones in shadow; absent where there are none. */
   readonly tried: ReadonlyMap<string, string> | undefined;
-  /** Every id, in the order of the source. */
+  /** The ids of the policy, or of the lease, in the order of the text. */
   readonly ids: readonly string[];
   readonly annotations: Annotations;
   /** Whether an approval could change a decision: a policy speaks of it. */
@@ -48,17 +50,19 @@ export const PARSED = { preparsedSchemaName: "vak", preparsedPolicySetId: "enfor
 const TRIED = "tried";
 
 /** @throws VakError `invalid-tool` when two tools share a name */
-export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}): Base {
+export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}, constitution = ""): Base {
   const views = new Map(tools.map((tool) => [tool.name, viewTool(tool, Object.keys(budgets))]));
   if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   const seen = tools.map(({ name, inputSchema }) => ({ inputSchema, name }));
-  const text = canonicalJson({ tools: seen, ...(Object.keys(budgets).length > 0 && { budgets }) }, MAX_BASE_DEPTH);
+  const more = { ...(Object.keys(budgets).length > 0 && { budgets }), ...(constitution !== "" && { constitution }) };
+  const text = canonicalJson({ tools: seen, ...more }, MAX_BASE_DEPTH);
   return {
     views,
     hidden: [...views.values()].flatMap((view) => view.hidden),
     schema: cedarSchema(views),
     tools: new Map(tools.map((tool) => [tool.name, tool])),
     budgets,
+    constitution,
     text,
   };
 }
@@ -69,33 +73,91 @@ export const MAX_BASE_DEPTH = 68;
 /**
  * Reads, bounds and strictly validates a policy, and prepares the instance with it.
  *
+ * @param lease permits that are added; what is in shadow is then left out
  * @throws VakError `invalid-policy`; whatever the instance throws when it traps, after which it is of no more use
  */
-export function readRules(cedar: Cedar, base: Base, source: ReadSource): Rules {
+export function readRules(cedar: Cedar, base: Base, source: ReadSource, lease?: string): Rules {
+  const always = readConstitution(cedar, base);
   const schema = withTypes(cedar, base.schema, source.schema);
-  const parts = readPolicy(cedar, schema, base.hidden, source.policies);
-  refuseStrayNames(source.policies, parts, base.views);
-  refuseLifted(source.policies, parts);
+  const own = readPolicy(cedar, schema, base.hidden, source.policies);
+  refuseStrayNames(source.policies, own, base.views);
+  refuseLifted(source.policies, own);
+  const taken = own.find(({ id }) => always.some((part) => part.id === id));
+  if (taken) throw refused(source.policies, taken.start, `the constitution has a policy "${taken.id}"; use another id`);
+  const leased = lease === undefined ? [] : readLease(cedar, base, schema, lease, [...always, ...own]);
+  const parts = [...always, ...own, ...leased];
   const named = uidsIn(parts.map(({ json }) => json));
   const entities =
     source.entities.length === 0 && schema === base.schema
       ? new Map<string, EntityJson[]>()
       : entitiesByTool(cedar, schema, base.views.keys(), source.entities, named);
-  const shadowed = new Set(parts.filter((part) => isShadow(source.policies, part)).map(({ id }) => id));
+  const shadowed = new Set(own.filter((part) => isShadow(source.policies, part)).map(({ id }) => id));
   const texts = new Map(parts.map(({ id, text }) => [id, text]));
   const rules: Rules = {
     digest: source.digest,
     views: base.views,
     schema,
     enforced: new Map([...texts].filter(([id]) => !shadowed.has(id))),
-    tried: shadowed.size > 0 ? texts : undefined,
-    ids: [...texts.keys()],
+    tried: shadowed.size > 0 && lease === undefined ? texts : undefined,
+    ids: (lease === undefined ? own : leased).map(({ id }) => id),
     annotations: annotationsOf(parts),
-    asks: parts.some(({ text }) => text.includes("approved")),
+    asks: lease === undefined && parts.some(({ text }) => text.includes("approved")),
     entities,
   };
   prepare(cedar, rules);
   return rules;
+}
+
+/**
+ * The forbids that stand above every policy. They speak of nothing but what the kernel has fixed, so that no types or
+ * entities of a bundle can mean something to them.
+ */
+function readConstitution(cedar: Cedar, { constitution, schema, hidden, views }: Base): Part[] {
+  if (constitution === "") return [];
+  try {
+    const parts = readPolicy(cedar, schema, hidden, constitution, "constitution");
+    refuseStrayNames(constitution, parts, views);
+    refuseLifted(constitution, parts);
+    for (const { json, start } of parts) {
+      if (json.effect !== "forbid")
+        throw refused(constitution, start, "a constitution only forbids; permits are the policy's");
+      const moded = json.annotations !== undefined && Object.hasOwn(json.annotations, "mode");
+      if (moded) throw refused(constitution, start, "what a constitution says is always in force: it has no @mode");
+    }
+    return parts;
+  } catch (error) {
+    if (!(error instanceof VakError)) throw error;
+    throw new VakError(error.code, error.message.replace("The policy is refused", "The constitution is refused"));
+  }
+}
+
+/** Permits for a while: they add to what a policy permits, and to nothing else. */
+function readLease(
+  cedar: Cedar,
+  { hidden, views }: Base,
+  schema: SchemaJson<string>,
+  text: string,
+  taken: readonly Part[],
+) {
+  try {
+    const parts = readPolicy(cedar, schema, hidden, text, "lease");
+    refuseStrayNames(text, parts, views);
+    for (const { id, json, start } of parts) {
+      if (json.effect !== "permit") throw refused(text, start, "a lease only permits");
+      if (json.annotations !== undefined && Object.hasOwn(json.annotations, "mode")) {
+        throw refused(text, start, "what a lease says is in force: it has no @mode");
+      }
+      if (speaksOf(json.conditions, "context.vak.approved")) {
+        throw refused(text, start, "a lease is an approval: it cannot speak of context.vak.approved");
+      }
+      if (taken.some((part) => part.id === id))
+        throw refused(text, start, `another policy has the id "${id}"; rename one`);
+    }
+    return parts;
+  } catch (error) {
+    if (!(error instanceof VakError)) throw error;
+    throw new VakError(error.code, error.message.replace("The policy is refused", "The lease is refused"));
+  }
 }
 
 /** An approval stands in for a permit; a `forbid` that it should lift would never be lifted. */

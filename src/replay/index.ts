@@ -14,12 +14,15 @@
  */
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
+import type { ForkPoint } from "../trace.ts";
 import { difference, type RunDifference, type Side } from "./diff.ts";
+import { forkAt } from "./fork.ts";
 import type { Until } from "./recorded.ts";
 import { type LoggedRun, Recording } from "./recording.ts";
 import { digestOf, type Replay, Session } from "./run.ts";
 
 export { MACHINE } from "../sandbox/program.ts";
+export type { ForkPoint } from "../trace.ts";
 export type { RunDifference, TextDifference } from "./diff.ts";
 export type { Divergence, Until } from "./recorded.ts";
 export type { Replay, State, Step } from "./run.ts";
@@ -100,6 +103,26 @@ async function toEnd({ bundle, run: wanted, ...options }: RecordedRun): Promise<
   if (replay.verdict === "same" && state) return { recording, run, replay: { ...replay, state } };
   const why = replay.divergence ? `it diverges: ${replay.divergence.what}` : (replay.missing ?? "it did not begin");
   throw new VakError("invalid-bundle", `Run ${run.id} cannot be compared, for its replay is not the same: ${why}.`);
+}
+
+/**
+ * What `kernel.fork` needs to go on with a recorded run from one of its calls.
+ *
+ * @param at the call that is to be made anew, from 1
+ * @throws VakError `not-found` when there is no such run or call, or something that it takes is not in the bundle;
+ *   `unsupported` where the page changed files while the run was at work before that call, or where an earlier run of the
+ *   agent was stopped; `invalid-bundle`
+ * @example
+ * const { agent, run } = await kernel.fork(await forkPoint(bundle, 1, { call: 7 }), { program });
+ */
+export async function forkPoint(
+  bundle: Bundle | ReadonlyMap<string, Uint8Array>,
+  run: string | number,
+  at: { call: number },
+): Promise<ForkPoint> {
+  checkUntil(at);
+  const recording = await Recording.open(asBundle(bundle));
+  return forkAt(recording, recording.find(run), at.call);
 }
 
 /** More calls than a run can make. */

@@ -64,9 +64,9 @@ const api: SandboxApi = {
   async run(request: RunRequest): Promise<RunEnd> {
     const { limits, bridge, runner } = machine();
     if (!program) throw new Error("there is no program to run");
-    bridge.begin();
+    bridge.begin(request.answers, request.silent);
     running = true;
-    const ended = await runner.execute(program, request, limits, bridge, post);
+    const ended = await runner.execute(program, request, limits, bridge, request.silent ? () => {} : post);
     running = false;
     return { ...ended, stop: bridge.stop, changes: bridge.changes, readings: bridge.readings };
   },
@@ -74,7 +74,7 @@ const api: SandboxApi = {
     const bytes = machine().volume.readFile(path);
     return bytes && transfer(bytes, [bytes.buffer]);
   },
-  writeFile: (path, bytes) => changing().writeFile(path, bytes),
+  writeFile: (path, file) => changing().seed(path, file),
   listFiles: () => machine().volume.list(),
   statFile: (path) => machine().volume.stat(path),
   snapshot: () => machine().volume.sha256(),

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { type BrowserContext, chromium, firefox } from "playwright";
 import { type Plugin, rolldown } from "rolldown";
 import loadWabt from "wabt";
+import { cedarGlue } from "../../build/plugins.ts";
 import { buildGuests } from "../../scripts/guests.mjs";
 import { isolation, type Server, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
@@ -78,7 +79,7 @@ export async function startServers(): Promise<{ plain: Server; isolated: Server;
 }
 
 /** The modules of test/bench/page that are a page's; their exports are what {@link Tab.call} calls. */
-const pageNames = ["spawn", "call", "stop", "log", "meter", "replay"];
+const pageNames = ["spawn", "call", "stop", "log", "meter", "replay", "policy"];
 
 const pageOf = (name: string) => `<!doctype html><title>${name}</title>
   <script type="module">import * as bench from "/page/${name}.js"; globalThis.bench = bench;</script>`;
@@ -91,7 +92,7 @@ const builtLibrary: Plugin = {
 
 async function bundlePages(): Promise<void> {
   const bundle = async (name: string, format: "es" | "iife") => {
-    const build = await rolldown({ input: `${root}test/bench/page/${name}.ts`, plugins: [builtLibrary] });
+    const build = await rolldown({ input: `${root}test/bench/page/${name}.ts`, plugins: [builtLibrary, cedarGlue()] });
     await build.write({
       dir: `${scratch}/page`,
       format,

@@ -2,12 +2,13 @@ import { call } from "./call.ts";
 import { type Audit, type Bench, type BrowserName, launch, type Section, startServers } from "./harness.ts";
 import { log, verify } from "./log.ts";
 import { meter } from "./meter/meter.ts";
+import { policy } from "./policy.ts";
 import { replay } from "./replay.ts";
 import { spawn } from "./spawn.ts";
 import { formatTable } from "./stats.ts";
 import { stop } from "./stop.ts";
 
-const sections: Section[] = [spawn, call, stop, meter, log, verify, replay];
+const sections: Section[] = [spawn, call, policy, stop, meter, log, verify, replay];
 const names = sections.map(({ name }) => name);
 
 /** @returns the exit code */

@@ -224,6 +224,12 @@ test.each(open)(
     await sheet.getByRole("button", { name: "Look inside" }).click();
     await sheet.getByText("requests.json").waitFor();
     expect(await sheet.innerText()).toMatch(/\d+ pages of memory, \d+ globals/);
+
+    await sheet.getByRole("button", { name: "Fork from here" }).click();
+    await sheet.waitFor({ state: "hidden" });
+    await prints(page, "going on from call 2");
+    await status(page, /^Done: exited 0$/);
+    expect(await terminal(page).innerText()).toContain("3 requests tonight");
     expect(complaints).toEqual([]);
   },
 );

@@ -1,3 +1,3 @@
 import "./without-jspi.ts";
-import "../browser/replay/same.test.ts";
 import "../browser/replay/trace.test.ts";
+import "../browser/replay/fork.test.ts";

@@ -16,6 +16,7 @@ import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../src/policy/read.ts";
 import { MAX_PATH, MESSAGES_PER_SECOND, TRAPS } from "../../src/protocol.ts";
 import { WASI_IMPORTS } from "../../src/sandbox/imports.ts";
 import { defineTool, type Tool } from "../../src/tool.ts";
+import supported from "../setup/support.json";
 import { anchors, type Block, documents, root, table } from "./markdown.ts";
 import { wasmBytes } from "./policy/wasm.ts";
 
@@ -246,6 +247,20 @@ describe("tables", () => {
   test("why a call is denied", () => {
     expect(firstColumn(table(doc("docs/policy.md"), "reason", "meaning"))).toEqual(
       union("src/policy/engine.ts", "DenyReason"),
+    );
+  });
+
+  test("what support() says of each engine", () => {
+    const spell = (value: unknown): unknown => (value === true ? "yes" : value === false ? "no" : value);
+    const flat = (it: object, prefix = ""): [string, unknown][] =>
+      Object.entries(it).flatMap(([name, value]) =>
+        typeof value === "object" ? flat(value, `${prefix}${name}.`) : [[prefix + name, spell(value)]],
+      );
+    const { plain, isolated } = supported;
+    const columns = [plain.chromium, plain.firefox, isolated.chromium, isolated.firefox, isolated.webkit];
+    const [first, ...rest] = columns.map((it) => flat(it));
+    expect(table(doc("docs/support.md"), "support()", "Chromium, JSPI")).toEqual(
+      first!.map(([name, value], i) => [name, value, ...rest.map((it) => it[i]![1])]),
     );
   });
 

@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
  * an arrow here is to change the design; a room that is not here has to be added.
  */
 const arrows: Record<string, string[]> = {
-  index: ["kernel", "policy", "audit", "protocol", "tool"],
+  index: ["kernel", "policy", "audit", "protocol", "tool", "trace"],
   kernel: ["policy", "audit", "protocol", "tool", "trace"],
   sandbox: ["meter", "protocol"],
   trace: ["audit", "protocol"],

@@ -35,6 +35,7 @@ const NOTE: Draft = { type: "policy-refused", textDigest: "00".repeat(32), messa
 
 const { transaction } = IDBDatabase.prototype;
 const { add, put, get, getAll, openCursor, openKeyCursor } = IDBObjectStore.prototype;
+const { commit } = IDBTransaction.prototype;
 const openDatabase = IDBFactory.prototype.open;
 const { setTimeout } = globalThis;
 const generateKey = SubtleCrypto.prototype.generateKey;
@@ -43,6 +44,7 @@ const open: AuditLog[] = [];
 function mend(): void {
   IDBDatabase.prototype.transaction = transaction;
   Object.assign(IDBObjectStore.prototype, { add, put, get, getAll, openCursor, openKeyCursor });
+  IDBTransaction.prototype.commit = commit;
   IDBFactory.prototype.open = openDatabase;
   globalThis.setTimeout = setTimeout;
 }
@@ -396,6 +398,7 @@ describe("private values", () => {
       },
       explain: () => Promise.reject(new Error()),
       try: () => Promise.reject(new Error()),
+      lease: () => Promise.reject(new Error()),
       close: () => {},
     };
     const broker = new Broker(new Map([["login", login as Tool]]), engine, log);
@@ -803,6 +806,9 @@ describe("failing closed", () => {
         }
         return made;
       };
+    IDBTransaction.prototype.commit = function () {
+      if (this !== doomed) commit.call(this);
+    };
     IDBObjectStore.prototype.add = broken(add);
     IDBObjectStore.prototype.put = broken(put);
     return fault;
@@ -914,6 +920,9 @@ describe("failing closed", () => {
         ask();
       }
       return made;
+    };
+    IDBTransaction.prototype.commit = function () {
+      if (this !== silent || how === "is done, but never says so") commit.call(this);
     };
     const muted = <T extends (...args: never[]) => IDBRequest>(ask: T) =>
       function (this: IDBObjectStore, ...args: Parameters<T>) {

@@ -102,6 +102,7 @@ test.each(decisions)("the policy engine %s: the call is denied, and nothing is d
     decide,
     explain: () => Promise.reject(new Error()),
     try: () => Promise.reject(new Error()),
+    lease: () => Promise.reject(new Error()),
     close: () => {},
   };
   await using log = await openLog({ name: crypto.randomUUID() });

@@ -170,3 +170,28 @@ test("simulate says what another policy would have decided about the calls of a 
   const { cedarWasmUrl } = await import("../../../src/policy/wasm-url.ts");
   expect(await redecide(await openBundle(zip), { wasm: cedarWasmUrl })).toMatchObject({ decisions: 2, agreed: 2 });
 });
+
+test("a constitution outlives every reload and approval, and the log has it whole", async () => {
+  const constitution = `@id("no-adding") @advice("Do not add.") forbid (principal, action == Action::"call:add", resource);`;
+  await using kernel = await testKernel({ constitution, onApproval: () => ({ approve: true, by: "ann" }) });
+  await using agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  for (const source of [
+    "permit (principal, action, resource);",
+    "permit (principal, action, resource) when { context.vak.approved };",
+  ]) {
+    await kernel.policy.load(source);
+    expect((await finish(agent.run())).stdout).toContain("A policy forbids this call. Do not add.");
+  }
+  expect(effects).toEqual([]);
+  expect((await entriesOf(kernel, "denial")).map(({ policies }) => policies)).toEqual([["no-adding"], ["no-adding"]]);
+  const [loadEntry] = await entriesOf(kernel, "policy-load");
+  const bundle = await openBundle(await kernel.log.export());
+  const base = await bundle.read(`policies/${loadEntry!.baseDigest}.json`, 100_000);
+  expect(JSON.parse(new TextDecoder().decode(base)).constitution).toBe(constitution);
+  const { redecide } = await import("../../../src/policy/redecide.ts");
+  const { cedarWasmUrl } = await import("../../../src/policy/wasm-url.ts");
+  expect(await redecide(bundle, { wasm: cedarWasmUrl })).toMatchObject({ decisions: 2, agreed: 2 });
+  await expect(testKernel({ constitution: "permit (principal, action, resource);" })).rejects.toMatchObject({
+    code: "invalid-policy",
+  });
+});

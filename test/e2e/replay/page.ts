@@ -1,9 +1,10 @@
 /** What a page of the test does: records runs, and executes again what another browser recorded. */
 import { openBundle } from "../../../src/audit/index.ts";
 import { createKernel, type Kernel, type Run } from "../../../src/index.ts";
-import { type Replay, type ReplayOptions, replayAll } from "../../../src/replay/index.ts";
+import { type Replay, type ReplayOptions, replay, replayAll } from "../../../src/replay/index.ts";
 import { cases, loadProgram } from "../../guests/cases.ts";
 import { add, finish, policy, wipe } from "../../setup/kernel.ts";
+import { digestState } from "./state.ts";
 
 const sleep = (ms: number) => new Promise((done) => setTimeout(done, ms));
 
@@ -123,6 +124,13 @@ async function again(zip: string, guests: string[]): Promise<Replay[]> {
   return replays;
 }
 
+/** How things stand in a run before a call is answered, in few words. */
+async function look(zip: string, guest: string, run: number, call: number): Promise<unknown> {
+  const program = await loadProgram(guest);
+  const { verdict, state } = await replay(await openBundle(fromBase64(zip)), run, { program, until: { call } });
+  return { verdict, state: state && (await digestState(state)) };
+}
+
 function toBase64(bytes: Uint8Array): string {
   let binary = "";
   for (let at = 0; at < bytes.length; at += 8192) binary += String.fromCharCode(...bytes.subarray(at, at + 8192));
@@ -131,6 +139,12 @@ function toBase64(bytes: Uint8Array): string {
 
 const fromBase64 = (text: string) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 
-const page = { record, recordPrograms, again, names: [...cases.map(({ guest }) => guest), ...Object.keys(scenes)] };
+const page = {
+  record,
+  recordPrograms,
+  again,
+  look,
+  names: [...cases.map(({ guest }) => guest), ...Object.keys(scenes)],
+};
 export type Page = typeof page;
 Object.assign(globalThis, { page });

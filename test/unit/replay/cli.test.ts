@@ -29,7 +29,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 test("all runs, or one of them by number or id: the same, exit code 0", async () => {
   const { code, out } = await vak(log, "--program", busy);
   expect(out).toMatch(
-    /^The log verifies\.\n\nRun agent-0\/1: the same\n {2}2 calls, \d+ units of fuel\n\nRun agent-0\/2: the same\n {2}1 call, \d+ units of fuel\n$/,
+    /^The log verifies\.\n\nRun agent-0\/1: the same\n {2}2 calls, \d+ units of fuel\n\nRun agent-0\/2: the same\n {2}1 call, \d+ units of fuel\n\nCedar agrees with the log: of 3 decisions, 0 come out the same\.\nNot made again: 3\n/,
   );
   expect(code).toBe(0);
   for (const run of ["2", "agent-0/2"]) {

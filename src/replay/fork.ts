@@ -1,0 +1,41 @@
+/** Takes from a recording what is needed to go on with a run from one of its calls. */
+import { VakError } from "../errors.ts";
+import type { ForkPoint, RunPrefix } from "../trace.ts";
+import type { LoggedRun, Recording } from "./recording.ts";
+
+/** @throws VakError `not-found`, `unsupported`, `invalid-bundle` */
+export async function forkAt(recording: Recording, run: LoggedRun, call: number): Promise<ForkPoint> {
+  const { agent, limits, seed, machine } = run.spawn;
+  const runs: RunPrefix[] = [];
+  for (const one of recording.upTo(run)) {
+    // It was stopped before the worker heard of it.
+    if (one !== run && one.end?.digest === null && one.end.usage.fuel === undefined) continue;
+    runs.push(await prefixOf(recording, one, one === run ? call : undefined));
+  }
+  const { name, program } = agent;
+  return { run: run.id, call, name, program, machine, limits: { ...limits }, seed, runs };
+}
+
+/** @param until the first call that is left out */
+async function prefixOf(recording: Recording, run: LoggedRun, until: number | undefined): Promise<RunPrefix> {
+  const cannot = (why: string) => new VakError("unsupported", `From run ${run.id} nothing can go on: ${why}.`);
+  if (run.start.clock) throw cannot("it had the real clock, which has gone on since");
+  const { input, trace } = await recording.traceOf(run);
+  const { known, faults } = await recording.callsOf(run, trace);
+  if (faults[0]) throw new VakError("invalid-bundle", `Call ${faults[0].call} of run ${run.id}: ${faults[0].message}`);
+  if (until !== undefined && until > known.length) {
+    throw new VakError("not-found", `Run ${run.id} has ${known.length} calls; there is no call ${until}.`);
+  }
+  if (until === undefined && trace.stop) throw cannot("it was stopped, and a later one begins with its files");
+  const kept = known.slice(0, until === undefined ? known.length : until - 1);
+  const answers = kept.map(({ answered }, i) => {
+    if (answered) return answered;
+    throw new VakError("not-found", `What call ${i + 1} of run ${run.id} was answered is not in the bundle.`);
+  });
+  const fuel = until === undefined ? Infinity : known[until - 1]!.fuel;
+  if (trace.changes.some(({ at }) => at !== null && at.fuel <= fuel))
+    throw cannot("the page changed its files meanwhile");
+  const changes = trace.changes.filter(({ at }) => at === null);
+  const { args, startTime } = run.start;
+  return { number: run.number, args, env: input.env, stdin: input.stdin, startTime, changes, answers };
+}

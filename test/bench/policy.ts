@@ -1,0 +1,22 @@
+import type { Section } from "./harness.ts";
+import { type Pair, ratioCells } from "./stats.ts";
+
+/** A decision of the engine, beside Cedar asked directly. */
+export const policy: Section = {
+  name: "policy",
+  where: "browser",
+  async measure({ browser, times, launch }) {
+    const rows: string[][] = [];
+    for (const count of [10, 100, 1000]) {
+      const pairs: Pair[] = [];
+      for (let i = 0; i < times(3, 1); i++) {
+        await using browser = await launch();
+        await using tab = await browser.visit("policy");
+        pairs.push(...((await tab.call("decide", count, times(20, 6), count === 1000 ? 50 : 300)) as Pair[]));
+      }
+      rows.push([`${count} policies`, ...ratioCells(pairs, "µs")]);
+    }
+    const head = ["a decision", "vak", "statefulIsAuthorized", "ratio", "middle half", "pairs"];
+    return [{ title: `policy, ${browser}`, head, rows }];
+  },
+};

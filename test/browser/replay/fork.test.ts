@@ -1,0 +1,96 @@
+import { expect, test } from "vitest";
+import { type Bundle, openBundle, verify } from "../../../src/audit/index.ts";
+import { defineTool, type Kernel } from "../../../src/index.ts";
+import { forkPoint, replay } from "../../../src/replay/index.ts";
+import { loadGuest } from "../../guests/load.ts";
+import { add, effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
+
+const program = await loadGuest("busy");
+const bundleOf = async (kernel: Kernel): Promise<Bundle> => openBundle(await kernel.log.export());
+const lines = (text: string) => text.trimEnd().split("\n");
+
+/** Two runs of one agent, of 6 and 5 calls. */
+async function recorded() {
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({ name: "busy", program, seed: 3, files: { "inbox.txt": "first" } });
+  const first = await finish(agent.run({ args: ["12"], env: { B: "1", A: "2" }, stdin: "typed" }));
+  await agent.files.write("inbox.txt", "second");
+  const second = await finish(agent.run({ args: ["10"] }));
+  return { bundle: await bundleOf(kernel), first, second, id: agent.id };
+}
+
+test("goes on with a run from a call, as if nothing had been, when tools and policy say the same", async () => {
+  const { bundle, first, second, id } = await recorded();
+  for (const [n, whole] of [first, second].entries()) {
+    await using kernel = await testKernel();
+    const { agent, run } = await kernel.fork(await forkPoint(bundle, n + 1, { call: 4 }), { program });
+    const again = await finish(run);
+    expect(again.stdout).toBe(whole.stdout);
+    expect(again.result).toMatchObject({ status: "exited", digest: whole.result.digest });
+    expect(again.result.usage.fuel).toBe(whole.result.usage.fuel);
+    // What led there was answered from the recording: only the rest is this kernel's doing.
+    expect(effects).toHaveLength(whole.result.usage.calls - 3);
+    expect((await entriesOf(kernel, "intent")).map(({ call }) => call)[0]).toBe(4);
+    expect(await entriesOf(kernel, "run-start")).toMatchObject([{ continues: { run: `${id}/${n + 1}`, call: 4 } }]);
+    const [end] = await entriesOf(kernel, "run-end");
+    expect(end?.untraced).toMatch(/^it goes on with run .* from call 4; up to there, that one can be replayed$/);
+    await agent.close();
+    expect(await verify(await bundleOf(kernel))).toMatchObject({ ok: true, problems: [] });
+  }
+});
+
+test("from there on the policy and the tools are this kernel's: other answers, other ends", async () => {
+  const { bundle, first } = await recorded();
+  const other = defineTool({ ...add, execute: () => -1 });
+  await using kernel = await testKernel({ tools: [other as never] });
+  const point = await forkPoint(bundle, 1, { call: 3 });
+  const { agent, run } = await kernel.fork(point, { program });
+  const { stdout, result } = await finish(run);
+  // The third call is made in the sixth round.
+  expect(lines(stdout).slice(0, 5)).toEqual(lines(first.stdout).slice(0, 5));
+  expect(lines(stdout)[5]).not.toBe(lines(first.stdout)[5]);
+  expect(result.digest).not.toBe(first.result.digest);
+  expect(await agent.files.text("inbox.txt")).toBe("first");
+
+  await using none = await testKernel({ policy: "forbid (principal, action, resource);" });
+  const denied = await finish((await none.fork(point, { program })).run);
+  expect(effects).toEqual([]);
+  expect((await entriesOf(none, "denial")).map(({ call }) => call)).toEqual([3, 4, 5, 6]);
+  expect(lines(denied.stdout).slice(0, 5)).toEqual(lines(first.stdout).slice(0, 5));
+});
+
+test("what cannot be gone on with is refused, and leaves no agent", async () => {
+  const { bundle } = await recorded();
+  await using kernel = await testKernel();
+  await expect(forkPoint(bundle, 1, { call: 7 })).rejects.toMatchObject({ code: "not-found" });
+  await expect(forkPoint(bundle, 1, { call: 0 })).rejects.toMatchObject({ code: "invalid-argument" });
+  const point = await forkPoint(bundle, 1, { call: 2 });
+  const hello = await loadGuest("hello");
+  await expect(kernel.fork(point, { program: hello })).rejects.toMatchObject({ code: "invalid-argument" });
+  const elsewhere = kernel.fork({ ...point, machine: "wt9/9/9" }, { program });
+  await expect(elsewhere).rejects.toMatchObject({ code: "unsupported", message: expect.stringContaining("wt9/9/9") });
+  expect(await entriesOf(kernel, "agent-close")).toHaveLength(2);
+  expect(await entriesOf(kernel, "run-start")).toEqual([]);
+  // A run that goes on with another has no trace of its own.
+  await finish((await kernel.fork(point, { program })).run);
+  await expect(replay(await bundleOf(kernel), 1, { program })).rejects.toMatchObject({ code: "not-found" });
+});
+
+test("it can be stopped, and an earlier run that was stopped cannot be done over", async () => {
+  const { bundle } = await recorded();
+  await using kernel = await testKernel();
+  const stop = new AbortController();
+  const { agent, run } = await kernel.fork(await forkPoint(bundle, 1, { call: 2 }), { program, signal: stop.signal });
+  stop.abort();
+  expect((await finish(run)).result).toMatchObject({ status: "stopped", limit: "aborted" });
+  await agent.close();
+
+  await using other = await testKernel();
+  await using endless = await other.spawn({ name: "busy", program, limits: { calls: 100_000 } });
+  const first = endless.run();
+  await first.stdout.getReader().read();
+  first.stop();
+  await first.result;
+  await finish(endless.run({ args: ["4"] }));
+  await expect(forkPoint(await bundleOf(other), 2, { call: 1 })).rejects.toMatchObject({ code: "unsupported" });
+});

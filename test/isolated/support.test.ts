@@ -1,0 +1,2 @@
+import "./without-jspi.ts";
+import "../browser/kernel/support.test.ts";
