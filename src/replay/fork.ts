@@ -19,7 +19,7 @@ export async function forkAt(recording: Recording, run: LoggedRun, call: number)
 /** @param until the first call that is left out */
 async function prefixOf(recording: Recording, run: LoggedRun, until: number | undefined): Promise<RunPrefix> {
   const cannot = (why: string) => new VakError("unsupported", `From run ${run.id} nothing can go on: ${why}.`);
-  if (run.start.clock === "real") throw cannot("its clock was the real one, which would go on from another time");
+  if (run.start.clock === "real") throw cannot("it had the real clock, which has gone on since");
   const { input, trace } = await recording.traceOf(run);
   const { known, faults } = await recording.callsOf(run, trace);
   if (faults[0]) throw new VakError("invalid-bundle", `Call ${faults[0].call} of run ${run.id}: ${faults[0].message}`);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { verify } from "../../../src/audit/index.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import { AnswerBuffer } from "../../../src/protocol.ts";
-import { diff, replay, replayAll, type Until } from "../../../src/replay/index.ts";
+import { diff, forkPoint, replay, replayAll, type Until } from "../../../src/replay/index.ts";
 import { parseTrace, traceToJson } from "../../../src/trace.ts";
 import { generate } from "../../e2e/replay/generate.ts";
 import { loadGuest } from "../../guests/load.ts";
@@ -501,6 +501,14 @@ describe("the real clock", () => {
     const bundle = await record([agent]);
     expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
     expect(await replay(bundle, 1, { program: agent.program })).toMatchObject({ verdict: "same", notCompared: [] });
+  });
+
+  test("nothing goes on from such a run", async () => {
+    const bundle = await record([await spec()]);
+    await expect(forkPoint(bundle, 1, { call: 1 })).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("real clock"),
+    });
   });
 
   test("other readings, fewer or more show", async () => {
