@@ -176,6 +176,9 @@ function offerEarlier(log: Kernel["log"], before: number): void {
   };
 }
 
+/** Errors after which only a log of another name can be written here. */
+const NEEDS_ANOTHER_LOG = ["log-in-use", "log-rollback", "log-corrupt"];
+
 async function openKernel(logName: string): Promise<void> {
   boot("policy", "busy", "loading");
   boot("log", "busy", "opening");
@@ -191,7 +194,7 @@ async function openKernel(logName: string): Promise<void> {
     const another = `playground-${Math.random().toString(36).slice(2, 8)}`;
     showBanner((error as Error).message, {
       "Try again": () => void load(logName),
-      ...(codeOf(error) === "log-in-use" && { "Use another log": () => void load(another) }),
+      ...(NEEDS_ANOTHER_LOG.includes(codeOf(error) ?? "") && { "Use another log": () => void load(another) }),
     });
   }
 }
