@@ -13,7 +13,7 @@ export const spawn: Section = {
       const cold: Pair[] = [];
       const warm: Pair[] = [];
       const again: Pair[] = [];
-      for (let i = 0; i < times(small ? 6 : 3, 1); i++) {
+      for (let i = 0; i < times(small ? 4 : 2, 1); i++) {
         await using browser = await launch();
         for (let j = 0; j < times(small ? 4 : 2, 1); j++) {
           const took = { vak: 0, bare: 0 };
@@ -28,7 +28,7 @@ export const spawn: Section = {
         }
         await using tab = await browser.visit("spawn");
         await tab.call("prepare", program);
-        for (let j = -2; j < times(small ? 15 : 4, 3); j++) {
+        for (let j = -2; j < times(small ? 10 : 4, 3); j++) {
           await tab.call("rest");
           const bare: number = await tab.call("bare", "compiled");
           await tab.call("rest");
