@@ -90,7 +90,7 @@ test("a reload ends it: what was given under one policy is not given under anoth
 
 test("a lease until a time ends then; a closed agent's ends with it", () =>
   withAgent(async (kernel, agent) => {
-    const lease = await agent.lease({ permit: weather, until: Date.now() + 1 });
+    const lease = await agent.lease({ permit: weather, until: Date.now() + 1000 });
     await expect.poll(async () => (await entriesOf(kernel, "lease-end")).length, { timeout: 30_000 }).toBe(1);
     expect(lease.live).toBe(false);
     expect(await calls(agent, at("weather"))).toEqual([denied]);
