@@ -2,6 +2,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
 import { canonicalBytes } from "../audit/canonical.ts";
+import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import type { Commitment } from "../audit/value.ts";
@@ -235,7 +236,12 @@ export class Agent {
         if (run === fork.runs.at(-1)) return this.begin(optionsOf(run, signal), fork);
         const { number, args, env, stdin, startTime, answers } = run;
         const request = { run: number, args: [ref.name, ...args], env, stdin, seed, startTime, answers, silent: true };
-        const end = parseRunEnd(await host.call("run", request), limits);
+        // A run has no deadline but the one that somebody sets, and here there is no Run to do so.
+        const watch = setTimeout(
+          () => host.lose(`run ${number} was not done over within deadlineMs`),
+          limits.deadlineMs,
+        );
+        const end = parseRunEnd(await host.call("run", request).finally(() => clearTimeout(watch)), limits);
         if (end?.outcome.status === "stopped" && end.outcome.limit === "asked") {
           throw new VakError("invalid-bundle", `Run ${number} before it calls more often than it was recorded to.`);
         }
@@ -304,7 +310,7 @@ export class Agent {
    */
   async lease(options: LeaseOptions): Promise<Lease> {
     this.assertAlive();
-    const { Lease, checkLease } = await import("./lease.ts");
+    const { Lease, checkLease } = await lazy(import("./lease.ts"));
     const { permit, until } = checkLease(options);
     const { broker, log, ref } = this.parts;
     const rules = await broker.lease(permit);

@@ -7,6 +7,7 @@ import {
   parseReply,
   parseWorkerMessage,
   type SandboxApi,
+  type WaitMode,
   type WorkerMessage,
 } from "../protocol.ts";
 import type { Line } from "./frame.ts";
@@ -17,6 +18,12 @@ import type { Line } from "./frame.ts";
  * own origin, for pages whose policy allows nothing else.
  */
 export type Isolation = "opaque" | "frame" | "page";
+
+/** How guests can wait for an answer on this page; null where they cannot. */
+export function pageWaitMode(): WaitMode | null {
+  if ("Suspending" in WebAssembly) return "jspi";
+  return globalThis.crossOriginIsolated && typeof SharedArrayBuffer === "function" ? "atomics" : null;
+}
 
 /** Where a worker runs. */
 export interface Place {

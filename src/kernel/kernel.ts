@@ -17,7 +17,7 @@ import type { ForkPoint } from "../trace.ts";
 import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
-import { Host, type Isolation, type Place, WorkerLost } from "./host.ts";
+import { Host, type Isolation, type Place, pageWaitMode, WorkerLost } from "./host.ts";
 import { checkGrants, Rights } from "./rights.ts";
 import type { Support } from "./support.ts";
 
@@ -574,17 +574,17 @@ function checkCompiles(): void {
   }
 }
 
-/** How guests will wait: the same for every agent of a page. */
+/** How the guests of an agent will wait. */
 function waitMode(isolation: Isolation): WaitMode {
-  if ("Suspending" in WebAssembly) return "jspi";
-  if (isolation === "frame") {
+  const mode = pageWaitMode();
+  if (isolation === "frame" && mode !== "jspi") {
     throw new VakError(
       "unsupported",
       'Isolation "frame" needs WebAssembly JavaScript Promise Integration, which this browser does not have (Chrome 137, ' +
         'Firefox 153, Safari 27 do): no memory can be shared with a sandboxed frame. Use "opaque".',
     );
   }
-  if (globalThis.crossOriginIsolated && typeof SharedArrayBuffer === "function") return "atomics";
+  if (mode) return mode;
   throw new VakError(
     "unsupported",
     "A guest cannot wait for an answer in this browser: it has no WebAssembly JavaScript Promise Integration " +

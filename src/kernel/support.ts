@@ -1,5 +1,5 @@
 import type { WaitMode } from "../protocol.ts";
-import { Host, type Isolation } from "./host.ts";
+import { Host, type Isolation, pageWaitMode } from "./host.ts";
 
 /** What this page can do in this browser. */
 export interface Support {
@@ -32,7 +32,7 @@ export type WasmFeature = keyof typeof FEATURES;
 
 /** @internal See `support` of the package. It starts a worker in each isolation, and ends it. */
 export async function findSupport(): Promise<Support> {
-  const wait = waits();
+  const wait = pageWaitMode();
   const log = globalThis.isSecureContext && "indexedDB" in globalThis && "locks" in navigator;
   const [opaque, frame, page, ed25519] = await Promise.all([
     starts("opaque"),
@@ -44,12 +44,6 @@ export async function findSupport(): Promise<Support> {
   const agents = log && wait !== null && compiles("") && (opaque || frame || page);
   const wasm = Object.fromEntries(Object.entries(FEATURES).map(([name, hex]) => [name, compiles(hex)]));
   return { agents, wait, isolation, log, ed25519, wasm: wasm as Record<WasmFeature, boolean> };
-}
-
-/** How guests can wait here. */
-function waits(): WaitMode | null {
-  if ("Suspending" in WebAssembly) return "jspi";
-  return globalThis.crossOriginIsolated && typeof SharedArrayBuffer === "function" ? "atomics" : null;
 }
 
 async function starts(isolation: Isolation): Promise<boolean> {

@@ -20,8 +20,8 @@ export interface Clock {
 }
 
 /**
- * The guest's clock, unless the page gives it the real one. It advances with the work that the guest does and with its sleeps, so that a run reads the
- * same times wherever and however fast it is executed. Nanoseconds.
+ * The guest's clock, unless the page gives it the real one. It advances with the work that the guest does and with its
+ * sleeps, so that a run reads the same times wherever and however fast it is executed. Nanoseconds.
  */
 export class VirtualClock implements Clock {
   readonly resolution = 1000n;

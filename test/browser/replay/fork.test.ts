@@ -94,3 +94,17 @@ test("it can be stopped, and an earlier run that was stopped cannot be done over
   await finish(endless.run({ args: ["4"] }));
   await expect(forkPoint(await bundleOf(other), 2, { call: 1 })).rejects.toMatchObject({ code: "unsupported" });
 });
+
+test("attack: a recording whose earlier run never ends: the fork is given up at the deadline, and leaves no agent", async () => {
+  const { bundle } = await recorded();
+  const point = await forkPoint(bundle, 2, { call: 4 });
+  await using kernel = await testKernel();
+  const spin = await loadGuest("spin");
+  const { program: digest } = await kernel.spawn({ name: "spin", program: spin });
+  const forged = { ...point, program: digest, limits: { ...point.limits, deadlineMs: 300 } };
+  await expect(kernel.fork(forged, { program: spin })).rejects.toMatchObject({
+    code: "agent-lost",
+    message: expect.stringContaining("deadlineMs"),
+  });
+  expect(await entriesOf(kernel, "run-start")).toEqual([]);
+});
