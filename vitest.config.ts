@@ -56,6 +56,8 @@ export default defineConfig({
     globalSetup: "test/setup/global.ts",
     // A poll ends as soon as it is true; how long that takes is no matter of the test's.
     expect: { poll: { timeout: 30_000 } },
+    // The message of a failed test is all that some reports keep: it shows the values.
+    chaiConfig: { truncateThreshold: 2000 },
     projects: [
       {
         extends: true,

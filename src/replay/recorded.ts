@@ -108,6 +108,7 @@ export class Recorded implements Outside {
     this.meter = meter;
     this.exports = exports;
     this.happen("entry");
+    this.arm();
     return { refill: () => this.refill(meter), pace: () => {} };
   }
 
@@ -129,12 +130,19 @@ export class Recorded implements Outside {
   enter(): number {
     this.systemCalls++;
     if (this.happen("entry")) throw new Halt("asked");
-    const { meter } = this;
-    if (meter && this.due) {
-      meter.recall(); // the counter is at -1 now
-      if (this.enough >= meter.used) meter.grant(this.enough + 1 - meter.used);
-    }
+    this.arm();
     return this.systemCalls;
+  }
+
+  /**
+   * Cuts the grant, so that the check asks at which something is to happen. To be done whenever the guest goes on from
+   * where the next thing to happen may have become another one.
+   */
+  private arm(): void {
+    const { meter } = this;
+    if (!meter || !this.due) return;
+    meter.recall(); // the counter is at -1 now
+    if (this.enough >= meter.used) meter.grant(this.enough + 1 - meter.used);
   }
 
   ask(_run: number, request: Uint8Array<ArrayBuffer>): Uint8Array {
@@ -146,6 +154,7 @@ export class Recorded implements Outside {
       this.request = request;
     }
     if (this.reached || this.divergence || this.happen("wait")) throw new Halt("asked");
+    this.arm();
     if (call?.answered) return call.answered;
     if (!call) this.differ("calls", `${this.known.length}`, `at least ${this.calls}`, { call: this.calls });
     else if (call.answer !== null) this.cut = `what call ${this.calls} was answered is not in the bundle`;
@@ -166,6 +175,7 @@ export class Recorded implements Outside {
   /** The guest's clock has gone on already; nobody waits. */
   sleep(): void {
     if (this.happen("wait")) throw new Halt("asked");
+    this.arm();
   }
 
   /** What is to happen next, if it is here. */
