@@ -31,6 +31,7 @@ test("there is what a package needs, and nothing else", () => {
 test("Node imports what does not need a browser, and all of it is the same errors", async () => {
   const script = `
     import { VakError, MiB } from "vak";
+    import { VakApproval } from "vak/approval";
     import { verify, parseVkey } from "vak/audit";
     import { instrument } from "vak/meter";
     import { pythonModule } from "vak/python";
@@ -38,14 +39,15 @@ test("Node imports what does not need a browser, and all of it is the same error
     try { parseVkey("x"); } catch (error) { console.log(error instanceof VakError, error.code); }
     try { instrument(new Uint8Array(8)); } catch (error) { console.log(error instanceof VakError, error.code); }
     await replay(new Map(), 1).catch((error) => console.log(error instanceof VakError, error.code));
-    console.log(MiB, typeof verify, typeof pythonModule, typeof replay, typeof import.meta.resolve("vak/worker"));`;
+    console.log(MiB, typeof verify, typeof pythonModule, typeof replay, typeof VakApproval, typeof import.meta.resolve("vak/worker"));`;
   const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: app });
   expect(stdout).toBe(
-    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\n1048576 function string function string\n",
+    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\n1048576 function string function function string\n",
   );
 });
 
 const consumer = `
+import type { VakApproval } from "vak/approval";
 import { openBundle, type Report, verify } from "vak/audit";
 import { instrument } from "vak/meter";
 import { pythonModule } from "vak/python";
@@ -53,7 +55,7 @@ import { type Replay, replay } from "vak/replay";
 import { createKernel, defineTool, type Kernel, MiB, type RunResult, VakError } from "vak";
 import * as cdn from "vak/cdn";
 
-export async function main(bytes: Uint8Array<ArrayBuffer>): Promise<RunResult> {
+export async function main(bytes: Uint8Array<ArrayBuffer>, element: VakApproval): Promise<RunResult> {
   const add = defineTool({
     name: "add",
     description: "Adds two integers.",
@@ -65,7 +67,8 @@ export async function main(bytes: Uint8Array<ArrayBuffer>): Promise<RunResult> {
       return signal.aborted ? first : second;
     },
   });
-  await using kernel: Kernel = await createKernel({ policy: "", tools: [add], log: { name: "x" } });
+  await using kernel: Kernel = await createKernel({ policy: "", tools: [add], log: { name: "x" }, onApproval: element.ask });
+  document.querySelector("vak-approval") satisfies VakApproval | null;
   await using agent = await kernel.spawn({ name: "a", program: bytes, limits: { memoryBytes: 16 * MiB } });
   // @ts-expect-error: there is no such limit
   await kernel.spawn({ name: "a", program: bytes, limits: { memory: 1 } });

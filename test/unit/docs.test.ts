@@ -79,6 +79,7 @@ describe("TypeScript", () => {
     const up = relative(folder, root);
     const paths = {
       vak: [`${up}/src/index.ts`],
+      "vak/approval": [`${up}/src/approval/index.ts`],
       "vak/audit": [`${up}/src/audit/index.ts`],
       "vak/meter": [`${up}/src/meter/index.ts`],
       "vak/python": [`${up}/src/runtimes/python.ts`],

@@ -15,6 +15,7 @@ const arrows: Record<string, string[]> = {
   trace: ["audit", "protocol"],
   replay: ["sandbox", "audit", "protocol", "trace", "meter"],
   cli: ["audit", "replay", "policy", "tool"],
+  approval: ["kernel"],
   runtimes: [],
   policy: ["audit"],
   audit: [],

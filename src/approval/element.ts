@@ -1,0 +1,257 @@
+import { VakError } from "../errors.ts";
+import type { ApprovalAnswer, ApprovalRequest, OnApproval } from "../kernel/approval.ts";
+import { css } from "./style.ts";
+import { makeView, show, type View } from "./view.ts";
+
+/**
+ * ms of quiet before a button counts: nobody reads in less. Each key and press within it begins it anew, so that who was
+ * typing, or about to press what was there before, allows nothing.
+ */
+const QUIET_MS = 700;
+/** Requests that wait at most; what comes on top of them is denied. */
+const MAX_WAITING = 64;
+/** Denials in a row in one run, from which on the rest of it can be denied at once. */
+const DENIALS = 2;
+/** Runs denied at once that are remembered. */
+const MAX_MUTED = 1000;
+/** Seconds before the end of a request at which that is said. */
+const SOON = [30, 10];
+
+interface Waiting {
+  readonly request: ApprovalRequest;
+  resolve(answer: ApprovalAnswer): void;
+  reject(error: unknown): void;
+}
+
+// Where there are no elements, as on a server, the class can be imported and not made.
+const Base: typeof HTMLElement = globalThis.HTMLElement ?? (class {} as unknown as typeof HTMLElement);
+
+/**
+ * `<vak-approval>` asks the person at the page: it shows who wants to use which tool with what input, and why that is
+ * asked, and gives the answer to the kernel. One request at a time, in the order in which they come.
+ *
+ * What a guest wrote is shown as text, never as markup, and bounded; of it, what cannot be seen, turns the direction of
+ * writing or passes for other letters is shown by its code. No button counts before 700 ms of quiet. Escape denies.
+ * Importing `vak/approval` defines it.
+ *
+ * @example
+ * import "vak/approval";
+ * const element = document.querySelector("vak-approval");
+ * const kernel = await createKernel({ policy, tools, onApproval: element.ask });
+ */
+export class VakApproval extends Base {
+  /**
+   * For `createKernel`, as `onApproval`; bound to this element.
+   *
+   * @throws VakError `unsupported` where nobody can be asked: the element is not on the page or cannot be seen, or 64
+   *   requests wait. The kernel denies the call then, as `approval-unavailable`
+   */
+  readonly ask: OnApproval = (request, { signal }) => this.add(request, signal);
+
+  private readonly view: View;
+  private readonly queue: Waiting[] = [];
+  /** Runs in which the person wants to be asked no more. */
+  private readonly muted = new Set<string>();
+  private denied = { run: "", times: 0 };
+  /** Whether buttons count, and what lets them. */
+  private armed = false;
+  private arming: ReturnType<typeof setTimeout> | undefined;
+  /** A key or a pointer went down while nothing counted: what comes of it does not count either. */
+  private stale = false;
+  private ticking: ReturnType<typeof setInterval> | undefined;
+  /** Who comes back to the page was doing something else. */
+  private readonly onReturn = (): void => {
+    if (this.queue.length > 0) this.hush();
+  };
+
+  constructor() {
+    super();
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(css);
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = [sheet];
+    this.view = makeView();
+    const { dialog, ended, deny, denyAll, run, once } = this.view;
+    root.append(dialog, ended);
+    dialog.addEventListener("keydown", (event) => this.onKey(event), true);
+    dialog.addEventListener("pointerdown", () => this.onPress(), true);
+    for (const type of ["keyup", "pointerup"] as const) {
+      // After the click that comes of it.
+      dialog.addEventListener(type, () => setTimeout(() => (this.stale = false)), true);
+    }
+    // By a gesture or a button of the system. The browser may close it even so, and then that was the answer.
+    dialog.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      this.answer(false);
+    });
+    dialog.addEventListener("close", () => {
+      if (this.queue.length > 0 && !dialog.open) this.answer(false);
+    });
+    const on = (button: HTMLButtonElement, act: () => void) =>
+      button.addEventListener("click", () => {
+        if (this.armed && !this.stale) act();
+      });
+    on(deny, () => this.answer(false));
+    on(denyAll, () => this.mute());
+    on(run, () => this.answer(true, "run"));
+    on(once, () => this.answer(true, "call"));
+  }
+
+  /** Who answers, as the log will have it: 1 to 128 printable characters. The attribute `by`. */
+  get by(): string {
+    return this.getAttribute("by") || "the person at the page";
+  }
+
+  set by(name: string) {
+    this.setAttribute("by", name);
+  }
+
+  /** Requests that have no answer yet. While there are some, one is shown. */
+  get waiting(): number {
+    return this.queue.length;
+  }
+
+  connectedCallback(): void {
+    document.addEventListener("visibilitychange", this.onReturn);
+    addEventListener("focus", this.onReturn);
+  }
+
+  /** Nobody can be asked any more. */
+  disconnectedCallback(): void {
+    document.removeEventListener("visibilitychange", this.onReturn);
+    removeEventListener("focus", this.onReturn);
+    for (const { reject } of this.queue.splice(0)) reject(unseen());
+    this.next();
+  }
+
+  private async add(request: ApprovalRequest, signal: AbortSignal): Promise<ApprovalAnswer> {
+    signal.throwIfAborted();
+    if (this.muted.has(request.run)) return { approve: false, by: this.by };
+    if (!this.isConnected) throw unseen();
+    if (this.queue.length >= MAX_WAITING) throw new VakError("unsupported", `${MAX_WAITING} requests wait already.`);
+    const { promise, resolve, reject } = Promise.withResolvers<ApprovalAnswer>();
+    const waiting = { request, resolve, reject };
+    const onAbort = () => this.withdraw(waiting, signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.queue.push(waiting);
+    if (this.queue.length === 1) this.next();
+    else this.count();
+    return promise.finally(() => signal.removeEventListener("abort", onAbort));
+  }
+
+  /** Nobody waits for the answer any more. */
+  private withdraw(waiting: Waiting, reason: unknown): void {
+    const at = this.queue.indexOf(waiting);
+    if (at < 0) return;
+    this.queue.splice(at, 1);
+    waiting.reject(reason);
+    if (at === 0) this.next("The request has ended: no answer is needed any more.");
+    else this.count();
+  }
+
+  private answer(approve: boolean, scope: "call" | "run" = "call"): void {
+    const waiting = this.queue.shift();
+    if (!waiting) return;
+    const { run } = waiting.request;
+    this.denied = { run, times: approve ? 0 : run === this.denied.run ? this.denied.times + 1 : 1 };
+    waiting.resolve(approve ? { approve, by: this.by, for: scope } : { approve, by: this.by });
+    this.next();
+  }
+
+  /** Denies what this run asks now and later. */
+  private mute(): void {
+    const run = this.queue[0]?.request.run;
+    if (run === undefined) return;
+    this.muted.add(run);
+    if (this.muted.size > MAX_MUTED) this.muted.delete(this.muted.values().next().value!);
+    const rest = this.queue.splice(0).filter((waiting) => {
+      if (waiting.request.run !== run) return true;
+      waiting.resolve({ approve: false, by: this.by });
+      return false;
+    });
+    this.queue.push(...rest);
+    this.next();
+  }
+
+  /** Shows the first that waits; without one, closes. @param ended what became of the one before, to be heard */
+  private next(ended = ""): void {
+    const { dialog, title, said, denyAll } = this.view;
+    const [first] = this.queue;
+    clearInterval(this.ticking);
+    if (!first) {
+      clearTimeout(this.arming);
+      dialog.close(); // the focus goes back to where it was
+      this.view.ended.textContent = ended;
+      return;
+    }
+    const { request } = first;
+    show(this.view, request);
+    denyAll.hidden = request.run !== this.denied.run || this.denied.times < DENIALS;
+    this.count();
+    try {
+      if (!dialog.open) dialog.showModal();
+      if (!dialog.checkVisibility()) throw unseen();
+    } catch (error) {
+      for (const { reject } of this.queue.splice(0)) reject(error);
+      return this.next();
+    }
+    this.hush();
+    // Not on a button: what is typed on is lost there.
+    title.focus();
+    said.textContent = ended;
+    this.view.ended.textContent = "";
+    this.tick();
+    this.ticking = setInterval(() => this.tick(), 1000);
+  }
+
+  private count(): void {
+    const more = this.queue.length - 1;
+    this.view.waiting.textContent = more > 0 ? `${more} more ${more === 1 ? "waits" : "wait"}` : "";
+  }
+
+  private tick(): void {
+    const { expires, said } = this.view;
+    const [first] = this.queue;
+    if (!first) return;
+    const left = Math.max(0, Math.ceil((first.request.expires - Date.now()) / 1000));
+    const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+    expires.textContent = left > 0 ? `Expires in ${clock}` : "Expired";
+    expires.classList.toggle("soon", left <= Math.max(...SOON));
+    if (SOON.includes(left)) said.textContent = `The request expires in ${left} seconds.`;
+  }
+
+  /** Lets no button count until it has been quiet for a while. */
+  private hush(): void {
+    this.arm(false);
+    clearTimeout(this.arming);
+    this.arming = setTimeout(() => {
+      if (document.visibilityState === "visible") this.arm(true);
+    }, QUIET_MS);
+  }
+
+  private arm(armed: boolean): void {
+    this.armed = armed;
+    for (const button of this.view.buttons) button.ariaDisabled = String(!armed);
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    if (event.key === "Escape") {
+      event.preventDefault();
+      event.stopPropagation();
+      if (!event.repeat) this.answer(false);
+      return;
+    }
+    const presses = event.key === "Enter" || event.key === " ";
+    this.stale = !this.armed || (event.repeat && presses);
+    if (!this.armed) this.hush();
+    if (this.stale && presses) event.preventDefault();
+  }
+
+  private onPress(): void {
+    this.stale = !this.armed;
+    if (!this.armed) this.hush();
+  }
+}
+
+const unseen = (): VakError =>
+  new VakError("unsupported", "Nobody can be asked: <vak-approval> is not on the page, or cannot be seen.");

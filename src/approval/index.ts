@@ -1,0 +1,14 @@
+import { VakApproval } from "./element.ts";
+
+export { VakApproval };
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "vak-approval": VakApproval;
+  }
+}
+
+// Where there is no document, as on a server that renders pages, there is nothing to define.
+if (typeof customElements !== "undefined" && !customElements.get("vak-approval")) {
+  customElements.define("vak-approval", VakApproval);
+}
