@@ -1,3 +1,5 @@
+import askPolicy from "./examples/ask.cedar?raw";
+import ask from "./examples/ask.py?raw";
 import floodPolicy from "./examples/flood.cedar?raw";
 import flood from "./examples/flood.py?raw";
 import hostilePolicy from "./examples/hostile.cedar?raw";
@@ -15,6 +17,7 @@ export interface Example {
 /** By the value of their radio button. */
 export const examples: ReadonlyMap<string, Example> = new Map([
   ["job", { program: job, policy: jobPolicy }],
+  ["ask", { program: ask, policy: askPolicy }],
   ["hostile", { program: hostile, policy: hostilePolicy }],
   ["loop", { program: loop, policy: loopPolicy }],
   ["flood", { program: flood, policy: floodPolicy }],

@@ -163,6 +163,13 @@ function describe(entry: Exclude<Entry, { type: "intent" | "denial" }>): [what: 
       return ["Agent spawned", `${entry.agent.name}, program ${entry.agent.program.slice(0, 12)}…`];
     case "spawn-refused":
       return ["Agent refused", entry.message];
+    case "approval-request":
+      return ["You were asked", `about ${entry.resource}, for ${entry.policies.join(", ")}`];
+    case "approval":
+      return [
+        VERDICTS[entry.verdict],
+        entry.by === null ? "" : `by ${entry.by}${entry.scope === "run" ? ", for this run" : ""}`,
+      ];
     case "agent-close":
       return ["Agent closed", entry.agent.name];
     case "run-start":
@@ -178,6 +185,14 @@ function describe(entry: Exclude<Entry, { type: "intent" | "denial" }>): [what: 
       return [(entry as Entry).type, ""];
   }
 }
+
+const VERDICTS: Record<EntryOf<"approval">["verdict"], string> = {
+  granted: "Approved",
+  refused: "Refused",
+  expired: "Not answered in time",
+  withdrawn: "Withdrawn: the run had ended",
+  failed: "Nobody could be asked",
+};
 
 interface End {
   status: "exited" | "trapped" | "stopped" | "failed";

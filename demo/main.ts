@@ -1,4 +1,6 @@
 /** The playground: wires the page to one kernel, and runs one agent at a time in it. */
+import "../src/approval/index.ts";
+import type { VakApproval } from "../src/approval/index.ts";
 import {
   type Agent,
   createKernel,
@@ -31,6 +33,7 @@ const exportButton = byId<HTMLButtonElement>("export");
 const replayButton = byId<HTMLButtonElement>("replay");
 const restoreButton = byId<HTMLButtonElement>("restore");
 const sheet = byId<HTMLDialogElement>("sheet");
+const approval = byId<VakApproval>("approval");
 
 const shop = createShop();
 const usage = createUsage();
@@ -183,7 +186,9 @@ async function openKernel(logName: string): Promise<void> {
   boot("policy", "busy", "loading");
   boot("log", "busy", "opening");
   try {
-    kernel = await createKernel({ policy: example.policy, tools: shop.tools, log: { name: logName } });
+    const { tools } = shop;
+    const log = { name: logName };
+    kernel = await createKernel({ policy: example.policy, tools, log, onApproval: approval.ask });
     boot("policy", "done", "ready");
     boot("log", "done", kernel.log.size > 2 ? `${kernel.log.size} entries` : "new");
     verifyButton.disabled = exportButton.disabled = false;
@@ -375,7 +380,7 @@ exportButton.addEventListener("click", () =>
 document.addEventListener(
   "keydown",
   (event) => {
-    if (sheet.open) return;
+    if (sheet.open || approval.waiting > 0) return; // their keys are theirs
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void run();
     else if (event.key === "Escape" && (state === "starting" || state === "running")) stop();
     else return;

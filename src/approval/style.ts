@@ -6,6 +6,8 @@ export const css = `
   color-scheme: inherit !important;
   display: contents !important;
   direction: ltr !important;
+}
+dialog {
   --surface: var(--vak-approval-surface, light-dark(#ffffff, #171c1a));
   --ink: var(--vak-approval-ink, light-dark(#17201c, #e6ece8));
   --accent: var(--vak-approval-accent, light-dark(#17362d, #f5b82e));
@@ -91,8 +93,11 @@ button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
   .input { grid-template-columns: minmax(0, 1fr); }
   .input dt { max-width: none; padding-bottom: 2px; }
   .input dd { border-top: 0; padding-top: 4px; }
-  .buttons { flex-direction: column-reverse; }
-  .buttons button { width: 100%; min-height: 46px; }
+  .buttons { display: grid; grid-template-columns: 1fr 1.6fr; }
+  .buttons button { min-height: 46px; padding: 0 8px; }
+  .buttons .once { grid-row: 1; grid-column: 1 / -1; }
+  .buttons .deny { margin: 0; }
+  .buttons .deny-all { grid-row: 3; grid-column: 1 / -1; }
 }
 @media (forced-colors: active) {
   .buttons .once { border-width: 2px; }

@@ -307,6 +307,51 @@ test.each(open)("$name: everything can be done with the keyboard alone", async (
   await status(page, /^Done: exited 0$/);
 });
 
+const asked = (page: Page, name: string) => page.getByRole("alertdialog", { name });
+const answer = (page: Page, name: string) =>
+  page.getByRole("alertdialog").getByRole("button", { name, exact: true, disabled: false }).click();
+
+test.each(open)(
+  "$name: a person is asked, what is denied has no effect, and all of it is in the log",
+  async ({ browser }) => {
+    await using tab = await visit(browser);
+    const { page, complaints } = tab;
+    await choose(page, "Ask me");
+    await page.getByRole("button", { name: "Run" }).focus();
+    await page.keyboard.press("Enter");
+    await asked(page, "Let python use refund?").waitFor();
+    const text = (await asked(page, "Let python use refund?").innerText()).replace(/\s+/g, " ");
+    expect(text).toContain('amount 240 order "B-04"');
+    expect(text).toContain("More than 50 euros would leave the till.");
+    expect(await page.locator("#shop-till").innerText()).toBe("€ 480"); // not yet
+    await answer(page, "Allow once");
+
+    await asked(page, "Let python use send_email?").filter({ hasText: "grace@example.com" }).waitFor();
+    await answer(page, "Allow for this run");
+    // The same tool, another letter: asked anew, and what hides in it is shown.
+    await asked(page, "Let python use send_email?").filter({ hasText: "gr\u0430 U+0430ce@example.com" }).waitFor();
+    expect(await asked(page, "Let python use send_email?").innerText()).toContain("U+202E");
+    await page.keyboard.press("Escape"); // denies; it does not stop the run
+    await status(page, /^Done: exited 0$/);
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("run");
+
+    expect(await page.locator("#shop-till").innerText()).toBe("€ 222");
+    expect(await page.locator("#shop-outbox").innerText()).toBe("1 sent");
+    expect(await terminal(page).innerText()).toMatch(/denied: A person was asked about this call, and said no\./);
+    await calls(page, "You were asked about refund, for large-refunds-if-you-agree").waitFor();
+    await calls(page, "Approved by you, at the playground, for this run").waitFor();
+    await calls(page, "Refused by you, at the playground").waitFor();
+
+    const bundle = await openBundle(await exported(page));
+    expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
+    expect(await redecide(bundle, { wasm: await readFile(cedarWasmUrl) })).toMatchObject({
+      differing: [],
+      undecided: [],
+    });
+    expect(complaints).toEqual([]);
+  },
+);
+
 const themes = open.flatMap((each) => (["light", "dark"] as const).map((colorScheme) => ({ ...each, colorScheme })));
 
 test.each(themes)("$name, $colorScheme: names, headings, ids and contrast", async ({ browser, colorScheme }) => {
@@ -314,13 +359,22 @@ test.each(themes)("$name, $colorScheme: names, headings, ids and contrast", asyn
   const { page } = tab;
   await press(page, "Run");
   await status(page, /^Done: exited 0$/);
-  expect(await page.evaluate(faults)).toEqual([]);
+  expect(await page.evaluate(faults, undefined)).toEqual([]);
   await press(page, "Verify");
   await page.getByRole("dialog").getByText("Nothing is wrong").waitFor();
-  expect(await page.evaluate(faults)).toEqual([]);
+  expect(await page.evaluate(faults, undefined)).toEqual([]);
   await press(page, "Close");
   await press(page, "Dark theme");
-  expect(await page.evaluate(faults)).toEqual([]);
+  expect(await page.evaluate(faults, undefined)).toEqual([]);
+
+  await choose(page, "Ask me");
+  await press(page, "Run");
+  for (const name of ["Let python use refund?", "Let python use send_email?"]) {
+    await asked(page, name).getByRole("button", { name: "Deny", disabled: false }).waitFor();
+    expect(await page.evaluate(faults, "vak-approval")).toEqual([]);
+    await answer(page, "Deny");
+  }
+  await page.keyboard.press("Escape");
 });
 
 test.each(open)("$name: it fits from a phone to a wide screen", async ({ browser }) => {
@@ -362,34 +416,40 @@ test("nothing moves while it loads and runs", async () => {
   await context.close();
 });
 
-/** Runs in the page: what a screen reader or a tired eye would stumble over. */
-async function faults(): Promise<string[]> {
-  await Promise.all(document.getAnimations().map(({ finished }) => finished.catch(() => {})));
+/**
+ * Runs in the page: what a screen reader or a tired eye would stumble over.
+ *
+ * @param host whose shadow tree is looked at, in the place of the page
+ */
+async function faults(host: string | undefined): Promise<string[]> {
+  const root = host === undefined ? document : document.querySelector(host)!.shadowRoot!;
+  const ending = document.getAnimations().filter(({ effect }) => effect?.getComputedTiming().endTime !== Infinity);
+  await Promise.all(ending.map(({ finished }) => finished.catch(() => {})));
   const found: string[] = [];
   const visible = (element: Element) => element.checkVisibility({ opacityProperty: false, visibilityProperty: true });
   const describe = (element: Element) => element.outerHTML.slice(0, 120);
   const name = (element: Element) =>
     element.getAttribute("aria-label") ??
     (element.getAttribute("aria-labelledby")?.split(" ") ?? [])
-      .map((id) => document.getElementById(id)?.textContent)
+      .map((id) => root.getElementById(id)?.textContent)
       .concat([...((element as HTMLInputElement).labels ?? [])].map((label) => label.textContent))
       .concat(element.textContent)
       .join("");
 
-  for (const control of document.querySelectorAll(
+  for (const control of root.querySelectorAll(
     "button, a[href], input, select, textarea, progress, dialog, [contenteditable=true], [tabindex], [role=region], section",
   )) {
     if (visible(control) && !name(control)?.trim()) found.push(`no name: ${describe(control)}`);
   }
-  const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
+  const ids = [...root.querySelectorAll("[id]")].map(({ id }) => id);
   for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) found.push(`twice: #${id}`);
-  for (const svg of document.querySelectorAll("svg, img")) {
+  for (const svg of root.querySelectorAll("svg, img")) {
     if (!svg.closest("[aria-hidden=true]") && !name(svg)?.trim()) found.push(`no alternative: ${describe(svg)}`);
   }
-  if (document.querySelectorAll("h1").length !== 1) found.push("not one h1");
+  if (root === document && document.querySelectorAll("h1").length !== 1) found.push("not one h1");
   if (!document.documentElement.lang) found.push("no language");
-  let level = 0;
-  for (const heading of document.querySelectorAll("h1, h2, h3, h4")) {
+  let level = root === document ? 0 : 1;
+  for (const heading of root.querySelectorAll("h1, h2, h3, h4")) {
     const next = Number(heading.tagName[1]);
     if (next > level + 1) found.push(`a level is left out before: ${describe(heading)}`);
     level = next;
@@ -417,7 +477,7 @@ async function faults(): Promise<string[]> {
     }
     return "white";
   };
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const walker = document.createTreeWalker(root === document ? document.body : root, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const element = node.parentElement!;
     if (!node.textContent!.trim() || !visible(element) || /^(SCRIPT|STYLE|NOSCRIPT)$/.test(element.tagName)) continue;
