@@ -170,6 +170,8 @@ function describe(entry: Exclude<Entry, { type: "intent" | "denial" }>): [what: 
         VERDICTS[entry.verdict],
         entry.by === null ? "" : `by ${entry.by}${entry.scope === "run" ? ", for this run" : ""}`,
       ];
+    case "tools-listed":
+      return ["Told of its tools", entry.tools.join(", ") || "none"];
     case "agent-close":
       return ["Agent closed", entry.agent.name];
     case "run-start":

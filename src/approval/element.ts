@@ -36,7 +36,8 @@ const Base: typeof HTMLElement = globalThis.HTMLElement ?? (class {} as unknown 
  *
  * @example
  * import "vak/approval";
- * const element = document.querySelector("vak-approval");
+ * const element = document.createElement("vak-approval");
+ * document.body.append(element);
  * const kernel = await createKernel({ policy, tools, onApproval: element.ask });
  */
 export class VakApproval extends Base {

@@ -247,6 +247,17 @@ export interface Outcome extends CallEntry {
   cost?: { readonly [unit: string]: number };
 }
 
+/** A guest asked which tools it could ever be allowed to call, and was told. It is the answer to a call, and no decision. */
+export interface ToolsListed extends CallEntry {
+  type: "tools-listed";
+  /** What it asked for in the place of a tool. */
+  resource: "vak.tools";
+  /** Their names. */
+  tools: string[];
+  /** Empty when no policy was loaded. */
+  policyDigest: Digest | "";
+}
+
 export interface RunEnd extends Common {
   type: "run-end";
   agent: AgentRef;
@@ -306,6 +317,7 @@ export type Entry =
   | Intent
   | Denial
   | Outcome
+  | ToolsListed
   | RunEnd
   | Recovery
   | Erase;
@@ -466,6 +478,12 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     outputDigest: orNull(isDigest),
     error: orNull(isText),
     cost: { maybe: isCounts },
+  },
+  "tools-listed": {
+    ...CALL,
+    resource: oneOf("vak.tools"),
+    tools: isTexts,
+    policyDigest: (value) => value === "" || isDigest(value),
   },
   "run-end": {
     agent: isAgent,

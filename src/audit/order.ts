@@ -158,6 +158,11 @@ export class Order {
         return (
           (entry.policyDigest === "" ? undefined : this.#unknownPolicy(entry.policyDigest)) ?? this.#unapproved(entry)
         );
+      case "tools-listed": {
+        const more = entry.tools.find((tool) => !holds(this.#agents.get(entry.agent.id), tool));
+        if (more !== undefined) return `the agent was told of "${more}", to which it has no right`;
+        return entry.policyDigest === "" ? undefined : this.#unknownPolicy(entry.policyDigest);
+      }
       case "outcome": {
         const intent = this.#intents.get(entry.intentOf);
         if (!intent) return `entry ${entry.intentOf} is not an open intent: it never was one, or is closed already`;

@@ -85,6 +85,9 @@ interface Decided {
 type JsonObject = { readonly [field: string]: unknown };
 type Answer = { ok: unknown } | { error: { code: CallErrorCode; message: string } };
 
+/** The kernel's own: what a guest asks for in the place of a tool, to be told of its tools. */
+const LIST = "vak.tools";
+
 /** ms that a person has to answer, unless the kernel says otherwise. */
 const APPROVAL_MS = 120_000;
 
@@ -135,6 +138,7 @@ export class Broker {
   async handle(caller: Caller, request: Uint8Array): Promise<{ bytes: Uint8Array; kept?: number }> {
     const parsed = parseRequest(request);
     if ("error" in parsed) return this.refuse(caller, { code: "malformed", message: parsed.error });
+    if (parsed.tool === LIST) return this.list(caller, parsed.input);
     const tool = this.tools.get(parsed.tool);
     if (!tool) {
       const message = `There is no tool ${JSON.stringify(parsed.tool)}.`;
@@ -151,6 +155,33 @@ export class Broker {
       return await this.decided(caller, tool, { input, argument: checked.argument, commitment, request, bill });
     } finally {
       bill?.cancel();
+    }
+  }
+
+  /** Tells a guest which tools it could ever be allowed to call, once the log has that it was told. */
+  private async list(caller: Caller, input: unknown): Promise<{ bytes: Uint8Array }> {
+    if (JSON.stringify(input) !== "{}") {
+      return this.refuse(caller, { code: "invalid-input", message: `${LIST} takes no input.`, tool: LIST });
+    }
+    for (;;) {
+      const policyDigest = this.policy.loaded?.digest ?? "";
+      let names: Set<string>;
+      try {
+        names = new Set(await this.policy.callable(caller.agent));
+        for (const lease of caller.leases ?? []) for (const name of await lease.callable(policyDigest)) names.add(name);
+      } catch (error) {
+        const reason = "policy-unavailable";
+        const told = { code: "denied", message: DENIALS[reason], tool: LIST } as const;
+        return this.refuse(caller, told, { reason, errors: [messageOf(error)] });
+      }
+      if ((this.policy.loaded?.digest ?? "") !== policyDigest) continue; // what was found is of another policy
+      // In the turn in which it is logged: nobody is told of what was taken away before.
+      const has = ({ name }: Tool) => names.has(name) && caller.rights?.has(name) !== false;
+      const tools = [...this.tools.values()].filter(has).map(describedTool);
+      const { bytes, sent } = this.answer(caller, { ok: tools });
+      const told = "ok" in sent ? tools.map(({ name }) => name) : [];
+      await this.log.append({ type: "tools-listed", ...position(caller), resource: LIST, tools: told, policyDigest });
+      return { bytes };
     }
   }
 
@@ -371,6 +402,7 @@ export class Broker {
   private async refuse(
     caller: Caller,
     { code, message, tool = "" }: { code: CallErrorCode; message: string; tool?: string },
+    why: { reason: string; errors: string[] } = { reason: code, errors: [clip(message, MAX_MESSAGE)] },
   ): Promise<{ bytes: Uint8Array }> {
     await this.log.append({
       type: "denial",
@@ -379,9 +411,9 @@ export class Broker {
       resource: clip(tool, MAX_NAME),
       callDigest: null,
       decision: "deny",
-      reason: code,
+      reason: why.reason,
       policies: [],
-      errors: [clip(message, MAX_MESSAGE)],
+      errors: why.errors,
       policyDigest: this.policy.loaded?.digest ?? "",
     });
     return { bytes: this.answer(caller, { error: { code, message } }).bytes };
@@ -483,6 +515,16 @@ function affordable(decision: Decision, bill: Bill | undefined): Decision {
   if (bill?.exceeded === undefined || decision.decision === "deny") return decision;
   const errors = [clip(bill.exceeded, MAX_MESSAGE)];
   return { ...decision, decision: "deny", reason: "budget-exceeded", policies: [], errors };
+}
+
+/** A tool as MCP describes it. */
+function describedTool({ name, title, description, inputSchema, outputSchema, annotations }: Tool) {
+  return {
+    ...{ name, description, inputSchema },
+    ...(title !== undefined && { title }),
+    ...(outputSchema && { outputSchema }),
+    ...(annotations && { annotations }),
+  };
 }
 
 const actionOf = ({ name }: Tool) => ({ action: `call:${name}`, resource: name });

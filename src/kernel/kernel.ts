@@ -158,6 +158,13 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (tools.size !== (options.tools ?? []).length) {
     throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   }
+  const reserved = [...tools.keys()].find((name) => name.startsWith("vak."));
+  if (reserved !== undefined) {
+    throw new VakError(
+      "invalid-tool",
+      `A tool is called ${reserved}; names that begin with vak. are the kernel's own.`,
+    );
+  }
   const { policy: source } = options;
   if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
@@ -266,6 +273,7 @@ const DENY_ALL: PolicyEngine = {
   try: async () => noPolicy(),
   lease: async () => noPolicy(),
   decide: async () => DENIED,
+  callable: async () => new Set(),
   explain: async () => ({ ...DENIED, because: [] }),
   close: () => {},
 };

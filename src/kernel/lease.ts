@@ -59,6 +59,13 @@ export class Lease {
     return !this.ended && Date.now() < this.until;
   }
 
+  /** @internal Tools that its agent could be allowed to call while it lasts, under the policy that is in force. */
+  async callable(policyDigest: string): Promise<ReadonlySet<string>> {
+    const of = () => this.live && this.rules.policyDigest === policyDigest;
+    const names = of() ? await this.rules.callable(this.agent) : new Set<string>();
+    return of() ? names : new Set();
+  }
+
   /** @internal A clean allow under the policy that is in force, or nothing. */
   allows(request: PolicyRequest, policyDigest: string): Decision | undefined {
     if (!this.live || this.rules.policyDigest !== policyDigest) return undefined;

@@ -3,7 +3,7 @@ import { VakError } from "../errors.ts";
 import { type ReadSource, readSource, readText } from "./bundle.ts";
 import type { Decision, ExplainedPolicy, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "./engine.ts";
 import { type Cedar, messageOf } from "./read.ts";
-import { type Budgets, deny, judge, makeBase, prepare, type Rules, readRules, runTests } from "./rules.ts";
+import { type Budgets, callable, deny, judge, makeBase, prepare, type Rules, readRules, runTests } from "./rules.ts";
 import { compile, unavailable, type WasmSource } from "./wasm.ts";
 import { cedarWasmUrl } from "./wasm-url.ts";
 
@@ -100,6 +100,34 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
     }
   }
 
+  /** By rules, and by what a policy can see of an agent. */
+  const found = new WeakMap<Rules, Map<string, Promise<ReadonlySet<string>>>>();
+
+  function findCallable(rules: Rules, agent: PolicyRequest["agent"]): Promise<ReadonlySet<string>> {
+    const known = found.get(rules) ?? new Map<string, Promise<ReadonlySet<string>>>();
+    found.set(rules, known);
+    const key = JSON.stringify([agent.name, agent.program]);
+    let names = known.get(key);
+    if (!names) {
+      names = listCallable(rules, agent);
+      names.catch(() => known.delete(key)); // so that the next who asks tries again
+      known.set(key, names);
+      if (known.size > MAX_AGENTS) known.delete(known.keys().next().value!);
+    }
+    return names;
+  }
+
+  async function listCallable(rules: Rules, agent: PolicyRequest["agent"]): Promise<ReadonlySet<string>> {
+    // Not the instance that decides: one that traps here takes nothing with it.
+    const cedar = await instance();
+    const names = new Set<string>();
+    for (const tool of base.views.keys()) {
+      if (callable(cedar, rules, agent, tool)) names.add(tool);
+      await new Promise((resolve) => setTimeout(resolve)); // the page goes on meanwhile
+    }
+    return names;
+  }
+
   function decide(request: PolicyRequest): Decision {
     const held = live;
     if (!held) return deny(NONE, "policy-unavailable", [closed ? "the engine is closed" : "no policy is loaded"]);
@@ -143,7 +171,11 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
         policyDigest: rules.digest,
         policies: rules.ids,
         decide: (request) => judge(cedar, rules, request),
+        callable: (agent) => findCallable(rules, agent),
       };
+    },
+    async callable(agent) {
+      return live ? findCallable(live.rules, agent) : new Set();
     },
     async explain(request) {
       await undefined;
@@ -162,6 +194,9 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
 function explained({ enforced, annotations }: Rules, id: string): ExplainedPolicy {
   return { id, text: enforced.get(id) ?? "", annotations: Object.hasOwn(annotations, id) ? annotations[id]! : {} };
 }
+
+/** Agents that are told apart by what policies see of them, of which it is remembered what they could call. */
+const MAX_AGENTS = 256;
 
 /** What decides where there is no policy. */
 const NONE = { digest: "", annotations: {} };

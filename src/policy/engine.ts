@@ -139,6 +139,8 @@ export interface LeasedRules {
   readonly policies: readonly string[];
   /** Decides by the policy and these permits; throws when Cedar gives up. */
   decide(request: PolicyRequest): Decision;
+  /** As {@link PolicyEngine.callable}, by the policy and these permits. */
+  callable(agent: PolicyRequest["agent"]): Promise<ReadonlySet<string>>;
 }
 
 /**
@@ -169,6 +171,13 @@ export interface PolicyEngine {
    * @throws VakError `invalid-policy`, `policy-unavailable`
    */
   lease(permit: string): Promise<LeasedRules>;
+  /**
+   * Names of the tools that an agent could ever be allowed to call under the policy in force: all but those of which every
+   * call is certain to be denied, whatever its input and whatever the kernel will know. None where there is no policy.
+   *
+   * @throws Error when Cedar gives up
+   */
+  callable(agent: PolicyRequest["agent"]): Promise<ReadonlySet<string>>;
   /** As {@link decide}, with the policies that determined it, whole. */
   explain(request: PolicyRequest): Promise<Decision & { because: ExplainedPolicy[] }>;
   close(): void;

@@ -11,7 +11,7 @@ type Node = { readonly [key: string]: unknown };
  * @returns what is wrong, or undefined
  */
 export function strayName(policy: PolicyJson, views: ReadonlyMap<string, ToolView>): string | undefined {
-  const scope = toolsOf(policy, views);
+  const scope = [...views].filter(([tool]) => matches(policy.action, tool)).map(([, view]) => view);
   const todo: unknown[] = [policy.resource, ...policy.conditions.map((condition) => condition.body)];
   for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
     if (!isNode(node)) continue;
@@ -22,11 +22,11 @@ export function strayName(policy: PolicyJson, views: ReadonlyMap<string, ToolVie
   return undefined;
 }
 
-/** The tools whose calls a policy's scope can match. */
-function toolsOf({ action }: PolicyJson, views: ReadonlyMap<string, ToolView>): ToolView[] {
-  if (action.op === "All" || "slot" in action) return [...views.values()];
+/** Whether the scope of a policy can match calls of a tool. */
+export function matches(action: PolicyJson["action"], tool: string): boolean {
+  if (action.op === "All" || "slot" in action) return true;
   const ids = ("entities" in action ? action.entities : [action.entity]).map((entity) => uid(entity).id);
-  return [...views].filter(([tool]) => ids.includes("call") || ids.includes(`call:${tool}`)).map(([, view]) => view);
+  return ids.includes("call") || ids.includes(`call:${tool}`);
 }
 
 function strayTool(node: Node, views: ReadonlyMap<string, ToolView>): string | undefined {

@@ -1,11 +1,18 @@
-import type { Context, EntityJson, Schema, SchemaJson, StatefulAuthorizationCall } from "@cedar-policy/cedar-wasm/web";
+import type {
+  Context,
+  EntityJson,
+  PolicyJson,
+  Schema,
+  SchemaJson,
+  StatefulAuthorizationCall,
+} from "@cedar-policy/cedar-wasm/web";
 import { canonicalJson } from "../audit/canonical.ts";
 import { VakError } from "../errors.ts";
 import type { Budget } from "./budget.ts";
 import { failureOf, type ReadSource, refuseFailed, requestOf } from "./bundle.ts";
 import type { Annotations, Decision, PolicyRequest, PolicyTool, ShadowDecision } from "./engine.ts";
 import { entitiesByTool, uidsIn, withTypes } from "./entities.ts";
-import { speaksOf } from "./names.ts";
+import { matches, speaksOf } from "./names.ts";
 import { type Cedar, messageOf, type Part, readPolicy, refused, refuseStrayNames } from "./read.ts";
 import { AGENT, cedarSchema, type HiddenField, project, type ToolView, viewTool } from "./schema.ts";
 
@@ -31,6 +38,8 @@ export interface Rules {
   readonly schema: SchemaJson<string>;
   /** Text by id, in the order of the source: of the policies that are in force. */
   readonly enforced: ReadonlyMap<string, string>;
+  /** By id, the actions that the scope of each policy can match. */
+  readonly scopes: ReadonlyMap<string, PolicyJson["action"]>;
   /** Of those and the ones in shadow; absent where there are none. */
   readonly tried: ReadonlyMap<string, string> | undefined;
   /** The ids of the policy, or of the lease, in the order of the text. */
@@ -98,6 +107,7 @@ export function readRules(cedar: Cedar, base: Base, source: ReadSource, lease?: 
     views: base.views,
     schema,
     enforced: new Map([...texts].filter(([id]) => !shadowed.has(id))),
+    scopes: new Map(parts.map(({ id, json }) => [id, json.action])),
     tried: shadowed.size > 0 && lease === undefined ? texts : undefined,
     ids: (lease === undefined ? own : leased).map(({ id }) => id),
     annotations: annotationsOf(parts),
@@ -255,6 +265,38 @@ export function stateless(cedar: Cedar, { schema, enforced, tried }: Rules): Pic
   };
 }
 
+/**
+ * The tools that an agent could ever be allowed to call: those of which it is not certain that each call is denied, by
+ * Cedar's partial evaluation. Of a call are known the agent, the tool and the entities; unknown are its input and all of
+ * `context.vak`, an approval too. So a tool may be among them of which no call is allowed in the end, and none is missing
+ * of which one could be.
+ *
+ * Nothing is kept parsed for this: it takes about as long as it takes to load the policy, for each tool.
+ *
+ * @param cedar an instance that decides nothing else
+ * @throws what the instance throws when it traps; Error when Cedar gives no answer
+ */
+export function callable(cedar: Cedar, rules: Rules, agent: PolicyRequest["agent"], tool: string): boolean {
+  const { uid, entities } = principalOf(rules, agent, tool);
+  const scoped = [...rules.enforced].filter(([id]) => matches(rules.scopes.get(id)!, tool));
+  const answer = cedar.isAuthorizedPartial({
+    schema: rules.schema,
+    validateRequest: false, // what is unknown has no type
+    principal: uid,
+    action: { type: "Action", id: `call:${tool}` },
+    resource: { type: "Tool", id: tool },
+    context: { input: unknown("input"), vak: unknown("vak") },
+    policies: { staticPolicies: Object.fromEntries(scoped) },
+    entities,
+  });
+  if (answer.type !== "residuals") throw new Error(answer.errors.map(messageOf).join("; "));
+  const { decision, errored } = answer.response;
+  // Where a policy always fails, each call is denied for that.
+  return decision !== "deny" && errored.length === 0;
+}
+
+const unknown = (arg: string) => ({ __extn: { fn: "unknown", arg } });
+
 /** Asks Cedar; and where nothing but a permit is missing, whether an approval would make up for it. */
 function weigh(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, call: StatefulAuthorizationCall): Decision {
   const decision = interpret(cedar.statefulIsAuthorized(call), rules);
@@ -272,8 +314,7 @@ function shadowOf({ decision, policies, reason, errors }: Decision): ShadowDecis
 function authorizationCall(rules: Rules, { agent, tool, input, vak }: PolicyRequest): StatefulAuthorizationCall {
   const view = rules.views.get(tool);
   if (!view) throw new Error(`there is no tool "${tool}"`);
-  const uid = { type: "Agent", id: agent.id };
-  const principal = { uid, attrs: project(AGENT, agent, "agent") as Context, parents: [] };
+  const { uid, entities } = principalOf(rules, agent, tool);
   return {
     ...PARSED,
     validateRequest: true,
@@ -281,8 +322,15 @@ function authorizationCall(rules: Rules, { agent, tool, input, vak }: PolicyRequ
     action: { type: "Action", id: `call:${tool}` },
     resource: { type: "Tool", id: tool },
     context: project(view.context, { input, vak }) as Context,
-    entities: [principal, ...(rules.entities.get(tool) ?? [])],
+    entities,
   };
+}
+
+/** Who calls, and the entities that a call of the tool is decided with. */
+function principalOf(rules: Rules, agent: PolicyRequest["agent"], tool: string) {
+  const uid = { type: "Agent", id: agent.id };
+  const principal: EntityJson = { uid, attrs: project(AGENT, agent, "agent") as Context, parents: [] };
+  return { uid, entities: [principal, ...(rules.entities.get(tool) ?? [])] };
 }
 
 /** Allows only on a success whose decision is allow and that met no error. An error may have skipped a `forbid`. */

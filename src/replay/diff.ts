@@ -77,7 +77,7 @@ async function read({ recording, run }: Side) {
     ({ entry, input, answered }): Call => ({
       tool: entry?.resource ?? "",
       input: input?.json ?? "",
-      decision: entry?.decision ?? "",
+      decision: (entry && "decision" in entry && entry.decision) || "",
       answer: answered ? text(answered) : "",
     }),
   );

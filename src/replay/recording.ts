@@ -3,11 +3,14 @@ import { MAX_PROGRAM_BYTES, programPath } from "../audit/bundle.ts";
 import { canonicalJson } from "../audit/canonical.ts";
 import { toUtf8 } from "../audit/encoding.ts";
 import { entriesOf, valueBeside } from "../audit/entries.ts";
-import type { AgentSpawn, Denial, Entry, Intent, Outcome, RunEnd, RunStart } from "../audit/entry.ts";
+import type { AgentSpawn, Denial, Entry, Intent, Outcome, RunEnd, RunStart, ToolsListed } from "../audit/entry.ts";
 import type { OpenedValue } from "../audit/value-opening.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { parseInput, parseTrace, type RecordedCall, type RunInput, type Trace } from "../trace.ts";
+
+/** What the log has of a call. */
+export type LoggedCall = Intent | Denial | ToolsListed;
 
 /** What the log says of a run. */
 export interface LoggedRun {
@@ -19,15 +22,15 @@ export interface LoggedRun {
   /** Undefined where it had not ended when the log was exported, or never did. */
   end: RunEnd | undefined;
   /** By the number of the call. */
-  calls: Map<number, Intent | Denial>;
+  calls: Map<number, LoggedCall>;
   /** By `seq`. */
   outcomes: Map<number, Outcome>;
 }
 
 /** A call as it was recorded, with what is kept of it. */
 export interface KnownCall extends RecordedCall {
-  /** Its decision; undefined where the log has none. */
-  entry: Intent | Denial | undefined;
+  /** Its decision, or that it was told of its tools; undefined where the log has neither. */
+  entry: LoggedCall | undefined;
   /** The input that the log commits to; undefined where it commits to none, or it is not in the bundle. */
   input: { json: string; withheld: string[] } | undefined;
   /** What the guest read; undefined where it read nothing, or that is not in the bundle. */
@@ -72,7 +75,7 @@ export class Recording {
       if (!run) throw bad(`Entry ${entry.seq} speaks of a run that has not started`);
       if (entry.type === "run-end") run.end = entry;
       else if (entry.type === "outcome") run.outcomes.set(entry.seq, entry);
-      else if (entry.type === "intent" || entry.type === "denial") run.calls.set(entry.call, entry);
+      else if (CALLS.includes(entry.type)) run.calls.set((entry as LoggedCall).call, entry as LoggedCall);
     }
     return new Recording(bundle, [...runs.values()]);
   }
@@ -159,5 +162,7 @@ export class Recording {
     return this.bundle.read(programPath(digest), MAX_PROGRAM_BYTES);
   }
 }
+
+const CALLS: readonly Entry["type"][] = ["intent", "denial", "tools-listed"];
 
 const bad = (what: string) => new VakError("invalid-bundle", `${what}.`);

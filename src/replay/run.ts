@@ -154,7 +154,7 @@ export class Session {
     const { input, trace, end } = await this.recording.traceOf(run);
     const { known, faults } = await this.recording.callsOf(run, trace);
     for (const [i, { entry, input }] of known.entries()) {
-      if (entry?.inputDigest && !input)
+      if (entry && "inputDigest" in entry && entry.inputDigest && !input)
         replay.notCompared.push(`the input of call ${i + 1}, which is not in the bundle`);
     }
     const fault = faults[0] && valueFault(run, trace, faults[0]);

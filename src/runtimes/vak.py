@@ -7,7 +7,7 @@
 import json
 import os
 
-__all__ = ["call", "Denied", "Error"]
+__all__ = ["call", "tools", "Denied", "Error"]
 
 
 class Error(Exception):
@@ -20,6 +20,11 @@ class Error(Exception):
 
 class Denied(Error):
     """The policy did not allow the call. It had no effect."""
+
+
+def tools():
+    """The tools that the policy could ever let this program call: dicts with name, description, inputSchema, …"""
+    return call("vak.tools")
 
 
 _device = None

@@ -16,6 +16,8 @@ const find = (key: "run" | "output", name: string): Block =>
   blocks.find(({ info }) => info[key] === name) ?? expect.fail(`no document has a block ${key}=${name}`);
 
 const folder = `${root}test/.cache/docs-run`;
+/** Examples in which CPython is the program. */
+const programs = ["python", "weather", "refund", "child"];
 const imports = { vak: "/dist/vak.js", "vak/python": "/dist/python.js" };
 /** Browsers ask for it of their own accord, and complain where there is none. */
 const icon = { "/favicon.ico": "" };
@@ -60,8 +62,12 @@ describe.skipIf(!built)("examples", () => {
       pages: {
         "/first.html": moduleAt("first"),
         "/first.js": `${find("run", "first").text}\nexport { zip };\n`,
-        "/python.html": moduleAt("python"),
-        "/python.js": find("run", "python").text,
+        ...Object.fromEntries(
+          programs.flatMap((name) => [
+            [`/${name}.html`, moduleAt(name)],
+            [`/${name}.js`, find("run", name).text],
+          ]),
+        ),
         "/module.html": fromCdn("module"),
         "/classic.html": fromCdn("classic"),
         ...icon,
@@ -140,8 +146,8 @@ describe.skipIf(!built)("examples", () => {
       await run(open[i]!.browser, "first", `${strict.url}/csp.html`);
     });
 
-    test(`${name}: CPython`, async () => {
-      await run(open[i]!.browser, "python");
+    test.each(programs)(`${name}: CPython, %s`, async (program) => {
+      await run(open[i]!.browser, program);
     });
 
     test.each(["module", "classic"])(`${name}: from a CDN, as a %s script`, async (way) => {

@@ -387,6 +387,7 @@ describe("private values", () => {
     const digest = await policyDigest();
     const decided: { input: object; vak: { callDigest: string } }[] = [];
     const engine: PolicyEngine = {
+      callable: async () => new Set(),
       loaded: { digest, policies: ["policy0"] } as unknown as LoadedPolicy,
       load: () => Promise.reject(new Error()),
       decide: async (request) => {

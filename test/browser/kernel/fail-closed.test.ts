@@ -97,6 +97,7 @@ const decisions: [name: string, decide: () => Promise<Decision>][] = [
 test.each(decisions)("the policy engine %s: the call is denied, and nothing is done", async (_, decide) => {
   effects.length = 0;
   const engine: PolicyEngine = {
+    callable: async () => new Set(),
     loaded: undefined,
     load: () => Promise.reject(new Error()),
     decide,
