@@ -48,7 +48,7 @@ header { padding: 18px 22px 0; }
 .expires.soon { color: var(--warn); font-weight: 650; }
 h2 { margin-top: 4px; font-size: 21px; line-height: 1.25; font-weight: 700; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 h2:focus, h2:focus-visible { outline: none; }
-.body { flex: 1; min-height: 0; overflow: auto; overscroll-behavior: contain; padding: 10px 22px 16px; }
+.body { flex: 1 1 auto; min-height: 0; overflow: auto; overscroll-behavior: contain; padding: 10px 22px 16px; }
 .body:focus-visible { outline: 2px solid var(--accent); outline-offset: -3px; border-radius: 6px; }
 .what { overflow-wrap: anywhere; }
 .hints { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 8px; }
@@ -56,9 +56,8 @@ h2:focus, h2:focus-visible { outline: none; }
 .hints .grave { color: var(--warn); background: var(--warn-wash); border-color: transparent; font-weight: 650; }
 h3 { margin: 16px 0 6px; font-size: 13px; font-weight: 650; color: var(--quiet); }
 .input { display: grid; grid-template-columns: minmax(64px, auto) minmax(0, 1fr); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
-.input > div { display: contents; }
 .input dt, .input dd { padding: 6px 12px; border-top: 1px solid var(--line); }
-.input > div:first-child > * { border-top: 0; }
+.input > :is(dt, dd):first-of-type { border-top: 0; }
 .input dt { max-width: 190px; font-family: var(--mono); font-size: 13px; line-height: 22px; color: var(--quiet); background: var(--sunk); overflow-wrap: anywhere; }
 .input dd { font-family: var(--mono); font-size: 13.5px; line-height: 22px; min-width: 0; overflow: hidden; }
 .input .none { grid-column: 1 / -1; font-family: inherit; color: var(--quiet); }

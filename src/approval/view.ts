@@ -114,14 +114,15 @@ function showInput(view: View, value: unknown): void {
   const isRecord = typeof value === "object" && value !== null && !Array.isArray(value);
   const fields = isRecord ? Object.entries(value) : [["input", value] as const];
   const shown = fields.slice(0, FIELDS);
-  const rows = shown.map(([name, part]) =>
-    el("div", "", el("dt", "", line(name)), el("dd", "", ...shownValue(view, part, VALUE))),
-  );
+  const rows = shown.flatMap(([name, part]) => [
+    el("dt", "", line(name)),
+    el("dd", "", ...shownValue(view, part, VALUE)),
+  ]);
   if (fields.length > shown.length) {
     const rest = `${(fields.length - shown.length).toLocaleString("en")} more fields, not shown`;
-    rows.push(el("div", "", el("dd", "none", el("span", "cut", rest))));
+    rows.push(el("dd", "none", el("span", "cut", rest)));
   }
-  if (rows.length === 0) rows.push(el("div", "", el("dd", "none", "No input")));
+  if (rows.length === 0) rows.push(el("dd", "none", "No input"));
   view.input.replaceChildren(...rows);
   noticeCuts(view);
 }
