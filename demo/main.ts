@@ -18,6 +18,7 @@ import { openEntries } from "./inclusion.ts";
 import { describeEnd, Ledger } from "./ledger.ts";
 import { downloadPython } from "./python.ts";
 import { createShop } from "./shop.ts";
+import { simulatePolicy } from "./simulation.ts";
 import { Terminal } from "./terminal.ts";
 import { replayRun } from "./timeline.ts";
 import { createUsage, limits } from "./usage.ts";
@@ -31,6 +32,7 @@ const stopButton = byId<HTMLButtonElement>("stop");
 const verifyButton = byId<HTMLButtonElement>("verify");
 const exportButton = byId<HTMLButtonElement>("export");
 const replayButton = byId<HTMLButtonElement>("replay");
+const whatIfButton = byId<HTMLButtonElement>("what-if");
 const restoreButton = byId<HTMLButtonElement>("restore");
 const sheet = byId<HTMLDialogElement>("sheet");
 const approval = byId<VakApproval>("approval");
@@ -191,7 +193,7 @@ async function openKernel(logName: string): Promise<void> {
     kernel = await createKernel({ policy: example.policy, tools, log, onApproval: approval.ask });
     boot("policy", "done", "ready");
     boot("log", "done", kernel.log.size > 2 ? `${kernel.log.size} entries` : "new");
-    verifyButton.disabled = exportButton.disabled = false;
+    verifyButton.disabled = exportButton.disabled = whatIfButton.disabled = false;
     void follow(kernel).catch(broken);
   } catch (error) {
     boot("policy", "wait", "waiting");
@@ -329,7 +331,7 @@ function broken(error: unknown): void {
   if (codeOf(error) === "closed") return;
   kernel = undefined; // it can do nothing more
   enter("broken", "The log has failed");
-  verifyButton.disabled = exportButton.disabled = replayButton.disabled = true;
+  verifyButton.disabled = exportButton.disabled = replayButton.disabled = whatIfButton.disabled = true;
   showBanner((error as Error).message, { "Reload the page": () => location.reload() });
 }
 
@@ -360,6 +362,15 @@ runButton.addEventListener("click", () => void run());
 stopButton.addEventListener("click", stop);
 verifyButton.addEventListener("click", () =>
   withKernel((kernel) => verifyLog(kernel, byId<HTMLInputElement>("tamper").checked)),
+);
+whatIfButton.addEventListener("click", () =>
+  withKernel(async (kernel) => {
+    byId("problem").hidden = true;
+    await simulatePolicy(kernel, policy.text).catch((error) => {
+      if (codeOf(error) !== "invalid-policy") throw error;
+      showProblem(error.message);
+    });
+  }),
 );
 replayButton.addEventListener("click", () =>
   withKernel(async (kernel) => {

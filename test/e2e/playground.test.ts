@@ -1,5 +1,5 @@
 /** The playground as it is published: the built site, on any host, under any path, without special headers. */
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +10,7 @@ import { openBundle, verify } from "../../src/audit/index.ts";
 import { redecide } from "../../src/policy/redecide.ts";
 import { cedarWasmUrl } from "../../src/policy/wasm-url.ts";
 import { type Server, serve } from "../serve.ts";
+import { buildCli } from "../setup/cli.ts";
 import { found } from "../setup/launch.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -35,10 +36,12 @@ const open = [
   },
 ];
 let server: Server;
+let vak: Awaited<ReturnType<typeof buildCli>>;
 
 beforeAll(async () => {
   await build({ configFile: `${root}demo/vite.config.ts`, logLevel: "error", build: { outDir: site } });
   server = await serve({ directories: { [path]: site } });
+  vak = await buildCli(join(scratch, "cli"));
 });
 afterAll(async () => {
   await Promise.all(open.map(({ browser }) => browser.close()));
@@ -306,6 +309,53 @@ test.each(open)("$name: everything can be done with the keyboard alone", async (
   await page.keyboard.press("ControlOrMeta+Enter");
   await status(page, /^Done: exited 0$/);
 });
+
+test.each(open)(
+  "$name: what another policy would have decided about its log; and Cedar decides all of it as it was",
+  async ({ name, browser }) => {
+    await using tab = await visit(browser);
+    const { page, complaints } = tab;
+    await press(page, "Run");
+    await status(page, /^Done: exited 0$/);
+
+    const sheet = page.getByRole("dialog");
+    await press(page, "What if?");
+    await sheet.getByText("Nothing would change").waitFor();
+    await press(page, "Close");
+    const edited = (await readFile(`${root}demo/examples/job.cedar`, "utf8"))
+      .replace("context.input.amount <= 50", "context.input.amount <= 18 || context.vak.approved")
+      .replace("forbid (", "permit (");
+    await write(page, "Policy, in Cedar", edited);
+    await press(page, "What if?");
+    await sheet.getByText("3 would change", { exact: true }).waitFor();
+    const text = (await sheet.innerText()).replace(/\s+/g, " ");
+    expect(text).toContain("of 10 decisions in the log, 7 would be the same");
+    expect(text).toMatch(
+      /refund \{"amount":20,"order":"A-17"\} Entry \d+: allowed; it would be asked about by small-refunds/,
+    );
+    expect(text).toMatch(
+      /refund \{"amount":240,"order":"B-04"\} Entry \d+: denied; it would be asked about by small-refunds/,
+    );
+    expect(text).toMatch(/delete_account \{"name":"Ada"\} Entry \d+: denied; it would be allowed by accounts-stay/);
+    await press(page, "Close");
+    await write(page, "Policy, in Cedar", "permit (");
+    await press(page, "What if?");
+    await page
+      .locator("#problem")
+      .filter({ hasText: /line 1/ })
+      .waitFor();
+    // Nothing of that is in force, or in the log.
+    expect(await page.locator("#shop-till").innerText()).toBe("€ 462");
+
+    const zip = join(scratch, `${name}.zip`);
+    await writeFile(zip, await exported(page));
+    const { code, out, err } = await vak("policy", "replay", zip);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toContain("The log verifies.");
+    expect(out).toContain("Cedar agrees with the log: of 10 decisions, 10 come out the same.");
+    expect(complaints).toEqual([]);
+  },
+);
 
 const asked = (page: Page, name: string) => page.getByRole("alertdialog", { name });
 const answer = (page: Page, name: string) =>
