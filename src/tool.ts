@@ -62,7 +62,7 @@ export interface Tool<Input = unknown> {
 }
 
 export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
-  /** 1 to 64 of `A-Z a-z 0-9 _ . -`; its action in a policy is `Action::"call:NAME"`. */
+  /** 1 to 64 of `A-Z a-z 0-9 _ . -`, not beginning with `vak.`; its action in a policy is `Action::"call:NAME"`. */
   name: string;
   title?: string;
   description: string;

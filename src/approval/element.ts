@@ -60,6 +60,8 @@ export class VakApproval extends Base {
   /** A key or a pointer went down while nothing counted: what comes of it does not count either. */
   private stale = false;
   private ticking: ReturnType<typeof setInterval> | undefined;
+  /** Seconds that the request which is shown had left when that was last looked at. */
+  private left = Number.POSITIVE_INFINITY;
   /** Who comes back to the page was doing something else. */
   private readonly onReturn = (): void => {
     if (this.queue.length > 0) this.hush();
@@ -201,6 +203,7 @@ export class VakApproval extends Base {
     title.focus();
     said.textContent = ended;
     this.view.ended.textContent = "";
+    this.left = Number.POSITIVE_INFINITY;
     this.tick();
     this.ticking = setInterval(() => this.tick(), 1000);
   }
@@ -218,7 +221,10 @@ export class VakApproval extends Base {
     const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
     expires.textContent = left > 0 ? `Expires in ${clock}` : "Expired";
     expires.classList.toggle("soon", left <= Math.max(...SOON));
-    if (SOON.includes(left)) said.textContent = `The request expires in ${left} seconds.`;
+    if (SOON.some((soon) => left <= soon && soon < this.left) && left > 0) {
+      said.textContent = `The request expires in ${left} seconds.`;
+    }
+    this.left = left;
   }
 
   /** Lets no button count until it has been quiet for a while. */
