@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, firefox, type Page } from "playwright";
 import type * as Vak from "../../src/index.ts";
-import { serve } from "../serve.ts";
+import { isolation, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
 
 declare global {
@@ -26,16 +26,24 @@ export function chosenBrowsers(argv: string[]): BrowserName[] {
 /**
  * Opens a page with the library as `globalThis.library`, in a browser with a profile of its own on disk, hands it to
  * `work`, and takes all of it down again. What the page is to fetch is served from `directories`, by URL prefix.
+ *
+ * @param shared on a cross-origin isolated page without JSPI, where guests wait on shared memory
  */
 export async function withPage<T>(
   browser: BrowserName,
   directories: Record<string, string>,
   work: (page: Page, version: string) => Promise<T>,
+  { shared = false } = {},
 ): Promise<T> {
   const profile = await mkdtemp(join(tmpdir(), "vak-command-"));
   const html = `<!doctype html><title>vak</title>
+    <script>${shared ? "delete WebAssembly.Suspending; delete WebAssembly.promising;" : ""}</script>
     <script type="module">import * as library from "/dist/vak.js"; globalThis.library = library;</script>`;
-  const server = await serve({ directories: { ...directories, "/dist/": `${root}dist` }, pages: { "/": html } });
+  const server = await serve({
+    directories: { ...directories, "/dist/": `${root}dist` },
+    pages: { "/": html },
+    headers: shared ? isolation : {},
+  });
   const type = browser === "chromium" ? chromium : firefox;
   const context = await type.launchPersistentContext(profile, found(browser));
   try {

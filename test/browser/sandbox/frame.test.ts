@@ -66,7 +66,7 @@ describe.runIf(jspi)("in a frame", () => {
     expect(frames()).toBe(before);
   });
 
-  // The rest are run where workers are cheaper; what differs here is the way in and out.
+  // `npm run hostile` runs them all here too; what differs in a frame is the way in and out.
   const some = Object.entries(attacks).flatMap(([group, list]) =>
     list.filter((_, i) => i % 12 === 0).map((attack) => ({ group, ...attack })),
   );
