@@ -118,6 +118,11 @@ export interface RunEnd extends Ended {
   readings: number[] | null;
 }
 
+/** The engine had no room for the memory of the run, which has not begun. */
+export interface NoRoom {
+  noRoom: string;
+}
+
 export interface FileStat {
   path: string;
   type: "file" | "directory" | "symlink";
@@ -134,7 +139,7 @@ export interface SandboxApi {
   compile(bytes: Uint8Array, share: boolean): Promise<Admission>;
   /** Takes a program that another worker of this kernel compiled. */
   adopt(admitted: Admitted): void;
-  run(request: RunRequest): Promise<RunEnd>;
+  run(request: RunRequest): Promise<RunEnd | NoRoom>;
   readFile(path: string): Uint8Array | null;
   writeFile(path: string, file: SeedFile): void;
   listFiles(): FileStat[];
@@ -256,6 +261,11 @@ export function parseAdmitted(value: unknown): Admission | undefined {
     imports.push({ module: entry.module, name: entry.name });
   }
   return { module: it.module, size: it.size, start: it.start, reactor: it.reactor, imports, machine: it.machine };
+}
+
+export function parseNoRoom(value: unknown): NoRoom | undefined {
+  const it = record(value);
+  return text(it?.noRoom) ? { noRoom: it.noRoom } : undefined;
 }
 
 /** A SHA-256, hex. */

@@ -11,6 +11,7 @@ import {
   type WorkerMessage,
 } from "../protocol.ts";
 import type { Line } from "./frame.ts";
+import { type Room, rooms } from "./room.ts";
 
 /**
  * How an agent's worker is set apart from the page: `"opaque"`, a `data:` worker, whose origin is its own; `"frame"`, such a
@@ -55,6 +56,8 @@ export class WorkerLost extends Error {}
  * too much of it, ends the worker. Once the gate is closed nothing passes it, whatever the worker still does.
  */
 export class Host {
+  /** Where its programs need room. */
+  readonly room: Room;
   private readonly line: Line;
   private readonly remote: Remote<SandboxApi>;
   private readonly replies = new Set<(event: MessageEvent) => void>();
@@ -67,8 +70,9 @@ export class Host {
   private second = 0;
   private messages = 0;
 
-  private constructor(line: Line, advice: string) {
+  private constructor(line: Line, room: Room, advice: string) {
     this.line = line;
+    this.room = room;
     const endpoint: Endpoint = {
       postMessage: (message, transfer) => line.post(message, transfer ?? []),
       addEventListener: (_type, listener) => this.replies.add(listener as (event: MessageEvent) => void),
@@ -101,7 +105,11 @@ export class Host {
     const started = await turnToStart();
     try {
       // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
-      const host = new Host(await openLine(place, location.url), location.advice);
+      const host = new Host(
+        await openLine(place, location.url),
+        place.isolation === "frame" ? rooms.frame : rooms.page,
+        location.advice,
+      );
       host.ready.then(location.revoke, location.revoke);
       host.ready.then(started, started);
       return host;
@@ -157,6 +165,7 @@ export class Host {
     this.closed = why;
     this.hello.reject(new WorkerLost(why));
     this.line.end();
+    this.room.freed();
     for (const reject of this.pending) reject(new WorkerLost(why));
     this.pending.clear();
   }

@@ -147,9 +147,10 @@ export class Session {
       fuel: 0,
       notCompared: [],
     };
-    // It was stopped before the worker heard of it: only its number was used.
-    if (run.end?.status === "stopped" && run.end.digest === null && run.end.usage.fuel === undefined) {
-      return { ...replay, notCompared: ["it was stopped before it began"] };
+    // Only its number was used: it was stopped before the worker heard of it, or there was no room for its memory.
+    const { status, digest, usage } = run.end ?? {};
+    if (digest === null && (status === "stopped" ? usage?.fuel === undefined : usage?.fuel === 0)) {
+      return { ...replay, notCompared: [`it ${status === "stopped" ? "was stopped" : "failed"} before it began`] };
     }
     const { input, trace, end } = await this.recording.traceOf(run);
     const { known, faults } = await this.recording.callsOf(run, trace);

@@ -91,7 +91,7 @@ export interface Process {
   begin(request: RunRequest, outlet: Outlet, outside: Outside): void;
   /** Why the run was ended from inside a system call, if it was. */
   ended(): { exitCode: number } | Halt | undefined;
-  /** Closes what the guest left open. */
+  /** Closes what the guest left open, and lets go of its instance. */
   close(): void;
 }
 
@@ -494,6 +494,12 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     ended: () => ended,
     close: () => {
       for (const it of fds) it?.file.close();
+      // The files outlive it, and know its clock and its device.
+      const last = clock!.stamp();
+      volume.now = () => last;
+      memory.release();
+      meter = undefined;
+      pace = () => {};
     },
   };
 }
