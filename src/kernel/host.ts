@@ -1,4 +1,4 @@
-import { type Endpoint, type Remote, wrap } from "comlink";
+import { type Endpoint, type Remote, releaseProxy, wrap } from "comlink";
 import { VakError } from "../errors.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import {
@@ -74,7 +74,9 @@ export class Host {
     this.line = line;
     this.room = room;
     const endpoint: Endpoint = {
-      postMessage: (message, transfer) => line.post(message, transfer ?? []),
+      postMessage: (message, transfer) => {
+        if (this.closed === undefined) line.post(message, transfer ?? []);
+      },
       addEventListener: (_type, listener) => this.replies.add(listener as (event: MessageEvent) => void),
       removeEventListener: (_type, listener) => this.replies.delete(listener as (event: MessageEvent) => void),
     };
@@ -165,6 +167,8 @@ export class Host {
     this.closed = why;
     this.hello.reject(new WorkerLost(why));
     this.line.end();
+    // Comlink would keep the endpoint, and with it all that there is of the agent, for as long as the page lives.
+    this.remote[releaseProxy]();
     this.room.freed();
     for (const reject of this.pending) reject(new WorkerLost(why));
     this.pending.clear();
