@@ -167,8 +167,10 @@ export const PROTOCOL_VERSION = 1;
 
 /** Longest stretch of output in one message, bytes. */
 export const OUTPUT_CHUNK = 64 * 1024;
-/** Messages a worker may post in any one second before it is taken for a flood. */
+/** Messages a worker may post in a second, in the long run, before it is taken for a flood; an honest one posts at most 500 or so. */
 export const MESSAGES_PER_SECOND = 5000;
+/** Messages that may come at once: what an honest worker posts while the page is busy for half a minute. */
+export const MESSAGES_AT_ONCE = 15_000;
 /** Longest text a worker may put in a reply, UTF-16 units. */
 const MAX_TEXT = 4096;
 /** The last time that a guest's clock can tell in nanoseconds of 64 bits, ms since 1970; about. */

@@ -28,7 +28,7 @@ import {
 } from "../protocol.ts";
 import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
-import { type Host, WorkerLost } from "./host.ts";
+import { type Host, WorkerLost, whenOverdue } from "./host.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Recorder, RunRecorder } from "./recorder.ts";
 import { checkGrants, type Rights } from "./rights.ts";
@@ -534,7 +534,7 @@ export class Run {
   private readonly out = { 1: new OutputStream(), 2: new OutputStream() };
   private readonly abort = new AbortController();
   private stopping: StopLimit | undefined;
-  private grace: ReturnType<typeof setTimeout> | undefined;
+  private cancelGrace = () => {};
   private readonly deadline: Countdown;
   private paused = false;
   /** Until when the deadline stands still besides: a person is asked. */
@@ -607,7 +607,7 @@ export class Run {
     const { host } = this.parts;
     this.tell({ vak: "stop" }, AnswerBuffer.STATE, AnswerBuffer.STOPPED);
     if (this.paused) this.tell({ vak: "resume" }, AnswerBuffer.PAUSED, 0);
-    this.grace = setTimeout(() => host.end(`the run did not stop within ${GRACE} ms`), GRACE);
+    this.cancelGrace = whenOverdue(GRACE, () => host.end(`the run did not stop within ${GRACE} ms`));
   }
 
   /** Says it by message and, where the worker may be asleep or busy, by shared memory. */
@@ -727,7 +727,7 @@ export class Run {
           : { status: "failed", message: (error as Error).message };
     }
     this.deadline.stop();
-    clearTimeout(this.grace);
+    this.cancelGrace();
     signal?.removeEventListener("abort", onAbort);
     // Whatever a tool still does is no longer waited for; its outcome goes into the log before the run's end.
     this.abort.abort();
