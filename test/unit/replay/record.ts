@@ -20,6 +20,8 @@ export interface RunSpec {
   args?: string[];
   env?: Record<string, string>;
   stdin?: string;
+  /** Of a reactor, whose function is the first argument: its input, JSON. */
+  call?: string;
   startTime?: number;
   clock?: "real";
   /** Changes of files before the run. */
@@ -75,7 +77,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   const { agent, limits, seed, loaded, volume, runner, policyDigest, steps, answer } = living;
   const { args = [], env = {}, startTime = 946_684_800_000, changes = [] } = spec;
   const clock = spec.clock && { clock: spec.clock };
-  const stdin = encoder.encode(spec.stdin);
+  const stdin = encoder.encode(spec.call ?? spec.stdin);
   const run = `${agent.id}/${number}`;
   for (const { path, data } of changes) {
     if (data) volume.seed(path, data);
@@ -132,7 +134,9 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   const bridge = new Bridge(post, "atomics", answers);
   bridge.begin();
   spec.stopping?.(state);
-  const request = { run: number, args: [agent.name, ...args], env, stdin, seed, startTime, ...clock };
+  const call =
+    spec.call === undefined ? { stdin } : { stdin: new Uint8Array(), call: { name: args[0]!, input: stdin } };
+  const request = { run: number, args: [agent.name, ...args], env, seed, startTime, ...clock, ...call };
   const ended = await runner.execute(loaded, request, limits, bridge, post);
   const { outcome, fuel, memoryBytes, fileBytes, files } = ended;
   const stopped = outcome.status === "stopped" ? (outcome.limit === "asked" ? "aborted" : outcome.limit) : null;
@@ -151,7 +155,9 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
     ? { status: "stopped", limit: stopped }
     : outcome.status === "trapped"
       ? { status: "trapped", trap: outcome.trap }
-      : outcome;
+      : outcome.status === "exited" && outcome.value
+        ? { ...outcome, value: bytesToHex(sha256(outcome.value)) }
+        : outcome;
   const shown = { files, outcome: judged, stderr: stderr.digest, stdout: stdout.digest };
   steps.push([
     {
