@@ -110,7 +110,7 @@ export function saveHost(volume: Volume, process: Process | undefined, kept: Kep
   return { ...copied, remaining: live?.outlet.remaining ?? 0, held };
 }
 
-/** Puts it back; of a process, into a run that has begun. */
+/** Puts it back, but for the clock; of a process, into a run that has begun. */
 export function restoreHost(host: Host, volume: Volume, process: Process | undefined, kept: Kept): void {
   const same = new Map<object, object>([[volume, volume]]);
   const outlet = process?.save().outlet;

@@ -8,7 +8,7 @@ import { type Limits, resolveLimits } from "../limits.ts";
 import type { Ended, WorkerMessage } from "../protocol.ts";
 import { compile, type Instance, type Loaded, link, load, MACHINE, Runner } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
-import type { Stream, Trace } from "../trace.ts";
+import type { RunPrefix, Stream, Trace } from "../trace.ts";
 import {
   type Capture,
   Capturer,
@@ -21,7 +21,7 @@ import {
   saveHost,
 } from "./checkpoint.ts";
 import { countGlobals, exportGlobals, GLOBAL_PREFIX } from "./globals.ts";
-import { applyChange, type Divergence, type Progress, Recorded, type Until } from "./recorded.ts";
+import { applyChange, type Divergence, type Progress, Recorded, Silent, type Until } from "./recorded.ts";
 import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
 import { type Capturable, makeCapturable } from "./stack.ts";
 
@@ -167,6 +167,8 @@ export class Session {
     this.runner.kept = kept && (await this.reviveInstance(kept.instance));
     if (kept) restoreContents(this.runner.kept!.exports, kept.contents);
     restoreHost(host, this.volume, kept?.instance.process, this.kept);
+    // The clock of the run before stood still then.
+    this.volume.now = () => host.volume.time;
   }
 
   /** A fresh instance for what the host has of an old one. */
@@ -243,6 +245,10 @@ export class Session {
       if (entry?.inputDigest && !input)
         replay.notCompared.push(`the input of call ${i + 1}, which is not in the bundle`);
     }
+    const { continues } = run.start;
+    if (continues && continues.call > 1) {
+      replay.notCompared.push(`what calls 1 to ${continues.call - 1} ask, which were made in run ${continues.run}`);
+    }
     const fault = faults[0] && valueFault(run, trace, faults[0]);
     const looking = until !== undefined || steps === true;
     const keep = looking || keeping !== undefined;
@@ -251,7 +257,10 @@ export class Session {
       ? { 1: inside.output[1].copy(), 2: inside.output[2].copy() }
       : { 1: new Taken(trace.stdout.bytes, keep), 2: new Taken(trace.stderr.bytes, keep) };
     if (inside) this.runner.kept = await this.reviveInstance(inside.instance);
-    else for (const change of trace.changes) if (change.at === null) applyChange(this.volume, change);
+    else {
+      for (const one of trace.before) await this.doOver(run, one);
+      for (const change of trace.changes) if (change.at === null) applyChange(this.volume, change);
+    }
     const recorded: Recorded = new Recorded(run.id, trace, known, this.volume, until, {
       ...this.capturing(run, keeping, output, () => recorded, inside),
       ...(from &&
@@ -293,6 +302,17 @@ export class Session {
     if (replay.divergence) replay.verdict = "diverged";
     else if (replay.missing !== null) replay.verdict = "incomplete";
     return replay;
+  }
+
+  /** Executes a run of the recording that `run` goes on with, for its files. */
+  private async doOver({ id, spawn }: LoggedRun, before: RunPrefix): Promise<void> {
+    const { number, args, env, stdin, startTime, changes, calls } = before;
+    for (const change of changes) applyChange(this.volume, change);
+    const silent = new Silent(calls.map(({ answer }) => answer));
+    const request = { run: number, args: [spawn.agent.name, ...args], env, stdin, seed: spawn.seed, startTime };
+    await this.runner.execute(this.program, request, this.limits, silent, () => {});
+    if (silent.short)
+      throw new VakError("invalid-bundle", `A run before run ${id} calls more often than it was answered.`);
   }
 
   /** Who captures the run on its way, if it can be. */

@@ -200,6 +200,8 @@ export interface VolumeState {
   usedBytes: number;
   names: number;
   nextIno: bigint;
+  /** Its clock. */
+  time: bigint;
 }
 
 /**
@@ -229,7 +231,7 @@ export class Volume {
   /** All that changes of it, live: a replay keeps a copy. */
   save(): VolumeState {
     const { root, usedBytes, names, nextIno } = this;
-    return { root, usedBytes, names, nextIno };
+    return { root, usedBytes, names, nextIno, time: this.now() };
   }
 
   restore(state: VolumeState): void {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { openBundle } from "../../../src/audit/index.ts";
 import { openReplay, replay } from "../../../src/replay/index.ts";
+import { digestState } from "../../e2e/replay/state.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { finish, testKernel } from "../../setup/kernel.ts";
 
@@ -24,7 +25,13 @@ test("going back in a run goes on from a checkpoint, and finds it as it was; in 
     [1, 28],
   ] as const) {
     const until = { call };
-    expect(await replayer.replay(run, { until })).toEqual(await replay(bundle, run, { program, until }));
+    const there = await replayer.replay(run, { until });
+    const { verdict, state } = await replay(bundle, run, { program, until });
+    expect(state?.reached).toBe(true);
+    expect({ verdict: there.verdict, ...(await digestState(there.state!)) }).toEqual({
+      verdict,
+      ...(await digestState(state!)),
+    });
   }
   expect(replayer.checkpoints(1).length).toBeGreaterThan(10);
 });

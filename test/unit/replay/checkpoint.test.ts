@@ -42,7 +42,12 @@ const READS_CLOCK = `(module
 describe("a replay that goes on from a checkpoint is the replay from the beginning, bit by bit", () => {
   test("a program in C: at calls and between them, forwards, backwards and across runs", async () => {
     const program = await loadGuest("busy");
-    const bundle = await record([{ program, answer, runs: [{ args: ["12"] }, { args: ["20"] }] }]);
+    const inbox = (data: string) => [{ path: "inbox.txt", data: new TextEncoder().encode(data) }];
+    const runs = [
+      { args: ["12"], changes: inbox("first") },
+      { args: ["20"], changes: inbox("second") },
+    ];
+    const bundle = await record([{ program, answer, runs }]);
     const whole = await replay(bundle, 2, { program });
     const replayer = await openReplay(bundle, { program });
     expect(replayer.checkpoints(2)).toEqual([]);

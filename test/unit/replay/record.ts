@@ -160,6 +160,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   const stream = (fd: 1 | 2) => ({ bytes: bytes[fd], digest: bytesToHex(hashes[fd].digest()) });
   const [stdout, stderr] = [stream(1), stream(2)];
   const trace = {
+    before: [],
     changes: changes.map((change) => ({ ...change, at: null })),
     calls,
     stop: bridge.stop,
