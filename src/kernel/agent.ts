@@ -227,10 +227,12 @@ export class Agent {
   async resume(fork: ForkPoint, signal: AbortSignal | undefined): Promise<Run> {
     const { host, recorder, limits, ref, seed, reactor } = this.parts;
     if (reactor) throw new VakError("unsupported", "A call of a function cannot be gone on with, only a run.");
-    recorder.break(`it goes on with run ${fork.run} from call ${fork.call}; up to there, that one can be replayed`);
     try {
       for (const run of fork.runs) {
+        const last = run === fork.runs.at(-1);
         for (const { path, data } of run.changes) {
+          // Of the runs before it the trace has the changes with them.
+          if (last) recorder.change(path, data);
           const changed = data === null ? host.call("removeFile", path) : host.call("writeFile", path, data);
           // What was refused then is refused now.
           await changed.catch((error) => {
@@ -238,8 +240,9 @@ export class Agent {
           });
         }
         this.runs = run.number - 1;
-        if (run === fork.runs.at(-1)) return this.begin(optionsOf(run, signal), fork);
-        const { number, args, env, stdin, startTime, answers } = run;
+        if (last) return this.begin(optionsOf(run, signal), fork);
+        const { number, args, env, stdin, startTime } = run;
+        const answers = answersOf(run);
         const request = { run: number, args: [ref.name, ...args], env, stdin, seed, startTime, answers, silent: true };
         // A run has no deadline but the one that somebody sets, and here there is no Run to do so.
         const watch = setTimeout(
@@ -410,6 +413,8 @@ type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   call?: { name: string; input: Uint8Array<ArrayBuffer> };
 };
 
+const answersOf = ({ calls }: RunPrefix): Uint8Array[] => calls.map(({ answer }) => encoder.encode(answer));
+
 const optionsOf = ({ args, env, stdin, startTime }: RunPrefix, signal: AbortSignal | undefined): CheckedOptions => ({
   ...{ args, env, startTime, clock: "virtual", signal, trace: true },
   stdin: toBytes(stdin as Uint8Array<ArrayBuffer>),
@@ -561,6 +566,7 @@ export class Run {
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
     this.recorder = parts.recorder.run(options.trace);
+    if (fork) this.recorder.goOn(fork);
     this.deadline = new Countdown(parts.limits.deadlineMs, () => this.stopFor("deadline"));
     this.result = this.execute(options);
   }
@@ -756,7 +762,8 @@ export class Run {
   /** Hands the run to the worker, once there is room for it, and waits for its end. */
   private async enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<RunEnd | NoRoom> {
     const { host, ref, seed, limits, answers: shared, onFull } = this.parts;
-    const answers = this.fork?.runs.at(-1)?.answers;
+    const last = this.fork?.runs.at(-1);
+    const answers = last && answersOf(last);
     const request: RunRequest = {
       ...{ run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime },
       ...(clock === "real" && { clock }),

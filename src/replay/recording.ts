@@ -28,6 +28,8 @@ export interface LoggedRun {
 export interface KnownCall extends RecordedCall {
   /** Its decision; undefined where the log has none. */
   entry: Intent | Denial | undefined;
+  /** It was made in the run that this one goes on with, and decided there. */
+  elsewhere: boolean;
   /** The input that the log commits to; undefined where it commits to none, or it is not in the bundle. */
   input: { json: string; withheld: string[] } | undefined;
   /** What the guest read; undefined where it read nothing, or that is not in the bundle. */
@@ -138,7 +140,8 @@ export class Recording {
         if (!(error instanceof VakError)) throw error;
         faults.push({ call: number, message: error.message });
       }
-      known.push({ ...call, entry, input, answered });
+      const elsewhere = number < (run.start.continues?.call ?? 0);
+      known.push({ ...call, entry, elsewhere, input, answered });
     }
     return { known, faults };
   }
