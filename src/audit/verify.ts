@@ -17,6 +17,7 @@ import {
 import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 import { fromUtf8, toBase64 } from "./encoding.ts";
 import {
+  type AgentDeclassify,
   type AgentRef,
   type Denial,
   type Digest,
@@ -90,6 +91,8 @@ export interface Report {
   entries: Partial<Record<EntryType, number>>;
   agents: AgentRef[];
   runs: RunSummary[];
+  /** What was declassified, by whom and why. */
+  declassified: AgentDeclassify[];
   /** `seq` of the entries whose value was erased, as the log says. */
   erased: number[];
   /** `seq` of the other entries whose value is not in the bundle. */
@@ -173,6 +176,7 @@ class Verification {
     entries: {},
     agents: [],
     runs: [],
+    declassified: [],
     erased: [],
     missing: [],
     withheld: 0,
@@ -534,6 +538,9 @@ class Verification {
         this.report.runs.push(summary);
         break;
       }
+      case "agent-declassify":
+        this.report.declassified.push(entry);
+        break;
       case "approval":
         if (entry.verdict === "granted" && entry.by !== null) this.#approvers.set(entry.seq, entry.by);
         break;
