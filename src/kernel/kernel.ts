@@ -450,7 +450,7 @@ export class Kernel {
    */
   async fork(point: ForkPoint, options: ForkOptions): Promise<{ agent: Agent; run: Run }> {
     const { name, seed, limits, program, machine } = point;
-    const { labels } = point;
+    const labels = checkLabels(point.labels, "what is gone on with");
     const agent = await this.spawn({ ...options, name, seed, limits: limits as Partial<Limits>, labels });
     const close = () => void agent.close();
     options.signal?.addEventListener("abort", close, { once: true });

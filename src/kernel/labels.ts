@@ -8,7 +8,7 @@ import { joinLabels, MAX_LABELS } from "../labels.ts";
  * worker is not asked, so it cannot lie about it. They only grow, until the host declassifies.
  */
 export class Labels {
-  private held: readonly string[] = [];
+  private held = joinLabels();
 
   /** @throws VakError as {@link join} */
   constructor(held: readonly string[] = []) {

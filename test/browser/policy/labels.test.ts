@@ -246,7 +246,7 @@ test("attack: a parent that has a child send for it; a child that has read what 
 });
 
 test("attack: TOCTOU between a label and a call. What comes to the agent while a call is decided counts for it", async () => {
-  const asked = Promise.withResolvers<Agent>();
+  const written = Promise.withResolvers<unknown>();
   const agents = Promise.withResolvers<Agent>();
   let questions = 0;
   await withKernel(
@@ -254,7 +254,8 @@ test("attack: TOCTOU between a label and a call. What comes to the agent while a
       await using agent = await kernel.spawn({ name: "a", program });
       agents.resolve(agent);
       expect(await calls(agent, send!)).toEqual([forbidden]);
-      expect(await asked.promise).toBe(agent);
+      await written.promise;
+      expect(await agent.files.text("late.txt")).toBe("secret");
       expect(questions).toBe(1);
       const [approval] = await entriesOf(kernel, "approval");
       expect(approval).toMatchObject({ verdict: "granted" });
@@ -268,8 +269,8 @@ test("attack: TOCTOU between a label and a call. What comes to the agent while a
       onApproval: async () => {
         questions++;
         const agent = await agents.promise;
-        await agent.files.write("late.txt", "secret", { labels: ["secret"] });
-        asked.resolve(agent);
+        // Where a guest waits with its worker, the file is there when it has its answer; the label is there at once.
+        written.resolve(agent.files.write("late.txt", "secret", { labels: ["secret"] }));
         return { approve: true, by: "ann" };
       },
     },
@@ -333,6 +334,47 @@ test("attack: a label laundered by a fork, from before and from after it was dec
       expect(JSON.parse(stdout.trim().split("\n").at(-1)!)).toEqual(forbidden);
       await fork.agent.close();
     }
+  }));
+
+test("attack: what is gone on with does not say what it had read", () =>
+  withAgent(async (kernel, agent) => {
+    await calls(agent, vault!, send!);
+    const point = await forkPoint(await openBundle(await kernel.log.export()), 1, { call: 2 });
+    const unsaid = { ...point, labels: undefined as never };
+    await expect(kernel.fork(unsaid, { program })).rejects.toMatchObject({ code: "invalid-argument" });
+  }));
+
+test("attack: a module that carries the secret. What was compiled beside labelled files is no other agent's", () =>
+  withKernel(async (kernel) => {
+    const { programs } = kernel as unknown as { programs: Map<string, unknown> };
+    const files = { "a.txt": { data: "the secret", labels: ["secret"] } };
+    await using tainted = await kernel.spawn({ name: "a", program, files });
+    expect(programs.size).toBe(0);
+    await using clean = await kernel.spawn({ name: "b", program });
+    expect(programs.size).toBe(1);
+    await using adopts = await kernel.spawn({ name: "c", program, files });
+    for (const agent of [tainted, clean, adopts]) expect(await calls(agent, plain!)).toEqual([ok("plain")]);
+  }));
+
+test("attack: the page changes the list that it was given of the labels. The kernel's own stays", () =>
+  withAgent(async (_, agent) => {
+    const none = agent.labels as string[];
+    await agent.label(["a"]);
+    const one = agent.labels as string[];
+    for (const labels of [none, one]) expect(() => labels.push("b")).toThrow(TypeError);
+    expect(agent.labels).toEqual(["a"]);
+  }));
+
+test("the input of a function is labelled; simulate puts a call to another policy with what the agent had read", () =>
+  withKernel(async (kernel) => {
+    await using agent = await kernel.spawn({ name: "a", program: await loadGuest("reactor") });
+    await finish(agent.call("execute", { text: "x" }, { labels: ["untrusted"] }));
+    expect(agent.labels).toEqual(["untrusted"]);
+    await using b = await kernel.spawn({ name: "b", program });
+    await calls(b, plain!, mail!, plain!);
+    const stricter = `${all} forbid (principal, action, resource) when { context.vak.labels.contains("untrusted") };`;
+    const { changed, same } = await kernel.policy.simulate(kernel.log, stricter);
+    expect({ same, changed: changed.map(({ call }) => call) }).toEqual({ same: 2, changed: [3] });
   }));
 
 test("attack: an agent that was declassified while a file of it is copied", () =>
