@@ -99,6 +99,7 @@ test("attack: TOCTOU. A label that joins in any turn between a call and its inte
   const [agent] = agents;
   let turns = 0;
   let denied = 0;
+  let kept = 0;
   // Until the label comes after the answer: then every turn between has been met.
   for (let over = false; !over; turns++) {
     let answered = false;
@@ -116,13 +117,19 @@ test("attack: TOCTOU. A label that joins in any turn between a call and its inte
     await agent!.label(["secret"]);
     if ((await sent).error) denied++;
     expect(agent!.labels.list).toEqual(["secret"]);
+    // And where it is taken back meanwhile.
+    const freed = agent!.call("send");
+    for (let i = 0; i < turns; i++) await undefined;
     await agent!.declassify(["secret"]);
+    if ((await freed).error) kept++;
   }
   expect(turns).toBeGreaterThan(5);
   expect(denied).toBeGreaterThan(3);
   expect(denied).toBeLessThan(turns);
+  expect(kept).toBeGreaterThan(0);
+  expect(kept).toBeLessThan(turns);
   engine.close();
-  await hold(log, 2 * turns);
+  await hold(log, 3 * turns);
 });
 
 const someLabels = fc.subarray(names, { minLength: 1 });
