@@ -31,6 +31,18 @@ function isRevoked(agent: Spawned | undefined): boolean {
   return false;
 }
 
+/** A request for an approval, and what its agent had read then. */
+type Requested = ApprovalRequest & { labels: readonly string[] };
+
+interface Approved {
+  approval: Approval;
+  request: Requested;
+  used: boolean;
+}
+
+const sameTexts = (value: unknown, texts: readonly string[]): boolean =>
+  Array.isArray(value) && value.length === texts.length && texts.every((text, i) => value[i] === text);
+
 /** What of an earlier session is needed to go on. */
 export interface Resumed {
   size: number;
@@ -48,10 +60,10 @@ export class Order {
   readonly #runs = new Map<string, Opened & { intents: number }>();
   readonly #intents = new Map<number, Intent>();
   /** Requests that wait for an answer, and the answers that a call may still refer to, until their run ends. */
-  readonly #requests = new Map<number, ApprovalRequest>();
+  readonly #requests = new Map<number, Requested>();
   /** Leases that have not ended, by their `seq`. */
   readonly #leases = new Map<number, { agent: string; policyDigest: Digest }>();
-  readonly #approvals = new Map<number, { approval: Approval; request: ApprovalRequest; used: boolean }>();
+  readonly #approvals = new Map<number, Approved>();
   /** Outcomes of unknown status at the very end: those that a recovery speaks of. */
   #unknown = 0;
 
@@ -209,9 +221,7 @@ export class Order {
   /** What is wrong with the labels that a call was decided with: they are what the log says that the agent had read. */
   #mislabelled({ agent, facts }: Intent | Denial): string | undefined {
     const { labels } = this.#agents.get(agent.id)!;
-    const decided = facts?.labels ?? [];
-    const same = Array.isArray(decided) && decided.length === labels.length;
-    return same && labels.every((label, i) => decided[i] === label)
+    return sameTexts(facts?.labels ?? [], labels)
       ? undefined
       : `it was decided with other labels than the agent had: ${labels.join(", ") || "none"}`;
   }
@@ -241,6 +251,8 @@ export class Order {
     if (approval.scope === "call" && (used || approval.callDigest !== entry.callDigest)) {
       return used ? `${where} was used already` : `${where} is of another call`;
     }
+    const { labels } = this.#agents.get(entry.agent.id)!;
+    if (!sameTexts(request.labels, labels)) return `${where} is from before the agent had other labels`;
     return request.action === entry.action &&
       request.resource === entry.resource &&
       request.policyDigest === entry.policyDigest
@@ -298,7 +310,7 @@ export class Order {
         this.#label(entry.agent.id, entry.labels);
         break;
       case "approval-request":
-        this.#requests.set(entry.seq, entry);
+        this.#requests.set(entry.seq, { ...entry, labels: this.#agents.get(entry.agent.id)!.labels });
         break;
       case "approval":
         this.#approvals.set(entry.seq, { approval: entry, request: this.#requests.get(entry.requestOf)!, used: false });

@@ -63,9 +63,14 @@ export interface AskedCall {
 }
 
 /** What came of asking: `approval` is the `seq` of the entry that says so. */
-export type Verdict =
-  | { granted: true; approval: number }
-  | { granted: false; reason: DenyReason; approval?: number; message?: string };
+export type Verdict = { granted: true; approval: number } | Refused;
+
+export interface Refused {
+  granted: false;
+  reason: DenyReason;
+  approval?: number;
+  message?: string;
+}
 
 /** How the answers of people are asked for, kept and logged. */
 export class Approvals {

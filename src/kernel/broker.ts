@@ -16,7 +16,7 @@ import type {
   PolicyRequest,
 } from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
-import type { Approvals, OnApproval, Verdict } from "./approval.ts";
+import type { Approvals, OnApproval, Refused, Verdict } from "./approval.ts";
 import { type Labels, Stores } from "./labels.ts";
 import type { Lease } from "./lease.ts";
 import type { Rights } from "./rights.ts";
@@ -173,7 +173,7 @@ export class Broker {
     const { argument, commitment, request, bill } = asked;
     let last = await this.decideWithPeople(caller, tool, asked);
     // What came to the agent while it was decided counts.
-    while (last.vak.labels !== caller.labels.list) last = await this.decideWithPeople(caller, tool, asked);
+    while (last.vak.labels !== caller.labels.list) last = await this.decideWithPeople(caller, tool, asked, last.no);
     const { decision: made, vak, approval, lease } = last;
     // Looked at in the turn in which the intent is appended: what is taken away before it is not there any more.
     const decision = withRights(caller, tool, lease && !lease.live ? { ...made, ...NO_PERMIT } : made);
@@ -229,12 +229,17 @@ export class Broker {
     return bytes.byteLength > 0 ? { bytes, kept } : { bytes };
   }
 
-  /** The decision; where the policy asks for a person's approval, after it was given or not. */
+  /**
+   * The decision; where the policy asks for a person's approval, after it was given or not.
+   *
+   * @param no what a person has said of this call already: it stands, and nobody is asked again
+   */
   private async decideWithPeople(
     caller: Caller,
     tool: Tool,
     { input, commitment, bill }: Asked,
-  ): Promise<Decided & { approval?: number }> {
+    no?: Refused,
+  ): Promise<Decided & { approval?: number; no?: Refused }> {
     const decide = (approved: boolean) => this.decide(caller, tool, input, commitment.digest, approved, bill);
     for (;;) {
       const asked = await decide(false);
@@ -257,9 +262,10 @@ export class Broker {
       const key = canonicalJson({ input, labels: asked.vak.labels, policyDigest, tool: name });
       const approvals = await this.loadApprovals().catch(messageOf);
       const verdict: Verdict =
-        typeof approvals === "string"
+        no ??
+        (typeof approvals === "string"
           ? { granted: false, reason: "approval-unavailable", message: approvals }
-          : await approvals.ask(call, commitment.digest, shown, key, caller);
+          : await approvals.ask(call, commitment.digest, shown, key, caller));
       if (!verdict.granted) {
         const { reason, approval, message } = verdict;
         const errors = message === undefined ? [] : [message];
@@ -272,7 +278,7 @@ export class Broker {
           annotations,
           ...(shadow && { shadow }),
         };
-        return { decision, vak: asked.vak, ...(approval !== undefined && { approval }) };
+        return { decision, vak: asked.vak, no: verdict, ...(approval !== undefined && { approval }) };
       }
       // Decided again, with the approval: a forbid may have come to match while the person thought.
       const again = await decide(true);

@@ -277,6 +277,30 @@ test("attack: TOCTOU between a label and a call. What comes to the agent while a
   );
 });
 
+test("a person who says no while the agent reads something is not asked once more", async () => {
+  const agents = Promise.withResolvers<Agent>();
+  let questions = 0;
+  await withKernel(
+    async (kernel) => {
+      await using agent = await kernel.spawn({ name: "a", program });
+      agents.resolve(agent);
+      expect(await calls(agent, plain!)).toMatchObject([{ error: { message: expect.stringContaining("said no") } }]);
+      expect(questions).toBe(1);
+      expect(await entriesOf(kernel, "denial")).toMatchObject([
+        { reason: "approval-refused", facts: { labels: ["late"] }, approval: expect.any(Number) },
+      ]);
+    },
+    {
+      policy: "permit (principal, action, resource) when { context.vak.approved };",
+      onApproval: async () => {
+        questions++;
+        await (await agents.promise).label(["late"]);
+        return { approve: false, by: "ann" };
+      },
+    },
+  );
+});
+
 test("attack: an approval for a run, given before the agent read something, counts for no call after it", async () => {
   const shown: (readonly string[])[] = [];
   await withKernel(

@@ -62,6 +62,24 @@ test("labels come by spawn, run, answer and the page's word; they go by declassi
   expect(() => declassify(["c"], child)).toThrow("there is no open agent");
 });
 
+test("attack: a forged log, in which a call is approved by an answer from before its agent had read something", () => {
+  const asked = { action: "call:add", resource: "add", inputDigest: "00".repeat(32), policies: [], policyDigest };
+  const request = { type: "approval-request", ...position, ...asked, callDigest: call.callDigest, expires: 0 } as const;
+  const requestOf = log.append(request);
+  const answer = { verdict: "granted", by: "ann", scope: "run" } as const;
+  const approval = log.append({ type: "approval", ...position, requestOf, callDigest: call.callDigest, ...answer });
+  const approved = (labels: string[]) => {
+    const facts = { labels, approved: true };
+    const decided = { decision: "allow" as const, policies: ["policy0"], facts, approval };
+    return log.append({ type: "intent", ...call, ...decided }, { input: {} });
+  };
+  approved(["a", "b", "c"]);
+  log.append({ type: "agent-label", agent: AGENT, labels: ["d"] });
+  expect(() => approved(["a", "b", "c", "d"])).toThrow("is from before the agent had other labels");
+  declassify(["d"]);
+  approved(["a", "b", "c"]);
+});
+
 test("attack: a forged log, in which a child has less than its parent", () => {
   log.append({ type: "agent-label", agent: AGENT, labels: ["d"] });
   const of = { ...spawn, agent: child, parent: AGENT.id };
