@@ -31,6 +31,7 @@ await bundle(
     approval: `${root}src/approval/index.ts`,
     meter: `${root}src/meter/index.ts`,
     python: `${root}src/runtimes/python.ts`,
+    policies: `${root}src/policies.ts`,
     errors,
   },
   {

@@ -12,6 +12,8 @@ const TEXT = 1000;
 /** Fields of an input, and policies, that are shown at most. */
 const FIELDS = 40;
 const POLICIES = 8;
+/** Labels, of which an agent can have no more. */
+const LABELS = 32;
 
 export type View = ReturnType<typeof makeView>;
 
@@ -66,7 +68,8 @@ export function show(view: View, request: ApprovalRequest): void {
   const title = tool.title ?? tool.annotations?.title;
   view.title.replaceChildren("Let ", line(agent.name), " use ", line(title ?? tool.name), "?");
   view.what.replaceChildren(paragraph(tool.description));
-  view.hints.replaceChildren(...hintsOf(tool.annotations));
+  const read = request.labels.slice(0, LABELS).map((label) => el("li", "grave", "Has read what is ", line(label)));
+  view.hints.replaceChildren(...hintsOf(tool.annotations), ...read);
   view.why.replaceChildren(...reasonsOf(request));
   const facts: [string, string][] = [
     ["Agent", agent.name],

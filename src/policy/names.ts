@@ -11,7 +11,7 @@ type Node = { readonly [key: string]: unknown };
  * @returns what is wrong, or undefined
  */
 export function strayName(policy: PolicyJson, views: ReadonlyMap<string, ToolView>): string | undefined {
-  const scope = [...views].filter(([tool]) => matches(policy.action, tool)).map(([, view]) => view);
+  const scope = [...views].filter(([tool, view]) => matches(policy.action, tool, view)).map(([, view]) => view);
   const todo: unknown[] = [policy.resource, ...policy.conditions.map((condition) => condition.body)];
   for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
     if (!isNode(node)) continue;
@@ -23,10 +23,10 @@ export function strayName(policy: PolicyJson, views: ReadonlyMap<string, ToolVie
 }
 
 /** Whether the scope of a policy can match calls of a tool. */
-export function matches(action: PolicyJson["action"], tool: string): boolean {
+export function matches(action: PolicyJson["action"], tool: string, { groups }: ToolView): boolean {
   if (action.op === "All" || "slot" in action) return true;
   const ids = ("entities" in action ? action.entities : [action.entity]).map((entity) => uid(entity).id);
-  return ids.includes("call") || ids.includes(`call:${tool}`);
+  return ids.includes(`call:${tool}`) || groups.some((group) => ids.includes(group));
 }
 
 function strayTool(node: Node, views: ReadonlyMap<string, ToolView>): string | undefined {

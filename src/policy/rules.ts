@@ -35,6 +35,7 @@ export type Budgets = { readonly [name: string]: Budget };
 export interface Rules {
   readonly digest: string;
   readonly views: ReadonlyMap<string, ToolView>;
+  readonly tools: Base["tools"];
   readonly schema: SchemaJson<string>;
   /** Text by id, in the order of the source: of the policies that are in force. */
   readonly enforced: ReadonlyMap<string, string>;
@@ -62,7 +63,11 @@ const TRIED = "tried";
 export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}, constitution = ""): Base {
   const views = new Map(tools.map((tool) => [tool.name, viewTool(tool, Object.keys(budgets))]));
   if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
-  const seen = tools.map(({ name, inputSchema }) => ({ inputSchema, name }));
+  const seen = tools.map(({ name, inputSchema, groups, accepts }) => ({
+    ...{ inputSchema, name },
+    ...(groups && { groups }),
+    ...(accepts && { accepts }),
+  }));
   const more = { ...(Object.keys(budgets).length > 0 && { budgets }), ...(constitution !== "" && { constitution }) };
   const text = canonicalJson({ tools: seen, ...more }, MAX_BASE_DEPTH);
   return {
@@ -105,6 +110,7 @@ export function readRules(cedar: Cedar, base: Base, source: ReadSource, lease?: 
   const rules: Rules = {
     digest: source.digest,
     views: base.views,
+    tools: base.tools,
     schema,
     enforced: new Map([...texts].filter(([id]) => !shadowed.has(id))),
     scopes: new Map(parts.map(({ id, json }) => [id, json.action])),
@@ -244,10 +250,19 @@ export function judge(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, 
   } catch (error) {
     return deny(rules, "policy-unavailable", [error]);
   }
+  const unaccepted = unacceptedBy(rules.tools.get(request.tool), request.vak.labels);
+  if (unaccepted.length > 0) {
+    const decision = deny(rules, "label-not-accepted", [`the tool does not accept ${unaccepted.join(", ")}`]);
+    return rules.tried ? { ...decision, shadow: shadowOf(decision) } : decision;
+  }
   const decision = weigh(cedar, rules, call);
   if (!rules.tried) return decision;
   return { ...decision, shadow: shadowOf(weigh(cedar, rules, { ...call, preparsedPolicySetId: TRIED })) };
 }
+
+/** Above every policy: what the tool says that it takes. */
+const unacceptedBy = (tool: PolicyTool | undefined, labels: readonly string[]): readonly string[] =>
+  tool?.accepts ? labels.filter((label) => !tool.accepts!.includes(label)) : [];
 
 /**
  * Answers as an instance that was prepared with these rules would, by Cedar's plain `isAuthorized`: it parses schema and
@@ -278,7 +293,8 @@ export function stateless(cedar: Cedar, { schema, enforced, tried }: Rules): Pic
  */
 export function callable(cedar: Cedar, rules: Rules, agent: PolicyRequest["agent"], tool: string): boolean {
   const { uid, entities } = principalOf(rules, agent, tool);
-  const scoped = [...rules.enforced].filter(([id]) => matches(rules.scopes.get(id)!, tool));
+  const view = rules.views.get(tool)!;
+  const scoped = [...rules.enforced].filter(([id]) => matches(rules.scopes.get(id)!, tool, view));
   const answer = cedar.isAuthorizedPartial({
     schema: rules.schema,
     validateRequest: false, // what is unknown has no type

@@ -30,7 +30,7 @@ const script = `
     const end = new AbortController();
     const request = {
       agent: { id: "a", name: "summariser", program: "ab" }, run, call: 1,
-      tool: { name: "refund", description: "Pays money back." }, input,
+      tool: { name: "refund", description: "Pays money back." }, input, labels: [],
       policies: ["large"], annotations: { large: { reason: "Money leaves the house." } },
       callDigest: "cd", expires: Date.now() + ms,
     };

@@ -18,7 +18,7 @@ const find = (key: "run" | "output", name: string): Block =>
 const folder = `${root}test/.cache/docs-run`;
 /** Examples in which CPython is the program. */
 const programs = ["python", "weather", "refund", "child"];
-const imports = { vak: "/dist/vak.js", "vak/python": "/dist/python.js" };
+const imports = { vak: "/dist/vak.js", "vak/policies": "/dist/policies.js", "vak/python": "/dist/python.js" };
 /** Browsers ask for it of their own accord, and complain where there is none. */
 const icon = { "/favicon.ico": "" };
 const cdn = "https://cdn.jsdelivr.net/npm/vak@0.1.0/";
@@ -68,6 +68,8 @@ describe.skipIf(!built)("examples", () => {
             [`/${name}.js`, find("run", name).text],
           ]),
         ),
+        "/tainted.html": moduleAt("tainted"),
+        "/tainted.js": find("run", "tainted").text,
         "/module.html": fromCdn("module"),
         "/classic.html": fromCdn("classic"),
         ...icon,
@@ -148,6 +150,10 @@ describe.skipIf(!built)("examples", () => {
 
     test.each(programs)(`${name}: CPython, %s`, async (program) => {
       await run(open[i]!.browser, program);
+    });
+
+    test(`${name}: the tainted e-mail`, async () => {
+      await run(open[i]!.browser, "tainted");
     });
 
     test.each(["module", "classic"])(`${name}: from a CDN, as a %s script`, async (way) => {

@@ -18,6 +18,7 @@ const requestOf = (more: Partial<ApprovalRequest> = {}): ApprovalRequest => ({
     annotations: { destructiveHint: true },
   },
   input: { order: "A-17", amount: 20 },
+  labels: ["untrusted"],
   policies: ["large"],
   annotations: { large: { reason: "Money leaves the house.", advice: "Ask for less.", owner: "finance" } },
   callDigest: "cd".repeat(32),
@@ -63,7 +64,7 @@ test("it shows the call in plain words, its input, why it is asked, who asks and
   const text = textOf(element);
   for (const part of [
     /Expires in 1:(40|39|38)/,
-    "Pays money back. May delete or overwrite",
+    "Pays money back. May delete or overwrite Has read what is untrusted",
     'order "A-17" amount 20',
     "Money leaves the house.",
     "Policy large",

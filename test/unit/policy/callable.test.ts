@@ -125,7 +125,7 @@ test("a new policy counts, and what is remembered of one agent is not told anoth
 });
 
 function requestOf(tool: string, input: PolicyRequest["input"], vak: Partial<PolicyRequest["vak"]>): PolicyRequest {
-  return { agent, tool, input, vak: { callDigest: "00", now: 0, calls: 0, approved: false, ...vak } };
+  return { agent, tool, input, vak: { callDigest: "00", now: 0, calls: 0, approved: false, labels: [], ...vak } };
 }
 
 // Conditions of every kind, that hold, do not, or fail, as the agent, the tool and the call have it.
