@@ -12,8 +12,8 @@ const TEXT = 1000;
 /** Fields of an input, and policies, that are shown at most. */
 const FIELDS = 40;
 const POLICIES = 8;
-/** Labels, of which an agent can have no more. */
-const LABELS = 32;
+/** Labels: an agent has no more. */
+const LABELS = 64;
 
 export type View = ReturnType<typeof makeView>;
 
