@@ -59,6 +59,7 @@ export class VakApproval extends Base {
   private arming: ReturnType<typeof setTimeout> | undefined;
   /** A key or a pointer went down while nothing counted: what comes of it does not count either. */
   private stale = false;
+  private refreshing: ReturnType<typeof setTimeout> | undefined;
   private ticking: ReturnType<typeof setInterval> | undefined;
   /** Seconds that the request which is shown had left when that was last looked at. */
   private left = Number.POSITIVE_INFINITY;
@@ -79,8 +80,7 @@ export class VakApproval extends Base {
     dialog.addEventListener("keydown", (event) => this.onKey(event), true);
     dialog.addEventListener("pointerdown", () => this.onPress(), true);
     for (const type of ["keyup", "pointerup"] as const) {
-      // After the click that comes of it.
-      dialog.addEventListener(type, () => setTimeout(() => (this.stale = false)), true);
+      dialog.addEventListener(type, () => this.onRelease(), true);
     }
     // By a gesture or a button of the system. The browser may close it even so, and then that was the answer.
     dialog.addEventListener("cancel", (event) => {
@@ -248,6 +248,7 @@ export class VakApproval extends Base {
       if (!event.repeat) this.answer(false);
       return;
     }
+    clearTimeout(this.refreshing);
     const presses = event.key === "Enter" || event.key === " ";
     this.stale = !this.armed || (event.repeat && presses);
     if (!this.armed) this.hush();
@@ -255,8 +256,17 @@ export class VakApproval extends Base {
   }
 
   private onPress(): void {
+    clearTimeout(this.refreshing);
     this.stale = !this.armed;
     if (!this.armed) this.hush();
+  }
+
+  /** What comes of a press is over once the click is that comes with its end; but not of the press after it. */
+  private onRelease(): void {
+    clearTimeout(this.refreshing);
+    this.refreshing = setTimeout(() => {
+      this.stale = false;
+    });
   }
 }
 
