@@ -69,7 +69,8 @@ export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
   /**
    * A JSON Schema whose `type` is `object`, or a {@link StandardSchema}. An object that lists `properties` and says
    * nothing of others is closed: an undeclared field is refused, because no policy could see it. Say
-   * `additionalProperties: true` to let undeclared fields through, unseen by policies.
+   * `additionalProperties: true` to let undeclared fields through, unseen by policies. A string with
+   * `format: "http-url"` is put into the one spelling of a URL before anything else sees it (`docs/policy.md`).
    */
   inputSchema: S;
   /** What an answer must be, as JSON Schema. */
@@ -122,7 +123,7 @@ export type InputOf<S> = S extends StandardSchema<infer Output> ? Output : FromS
 export type ParsedInput =
   | {
       readonly ok: true;
-      /** A frozen copy of the guest's JSON, with no prototypes: what is decided on and logged. */
+      /** A frozen copy of the guest's JSON, with no prototypes and with URLs in one spelling: what is decided on and logged. */
       readonly input: { readonly [field: string]: unknown };
       /** What `execute` gets: `input`, or what the Standard Schema made of it. */
       readonly argument: unknown;
@@ -156,6 +157,8 @@ interface Checks {
   readonly input: () => Promise<Validator>;
   readonly output: (() => Promise<Validator>) | undefined;
   readonly standard: StandardSchema | undefined;
+  /** Whether the schema says of a string that it is a URL. */
+  readonly urls: boolean;
 }
 
 const checksOf = new WeakMap<Tool, Checks>();
@@ -204,20 +207,23 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     input: validator(inputSchema),
     output: outputSchema && validator(outputSchema),
     standard,
+    urls: JSON.stringify(inputSchema).includes('"format":"http-url"'),
   });
   return tool;
 }
 
 /**
  * Checks what a guest sent before anything else sees it: plain JSON, at most 64 levels and 16,384 values, whole numbers
- * that JavaScript holds exactly, whole characters, no reserved keys, valid under the tool's schema.
+ * that JavaScript holds exactly, whole characters, no reserved keys, valid under the tool's schema. URLs get their one
+ * spelling first, so that the schema is about what they are then.
  *
  * @throws VakError `invalid-tool` when the tool was not made by `defineTool`
  */
 export async function parseInput(tool: Tool, value: unknown): Promise<ParsedInput> {
-  const { input: validator, standard } = checks(tool);
+  const { input: validator, standard, urls } = checks(tool);
   try {
-    const input = copyJson(value, "input", 0, { left: MAX_INPUT_VALUES }) as { readonly [field: string]: unknown };
+    let input = copyJson(value, "input", 0, { left: MAX_INPUT_VALUES }) as { readonly [field: string]: unknown };
+    if (urls) input = (await import("./marks.ts")).withNormalUrls(tool.inputSchema, input) as typeof input;
     check(await validator(), input, "input");
     if (!standard) return { ok: true, input, argument: input };
     const result = await standard["~standard"].validate(input);

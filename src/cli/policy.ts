@@ -97,9 +97,6 @@ function checked(tool: PolicyTool): PolicyTool {
   return {
     name: made.name,
     inputSchema: made.inputSchema,
-    async check(input) {
-      const parsed = await parseInput(made, input);
-      return parsed.ok ? undefined : parsed.message;
-    },
+    read: (input) => parseInput(made, input),
   };
 }

@@ -448,7 +448,7 @@ const marked = new WeakMap<JsonSchema, boolean>();
 /** JSON pointers to the secrets in an input. Most schemas, which are frozen, mark none, and are asked at every call. */
 async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> {
   if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
-  return marked.get(schema) ? (await import("./secrets.ts")).secretsOf(schema, input) : [];
+  return marked.get(schema) ? (await import("../marks.ts")).secretsOf(schema, input) : [];
 }
 
 /** Whose budgets a call is charged to: the agent by its one reference, the run by its one signal. */

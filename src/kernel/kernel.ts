@@ -224,10 +224,7 @@ async function loadEngine(
   const described = tools.map((tool) => ({
     name: tool.name,
     inputSchema: tool.inputSchema,
-    async check(input: unknown) {
-      const parsed = await parseInput(tool, input);
-      return parsed.ok ? undefined : parsed.message;
-    },
+    read: (input: unknown) => parseInput(tool, input),
   }));
   const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
   const above = constitution !== undefined && { constitution };

@@ -80,8 +80,13 @@ export type ShadowDecision = Pick<Decision, "decision" | "policies" | "reason" |
 export interface PolicyTool {
   name: string;
   inputSchema: { readonly [key: string]: unknown };
-  /** Says what is wrong with the input of a policy's own test, as the broker would of a guest's; undefined when nothing is. */
-  check?(input: unknown): Promise<string | undefined>;
+  /** Reads the input of a policy's own test as the broker would a guest's, or says what is wrong with it. */
+  read?(
+    input: unknown,
+  ): Promise<
+    | { readonly ok: true; readonly input: { readonly [field: string]: unknown } }
+    | { readonly ok: false; readonly message: string }
+  >;
 }
 
 /** A policy with what belongs to it. Plain JSON: it is kept in the log as it was given. */

@@ -200,8 +200,11 @@ export async function runTests(cedar: Cedar, base: Base, rules: Rules, { tests }
   const failed = [];
   for (const [index, test] of tests.entries()) {
     const request = requestOf(test, base.budgets);
-    const wrong = await base.tools.get(test.tool)?.check?.(request.input);
-    const decision = wrong === undefined ? judge(cedar, rules, request) : deny(rules, "policy-unavailable", [wrong]);
+    const read = await base.tools.get(test.tool)?.read?.(request.input);
+    const decision =
+      read?.ok === false
+        ? deny(rules, "policy-unavailable", [read.message])
+        : judge(cedar, rules, { ...request, ...(read && { input: read.input }) });
     const failure = failureOf(test, index, decision);
     if (failure) failed.push(failure);
   }

@@ -1,6 +1,7 @@
 /** Stands where the kernel stood: answers a guest with what was recorded, and compares what it asks. */
 import { canonicalJson } from "../audit/canonical.ts";
 import { withhold } from "../audit/value.ts";
+import { withNormalUrls } from "../marks.ts";
 import type { Meter } from "../meter/index.ts";
 import type { Point } from "../protocol.ts";
 import { Halt, type Outside, type Slices } from "../sandbox/bridge.ts";
@@ -217,7 +218,7 @@ export class Recorded implements Outside {
       return this.differ("tool", entry.resource, tool || text.slice(0, MAX_NAME), { call });
     }
     if (input) {
-      const asked = spelled(request.input ?? {}, input.withheld);
+      const asked = spelled(request.input ?? {}, input);
       if (asked !== input.json) {
         return this.differ("input", input.json, asked, { call, byte: firstDifference(input.json, asked) });
       }
@@ -230,9 +231,9 @@ export class Recorded implements Outside {
 }
 
 /** An input as the log commits to it; what has no canonical form is spelled as JSON, and was never committed to. */
-function spelled(input: unknown, withheld: string[]): string {
+function spelled(input: unknown, { withheld, schema }: NonNullable<KnownCall["input"]>): string {
   try {
-    return canonicalJson(withhold(input, "", new Set(withheld), []));
+    return canonicalJson(withhold(withNormalUrls(schema, input), "", new Set(withheld), []));
   } catch {
     return JSON.stringify(input);
   }
