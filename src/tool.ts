@@ -40,6 +40,17 @@ export interface ToolContext {
   charge(unit: string, amount: number): void;
 }
 
+/** What was found in an input that should not leave. */
+export interface Leaks {
+  /** Kinds of it, in a word each: `context.vak.leaks` in a policy, and in the log. At most 32. */
+  readonly kinds: readonly string[];
+  /** The input with all of it taken out; absent where that cannot be done. */
+  readonly redacted?: unknown;
+}
+
+/** What a tool is told when it looks for leaks. */
+export type LeaksContext = Pick<ToolContext, "signal" | "call" | "agent" | "run">;
+
 /** MCP's hints: what a tool says of itself. They inform people; they bind nobody. */
 export interface ToolAnnotations {
   readonly title?: string;
@@ -58,6 +69,7 @@ export interface Tool<Input = unknown> {
   readonly outputSchema?: JsonSchema;
   readonly annotations?: ToolAnnotations;
   cost?(input: Input): { readonly [unit: string]: number };
+  leaks?(input: Input, context: LeaksContext): Leaks | Promise<Leaks>;
   execute(input: Input, context: ToolContext): unknown;
 }
 
@@ -81,6 +93,11 @@ export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
    * before the policy decides, and given back as far as `execute` charges less. It must be quick, and do nothing.
    */
   cost?(input: InputOf<S>): { readonly [unit: string]: number };
+  /**
+   * Finds in an input what should not leave. It is asked before the policy decides, which sees the kinds; where it throws,
+   * the call is denied. It must do nothing.
+   */
+  leaks?(input: InputOf<S>, context: LeaksContext): Leaks | Promise<Leaks>;
   /**
    * Does it. Called only after the policy allowed the call and the log has it. The answer, or what its promise resolves
    * to, must be JSON; what it throws reaches the guest as an error.
@@ -178,7 +195,7 @@ const checksOf = new WeakMap<Tool, Checks>();
 export function defineTool<const S extends JsonSchema | StandardSchema>(
   definition: ToolDefinition<S>,
 ): Tool<InputOf<S>> {
-  const { name, title, description, annotations, cost, execute } = definition;
+  const { name, title, description, annotations, cost, leaks, execute } = definition;
   if (typeof name !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
     throw invalid(`"${String(name).slice(0, 80)}" is not a tool's name: use 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
@@ -187,6 +204,8 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
 
   if (cost !== undefined && typeof cost !== "function")
     throw invalid(`Tool "${name}": cost is a function (input) => ({ unit: amount }).`);
+  if (leaks !== undefined && typeof leaks !== "function")
+    throw invalid(`Tool "${name}": leaks is a function (input) => ({ kinds: […] }).`);
 
   const standard = isStandard(definition.inputSchema) ? definition.inputSchema : undefined;
   const given = standard ? describe(name, standard) : definition.inputSchema;
@@ -201,6 +220,7 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     ...(outputSchema && { outputSchema }),
     ...(annotations && { annotations: { ...annotations } }),
     ...(cost && { cost }),
+    ...(leaks && { leaks }),
     execute,
   });
   checksOf.set(tool, {
@@ -210,6 +230,11 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     urls: JSON.stringify(inputSchema).includes('"format":"http-url"'),
   });
   return tool;
+}
+
+/** A tool as it is, or made of an object that has all that a tool has, as `fetchTool` gives. */
+export function asTool(tool: Tool): Tool {
+  return checksOf.has(tool) ? tool : (defineTool(tool) as Tool);
 }
 
 /**
@@ -232,6 +257,35 @@ export async function parseInput(tool: Tool, value: unknown): Promise<ParsedInpu
   } catch (error) {
     return { ok: false, message: (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE) };
   }
+}
+
+const MAX_KINDS = 32;
+const KIND = /^[a-z0-9][a-z0-9-]{0,31}$/;
+
+/**
+ * What a tool finds in an input that should not leave.
+ *
+ * @throws Error when it does not say: then nothing may leave
+ */
+export async function leaksIn(tool: Tool, argument: unknown, context: LeaksContext): Promise<Leaks> {
+  const { agent, run, call, signal } = context;
+  const { kinds, redacted } = (await tool.leaks?.(argument, { agent: { ...agent }, run, call, signal })) ?? {};
+  if (!Array.isArray(kinds) || kinds.length > MAX_KINDS || !kinds.every((kind) => KIND.test(kind))) {
+    throw new Error("the tool did not say what there is in the input");
+  }
+  return { kinds: [...new Set(kinds)].sort(), ...(redacted !== undefined && { redacted }) };
+}
+
+/**
+ * Reads the input of a call that nobody makes, as {@link parseInput} does, with the kinds of leaks that there would be.
+ *
+ * @throws whatever the tool does when it looks for them
+ */
+export async function readInput(tool: Tool, value: unknown): Promise<ParsedInput & { leaks?: readonly string[] }> {
+  const parsed = await parseInput(tool, value);
+  if (!parsed.ok || !tool.leaks) return parsed;
+  const nobody = { agent: { id: "", name: "", program: "" }, run: "", call: 1, signal: new AbortController().signal };
+  return { ...parsed, leaks: (await leaksIn(tool, parsed.argument, nobody)).kinds };
 }
 
 /**
@@ -268,11 +322,15 @@ function check({ schema, lookup, validate }: Validator, value: unknown, name: st
   });
   const { valid, errors } = validate(value, schema, "2020-12", counted);
   if (valid) return;
-  const wrappers = ["properties", "patternProperties", "additionalProperties", "items", "prefixItems", "$ref", "allOf"];
+  const wrappers = ["properties", "patternProperties", "additionalProperties", "items", "prefixItems"];
+  wrappers.push("$ref", "allOf", "if");
   const first = errors.find((error) => !wrappers.includes(error.keyword)) ?? errors[0];
   if (!first) throw new Error(`${name} is not valid`);
-  throw new Error(`${pathOf(first, name)}: ${first.keyword === "false" ? "no such field" : first.error}`);
+  throw new Error(`${pathOf(first, name)}: ${ERRORS[first.keyword] ?? first.error}`);
 }
+
+/** What the library says in words that say little. */
+const ERRORS: Readonly<Record<string, string>> = { false: "no such field", anyOf: "is none of what the tool takes" };
 
 function pathOf({ instanceLocation }: OutputUnit, name: string): string {
   const fields = instanceLocation.split("/").slice(1);

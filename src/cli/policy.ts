@@ -9,7 +9,7 @@ import { createCedarEngine } from "../policy/cedar.ts";
 import type { PolicySource, PolicyTool } from "../policy/engine.ts";
 import { type Redecided, redecide } from "../policy/redecide.ts";
 import { cedarWasmUrl } from "../policy/wasm-url.ts";
-import { defineTool, parseInput } from "../tool.ts";
+import { defineTool, readInput, type Tool } from "../tool.ts";
 
 /** What a file for `policy test` holds: as JSON, or as the exports of a module. */
 interface PolicyFile {
@@ -90,13 +90,15 @@ async function load(path: string): Promise<unknown> {
   return /\.m?js$/.test(path) ? import(pathToFileURL(resolve(path)).href) : JSON.parse(await readFile(path, "utf8"));
 }
 
-/** A tool whose input is checked as the broker checks it. Only its name and schema matter here. */
+/** A tool whose input is checked as the broker checks it. Only its name, its schema and what leaks it finds matter here. */
 function checked(tool: PolicyTool): PolicyTool {
-  const { name, inputSchema } = (tool ?? {}) as PolicyTool;
-  const made = defineTool({ name, description: "-", inputSchema: inputSchema ?? {}, execute: () => null });
+  const { name, inputSchema, leaks } = (tool ?? {}) as PolicyTool;
+  const looks = typeof leaks === "function" && { leaks: leaks as NonNullable<Tool["leaks"]> };
+  const made = defineTool({ name, description: "-", inputSchema: inputSchema ?? {}, ...looks, execute: () => null });
   return {
     name: made.name,
     inputSchema: made.inputSchema,
-    read: (input) => parseInput(made, input),
+    leaks,
+    read: (input) => readInput(made as Tool, input),
   };
 }

@@ -12,7 +12,7 @@ import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
-import { parseInput, type Tool } from "../tool.ts";
+import { asTool, readInput, type Tool } from "../tool.ts";
 import type { ForkPoint } from "../trace.ts";
 import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
@@ -154,7 +154,7 @@ export interface KernelPolicy {
  * });
  */
 export async function createKernel(options: KernelOptions = {}): Promise<Kernel> {
-  const tools = new Map((options.tools ?? []).map((tool) => [tool.name, tool as Tool]));
+  const tools = new Map((options.tools ?? []).map((tool) => [tool.name, asTool(tool as Tool)]));
   if (tools.size !== (options.tools ?? []).length) {
     throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   }
@@ -224,7 +224,8 @@ async function loadEngine(
   const described = tools.map((tool) => ({
     name: tool.name,
     inputSchema: tool.inputSchema,
-    read: (input: unknown) => parseInput(tool, input),
+    leaks: tool.leaks !== undefined,
+    read: (input: unknown) => readInput(tool, input),
   }));
   const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
   const above = constitution !== undefined && { constitution };

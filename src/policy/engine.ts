@@ -23,6 +23,8 @@ export interface PolicyRequest {
     calls: number;
     /** A person has approved just this call. */
     approved: boolean;
+    /** Kinds of what was found in the input that should not leave; absent where the tool does not look for it. */
+    leaks?: readonly string[];
     /** How the kernel's budgets stand, with what this call may cost; absent when it has none. */
     budget?: BudgetStates;
   };
@@ -80,11 +82,15 @@ export type ShadowDecision = Pick<Decision, "decision" | "policies" | "reason" |
 export interface PolicyTool {
   name: string;
   inputSchema: { readonly [key: string]: unknown };
+  /** Whether it looks for leaks: then its calls have `context.vak.leaks`. A tool's own function counts as yes. */
+  leaks?: unknown;
   /** Reads the input of a policy's own test as the broker would a guest's, or says what is wrong with it. */
-  read?(
-    input: unknown,
-  ): Promise<
-    | { readonly ok: true; readonly input: { readonly [field: string]: unknown } }
+  read?(input: unknown): Promise<
+    | {
+        readonly ok: true;
+        readonly input: { readonly [field: string]: unknown };
+        readonly leaks?: readonly string[];
+      }
     | { readonly ok: false; readonly message: string }
   >;
 }

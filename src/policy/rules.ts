@@ -53,7 +53,7 @@ const TRIED = "tried";
 export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}, constitution = ""): Base {
   const views = new Map(tools.map((tool) => [tool.name, viewTool(tool, Object.keys(budgets))]));
   if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
-  const seen = tools.map(({ name, inputSchema }) => ({ inputSchema, name }));
+  const seen = tools.map(({ name, inputSchema, leaks }) => ({ inputSchema, name, ...(leaks ? { leaks: true } : {}) }));
   const more = { ...(Object.keys(budgets).length > 0 && { budgets }), ...(constitution !== "" && { constitution }) };
   const text = canonicalJson({ tools: seen, ...more }, MAX_BASE_DEPTH);
   return {
@@ -199,12 +199,14 @@ function annotationsOf(parts: readonly Part[]): Annotations {
 export async function runTests(cedar: Cedar, base: Base, rules: Rules, { tests }: ReadSource): Promise<void> {
   const failed = [];
   for (const [index, test] of tests.entries()) {
-    const request = requestOf(test, base.budgets);
-    const read = await base.tools.get(test.tool)?.read?.(request.input);
+    const tool = base.tools.get(test.tool);
+    const { vak, ...request } = requestOf(test, base.budgets);
+    const read = await tool?.read?.(request.input);
+    const found = tool?.leaks ? { leaks: test.vak?.leaks ?? (read?.ok ? read.leaks : undefined) ?? [] } : {};
     const decision =
       read?.ok === false
         ? deny(rules, "policy-unavailable", [read.message])
-        : judge(cedar, rules, { ...request, ...(read && { input: read.input }) });
+        : judge(cedar, rules, { ...request, ...(read && { input: read.input }), vak: { ...vak, ...found } });
     const failure = failureOf(test, index, decision);
     if (failure) failed.push(failure);
   }

@@ -56,12 +56,13 @@ const URL_PARTS: View = {
 };
 
 /** What only the kernel knows: `context.vak`. */
-function viewVak(budgets: readonly string[]): View {
+function viewVak(budgets: readonly string[], leaks: boolean): View {
   return recordOf({
     callDigest: { type: "String" },
     now: { type: "datetime" },
     calls: LONG,
     approved: { type: "Boolean" },
+    ...(leaks && { leaks: { type: "Set", element: TEXT } as const }),
     ...(budgets.length > 0 && { budget: recordOf(Object.fromEntries(budgets.map((name) => [name, BUDGET]))) }),
   });
 }
@@ -71,11 +72,11 @@ function viewVak(budgets: readonly string[]): View {
  *
  * @param budgets names of the kernel's budgets
  */
-export function viewTool({ inputSchema: root }: PolicyTool, budgets: readonly string[] = []): ToolView {
+export function viewTool({ inputSchema: root, leaks }: PolicyTool, budgets: readonly string[] = []): ToolView {
   const hidden: HiddenField[] = [];
   const declared = isObject(root.properties) ? root : { ...root, properties: {} };
   const input = viewRecord(declared, root, "input", 0, hidden);
-  return { context: recordOf({ input, vak: viewVak(budgets) }), hidden };
+  return { context: recordOf({ input, vak: viewVak(budgets, Boolean(leaks)) }), hidden };
 }
 
 /** Every tool's action and the entities around it, as a Cedar schema. */

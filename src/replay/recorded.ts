@@ -219,7 +219,7 @@ export class Recorded implements Outside {
     }
     if (input) {
       const asked = spelled(request.input ?? {}, input);
-      if (asked !== input.json) {
+      if (asked !== input.json && !(entry.redacted && isRedacted(asked, input.json))) {
         return this.differ("input", input.json, asked, { call, byte: firstDifference(input.json, asked) });
       }
     } else if (requestBytes !== bytes.byteLength) {
@@ -237,6 +237,20 @@ function spelled(input: unknown, { withheld, schema }: NonNullable<KnownCall["in
   } catch {
     return JSON.stringify(input);
   }
+}
+
+/** Whether a text is another in which something was taken out. */
+function isRedacted(whole: string, redacted: string): boolean {
+  const [first = "", ...rest] = redacted.split("REDACTED");
+  const last = rest.pop();
+  if (last === undefined || !whole.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of rest) {
+    const found = whole.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return whole.length - last.length >= at && whole.endsWith(last);
 }
 
 /** The first byte of their UTF-8 at which two texts differ. */

@@ -32,16 +32,18 @@ test("Node imports what does not need a browser, and all of it is the same error
   const script = `
     import { VakError, MiB } from "vak";
     import { verify, parseVkey } from "vak/audit";
+    import { fetchTool } from "vak/fetch";
     import { instrument } from "vak/meter";
     import { pythonModule } from "vak/python";
     import { replay } from "vak/replay";
     try { parseVkey("x"); } catch (error) { console.log(error instanceof VakError, error.code); }
     try { instrument(new Uint8Array(8)); } catch (error) { console.log(error instanceof VakError, error.code); }
     await replay(new Map(), 1).catch((error) => console.log(error instanceof VakError, error.code));
+    try { fetchTool({ allow: [] }); } catch (error) { console.log(error instanceof VakError, error.code); }
     console.log(MiB, typeof verify, typeof pythonModule, typeof replay, typeof import.meta.resolve("vak/worker"));`;
   const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: app });
   expect(stdout).toBe(
-    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\n1048576 function string function string\n",
+    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\ntrue invalid-argument\n1048576 function string function string\n",
   );
 });
 

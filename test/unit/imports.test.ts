@@ -16,6 +16,7 @@ const arrows: Record<string, string[]> = {
   replay: ["sandbox", "audit", "protocol", "trace", "meter", "marks"],
   cli: ["audit", "replay", "policy", "tool"],
   runtimes: [],
+  fetch: ["tool", "url"],
   policy: ["audit", "url"],
   audit: [],
   meter: [],
