@@ -16,7 +16,7 @@ const find = (key: "run" | "output", name: string): Block =>
   blocks.find(({ info }) => info[key] === name) ?? expect.fail(`no document has a block ${key}=${name}`);
 
 const folder = `${root}test/.cache/docs-run`;
-const imports = { vak: "/dist/vak.js", "vak/python": "/dist/python.js" };
+const imports = { vak: "/dist/vak.js", "vak/fetch": "/dist/fetch.js", "vak/python": "/dist/python.js" };
 /** Browsers ask for it of their own accord, and complain where there is none. */
 const icon = { "/favicon.ico": "" };
 const cdn = "https://cdn.jsdelivr.net/npm/vak@0.1.0/";
@@ -62,6 +62,9 @@ describe.skipIf(!built)("examples", () => {
         "/first.js": `${find("run", "first").text}\nexport { zip };\n`,
         "/python.html": moduleAt("python"),
         "/python.js": find("run", "python").text,
+        "/fetch.html": moduleAt("fetch"),
+        "/fetch.js": find("run", "fetch").text,
+        "/weather/zurich": "sunny",
         "/module.html": fromCdn("module"),
         "/classic.html": fromCdn("classic"),
         ...icon,
@@ -140,8 +143,9 @@ describe.skipIf(!built)("examples", () => {
       await run(open[i]!.browser, "first", `${strict.url}/csp.html`);
     });
 
-    test(`${name}: CPython`, async () => {
+    test(`${name}: CPython, and what it can fetch`, async () => {
       await run(open[i]!.browser, "python");
+      await run(open[i]!.browser, "fetch");
     });
 
     test.each(["module", "classic"])(`${name}: from a CDN, as a %s script`, async (way) => {
