@@ -49,16 +49,18 @@ export async function testPolicy(path: string): Promise<string> {
 /**
  * Makes the decisions of a log again.
  *
- * @returns what came of it, and what to print
+ * @returns what came of it, and what to print; it is not `good` where none could be made, though there are some
  */
-export async function redecideLog(bundle: Bundle): Promise<{ result: Redecided; lines: string[] }> {
+export async function redecideLog(bundle: Bundle): Promise<{ result: Redecided; good: boolean; lines: string[] }> {
   const result = await redecide(bundle, { wasm: await readFile(cedarWasmUrl) });
   const { decisions, agreed, differing, undecided } = result;
-  const verdict = differing.length === 0 ? "agrees" : "DOES NOT AGREE";
+  const made = differing.length > 0 || agreed > 0 || decisions === 0;
+  const verdict = !made ? "CANNOT BE ASKED about" : differing.length === 0 ? "agrees with" : "DOES NOT AGREE with";
   return {
     result,
+    good: made && differing.length === 0,
     lines: [
-      `Cedar ${verdict} with the log: of ${count(decisions, "decision", "decisions")}, ${agreed} come out the same.`,
+      `Cedar ${verdict} the log: of ${count(decisions, "decision", "decisions")}, ${agreed} come out the same.`,
       ...differing.map(
         ({ seq, of, logged, decided }) => `  entry ${seq}, ${of}: ${show(logged)} in the log, ${show(decided)} now`,
       ),
