@@ -261,7 +261,11 @@ export function stateless(cedar: Cedar, { schema, enforced, tried }: Rules): Pic
 }
 
 /** Asks Cedar; and where nothing but a permit is missing, whether an approval would make up for it. */
-function weigh(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, call: StatefulAuthorizationCall): Decision {
+export function weigh(
+  cedar: Pick<Cedar, "statefulIsAuthorized">,
+  rules: Pick<Rules, "digest" | "annotations" | "asks">,
+  call: StatefulAuthorizationCall,
+): Decision {
   const decision = interpret(cedar.statefulIsAuthorized(call), rules);
   const vak = call.context.vak as Context;
   if (decision.reason !== "no-permit" || !rules.asks || vak.approved === true) return decision;
