@@ -53,11 +53,16 @@ function originPattern(origin: string): string {
   const plain = below ? `https://${below[1]}` : origin;
   let normal: string | undefined;
   try {
-    normal = normalUrl(plain).slice(0, -1);
+    normal = normalUrl(String(plain)).slice(0, -1);
   } catch {} // it is said below
   const host = normal?.replace(/^https?:\/\//, "") ?? "";
-  if (normal !== plain || (below && !/^[a-z0-9.-]*\.[a-z][a-z0-9-]*$/.test(host))) {
-    const say = normal === undefined || below ? "https://api.example.com" : normal;
+  if (
+    normal === undefined ||
+    normal !== plain ||
+    host.includes("*") ||
+    (below && !/^[a-z0-9.-]*\.[a-z][a-z0-9-]*$/.test(host))
+  ) {
+    const say = normal === undefined || normal === plain || below ? "https://api.example.com" : normal;
     throw invalid(`${JSON.stringify(origin)} is not an origin; write it as ${say}`);
   }
   return below ? `https://${LABELS}${literally(host)}` : literally(normal);

@@ -509,6 +509,15 @@ describe("attack: exfiltration", () => {
   });
 });
 
+test("a large body of bytes arrives whole", async () => {
+  await using it = await surfing({ maxBytes: 2 ** 20 });
+  const id = word();
+  const body = btoa("\u0001\u00ff\u0080".repeat(12_000));
+  const [answer] = await it.ask({ url: `${good}/${id}`, method: "PUT", body, encoding: "base64" });
+  expect(okOf(answer)?.status).toBe(200);
+  expect((await seenBy(good, id))[0]!.body).toBe("\u0001\u00ff\u0080".repeat(12_000));
+});
+
 test("the URL that was decided on is the one that a browser asks for, whatever there is in it", async () => {
   await using it = await surfing();
   const id = word();
