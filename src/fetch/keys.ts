@@ -34,8 +34,8 @@ const MORE = [
   /xox[abeoprs]-[A-Za-z0-9-]{10,250}/g,
   /(?:sk|rk|whsec)_(?:live_|test_)?[A-Za-z0-9]{24,250}/g,
   /AIza[A-Za-z0-9_-]{35}/g,
-  /eyJ[A-Za-z0-9_-]{8,4096}\.eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{0,4096}/g,
-  /-----BEGIN [A-Z ]{0,32}PRIVATE KEY[A-Z ]{0,16}-----(?:[^-]{0,16384}-----END [A-Z ]{0,48}-----)?/g,
+  /eyJ[A-Za-z0-9_-]{8,512}\.eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{0,4096}/g,
+  /-----BEGIN [A-Z ]{0,32}PRIVATE KEY[A-Z ]{0,16}-----(?:[^-]{0,8192}-----END [A-Z ]{0,48}-----)?/g,
 ];
 
 /** Where there are keys and tokens in a text. */

@@ -6,6 +6,7 @@
 import luhn from "fast-luhn";
 import { getCountrySpecifications, isValidIBAN } from "ibantools";
 import { findKeys } from "./keys.ts";
+import { fromBinary } from "./scrub.ts";
 
 /**
  * `key`: keys, tokens, passwords in connection strings. `card`: numbers of payment cards. `iban`. `email`. `entropy`: what
@@ -23,7 +24,9 @@ export interface Leak {
 /** Encodings within encodings. */
 const MAX_DEPTH = 5;
 /** Characters that are looked at in one search, what was decoded included; the same bounds what is unpacked. */
-const MAX_CHARS = 4 * 2 ** 20;
+const MAX_CHARS = 2 * 2 ** 20;
+/** From so many characters on, the page has its turn before the search goes on. */
+const LONG = 32 * 1024;
 /** Plain text in decoded bytes that is no accident: so much of nothing else, or such a run among other bytes. */
 const MIN_TEXT = 6;
 const RUN = /[\t\r\n\x20-\x7e]{12,}/g;
@@ -35,7 +38,7 @@ interface Budget {
 
 /**
  * Finds leaks in a text, also within base64 (URL-safe or not, in lines, from any offset), hexadecimal, percent-encoding,
- * `\u` escapes and gzip, five levels deep and over 4 Mi characters; past that it says `unreadable`.
+ * `\u` escapes and gzip, five levels deep and over 2 Mi characters; past that it says `unreadable`.
  *
  * @example (await findLeaks("card=4111%201111%201111%201111")).map(({ kind }) => kind) // ["card"]
  */
@@ -56,26 +59,28 @@ export async function kindsIn(bytes: Uint8Array<ArrayBuffer>): Promise<Set<LeakK
 async function scan(text: string, depth: number, budget: Budget): Promise<Leak[]> {
   budget.chars -= text.length;
   if (budget.chars < 0) return [{ kind: "unreadable", start: 0, end: text.length }];
+  if (text.length >= LONG) await new Promise((resolve) => setTimeout(resolve));
   const found = [
     ...(await findKeys(text)).map(([start, end]): Leak => ({ kind: "key", start, end })),
     ...numbers(text),
   ];
-  const explained: Leak[] = [...found];
+  /** Which characters have been read, or have a name already: they are not random. */
+  const explained = new Uint8Array(text.length);
+  for (const { start, end } of found) explained.fill(1, start, end);
   for (const { start, end, texts } of await encoded(text, budget)) {
-    if (texts.length > 0) explained.push({ kind: "entropy", start, end });
+    if (texts.length > 0) explained.fill(1, start, end);
     for (const inner of texts) {
       if (depth === MAX_DEPTH) found.push({ kind: "unreadable", start, end });
       else for (const { kind } of await scan(inner, depth + 1, budget)) found.push({ kind, start, end });
     }
   }
-  // What has been read, or has a name already, is not random.
-  for (const leak of random(text)) {
-    if (!explained.some(({ start, end }) => start < leak.end && leak.start < end)) found.push(leak);
-  }
+  found.push(...random(text).filter(({ start, end }) => !explained.subarray(start, end).includes(1)));
   return found;
 }
 
-const EMAIL = /[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}/g;
+/** Both sides of the @ of an e-mail address. */
+const MAILBOX = /[A-Za-z0-9._%+-]{1,64}$/;
+const DOMAIN = /^(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}/;
 
 /** Digits in groups. */
 const DIGITS = /[0-9]+(?:[ +-][0-9]+)*/g;
@@ -89,8 +94,12 @@ const countries = getCountrySpecifications();
 
 function numbers(text: string): Leak[] {
   const found: Leak[] = [];
-  for (const { 0: match, index } of text.matchAll(EMAIL)) {
-    found.push({ kind: "email", start: index, end: index + match.length });
+  for (const { index } of text.matchAll(/@/g)) {
+    const mailbox = MAILBOX.exec(text.slice(Math.max(0, index - 64), index))?.[0];
+    const domain = DOMAIN.exec(text.slice(index + 1, index + 256))?.[0];
+    if (mailbox && domain) {
+      found.push({ kind: "email", start: index - mailbox.length, end: index + 1 + domain.length });
+    }
   }
   for (const { 0: run, index } of text.matchAll(DIGITS)) {
     const groups = [...run.matchAll(/\d+/g)];
@@ -100,7 +109,8 @@ function numbers(text: string): Leak[] {
         digits += last[0];
         if (digits.length > 19) break;
         const end = index + last.index + last[0].length;
-        if (CARD.test(digits) && luhn(digits)) found.push({ kind: "card", start: index + first.index, end });
+        if (digits.length > 12 && CARD.test(digits) && luhn(digits))
+          found.push({ kind: "card", start: index + first.index, end });
       }
     }
   }
@@ -138,12 +148,12 @@ function random(text: string): Leak[] {
   return found;
 }
 
-/** Shannon's, of the characters of a word, in bits. */
+/** Shannon's, of the characters of a word in ASCII, in bits. */
 function entropy(word: string): number {
-  const counts = new Map<string, number>();
-  for (const char of word) counts.set(char, (counts.get(char) ?? 0) + 1);
+  const counts = new Uint32Array(128);
+  for (let i = 0; i < word.length; i++) counts[word.charCodeAt(i) & 127]!++;
   let bits = 0;
-  for (const count of counts.values()) bits -= (count / word.length) * Math.log2(count / word.length);
+  for (const count of counts) if (count > 0) bits -= (count / word.length) * Math.log2(count / word.length);
   return bits;
 }
 
@@ -161,7 +171,7 @@ const HEX = /(?:[0-9A-Fa-f]{2}){8,}/g;
 async function encoded(text: string, budget: Budget): Promise<Encoded[]> {
   const found: Encoded[] = [];
   for (const { 0: word, index } of text.matchAll(WORD)) {
-    const plain = decoded(word);
+    const plain = /[%\\]/.test(word) ? decoded(word) : word;
     if (plain !== word) found.push({ start: index, end: index + word.length, texts: [plain] });
   }
   for (const { 0: word, index } of text.matchAll(BASE64)) {
@@ -198,7 +208,7 @@ const latin1 = new TextDecoder("latin1");
 
 function fromBase64(letters: string): Uint8Array<ArrayBuffer> {
   const whole = letters.length % 4 === 1 ? letters.slice(0, -1) : letters;
-  return Uint8Array.from(atob(whole), (char) => char.charCodeAt(0));
+  return fromBinary(atob(whole));
 }
 
 /** The plain text in bytes, unpacked where they are packed; nothing where there is none. */

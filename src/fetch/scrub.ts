@@ -11,8 +11,11 @@ export const toBinary = (bytes: Uint8Array): string => {
   return text;
 };
 
-export const fromBinary = (text: string): Uint8Array<ArrayBuffer> =>
-  Uint8Array.from(text, (char) => char.charCodeAt(0));
+export function fromBinary(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
 
 /**
  * What takes secrets out of a binary string: as they are, percent-encoded, in JSON's escapes, in hexadecimal, and in base64
