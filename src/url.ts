@@ -18,8 +18,9 @@ const MAX_DECODINGS = 4;
  * the dot at the host's end, and with everything percent-encoded in path and query that RFC 3986 does not let stand there.
  * Giving it what it gave gives the same.
  *
- * @throws Error that says why there is none: it is not absolute, has another scheme, a user name or password, or a path in
- *   which a server may find `..` (`%2e%2e`, `..%2f`, `..;`, also encoded twice)
+ * @throws Error that says why there is none: it is not absolute, has another scheme, a user name or password, a host of
+ *   other than letters, digits, `-`, `_` and dots between them, or a path in which a server may find `..` (`%2e%2e`,
+ *   `..%2f`, `..;`, also encoded twice)
  * @example normalUrl("HTTPS://API.Example.com.:443/a/../b#c") // "https://api.example.com/b"
  */
 export function normalUrl(text: string): string {
@@ -31,6 +32,8 @@ export function normalUrl(text: string): string {
   const host = url.hostname.replace(/\.$/, "");
   if (!host.startsWith("[") && host.split(".").some((label) => label === ""))
     throw new Error("has an empty part in its host");
+  // Chromium takes more characters for a host's than others do.
+  if (!/^(?:[a-z0-9._-]+|\[[0-9a-f:]+\])$/.test(host)) throw new Error("has what no host has in its host");
   const path = pathname.replace(UNSAFE, encode);
   if (hidesDots(path)) throw new Error("has a path in which a server may find a way up");
   const href = `${protocol}//${host}${port && `:${port}`}${path}${search.replace(UNSAFE, encode)}`;
