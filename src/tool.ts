@@ -1,5 +1,6 @@
 import type { dereference, OutputUnit, Schema, validate } from "@cfworker/json-schema";
 import { VakError } from "./errors.ts";
+import { checkLabels } from "./labels.ts";
 
 /** A JSON Schema, draft 2020-12. */
 export type JsonSchema = { readonly [keyword: string]: unknown };
@@ -38,6 +39,13 @@ export interface ToolContext {
    * `cost` said. A whole number.
    */
   charge(unit: string, amount: number): void;
+  /** What the agent had read when the call was decided; so what the input may come from. */
+  readonly labels: readonly string[];
+  /**
+   * Says that the answer, or the error, is labelled so, besides what the tool `returns`: with the labels of an agent whose
+   * output it passes on, say. Until the tool has answered.
+   */
+  label(labels: readonly string[]): void;
 }
 
 /** What was found in an input that should not leave. */
@@ -51,7 +59,23 @@ export interface Leaks {
 /** What a tool is told when it looks for leaks. */
 export type LeaksContext = Pick<ToolContext, "signal" | "call" | "agent" | "run">;
 
-/** MCP's hints: what a tool says of itself. They inform people; they bind nobody. */
+/** What data a tool gives and takes. */
+export interface ToolLabels {
+  /** Labels of whatever it answers, errors too. They are the agent's before the guest has the answer. */
+  readonly returns?: readonly string[];
+  /** An agent with any other label than these may not call it. All are accepted unless given; with `[]` none is. */
+  readonly accepts?: readonly string[];
+  /**
+   * Names what it keeps between calls, such as a mailbox or a table. Whatever comes out of a tool that keeps it has the
+   * labels of every agent that was let to call one.
+   */
+  readonly keeps?: string;
+}
+
+/**
+ * MCP's hints: what a tool says of itself. They inform people, and place the tool's action in groups that policies may
+ * speak of; see {@link groupsOf}.
+ */
 export interface ToolAnnotations {
   readonly title?: string;
   readonly readOnlyHint?: boolean;
@@ -68,6 +92,7 @@ export interface Tool<Input = unknown> {
   readonly inputSchema: JsonSchema;
   readonly outputSchema?: JsonSchema;
   readonly annotations?: ToolAnnotations;
+  readonly labels?: ToolLabels;
   cost?(input: Input): { readonly [unit: string]: number };
   leaks?(input: Input, context: LeaksContext): Leaks | Promise<Leaks>;
   execute(input: Input, context: ToolContext): unknown;
@@ -88,6 +113,8 @@ export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
   /** What an answer must be, as JSON Schema. */
   outputSchema?: JsonSchema;
   annotations?: ToolAnnotations;
+  /** What data it gives and takes, and what it keeps. */
+  labels?: ToolLabels;
   /**
    * What a call may cost at most, by unit: whole numbers. So much is set aside of each budget that counts the unit,
    * before the policy decides, and given back as far as `execute` charges less. It must be quick, and do nothing.
@@ -195,7 +222,7 @@ const checksOf = new WeakMap<Tool, Checks>();
 export function defineTool<const S extends JsonSchema | StandardSchema>(
   definition: ToolDefinition<S>,
 ): Tool<InputOf<S>> {
-  const { name, title, description, annotations, cost, leaks, execute } = definition;
+  const { name, title, description, annotations, labels, cost, leaks, execute } = definition;
   if (typeof name !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
     throw invalid(`"${String(name).slice(0, 80)}" is not a tool's name: use 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
@@ -219,6 +246,7 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     inputSchema,
     ...(outputSchema && { outputSchema }),
     ...(annotations && { annotations: { ...annotations } }),
+    ...(labels && { labels: readLabels(name, labels) }),
     ...(cost && { cost }),
     ...(leaks && { leaks }),
     execute,
@@ -235,6 +263,43 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
 /** A tool as it is, or made of an object that has all that a tool has, as `fetchTool` gives. */
 export function asTool(tool: Tool): Tool {
   return checksOf.has(tool) ? tool : (defineTool(tool) as Tool);
+}
+
+/** @throws VakError `invalid-tool` */
+function readLabels(name: string, labels: ToolLabels): ToolLabels {
+  const { returns, accepts, keeps, ...rest } = labels;
+  const [stray] = Object.keys(rest);
+  if (stray !== undefined) throw invalid(`Tool "${name}": labels has no ${JSON.stringify(stray)}.`);
+  if (keeps !== undefined && (typeof keeps !== "string" || keeps === ""))
+    throw invalid(`Tool "${name}": labels.keeps names what the tool keeps.`);
+  try {
+    return {
+      ...(returns && { returns: checkLabels(returns, `what tool "${name}" returns`) }),
+      ...(accepts && { accepts: checkLabels(accepts, `what tool "${name}" accepts`) }),
+      ...(keeps !== undefined && { keeps }),
+    };
+  } catch (cause) {
+    throw new VakError("invalid-tool", (cause as Error).message, { cause });
+  }
+}
+
+/**
+ * The groups of a tool's action, with MCP's own defaults: who says nothing is `destructive`, and reaches the `network`.
+ */
+export function groupsOf({ readOnlyHint, destructiveHint, openWorldHint }: ToolAnnotations = {}): string[] {
+  const destructive = readOnlyHint !== true && destructiveHint !== false;
+  return [...(destructive ? ["destructive"] : []), ...(openWorldHint !== false ? ["network"] : [])];
+}
+
+/** A tool as policies see it. */
+export function describeToPolicy(tool: Tool) {
+  const { name, inputSchema, annotations, labels, leaks } = tool;
+  return {
+    ...{ name, inputSchema, groups: groupsOf(annotations) },
+    ...(leaks && { leaks: true }),
+    ...(labels?.accepts && { accepts: labels.accepts }),
+    read: (input: unknown) => readInput(tool, input),
+  };
 }
 
 /**

@@ -9,13 +9,15 @@ import { createCedarEngine } from "../policy/cedar.ts";
 import type { PolicySource, PolicyTool } from "../policy/engine.ts";
 import { type Redecided, redecide } from "../policy/redecide.ts";
 import { cedarWasmUrl } from "../policy/wasm-url.ts";
-import { defineTool, readInput, type Tool } from "../tool.ts";
+import { defineTool, describeToPolicy, type Tool } from "../tool.ts";
+
+/** As much of a tool as policies see. */
+type SeenTool = Pick<Tool, "name" | "inputSchema" | "annotations" | "labels"> & { leaks?: Tool["leaks"] | true };
 
 /** What a file for `policy test` holds: as JSON, or as the exports of a module. */
 interface PolicyFile {
   policy: PolicySource;
-  /** Tools, or as much of them as policies see. */
-  tools: readonly PolicyTool[];
+  tools: readonly SeenTool[];
   /** As `createKernel` takes them. */
   budgets?: { readonly [name: string]: Budget } | undefined;
   constitution?: string | undefined;
@@ -92,15 +94,11 @@ async function load(path: string): Promise<unknown> {
   return /\.m?js$/.test(path) ? import(pathToFileURL(resolve(path)).href) : JSON.parse(await readFile(path, "utf8"));
 }
 
-/** A tool whose input is checked as the broker checks it. Only its name, its schema and what leaks it finds matter here. */
-function checked(tool: PolicyTool): PolicyTool {
-  const { name, inputSchema, leaks } = (tool ?? {}) as PolicyTool;
-  const looks = typeof leaks === "function" && { leaks: leaks as NonNullable<Tool["leaks"]> };
-  const made = defineTool({ name, description: "-", inputSchema: inputSchema ?? {}, ...looks, execute: () => null });
-  return {
-    name: made.name,
-    inputSchema: made.inputSchema,
-    leaks,
-    read: (input) => readInput(made as Tool, input),
-  };
+/** A tool whose input is checked as the broker checks it, and searched for leaks where it is there whole. */
+function checked(tool: SeenTool): PolicyTool {
+  const { name, inputSchema, annotations, labels, leaks } = tool ?? {};
+  const looks = typeof leaks === "function" && { leaks };
+  const more = { ...(annotations && { annotations }), ...(labels && { labels }), ...looks };
+  const made = defineTool({ name, description: "-", inputSchema: inputSchema ?? {}, ...more, execute: () => null });
+  return { ...describeToPolicy(made as Tool), leaks: Boolean(leaks) };
 }

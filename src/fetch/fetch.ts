@@ -77,6 +77,7 @@ export function fetchTool(options: FetchToolOptions): Tool<FetchInput> {
     options;
   if (!Array.isArray(allow) || allow.length === 0) throw invalid("allow lists what can be requested");
   const allowed = allow.map(schemaOf);
+  const methods = [...new Set(allowed.flatMap(({ properties }) => properties.method.enum))];
   for (const header of requestHeaders) checkHeader(header);
   for (const header of responseHeaders) checkName(header);
   const secrets = readSecrets(options.secrets ?? [], requestHeaders);
@@ -93,9 +94,14 @@ export function fetchTool(options: FetchToolOptions): Tool<FetchInput> {
       .map(({ origin, pathPrefix = "/", methods = ["GET"] }) => `${methods.join(", ")} ${origin}${pathPrefix}…`)
       .join("; ")
       .slice(0, 4000)}`,
-    inputSchema: inputSchema(allowed, requestHeaders),
+    inputSchema: inputSchema(allowed, methods, requestHeaders),
     outputSchema: OUTPUT,
-    annotations: { openWorldHint: true },
+    annotations: {
+      openWorldHint: true,
+      readOnlyHint: methods.every((method) => method === "GET" || method === "HEAD"),
+    },
+    // Whoever wrote it meant it for whoever reads it.
+    labels: { returns: ["untrusted"] },
     leaks: (input, { signal }) => leaksOf(input, said.get(signal)),
     execute(input, { signal }) {
       remember(said, signal, input);
@@ -115,13 +121,13 @@ const OUTPUT = {
   required: ["status", "headers", "body", "encoding"],
 };
 
-function inputSchema(allowed: ReturnType<typeof schemaOf>[], headers: readonly string[]): JsonSchema {
+function inputSchema(allowed: object[], methods: string[], headers: readonly string[]): JsonSchema {
   const value = { type: "string", maxLength: MAX_HEADER, pattern: HEADER_VALUE };
   return {
     type: "object",
     properties: {
       url: { type: "string", format: "http-url" },
-      method: { enum: [...new Set(allowed.flatMap(({ properties }) => properties.method.enum))] },
+      method: { enum: methods },
       headers: {
         type: "object",
         properties: Object.fromEntries(headers.map((name) => [name, value])),

@@ -17,6 +17,7 @@ const arrows: Record<string, string[]> = {
   cli: ["audit", "replay", "policy", "tool"],
   runtimes: [],
   fetch: ["tool", "url"],
+  policies: [],
   policy: ["audit", "url"],
   audit: [],
   meter: [],
@@ -25,12 +26,13 @@ const arrows: Record<string, string[]> = {
   marks: ["audit", "url"],
   url: [],
   limits: [],
+  labels: [],
   errors: [],
 };
-const everyone = ["limits", "errors"];
+const everyone = ["limits", "labels", "errors"];
 
 /** Rooms that run anywhere, with no DOM and no worker. */
-const pure = ["meter", "audit", "tool", "marks", "url", "protocol", "trace", "replay", "limits", "errors"];
+const pure = ["meter", "audit", "tool", "marks", "url", "protocol", "trace", "replay", "limits", "labels", "errors"];
 const impure = ["core", "lock", "log", "memory", "reading", "signer", "store", "stored"].map(
   (name) => `audit/${name}.ts`,
 );

@@ -178,7 +178,7 @@ describe("in a tool's input", () => {
 
   test("a policy sees its parts, and nothing that is spelled otherwise", () => {
     const { context } = viewTool(tool);
-    const vak = { callDigest: "", now: 0, calls: 0, approved: false };
+    const vak = { callDigest: "", now: 0, calls: 0, approved: false, labels: [] };
     expect(project(context, { input: { url: "https://api.example.com/a?b=c" }, vak })).toMatchObject({
       input: {
         url: {

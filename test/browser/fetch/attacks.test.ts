@@ -63,6 +63,7 @@ test("a request that is allowed is made as it was decided on, and its answer is 
   expect(told).toMatchObject({ method: "POST", target: `/echo/${id}?b=%C3%BC`, body: "h\u00c3\u00a9" });
   expect(told.headers.accept).toBe("text/x");
   for (const name of ["cookie", "referer", "authorization"]) expect(told.headers[name]).toBeUndefined();
+  expect(it.agent.labels).toEqual(["untrusted"]);
   const [intent] = await entriesOf(it.kernel, "intent");
   expect(await it.kernel.log.value(intent!.seq)).toMatchObject({ url: `${good}/echo/${id}?b=%C3%BC`, method: "POST" });
   expect(intent!.facts!.leaks).toEqual([]);
