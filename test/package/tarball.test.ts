@@ -33,7 +33,7 @@ test("Node imports what does not need a browser, and all of it is the same error
     import { VakError, MiB } from "vak";
     import { verify, parseVkey } from "vak/audit";
     import { fetchTool } from "vak/fetch";
-    import { instrument } from "vak/meter";
+import { instrument } from "vak/meter";
     import { stockPolicies } from "vak/policies";
     import { pythonModule } from "vak/python";
     import { replay } from "vak/replay";
@@ -50,6 +50,7 @@ test("Node imports what does not need a browser, and all of it is the same error
 
 const consumer = `
 import { openBundle, type Report, verify } from "vak/audit";
+import { type FetchToolOptions, fetchTool } from "vak/fetch";
 import { instrument } from "vak/meter";
 import { stockPolicies } from "vak/policies";
 import { pythonModule } from "vak/python";
@@ -69,7 +70,8 @@ export async function main(bytes: Uint8Array<ArrayBuffer>): Promise<RunResult> {
       return signal.aborted ? first : second;
     },
   });
-  await using kernel: Kernel = await createKernel({ policy: "", tools: [add], log: { name: "x" } });
+  const web: FetchToolOptions = { allow: [{ origin: "https://api.example.com", methods: ["GET"] }] };
+  await using kernel: Kernel = await createKernel({ policy: "", tools: [add, fetchTool(web)], log: { name: "x" } });
   await using agent = await kernel.spawn({ name: "a", program: bytes, limits: { memoryBytes: 16 * MiB } });
   // @ts-expect-error: there is no such limit
   await kernel.spawn({ name: "a", program: bytes, limits: { memory: 1 } });
