@@ -17,8 +17,13 @@ const find = (key: "run" | "output", name: string): Block =>
 
 const folder = `${root}test/.cache/docs-run`;
 /** Examples in which CPython is the program. */
-const programs = ["python", "weather", "refund", "child"];
-const imports = { vak: "/dist/vak.js", "vak/policies": "/dist/policies.js", "vak/python": "/dist/python.js" };
+const programs = ["python", "weather", "refund", "child", "fetch"];
+const imports = {
+  vak: "/dist/vak.js",
+  "vak/fetch": "/dist/fetch.js",
+  "vak/policies": "/dist/policies.js",
+  "vak/python": "/dist/python.js",
+};
 /** Browsers ask for it of their own accord, and complain where there is none. */
 const icon = { "/favicon.ico": "" };
 const cdn = "https://cdn.jsdelivr.net/npm/vak@0.1.0/";
@@ -70,6 +75,7 @@ describe.skipIf(!built)("examples", () => {
         ),
         "/tainted.html": moduleAt("tainted"),
         "/tainted.js": find("run", "tainted").text,
+        "/weather/zurich": "sunny",
         "/module.html": fromCdn("module"),
         "/classic.html": fromCdn("classic"),
         ...icon,

@@ -33,6 +33,7 @@ test("Node imports what does not need a browser, and all of it is the same error
     import { VakError, MiB } from "vak";
     import { VakApproval } from "vak/approval";
     import { verify, parseVkey } from "vak/audit";
+    import { fetchTool } from "vak/fetch";
     import { instrument } from "vak/meter";
     import { stockPolicies } from "vak/policies";
     import { pythonModule } from "vak/python";
@@ -40,16 +41,18 @@ test("Node imports what does not need a browser, and all of it is the same error
     try { parseVkey("x"); } catch (error) { console.log(error instanceof VakError, error.code); }
     try { instrument(new Uint8Array(8)); } catch (error) { console.log(error instanceof VakError, error.code); }
     await replay(new Map(), 1).catch((error) => console.log(error instanceof VakError, error.code));
+    try { fetchTool({ allow: [] }); } catch (error) { console.log(error instanceof VakError, error.code); }
     console.log(MiB, typeof verify, typeof stockPolicies, typeof pythonModule, typeof replay, typeof VakApproval, typeof import.meta.resolve("vak/worker"));`;
   const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: app });
   expect(stdout).toBe(
-    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\n1048576 function string string function string\n",
+    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\ntrue invalid-argument\n1048576 function string string function function string\n",
   );
 });
 
 const consumer = `
 import type { VakApproval } from "vak/approval";
 import { openBundle, type Report, verify } from "vak/audit";
+import { type FetchToolOptions, fetchTool } from "vak/fetch";
 import { instrument } from "vak/meter";
 import { stockPolicies } from "vak/policies";
 import { pythonModule } from "vak/python";
@@ -69,7 +72,9 @@ export async function main(bytes: Uint8Array<ArrayBuffer>, element: VakApproval)
       return signal.aborted ? first : second;
     },
   });
-  await using kernel: Kernel = await createKernel({ policy: "", tools: [add], log: { name: "x" }, onApproval: element.ask });
+  const web: FetchToolOptions = { allow: [{ origin: "https://api.example.com", methods: ["GET"] }] };
+  const tools = [add, fetchTool(web)];
+  await using kernel: Kernel = await createKernel({ policy: "", tools, log: { name: "x" }, onApproval: element.ask });
   document.querySelector("vak-approval") satisfies VakApproval | null;
   await using agent = await kernel.spawn({ name: "a", program: bytes, limits: { memoryBytes: 16 * MiB } });
   // @ts-expect-error: there is no such limit
