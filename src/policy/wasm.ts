@@ -3,8 +3,23 @@ import { VakError } from "../errors.ts";
 /** Where Cedar's wasm comes from. */
 export type WasmSource = string | URL | Response | PromiseLike<Response> | BufferSource | WebAssembly.Module;
 
+/** By address, for all kernels of the page: to compile it can take longer than all else that a kernel begins with. */
+const compiled = new Map<string, Promise<WebAssembly.Module>>();
+
 /** @throws VakError `policy-unavailable` saying where it was looked for */
-export async function compile(source: WasmSource): Promise<WebAssembly.Module> {
+export function compile(source: WasmSource): Promise<WebAssembly.Module> {
+  if (typeof source !== "string" && !(source instanceof URL)) return compileFrom(source);
+  const address = String(source);
+  let module = compiled.get(address);
+  if (!module) {
+    module = compileFrom(source);
+    compiled.set(address, module);
+    module.catch(() => compiled.delete(address)); // so that the next one tries again
+  }
+  return module;
+}
+
+async function compileFrom(source: WasmSource): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
   if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
     return WebAssembly.compile(source).catch((cause) => {

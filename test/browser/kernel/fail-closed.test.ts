@@ -211,26 +211,26 @@ test("a tool that throws, hangs or answers nonsense is a result for the guest", 
 });
 
 test("a tool that never answers is left behind when the run is stopped, and its outcome is unknown", async () => {
-  let signal: AbortSignal | undefined;
+  const { promise: called, resolve: isCalled } = Promise.withResolvers<AbortSignal>();
   const never = defineTool({
     name: "add",
     description: "Never answers.",
     inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
     execute: (_input, context) => {
-      signal = context.signal;
+      isCalled(context.signal);
       return new Promise(() => {});
     },
   });
   await using kernel = await testKernel({ tools: [never], policy: "permit (principal, action, resource);" });
-  await using agent = await kernel.spawn({
-    name: "call",
-    program: await loadGuest("call"),
-    limits: { deadlineMs: 200 },
-  });
-  const { result } = await finish(agent.run());
-  expect(result).toMatchObject({ status: "stopped", limit: "deadline" });
+  await using agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
+  const run = agent.run();
+  const ended = finish(run);
+  const signal = await called;
+  run.stop();
+  const { result } = await ended;
+  expect(result).toMatchObject({ status: "stopped", limit: "aborted" });
   // Parked and told so, the guest stopped in order: the agent lives on.
   expect(result.digest).not.toBeNull();
-  expect(signal?.aborted).toBe(true);
+  expect(signal.aborted).toBe(true);
   expect(await entriesOf(kernel, "outcome")).toMatchObject([{ status: "unknown" }]);
 });
