@@ -212,7 +212,7 @@ const babble = (seed: number) => `
 
 test("fuzz: whatever messages a worker sends, its run settles, and nothing is done that the policy forbids", async () => {
   const ends: Record<string, number> = {};
-  const sequences = 15 * fuzzFactor;
+  const sequences = 8 * fuzzFactor;
   for (let seed = 1; seed <= sequences; seed++) {
     const { kernel, result, end } = await attack(babble(seed), { deadlineMs: 500 });
     await using _kernel = kernel;
