@@ -90,7 +90,7 @@ export function load(program: Admitted): Loaded {
 }
 
 /** A program's instance, and what is the host's of it. */
-interface Instance {
+export interface Instance {
   exports: WebAssembly.Exports;
   memory: GuestMemory;
   process: Process;
@@ -102,7 +102,10 @@ interface Instance {
  */
 export class Runner {
   private readonly volume: Volume;
-  private kept: Instance | undefined;
+  /** The instance that the next run goes on with, if there is one. */
+  kept: Instance | undefined;
+  /** The instance that is at work. */
+  current: Instance | undefined;
 
   constructor(volume: Volume) {
     this.volume = volume;
@@ -137,18 +140,20 @@ export class Runner {
     try {
       const exports = before?.exports ?? (await link(program, await program.gate, process, wait));
       memory.attach(exports.memory);
+      this.current = { exports, memory, process };
       meter = attach(exports, { fuel: limits.fuel, slice: firstSlice });
       const { refill, pace } = outside.slices(meter, exports);
       process.attach(meter, pace);
       meter.refillWith(wait === "jspi" ? new WebAssembly.Suspending(refill) : refill);
       if (!before && program.start !== null) await run(exports[program.start]);
       if (!request.call) {
-        await run(exports._start);
+        do await run(exports._start);
+        while (outside.again?.());
         outcome = { status: "exited", exitCode: 0 };
       } else {
         if (!before && exports._initialize) await run(exports._initialize);
         outcome = { status: "exited", exitCode: 0, value: await call(exports, memory, limits, request.call, run) };
-        kept = { exports, memory, process };
+        kept = this.current;
       }
     } catch (error) {
       if (error instanceof VakError) throw error;
@@ -225,7 +230,7 @@ function refuse(message: string): never {
 }
 
 /** Instantiates the gate over the host's functions, and the program over the gate's. */
-async function link(
+export async function link(
   program: Admitted,
   gate: WebAssembly.Module,
   process: Process,

@@ -4,13 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, firefox, type Page } from "playwright";
+import type * as Audit from "../../src/audit/index.ts";
 import type * as Vak from "../../src/index.ts";
+import type * as Replay from "../../src/replay/index.ts";
 import { isolation, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
 
 declare global {
   /** The library, in a page of these commands. */
   var library: typeof Vak;
+  /** What is for whoever has an exported log. */
+  var forensics: () => Promise<[typeof Audit, typeof Replay]>;
 }
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -38,9 +42,17 @@ export async function withPage<T>(
   const profile = await mkdtemp(join(tmpdir(), "vak-command-"));
   const html = `<!doctype html><title>vak</title>
     <script>${shared ? "delete WebAssembly.Suspending; delete WebAssembly.promising;" : ""}</script>
-    <script type="module">import * as library from "/dist/vak.js"; globalThis.library = library;</script>`;
+    <script type="importmap">{ "imports": {
+      "@noble/": "/modules/@noble/", "fflate": "/modules/fflate/esm/browser.js",
+      "@noble/ed25519": "/modules/@noble/ed25519/index.js"
+    } }</script>
+    <script type="module">
+      import * as library from "/dist/vak.js";
+      globalThis.library = library;
+      globalThis.forensics = () => Promise.all([import("/dist/audit.js"), import("/dist/replay.js")]);
+    </script>`;
   const server = await serve({
-    directories: { ...directories, "/dist/": `${root}dist` },
+    directories: { ...directories, "/dist/": `${root}dist`, "/modules/": `${root}node_modules` },
     pages: { "/": html },
     headers: shared ? isolation : {},
   });
