@@ -6,7 +6,7 @@
 import type { Page } from "playwright";
 import { buildGuests } from "../../scripts/guests.mjs";
 import type { Isolation, OnFull } from "../../src/index.ts";
-import { type BrowserName, chosenBrowsers, root, withPage } from "./page.ts";
+import { type BrowserName, chosenBrowsers, objects, root, withPage } from "./page.ts";
 
 interface Scope {
   kernel?: Awaited<ReturnType<typeof library.createKernel>>;
@@ -226,17 +226,6 @@ async function settled(read: () => number): Promise<number> {
     last = read();
   }
   return last;
-}
-
-/** Objects of a class in the page's heap, after a collection. */
-async function objects(page: Page, name: string): Promise<number> {
-  const session = await page.context().newCDPSession(page);
-  const evaluated = await session.send("Runtime.evaluate", { expression: `${name}.prototype` });
-  const query = { prototypeObjectId: evaluated.result.objectId! };
-  const { objects } = await session.send("Runtime.queryObjects", query);
-  const { result } = await session.send("Runtime.getProperties", { objectId: objects.objectId!, ownProperties: true });
-  await session.detach();
-  return Number(result.find(({ name }) => name === "length")!.value!.value);
 }
 
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
