@@ -54,6 +54,8 @@ export default defineConfig({
   oxc: { target: "es2022" },
   test: {
     globalSetup: "test/setup/global.ts",
+    // How many times as much the fuzz tests try: scripts/fuzz.mjs.
+    env: { VAK_FUZZ: process.env.VAK_FUZZ ?? "1" },
     // A poll ends as soon as it is true; how long that takes is no matter of the test's.
     expect: { poll: { timeout: 30_000 } },
     // The message of a failed test is all that some reports keep: it shows the values.

@@ -28,6 +28,7 @@ const AREAS = [
   ["many agents; more than there is room for", /\/(load|room)\.test/],
   ["the meter: fuel, stack, NaNs, the same in each", /\/meter\/|\/(kernel|isolated)\/same\.test/],
   ["tools and policies; fail closed", /\/policy\/|\/fail-closed\.test/],
+  ["the tools for the network", /\/fetch\/|\/url\.test/],
   ["the log", /\/audit\//],
   ["replay, forks", /\/replay(\/|\.test)/],
   ["`support()`", /\/(support|isolation|platform|no-frame)\.test/],

@@ -169,7 +169,11 @@ export class Runner {
     else this.kept = kept;
     outlet.flush();
     const { byteLength: memoryBytes } = memory;
-    if (!this.kept) process.close();
+    if (!this.kept) {
+      // Nothing holds the ended instance: it would take room for as long as the agent lives.
+      this.current = undefined;
+      process.close();
+    }
     return { outcome, fuel: meter?.used ?? 0, memoryBytes, fileBytes: volume.fileBytes, files: volume.sha256() };
   }
 }

@@ -6,7 +6,7 @@
 import type { Page } from "playwright";
 import { buildGuests } from "../../scripts/guests.mjs";
 import type { Isolation, OnFull } from "../../src/index.ts";
-import { type BrowserName, chosenBrowsers, root, withPage } from "./page.ts";
+import { type BrowserName, chosenBrowsers, objects, root, withPage } from "./page.ts";
 
 interface Scope {
   kernel?: Awaited<ReturnType<typeof library.createKernel>>;
@@ -36,7 +36,7 @@ export async function run(argv: string[]): Promise<number> {
       if (!chosen("past")) return;
       for (const isolation of ["opaque", "frame"] as const) {
         for (const onFull of ["wait", "fail"] as const)
-          await past(page, { isolation, onFull }, quick ? 40 : 300, fault);
+          await past(page, { isolation, onFull }, quick ? 140 : 300, fault);
       }
     });
   }
@@ -192,9 +192,11 @@ async function past(
       let failed = 0;
       const runs = agents.map((agent) => agent.run());
       for (const run of runs) run.result.then(({ status }) => (failed += Number(status === "failed")));
-      for (let last = -1; last < atOnce + failed; ) {
+      // Each comes to its call, or fails; of those that wait for room nothing is heard, so that it is over when nothing comes.
+      for (let last = 0, quiet = 0; atOnce + failed < count && quiet < 5; ) {
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+        quiet = last > 0 && last === atOnce + failed ? quiet + 1 : 0;
         last = atOnce + failed;
-        await new Promise((resolve) => setTimeout(resolve, 3000));
       }
       const fitted = atOnce;
       open.resolve();
@@ -224,17 +226,6 @@ async function settled(read: () => number): Promise<number> {
     last = read();
   }
   return last;
-}
-
-/** Objects of a class in the page's heap, after a collection. */
-async function objects(page: Page, name: string): Promise<number> {
-  const session = await page.context().newCDPSession(page);
-  const evaluated = await session.send("Runtime.evaluate", { expression: `${name}.prototype` });
-  const query = { prototypeObjectId: evaluated.result.objectId! };
-  const { objects } = await session.send("Runtime.queryObjects", query);
-  const { result } = await session.send("Runtime.getProperties", { objectId: objects.objectId!, ownProperties: true });
-  await session.detach();
-  return Number(result.find(({ name }) => name === "length")!.value!.value);
 }
 
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

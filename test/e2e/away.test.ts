@@ -4,7 +4,7 @@
  */
 import type { CDPSession, Page } from "playwright";
 import { expect, test } from "vitest";
-import { type BrowserName, root, withPage } from "../commands/page.ts";
+import { type BrowserName, objects, root, withPage } from "../commands/page.ts";
 
 type Kernel = Awaited<ReturnType<typeof library.createKernel>>;
 interface Scope {
@@ -137,3 +137,18 @@ test.each(["chromium", "firefox"] as const)(
     }),
   300_000,
 );
+
+test("chromium: agents that were closed leave nothing in the page", () =>
+  withPage("chromium", { "/guests/": `${root}test/guests/out` }, async (page) => {
+    await page.evaluate(async () => {
+      const kernel = await library.createKernel({ log: { name: "away" } });
+      const program = await (await fetch("/guests/hello.wasm")).arrayBuffer();
+      for (let i = 0; i < 10; i++) {
+        const agent = await kernel.spawn({ name: `agent ${i}`, program: program.slice(0) });
+        await agent.run().result;
+        await agent.close();
+      }
+      await kernel.close();
+    });
+    await expect.poll(() => objects(page, "Worker")).toBeLessThanOrEqual(1);
+  }));

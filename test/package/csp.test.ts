@@ -29,6 +29,7 @@ function strictPage(policy: string, kernel: KernelOptions): Promise<Server> {
 }
 
 const base = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'";
+const bySelf = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 const trusted = "require-trusted-types-for 'script'; trusted-types vak";
 const isolation = "page";
 const workerUrl = "/vak/worker.js";
@@ -42,15 +43,13 @@ describe.each<[string, string, KernelOptions]>([
   ["a data: worker", `${base}; worker-src data:`, {}],
   ["a blob: worker", `${base}; worker-src blob:`, { isolation }],
   ["a worker of one's own", `${base}; worker-src 'self'`, { isolation, workerUrl }],
-  [
-    "a worker of one's own, by default-src",
-    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'",
-    { isolation, workerUrl },
-  ],
+  ["a worker of one's own, by default-src", bySelf, { isolation, workerUrl }],
   ["a data: worker and Trusted Types", `${base}; worker-src data:; ${trusted}`, {}],
   ["a data: worker and any Trusted Types", `${base}; worker-src data:; require-trusted-types-for 'script'`, {}],
   ["a blob: worker and Trusted Types", `${base}; worker-src blob:; ${trusted}`, { isolation }],
   ["a worker of one's own and Trusted Types", `${base}; worker-src 'self'; ${trusted}`, { isolation, workerUrl }],
+  ["a data: worker, by default-src, and Trusted Types", `${bySelf}; worker-src data:; ${trusted}`, {}],
+  ["a blob: worker, by default-src, and Trusted Types", `${bySelf}; worker-src blob:; ${trusted}`, { isolation }],
   ["a worker in a frame", framed, frame],
   ["a worker in a frame and Trusted Types", `${framed}; ${trusted}`, frame],
 ])("allowed: %s", (_, policy, kernel) => {

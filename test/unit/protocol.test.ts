@@ -10,6 +10,7 @@ import {
   parseRunEnd,
   parseWorkerMessage,
 } from "../../src/protocol.ts";
+import { fuzzFactor } from "../setup/fuzz.ts";
 
 const limits = { ...DEFAULT_LIMITS, callBytes: 100, fileBytes: 1000, fileCount: 3 };
 const end = {
@@ -57,8 +58,11 @@ const anything = fc.oneof(
 );
 
 test("fuzz: no message makes a parser throw, and what passes is within its bounds", () => {
+  let parsed = 0;
+  let passed = 0;
   fc.assert(
     fc.property(anything, (data) => {
+      parsed++;
       const message = parseWorkerMessage(data, limits);
       if (message?.vak === "call") expect(message.bytes.byteLength).toBeLessThanOrEqual(limits.callBytes);
       if (message?.vak === "output") expect(message.bytes.byteLength).toBeLessThanOrEqual(OUTPUT_CHUNK);
@@ -66,12 +70,14 @@ test("fuzz: no message makes a parser throw, and what passes is within its bound
       if (reply) expect(typeof reply.id).toBe("string");
       parseAdmitted(data);
       const ended = parseRunEnd(data, limits);
+      if (message || reply || ended) passed++;
       if (ended) expect(ended.files).toMatch(/^[0-9a-f]{64}$/);
       parseFile(data, limits);
       parseFileList(data, limits);
     }),
-    { numRuns: 5000 },
+    { numRuns: 5000 * fuzzFactor },
   );
+  console.log(`${parsed} random messages of workers, of which ${passed} passed a parser`);
 });
 
 test("honest messages pass unchanged", () => {

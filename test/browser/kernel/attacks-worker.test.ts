@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { stockPolicies } from "../../../src/policies.ts";
 import { loadGuest } from "../../guests/load.ts";
+import { fuzzFactor } from "../../setup/fuzz.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 
 /**
@@ -176,6 +177,61 @@ test("attack: the worker asks for what the policy forbids, however it says so: n
     "malformed",
   ]);
 });
+
+/** What a worker does that says anything at all, honest for a while or from the start not. */
+const babble = (seed: number) => `
+  let state = ${seed};
+  const next = (n) => {
+    state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9 | 0;
+    return (state >>> 8) % n;
+  };
+  const pick = (...list) => list[next(list.length)];
+  const odd = () => pick(undefined, null, -1, 1.5, NaN, Infinity, 2 ** 53, "", "x".repeat(5000), "__proto__", [], {},
+    new Map([[1, 2]]), new Uint8Array(3), new Date(0), 10n, new Error("x"), { vak: "call" }, new ArrayBuffer(8), /x/);
+  const text = () => pick(ADD, '{"tool":"wipe","input":{"path":"/"}}', "{", "", "[".repeat(2000),
+    '{"tool":"add","input":{"a":100,"b":1}}');
+  let calls = 0;
+  const honest = [
+    async () => { call(++calls, text()); await answered(); },
+    () => output("x".repeat(next(1000)), 1, 1 + next(2)),
+    () => new Promise((resolve) => setTimeout(resolve, next(5))),
+  ];
+  const hostile = [
+    () => call(next(5), text()),
+    () => call(++calls, text(), next(3)),
+    () => output("y", next(3), next(4)),
+    () => send({ vak: odd(), run: odd(), call: odd(), bytes: odd() }),
+    () => send({ vak: "call", run: 1, call: ++calls, fuel: odd(), bytes: bytes(text()) }),
+    () => send({ vak: "output", run: 1, fd: 1, bytes: odd() }),
+    () => send({ id: odd(), type: "RAW", value: odd() }),
+    () => send({ id: data.id, type: odd(), name: odd(), value: odd() }),
+    () => send(odd()),
+    () => { const { port1 } = new MessageChannel(); send({ vak: "call", port1 }, [port1]); },
+    () => reply({ ...END, [pick("fuel", "files", "stop", "changes", "readings", "outcome", "memoryBytes")]: odd() }),
+  ];
+  for (let n = next(6); n > 0; n--) await pick(...honest)();
+  for (let n = next(4); n > 0; n--) await pick(...hostile)();
+  reply(END);
+`;
+
+test("fuzz: whatever messages a worker sends, its run settles, and nothing is done that the policy forbids", async () => {
+  const ends: Record<string, number> = {};
+  const sequences = 8 * fuzzFactor;
+  for (let seed = 1; seed <= sequences; seed++) {
+    const { kernel, result, end } = await attack(babble(seed), { deadlineMs: 500 });
+    await using _kernel = kernel;
+    ends[result.status] = (ends[result.status] ?? 0) + 1;
+    expect(end, `seed ${seed}`).toMatchObject({ status: result.status, digest: result.digest });
+    expect(
+      effects.filter((effect) => effect !== "add 1 2"),
+      `seed ${seed}`,
+    ).toEqual([]);
+    // Every effect has its intent, and every intent its outcome, before the end.
+    const [intents, outcomes] = [await entriesOf(kernel, "intent"), await entriesOf(kernel, "outcome")];
+    expect([intents.length, outcomes.length], `seed ${seed}`).toEqual([effects.length, effects.length]);
+  }
+  console.log(`${sequences} random sequences of a worker's messages, by how the run ended: ${JSON.stringify(ends)}`);
+}, 600_000);
 
 test("attack: the worker says that it has read nothing, and that the file with the secret never came", async () => {
   await using kernel = await testKernel({ constitution: stockPolicies });

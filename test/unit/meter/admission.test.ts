@@ -4,6 +4,7 @@ import { VakError } from "../../../src/errors.ts";
 import { capMemories } from "../../../src/meter/caps.ts";
 import { instrument, type MeterOptions } from "../../../src/meter/index.ts";
 import { readModule } from "../../../src/meter/module.ts";
+import { fuzzFactor } from "../../setup/fuzz.ts";
 import { binary, custom, section, wat } from "./assemble.ts";
 
 const options: MeterOptions = { memoryBytes: 10 * 65_536, tableElements: 100 };
@@ -178,11 +179,13 @@ const seeds = [
   `(module (func (param v128) (result v128 f64) (f64.const 1) (drop) (local.get 0) (f64.const 2)))`,
 ].map(wat);
 
-test("mutated modules are refused with a VakError or come out valid", () => {
+test("fuzz: mutated modules are refused with a VakError or come out valid", () => {
   const mutation = fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), byte: fc.nat(255), kind: fc.nat(2) });
+  let tried = 0;
   let admitted = 0;
   fc.assert(
     fc.property(fc.constantFrom(...seeds), fc.array(mutation, { maxLength: 4 }), (seed, mutations) => {
+      tried++;
       let bytes = [...seed];
       for (const { at, byte, kind } of mutations) {
         const index = Math.floor(at * bytes.length);
@@ -199,7 +202,8 @@ test("mutated modules are refused with a VakError or come out valid", () => {
         expect(error.code).toBe("invalid-module");
       }
     }),
-    { numRuns: 3000 },
+    { numRuns: 3000 * fuzzFactor },
   );
+  console.log(`${tried} mutated modules, ${admitted} of them admitted and valid, the others refused`);
   expect(admitted).toBeGreaterThan(300);
 });

@@ -4,6 +4,7 @@ import * as wasi from "../../../src/sandbox/abi.ts";
 import type { Description } from "../../../src/sandbox/description.ts";
 import { Errno } from "../../../src/sandbox/errno.ts";
 import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/vfs.ts";
+import { fuzzFactor } from "../../setup/fuzz.ts";
 
 function volume(limits = { fileBytes: 1000, fileCount: 10 }) {
   const files = new Volume(limits);
@@ -202,6 +203,6 @@ test("fuzz: whatever a program does, the volume counts right, stays within its l
       expect(inodes.size).toBeLessThanOrEqual(limits.fileCount);
       expect(files.fileBytes).toBe([...inodes.values()].reduce((sum, size) => sum + size, 0));
     }),
-    { numRuns: 2000 },
+    { numRuns: 2000 * fuzzFactor },
   );
 });

@@ -1,6 +1,7 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { fuzzFactor } from "../../setup/fuzz.ts";
 import { ALL, Guest } from "./guest.ts";
 import { Model, Refused } from "./model.ts";
 
@@ -228,7 +229,7 @@ class Pair {
 test("fuzz: any sequence of system calls does what the model of a file system does, to the errno and the byte", () => {
   let calls = 0;
   let refusals = 0;
-  const runs = Number(process.env.VAK_FUZZ ?? 1500);
+  const runs = 1500 * fuzzFactor;
   const steps = fc.array(step, { minLength: 10, maxLength: 60, size: "max" });
   fc.assert(
     fc.property(fc.constantFrom(...BEGINNINGS), steps, (beginning, steps) => {
