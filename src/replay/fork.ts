@@ -5,7 +5,7 @@ import type { LoggedRun, Recording } from "./recording.ts";
 
 /** @throws VakError `not-found`, `unsupported`, `invalid-bundle` */
 export async function forkAt(recording: Recording, run: LoggedRun, call: number): Promise<ForkPoint> {
-  const { agent, limits, seed, machine } = run.spawn;
+  const { agent, limits, seed, machine, mounts } = run.spawn;
   const runs: RunPrefix[] = [];
   for (const one of recording.upTo(run)) {
     // It was stopped before the worker heard of it.
@@ -13,7 +13,7 @@ export async function forkAt(recording: Recording, run: LoggedRun, call: number)
     runs.push(await prefixOf(recording, one, one === run ? call : undefined));
   }
   const { name, program } = agent;
-  return { run: run.id, call, name, program, machine, limits: { ...limits }, seed, runs };
+  return { run: run.id, call, name, program, machine, limits: { ...limits }, seed, ...(mounts && { mounts }), runs };
 }
 
 /** @param until the first call that is left out */

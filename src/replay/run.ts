@@ -6,9 +6,10 @@ import type { RunEnd } from "../audit/entry.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Ended, WorkerMessage } from "../protocol.ts";
+import { Errno } from "../sandbox/errno.ts";
 import { compile, type Loaded, load, MACHINE, Runner } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
-import type { Stream, Trace } from "../trace.ts";
+import { type Stream, shapesOf, type Trace } from "../trace.ts";
 import { countGlobals, exportGlobals, GLOBAL_PREFIX } from "./globals.ts";
 import { applyChange, type Divergence, Recorded, type Until } from "./recorded.ts";
 import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
@@ -84,12 +85,12 @@ export class Session {
   /** The digest of the program that is executed. */
   private readonly digest: string;
 
-  private constructor(recording: Recording, limits: Limits, program: Loaded, digest: string) {
+  private constructor(recording: Recording, limits: Limits, volume: Volume, program: Loaded, digest: string) {
     this.recording = recording;
     this.limits = limits;
     this.program = program;
     this.digest = digest;
-    this.volume = new Volume(limits);
+    this.volume = volume;
     this.runner = new Runner(this.volume);
   }
 
@@ -117,13 +118,14 @@ export class Session {
     } catch (cause) {
       throw new VakError("invalid-bundle", `The agent's limits are none: ${(cause as Error).message}`, { cause });
     }
+    const volume = mounted(limits, spawn);
     try {
       const admitted = await compile(
         program,
         limits,
         inspect ? (metered) => exportGlobals(metered, countGlobals(program)) : undefined,
       );
-      return new Session(recording, limits, load(admitted), await digestOf(program));
+      return new Session(recording, limits, volume, load(admitted), await digestOf(program));
     } catch (cause) {
       const why = (cause as Error).message;
       throw new VakError("unsupported", `The program cannot be executed here: ${why}`, { cause });
@@ -225,6 +227,16 @@ export class Session {
     const recorded = spawn.agent.program;
     if (recorded === this.digest) return null;
     return { run: id, call: null, fuel: 0, what: "program", recorded, replayed: this.digest };
+  }
+}
+
+/** The agent's files before there is anything in them. */
+function mounted(limits: Limits, { mounts }: LoggedRun["spawn"]): Volume {
+  try {
+    return new Volume(limits, shapesOf(mounts));
+  } catch (cause) {
+    if (!(cause instanceof Errno)) throw cause;
+    throw new VakError("invalid-bundle", "The agent's mounts are none that there can be.", { cause });
   }
 }
 

@@ -60,6 +60,8 @@ describe.skipIf(!built)("examples", () => {
       pages: {
         "/first.html": moduleAt("first"),
         "/first.js": `${find("run", "first").text}\nexport { zip };\n`,
+        "/files.html": moduleAt("files"),
+        "/files.js": find("run", "files").text,
         "/python.html": moduleAt("python"),
         "/python.js": find("run", "python").text,
         "/module.html": fromCdn("module"),
@@ -138,6 +140,10 @@ describe.skipIf(!built)("examples", () => {
 
     test(`${name}: the first example under the Content Security Policy that is said to be enough`, async () => {
       await run(open[i]!.browser, "first", `${strict.url}/csp.html`);
+    });
+
+    test(`${name}: files that survive`, async () => {
+      await run(open[i]!.browser, "files");
     });
 
     test(`${name}: CPython`, async () => {
