@@ -26,6 +26,11 @@ export const KEYS_PATH = "keys.txt";
 export const policyPath = (digest: Digest, json: boolean): string => `policies/${digest}.${json ? "json" : "cedar"}`;
 export const rotationPath = (seq: number): string => `rotations/${seq}`;
 export const valuePath = (seq: number): string => `values/${seq}.json`;
+/** What {@link valuePath} was given; undefined for any other path. */
+export function valueSeq(path: string): number | undefined {
+  const seq = Number(path.slice("values/".length, -".json".length));
+  return valuePath(seq) === path ? seq : undefined;
+}
 
 export const programPath = (digest: Digest): string => `programs/${digest}.wasm`;
 /** What the meter takes. */

@@ -5,9 +5,14 @@ import { canonicalJson, parseCanonical } from "./canonical.ts";
 import { toUtf8 } from "./encoding.ts";
 import type { Digest } from "./entry.ts";
 import { sha256Of } from "./merkle.ts";
-import { FILE_DEPTH, type ValueKind } from "./value.ts";
+import { FILE_DEPTH, SALT_BYTES, type ValueKind } from "./value.ts";
 
 const NOTHING = new Uint8Array();
+
+/** Bytes before the value, the name of its kind aside; and behind it, without and with a list, the list aside. */
+const HEAD = '{"":{"salt":"","value":'.length + 2 * SALT_BYTES;
+const BARE_TAIL = "}}".length;
+const LISTED_TAIL = ',"withheld":}}'.length;
 
 /** A value that was opened. */
 export interface OpenedValue {
@@ -25,10 +30,7 @@ export interface OpenedValue {
 export function openValue(file: Uint8Array, kind: ValueKind, digest: Digest): OpenedValue {
   const content = parseCanonical(file, FILE_DEPTH) as Record<string, Record<string, unknown>> | null;
   const { salt, value, withheld = [] } = content?.[kind] ?? {};
-  // What stands before the value has one length, and what stands behind it one spelling.
-  const head = `{"${kind}":{"salt":"${salt}","value":`;
   const list = isPointers(withheld) && withheld.length > 0 ? canonicalJson(withheld) : "";
-  const tail = list === "" ? "}}" : `,"withheld":${list}}}`;
   const known = 2 + (list === "" ? 0 : 1);
   const fields = Object.keys(content?.[kind] ?? {}).length;
   if (
@@ -40,8 +42,10 @@ export function openValue(file: Uint8Array, kind: ValueKind, digest: Digest): Op
   ) {
     throw new VakError("invalid-bundle", `It does not hold one ${kind} and its salt.`);
   }
-  const [listBytes, tailBytes] = list === "" ? [NOTHING, tail.length] : [toUtf8(list), toUtf8(tail).length];
-  const json = file.subarray(head.length, file.length - tailBytes);
+  // What stands before the value has one length, and what stands behind it one spelling.
+  const listBytes = list === "" ? NOTHING : toUtf8(list);
+  const tailBytes = list === "" ? BARE_TAIL : LISTED_TAIL + listBytes.length;
+  const json = file.subarray(kind.length + HEAD, file.length - tailBytes);
   if (bytesToHex(sha256Of(hexToBytes(salt), json, listBytes)) !== digest) {
     throw new VakError("invalid-bundle", `It does not hold the ${kind} that its entry commits to.`);
   }

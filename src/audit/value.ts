@@ -21,7 +21,7 @@ import { toUtf8 } from "./encoding.ts";
 import type { Digest, Entry } from "./entry.ts";
 import { type Bytes, sha256Of } from "./merkle.ts";
 
-const SALT_BYTES = 16;
+export const SALT_BYTES = 16;
 export const FILE_DEPTH = MAX_DEPTH + 2;
 
 /** A call's input or answer is at most 64 MiB of JSON; a trace is less. */

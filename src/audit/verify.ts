@@ -13,6 +13,7 @@ import {
   programPath,
   rotationPath,
   valuePath,
+  valueSeq,
 } from "./bundle.ts";
 import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 import { fromUtf8, toBase64 } from "./encoding.ts";
@@ -182,6 +183,8 @@ class Verification {
   readonly #bundle: Bundle;
   /** Files that nothing in the log has spoken of yet. */
   readonly #unread = new Set<string>();
+  /** The same of values, by the `seq` of their entries: they are many. */
+  readonly #unreadValues = new Set<number>();
   readonly #order = new Order();
   readonly #tree = new RightEdge();
   /** Per level, the hashes of the tile that is being filled, and its index. */
@@ -211,7 +214,9 @@ class Verification {
 
   async run(pinned: readonly Verifier[] | undefined, witnesses: readonly Verifier[]): Promise<void> {
     for (const path of await this.#bundle.paths()) {
-      if (isBundlePath(path)) this.#unread.add(path);
+      const seq = valueSeq(path);
+      if (seq !== undefined) this.#unreadValues.add(seq);
+      else if (isBundlePath(path)) this.#unread.add(path);
       else this.#problem(JSON.stringify(path), "this is not a path that a bundle may hold");
     }
     const { head, signers, carried } = await this.#checkpoint(pinned, witnesses);
@@ -225,7 +230,8 @@ class Verification {
       this.#problem(CHECKPOINT_PATH, "its root is not the root of the entries");
     }
     this.#checkKeys(pinned, signers, carried);
-    for (const path of this.#unread) this.#problem(path, "nothing in the log speaks of this file");
+    const unread = [...this.#unread, ...Array.from(this.#unreadValues, valuePath)];
+    for (const path of unread) this.#problem(path, "nothing in the log speaks of this file");
     this.report.missing = [...this.#missing];
     const { erased, missing, withheld } = this.report;
     const { notChecked } = this.report;
@@ -449,10 +455,12 @@ class Verification {
     if (entry.type === "agent-spawn") return this.#program(entry.agent.program);
     const committed = committedValue(entry);
     if (!committed) return undefined;
-    const path = valuePath(entry.seq);
-    const there = this.#unread.has(path);
-    (there ? this.#values : this.#missing).add(entry.seq);
-    return there ? this.#value(path, committed) : undefined;
+    if (!this.#unreadValues.delete(entry.seq)) {
+      this.#missing.add(entry.seq);
+      return undefined;
+    }
+    this.#values.add(entry.seq);
+    return this.#value(valuePath(entry.seq), committed);
   }
 
   /** A change of key stands when both keys have signed the tree up to the entry that says so. */
@@ -499,9 +507,9 @@ class Verification {
   }
 
   async #value(path: string, committed: { kind: ValueKind; digest: Digest }): Promise<void> {
-    const file = await this.#read(path, MAX_VALUE_BYTES);
-    if (!file) return;
     try {
+      const file = await this.#bundle.read(path, MAX_VALUE_BYTES);
+      if (!file) return;
       const { withheld } = openValue(file, committed.kind, committed.digest);
       if (withheld.length > 0) this.report.withheld++;
     } catch (error) {
