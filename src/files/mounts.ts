@@ -17,6 +17,7 @@ import {
   type Item,
   itemOf,
   join,
+  ordered,
   planChanges,
   sameTree,
   sha256Hex,
@@ -108,7 +109,9 @@ export class Mounts {
         const ref: MountRef = { path: `/${path}`, ...kindOf(from), readOnly, quotaBytes, digest: "" };
         mounts.push({ path, readOnly, quotaBytes, source, base, bounds, ref });
         const found = source ? await inTime(where, source.read(base, bounds)) : await given(from, bounds());
-        for (const [below, item] of found.tree) {
+        // In an order of ours: the program sees in which its files were made.
+        for (const below of ordered(found.tree.keys())) {
+          const item = found.tree.get(below)!;
           first.set(join(path, below), item.type === "file" ? found.contents.get(below)! : item);
           base.set(below, item);
         }
@@ -265,7 +268,7 @@ class NeighbourSource implements Source {
       }
       const entries = (await this.agent.tree("bytes")) ?? [];
       const limits = bounds();
-      for (const { path, size } of entries) limits.take(path, size);
+      for (const { path, type, size } of entries) limits.take(path, type === "file" ? size : 0);
       this.begun = true;
       const contents = new Map(entries.flatMap(({ path, bytes }) => (bytes ? [[path, bytes] as const] : [])));
       return { tree: await treeOf(entries), contents };
@@ -289,11 +292,19 @@ async function treeOf(entries: readonly TreeEntry[]): Promise<Tree> {
   return tree;
 }
 
+/** What the agent has in a mount, by the word of its worker: of which nothing is believed that no agent can have. */
+async function ownTree({ path, bounds }: Mount, files: Files): Promise<Tree> {
+  const entries = (await files.tree(path)) ?? [];
+  const limits = bounds();
+  for (const { path, type, size } of entries) limits.take(path, type === "file" ? size : 0);
+  return treeOf(entries);
+}
+
 async function loadOne(mount: Mount, source: Source, files: Files, note: Note): Promise<void> {
   const { path, base, bounds, ref } = mount;
   const found = await inTime(`the mount /${path}`, source.read(base, bounds));
   if (sameTree(found.tree, base)) return;
-  const own = await treeOf((await files.tree(path)) ?? []);
+  const own = await ownTree(mount, files);
   const plan = planChanges(found.tree, own, base);
   agree(base, found.tree, own);
   if (plan.remove.length + plan.put.length === 0) return;
@@ -312,7 +323,7 @@ async function loadOne(mount: Mount, source: Source, files: Files, note: Note): 
 
 async function saveOne(mount: Mount, source: Source, files: Files, note: Note): Promise<void> {
   const { path, base, bounds, ref, quotaBytes } = mount;
-  const own = await treeOf((await files.tree(path)) ?? []);
+  const own = await ownTree(mount, files);
   if (sameTree(own, base)) return;
   const there = (await inTime(`the mount /${path}`, source.read(base, bounds))).tree;
   const { remove, put: paths, conflicts } = planChanges(own, there, base);

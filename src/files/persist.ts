@@ -12,6 +12,8 @@ import { type Bounds, each, type Found, type Item, sha256Hex, type Tree, unavail
 
 /** Bytes that a list may have: those of a million names. */
 const MAX_LIST = 512 * 2 ** 20;
+/** ms that a tab which is reloaded or closed just now may take to let go of what it has. */
+const PARTING = 1_000;
 /** Times that a tree is read which another tab replaces meanwhile. */
 const ATTEMPTS = 3;
 
@@ -66,12 +68,11 @@ export class PersistSource implements Source {
    */
   static async open(name: string, readOnly: boolean): Promise<PersistSource> {
     const where = `what is kept as ${JSON.stringify(name)}`;
-    if (!readOnly && !("createWritable" in FileSystemFileHandle.prototype)) {
-      const message =
-        "This browser does not let a page write files that it keeps (createWritable); mount them read-only.";
+    if (!canPersist()) {
+      const message = "This browser has no origin private file system that a page can write (createWritable).";
       throw new VakError("unsupported", message);
     }
-    const lock = readOnly ? undefined : await takeLock(`vak:files:${name}`);
+    const lock = readOnly ? undefined : await takeWithin(`vak:files:${name}`, PARTING);
     if (!readOnly && !lock) {
       const message = `Another tab or agent writes ${where}. Close it there, or mount it read-only.`;
       throw new VakError("files-in-use", message);
@@ -210,6 +211,16 @@ export class PersistSource implements Source {
 
 const digestsOf = (tree: Tree): string[] =>
   [...tree.values()].flatMap((item) => (item.type === "file" ? [item.digest] : []));
+
+async function takeWithin(name: string, ms: number): Promise<Lock | undefined> {
+  const signal = AbortSignal.timeout(ms);
+  try {
+    return await takeLock(name, { signal });
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  }
+}
 
 /** As JSON: each item an array, of its path and `f`, size and digest; `d`; or `l` and where it leads. */
 export function writeList(tree: Tree): Uint8Array<ArrayBuffer> {

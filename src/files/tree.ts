@@ -38,7 +38,7 @@ const encoder = new TextEncoder();
 
 /** Orders paths so that what is in a directory comes right after it. */
 const inOrder = (a: string, b: string): number => (a.replaceAll("/", "\0") < b.replaceAll("/", "\0") ? -1 : 1);
-const ordered = (paths: Iterable<string>): string[] => [...paths].sort(inOrder);
+export const ordered = (paths: Iterable<string>): string[] => [...paths].sort(inOrder);
 
 export const sameTree = (a: Tree, b: Tree): boolean =>
   a.size === b.size && [...a].every(([path, item]) => sameItem(item, b.get(path)));

@@ -1099,13 +1099,9 @@ async function failureOf(work: Promise<void> | undefined): Promise<VakError | un
     await work;
     return undefined;
   } catch (error) {
-    const { code } = error instanceof VakError ? error : {};
-    if (code === "closed" || code === "agent-lost") {
-      const message = "The agent's worker was gone before its mounts were read or written.";
-      return new VakError("files-unavailable", message, { cause: error });
-    }
-    if (error instanceof VakError) return error;
-    return new VakError("files-unavailable", `The mounts failed: ${(error as Error).message}.`, { cause: error });
+    if (error instanceof VakError && /^files-|^log-/.test(error.code)) return error;
+    const message = `The agent's mounts could not be read or written: ${(error as Error).message}`;
+    return new VakError("files-unavailable", message, { cause: error });
   }
 }
 
