@@ -356,7 +356,7 @@ export class Agent {
    * written for the last time.
    *
    * @throws VakError where that could not be done, once all else is closed: `files-conflict`, `files-denied`,
-   *   `files-unavailable`
+   *   `files-in-use`, `files-unavailable`, `log-unavailable`
    */
   close(): Promise<void> {
     this.closing ??= this.shut();
@@ -401,7 +401,7 @@ export class Agent {
       // A log that can no longer be written has said so already, where it mattered.
       if (error.code !== "log-unavailable" && error.code !== "closed") throw error;
     });
-    if (unsaved && unsaved.code !== "log-unavailable") throw unsaved;
+    if (unsaved) throw unsaved;
   }
 
   private assertAlive(): void {

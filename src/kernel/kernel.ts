@@ -491,7 +491,11 @@ export class Kernel {
     }
   }
 
-  /** Closes every agent, then the log. What was acknowledged stays. */
+  /**
+   * Closes every agent, then the log. What was acknowledged stays.
+   *
+   * @throws VakError as {@link Agent.close}, once all is closed
+   */
   close(): Promise<void> {
     this.closing ??= this.shut();
     return this.closing;
@@ -554,6 +558,7 @@ export class Kernel {
   private checkMount(at: string, mount: Mount, limits: Limits): Wanted {
     const invalid = (why: string) => new VakError("invalid-argument", `The mount ${JSON.stringify(at)}: ${why}.`);
     const path = at === "/" ? "" : checkPath(at);
+    if (typeof mount !== "object" || mount === null) throw invalid("it is an object");
     const { readOnly, quotaBytes = limits.fileBytes } = mount;
     if (readOnly !== undefined && typeof readOnly !== "boolean") throw invalid("readOnly is true or false");
     if (!Number.isSafeInteger(quotaBytes) || quotaBytes < 1 || quotaBytes > limits.fileBytes) {

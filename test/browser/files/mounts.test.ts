@@ -298,6 +298,8 @@ inDirectory("attack: mounts of what vak keeps, of each other, in each other, and
     "out of the root": { "../a": { files: {} } },
     "the devices": { dev: { files: {} } },
     nothing: { a: {} },
+    "what is none": { a: null },
+    "one that is two": { a: { files: {} }, "/a": { files: {} } },
     null: { a: { directory: null } },
     two: { a: { files: {}, persist: "x" } },
     quota: { a: { files: {}, quotaBytes: Number.POSITIVE_INFINITY } },
@@ -398,7 +400,7 @@ inDirectory("attack: the log fails. What the agent changed is not written", asyn
   } finally {
     IDBObjectStore.prototype.put = put;
   }
-  await kernel.close();
+  await expect(kernel.close()).rejects.toMatchObject({ code: "log-unavailable" });
   expect(await contents(folder)).toEqual({});
 });
 
