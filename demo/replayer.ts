@@ -1,15 +1,20 @@
-/** A worker that executes a run of the log again, so that the page stays awake meanwhile. */
-import { openBundle } from "../src/audit/index.ts";
-import { type ForkPoint, forkPoint, type Replay, type ReplayOptions, replay } from "../src/replay/index.ts";
+/** A worker that executes runs of an exported log again, so that the page stays awake, and goes back in them. */
+import { type Bundle, openBundle } from "../src/audit/index.ts";
+import {
+  type ForkPoint,
+  forkPoint,
+  type Looking,
+  openReplay,
+  type Replay,
+  type Replayer,
+} from "../src/replay/index.ts";
 
-export interface ReplayRequest {
-  zip: Blob;
-  run: string;
-  program: Uint8Array<ArrayBuffer>;
-  options: Pick<ReplayOptions, "until" | "steps">;
-  /** Instead of a replay: what it takes to go on from this call. */
-  fork?: number;
-}
+export type ReplayRequest =
+  /** The first one. It is not answered. */
+  | { zip: Blob; program: Uint8Array<ArrayBuffer> }
+  | { run: string; looking: Looking }
+  /** What it takes to go on from this call. */
+  | { run: string; fork: number };
 
 export type ReplayReply = { replay: Replay } | { point: ForkPoint } | { error: string };
 
@@ -18,12 +23,25 @@ const scope = globalThis as unknown as {
   postMessage(reply: ReplayReply): void;
 };
 
-scope.onmessage = async ({ data: { zip, run, program, options, fork } }) => {
+let opened: Promise<{ bundle: Bundle; replayer: Replayer }>;
+
+async function answer(request: Exclude<ReplayRequest, { zip: Blob }>): Promise<ReplayReply> {
   try {
-    const bundle = await openBundle(zip);
-    if (fork !== undefined) scope.postMessage({ point: await forkPoint(bundle, run, { call: fork }) });
-    else scope.postMessage({ replay: await replay(bundle, run, { program, ...options }) });
+    const { bundle, replayer } = await opened;
+    if ("fork" in request) return { point: await forkPoint(bundle, request.run, { call: request.fork }) };
+    return { replay: await replayer.replay(request.run, request.looking) };
   } catch (error) {
-    scope.postMessage({ error: (error as Error).message });
+    return { error: (error as Error).message };
   }
+}
+
+/** Requests are answered in their order. */
+let turn: Promise<unknown> = Promise.resolve();
+
+scope.onmessage = ({ data }) => {
+  if ("zip" in data) {
+    const { zip, program } = data;
+    opened = openBundle(zip).then(async (bundle) => ({ bundle, replayer: await openReplay(bundle, { program }) }));
+    opened.catch(() => {}); // said to who asks for something
+  } else turn = turn.then(async () => scope.postMessage(await answer(data)));
 };

@@ -16,6 +16,11 @@ export function openSheet(title: string, ...content: (Node | string)[]): void {
   if (!sheet.open) sheet.showModal();
 }
 
+/** Calls back when the sheet is closed next. */
+export function onSheetClosed(callback: () => void): void {
+  sheet.addEventListener("close", callback, { once: true });
+}
+
 export function closeSheet(): void {
   sheet.close();
 }

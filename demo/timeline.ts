@@ -1,33 +1,62 @@
 /** The last run, executed again from the exported log; and its timeline, on which one can go back. */
 import type { ForkPoint, Kernel } from "../src/index.ts";
-import type { Replay, State, Step } from "../src/replay/index.ts";
+import type { Looking, Replay, State, Step } from "../src/replay/index.ts";
 import { el, formatBytes, formatSeconds } from "./dom.ts";
 import type { ReplayReply, ReplayRequest } from "./replayer.ts";
-import { closeSheet, finding, openSheet, prettyJson } from "./sheet.ts";
+import { closeSheet, finding, onSheetClosed, openSheet, prettyJson } from "./sheet.ts";
 
 /** Longest output and longest file that are shown, characters. */
 const MAX_SHOWN = 20_000;
 
-function ask(request: ReplayRequest): Promise<Exclude<ReplayReply, { error: string }>> {
-  const worker = new Worker(new URL("./replayer.ts", import.meta.url), { type: "module", name: "replay" });
-  const { promise, resolve, reject } = Promise.withResolvers<Exclude<ReplayReply, { error: string }>>();
-  worker.onmessage = ({ data }: MessageEvent<ReplayReply>) => {
-    if ("error" in data) reject(new Error(data.error));
-    else resolve(data);
-  };
-  worker.onerror = (event) => {
-    event.preventDefault();
-    reject(new Error(event.message || "the worker that replays could not be started"));
-  };
-  worker.postMessage(request);
-  return promise.finally(() => worker.terminate());
+/** The worker that executes the log of the last replay again. It keeps checkpoints, so that going back is quick. */
+class Replays {
+  private readonly worker = new Worker(new URL("./replayer.ts", import.meta.url), { type: "module", name: "replay" });
+  private readonly waiting: PromiseWithResolvers<ReplayReply>[] = [];
+  /** Nobody wants to know any more. */
+  ended = false;
+
+  constructor(zip: Blob, program: Uint8Array<ArrayBuffer>) {
+    this.worker.onmessage = ({ data }: MessageEvent<ReplayReply>) => this.waiting.shift()?.resolve(data);
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      this.fail(event.message || "the worker that replays could not be started");
+    };
+    this.worker.postMessage({ zip, program } satisfies ReplayRequest);
+  }
+
+  private async ask(request: ReplayRequest): Promise<Exclude<ReplayReply, { error: string }>> {
+    const asked = Promise.withResolvers<ReplayReply>();
+    this.waiting.push(asked);
+    this.worker.postMessage(request);
+    const reply = await asked.promise;
+    if ("error" in reply) throw new Error(reply.error);
+    return reply;
+  }
+
+  async replay(run: string, looking: Looking): Promise<Replay> {
+    const reply = await this.ask({ run, looking });
+    if ("replay" in reply) return reply.replay;
+    throw new Error("the worker answered another question");
+  }
+
+  async fork(run: string, call: number): Promise<ForkPoint> {
+    const reply = await this.ask({ run, fork: call });
+    if ("point" in reply) return reply.point;
+    throw new Error("the worker answered another question");
+  }
+
+  end(why: string): void {
+    this.ended = true;
+    this.fail(why);
+  }
+
+  private fail(why: string): void {
+    this.worker.terminate();
+    for (const { reject } of this.waiting.splice(0)) reject(new Error(why));
+  }
 }
 
-async function execute(request: ReplayRequest): Promise<Replay> {
-  const reply = await ask(request);
-  if ("replay" in reply) return reply.replay;
-  throw new Error("the worker answered another question");
-}
+let replays: Replays | undefined;
 
 export async function replayRun(
   kernel: Kernel,
@@ -38,7 +67,15 @@ export async function replayRun(
   openSheet("Replay", el("p", "aside", "Executing the run again, from the exported log…"));
   const zip = await kernel.log.export();
   const began = performance.now();
-  const replay = await execute({ zip, run, program, options: { steps: true } });
+  replays?.end("another run is executed again");
+  replays = new Replays(zip, program);
+  const here = replays;
+  onSheetClosed(() => here.end("the sheet was closed"));
+  const replay = await here.replay(run, { steps: true }).catch((error: Error) => {
+    if (here.ended) return undefined;
+    throw error;
+  });
+  if (!replay) return;
   const took = performance.now() - began;
   const same = replay.verdict === "same";
   const verdict = el(
@@ -50,8 +87,7 @@ export async function replayRun(
   const parts: HTMLElement[] = [verdict];
   if (!same) parts.push(el("ul", "findings", finding("bad", whyNot(replay))));
   if (replay.state) {
-    const request = { zip, run, program, options: {} };
-    parts.push(...timeline(request, replay.steps ?? [], replay.state, onFork));
+    parts.push(...timeline(here, run, replay.steps ?? [], replay.state, onFork));
   }
   openSheet("Replay", ...parts);
 }
@@ -62,7 +98,8 @@ const whyNot = ({ divergence, missing }: Replay): string =>
   divergence ? `${divergence.what}: recorded ${divergence.recorded}, replayed ${divergence.replayed}` : (missing ?? "");
 
 function timeline(
-  request: ReplayRequest,
+  replays: Replays,
+  run: string,
   steps: Step[],
   end: State,
   onFork: (point: ForkPoint) => void,
@@ -104,23 +141,28 @@ function timeline(
     call.replaceChildren(...(step ? [el("h3", "", "The call"), pretty(step.request), pretty(step.answer ?? "")] : []));
   };
   slider.addEventListener("input", show);
-  look.addEventListener("click", async () => {
+  let looking = false;
+  // Once somebody has looked inside, the view follows the slider.
+  slider.addEventListener("change", () => looking && showInside());
+  look.addEventListener("click", () => {
+    looking = true;
+    void showInside();
+  });
+  const showInside = async () => {
     const number = Number(slider.value);
     inside.replaceChildren(el("p", "aside", "Executing the run up to there…"));
     try {
-      const options = { until: { call: number } };
-      const state = number > steps.length ? end : (await execute({ ...request, options })).state;
+      const state = number > steps.length ? end : (await replays.replay(run, { until: { call: number } })).state;
       if (Number(slider.value) === number && state) inside.replaceChildren(...describeInside(state));
     } catch (error) {
       inside.replaceChildren(el("p", "aside", (error as Error).message));
     }
-  });
+  };
   fork.addEventListener("click", async () => {
     try {
-      const reply = await ask({ ...request, fork: Number(slider.value) });
-      if (!("point" in reply)) return;
+      const point = await replays.fork(run, Number(slider.value));
       closeSheet();
-      onFork(reply.point);
+      onFork(point);
     } catch (error) {
       inside.replaceChildren(el("p", "aside", (error as Error).message));
     }

@@ -17,6 +17,7 @@ export type {
   Agent,
   AgentFiles,
   CallOptions,
+  Declassification,
   Run,
   RunOptions,
   RunOutcome,
@@ -40,6 +41,7 @@ export {
   support,
 } from "./kernel/kernel.ts";
 export type { Lease, LeaseOptions } from "./kernel/lease.ts";
+export type { OnFull } from "./kernel/room.ts";
 export type { Support, WasmFeature } from "./kernel/support.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
@@ -54,5 +56,5 @@ export type {
   PolicyTest,
 } from "./policy/engine.ts";
 export type { FileStat, Trap } from "./protocol.ts";
-export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";
+export { defineTool, type Tool, type ToolContext, type ToolDefinition, type ToolLabels } from "./tool.ts";
 export type { ForkPoint } from "./trace.ts";

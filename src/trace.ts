@@ -41,6 +41,11 @@ export interface Stream {
 }
 
 export interface Trace {
+  /**
+   * Of an agent that goes on with a recorded run (`kernel.fork`): that one's runs before it, which are to be done over
+   * first. Of any other run, none.
+   */
+  before: RunPrefix[];
   changes: Change[];
   calls: RecordedCall[];
   /** Where the run was stopped, if it was asked to. */
@@ -70,8 +75,12 @@ export interface RunPrefix {
   startTime: number;
   /** The changes of files before it. */
   changes: Change[];
-  /** What its calls were answered. */
-  answers: Uint8Array[];
+  calls: AnsweredCall[];
+}
+
+/** A call of which it is kept what it was answered: the JSON that the guest read. */
+export interface AnsweredCall extends RecordedCall {
+  answer: string;
 }
 
 /** A call of a recorded run, and all that led there: where `kernel.fork` goes on. `forkPoint` of `vak/replay` makes it. */
@@ -87,6 +96,8 @@ export interface ForkPoint {
   seed: number;
   /** Absent where it had none. What was in them is among the changes; they are kept nowhere any more. */
   mounts?: MountRef[];
+  /** What the agent had read before that call, whatever was declassified since: who goes on has to say so anew. */
+  labels: readonly string[];
   /** The agent's runs up to this one, the last. */
   runs: RunPrefix[];
 }
@@ -103,16 +114,31 @@ export const shapesOf = (mounts: readonly MountRef[] = []): MountShape[] =>
 export const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
 
 /** As JSON. Calls, of which there may be many, are arrays. */
-export function traceToJson({ changes, calls, stop, readings, files, stdout, stderr }: Trace): unknown {
+export function traceToJson({ before, changes, calls, stop, readings, files, stdout, stderr }: Trace): unknown {
   return {
-    changes: changes.map(({ path, data, at }) => ({ path, data: data && fileToJson(data), at: at && { ...at } })),
-    calls: calls.map(({ fuel, requestBytes, answer }) => [fuel, requestBytes, answer]),
+    ...(before.length > 0 && { before: before.map(prefixToJson) }),
+    changes: changes.map(changeToJson),
+    calls: calls.map(callToJson),
     stop: stop && { ...stop },
     ...(readings.length > 0 && { readings }),
     files,
     stdout: { ...stdout },
     stderr: { ...stderr },
   };
+}
+
+const changeToJson = ({ path, data, at }: Change): unknown => ({
+  path,
+  data: data && fileToJson(data),
+  at: at && { ...at },
+});
+
+const callToJson = ({ fuel, requestBytes, answer }: RecordedCall): unknown => [fuel, requestBytes, answer];
+
+/** The environment as pairs: its order is the guest's to see. */
+export function prefixToJson({ number, args, env, stdin, startTime, changes, calls }: RunPrefix): unknown {
+  const input = { args: [...args], env: Object.entries(env), stdin: toBase64(stdin) };
+  return { number, ...input, startTime, changes: changes.map(changeToJson), calls: calls.map(callToJson) };
 }
 
 /** Bytes in base64; a directory or a symbolic link as it is. */
@@ -135,29 +161,58 @@ const bad = (what: string) => new VakError("invalid-bundle", `It is not a trace:
  */
 export function parseTrace(value: unknown): Trace {
   if (!isObject(value)) throw bad("it is not an object");
-  const { changes, calls, files } = value;
-  if (!Array.isArray(changes) || changes.length > MAX_CHANGES) throw bad("its changes are not a list of them");
-  if (!Array.isArray(calls) || !isDigest(files)) throw bad("it has no calls, or no digest of the files");
+  const { before = [], files } = value;
+  if (!isDigest(files)) throw bad("it has no digest of the files");
+  if (!Array.isArray(before)) throw bad("the runs before it are malformed");
   const readings = value.readings === undefined ? [] : parseReadings(value.readings);
   if (!readings) throw bad("its readings of the clock are malformed");
   return {
     readings,
-    changes: changes.map((change) => {
-      const { path, data, at } = isObject(change) ? change : {};
-      if (typeof path !== "string") throw bad("a change is malformed");
-      return { path, data: data === null ? null : file(data), at: point(at) };
-    }),
-    calls: calls.map((call) => {
-      const [fuel, requestBytes, answer] = Array.isArray(call) && call.length === 3 ? call : [];
-      if (!isCount(fuel) || !isCount(requestBytes)) throw bad("a call is malformed");
-      if (answer !== null && typeof answer !== "string" && !isCount(answer)) throw bad("an answer is malformed");
-      return { fuel, requestBytes, answer };
-    }),
+    before: before.map(parsePrefix),
+    changes: parseChanges(value.changes),
+    calls: parseCalls(value.calls),
     stop: point(value.stop),
     files,
     stdout: stream(value.stdout),
     stderr: stream(value.stderr),
   };
+}
+
+function parseChanges(changes: unknown): Change[] {
+  if (!Array.isArray(changes) || changes.length > MAX_CHANGES) throw bad("its changes are not a list of them");
+  return changes.map((change) => {
+    const { path, data, at } = isObject(change) ? change : {};
+    if (typeof path !== "string") throw bad("a change is malformed");
+    return { path, data: data === null ? null : file(data), at: point(at) };
+  });
+}
+
+function parseCalls(calls: unknown): RecordedCall[] {
+  if (!Array.isArray(calls)) throw bad("it has no calls");
+  return calls.map((call) => {
+    const [fuel, requestBytes, answer] = Array.isArray(call) && call.length === 3 ? call : [];
+    if (!isCount(fuel) || !isCount(requestBytes)) throw bad("a call is malformed");
+    if (answer !== null && typeof answer !== "string" && !isCount(answer)) throw bad("an answer is malformed");
+    return { fuel, requestBytes, answer };
+  });
+}
+
+function parsePrefix(value: unknown): RunPrefix {
+  const { number, args, env, stdin, startTime, changes, calls } = isObject(value) ? value : {};
+  const isText = (text: unknown): text is string => typeof text === "string";
+  const isPair = (pair: unknown) => Array.isArray(pair) && pair.length === 2 && pair.every(isText);
+  if (!isCount(number) || !isCount(startTime) || !isText(stdin)) throw bad("a run before it is malformed");
+  if (!Array.isArray(args) || !args.every(isText) || !Array.isArray(env) || !env.every(isPair)) {
+    throw bad("what a run before it was given is malformed");
+  }
+  const answered = parseCalls(calls).map(({ answer, ...call }): AnsweredCall => {
+    if (typeof answer !== "string") throw bad("an answer to a run before it is missing");
+    return { ...call, answer };
+  });
+  const made = parseChanges(changes);
+  if (made.some(({ at }) => at !== null)) throw bad("a change before a run is within it");
+  const input = { args, env: Object.fromEntries(env) as Record<string, string>, stdin: fromBase64(stdin) };
+  return { number, ...input, startTime, changes: made, calls: answered };
 }
 
 function file(value: unknown): SeedFile {

@@ -4,6 +4,7 @@
  */
 import type { Draft, MountRef } from "../audit/entry.ts";
 import { VakError } from "../errors.ts";
+import { joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import type { MountShape, SeedFile, TreeEntry } from "../protocol.ts";
 import { shapesOf } from "../trace.ts";
@@ -32,6 +33,8 @@ export interface Wanted {
   path: string;
   readOnly: boolean;
   quotaBytes: number;
+  /** Of what is in it, as the page says. */
+  labels: readonly string[];
   from:
     | { files: Record<string, SeedFile> }
     | { directory: FileSystemDirectoryHandle }
@@ -42,6 +45,8 @@ export interface Wanted {
 /** Another agent's folder. */
 export interface Neighbour {
   id: string;
+  /** What it has read so far. */
+  labels(): readonly string[];
   /** Null where there is no such folder. @throws VakError `closed` or `agent-lost` when there is no such agent any more */
   tree(detail: "digests" | "bytes"): Promise<TreeEntry[] | null>;
 }
@@ -52,6 +57,10 @@ export interface Files {
   read(path: string): Promise<Uint8Array<ArrayBuffer>>;
   put(path: string, file: SeedFile): Promise<void>;
   remove(path: string): Promise<void>;
+  /** What the agent has read so far. */
+  labels(): readonly string[];
+  /** The agent is about to be given something of these: from here on no call of it is decided without. */
+  label(labels: readonly string[]): Promise<unknown>;
 }
 
 type WithoutAgent<T> = T extends unknown ? Omit<T, "agent"> : never;
@@ -66,7 +75,7 @@ const PATIENCE = 60_000;
 const MAX_NAMES = 5;
 const MAX_MESSAGE = 1000;
 
-interface Mount extends Omit<Wanted, "from"> {
+interface Mount extends Omit<Wanted, "from" | "labels"> {
   ref: MountRef;
   source: Source | undefined;
   /** What agent and source had when they last agreed, path by path. */
@@ -79,11 +88,14 @@ export class Mounts {
   readonly shapes: MountShape[];
   /** What is in them to begin with, by path from the root; whoever has taken it clears it. */
   readonly first: Map<string, SeedFile>;
+  /** Of what is in them to begin with. */
+  readonly labels: readonly string[];
   private readonly mounts: readonly Mount[];
   /** All that was begun: one after the other. */
   private tail: Promise<unknown> = Promise.resolve();
 
-  private constructor(mounts: readonly Mount[], first: Map<string, SeedFile>) {
+  private constructor(mounts: readonly Mount[], first: Map<string, SeedFile>, labels: readonly string[]) {
+    this.labels = labels;
     this.mounts = mounts;
     this.first = first;
     this.refs = mounts.map(({ ref }) => ref);
@@ -99,6 +111,7 @@ export class Mounts {
     await checkDirectories(wanted);
     const mounts: Mount[] = [];
     const first = new Map<string, SeedFile>();
+    let labels = joinLabels();
     try {
       for (const one of wanted) {
         const { path, readOnly, quotaBytes, from } = one;
@@ -109,6 +122,7 @@ export class Mounts {
         const ref: MountRef = { path: `/${path}`, ...kindOf(from), readOnly, quotaBytes, digest: "" };
         mounts.push({ path, readOnly, quotaBytes, source, base, bounds, ref });
         const found = source ? await inTime(where, source.read(base, bounds)) : await given(from, bounds());
+        labels = joinLabels(labels, one.labels, found.labels ?? []);
         // In an order of ours: the program sees in which its files were made.
         for (const below of ordered(found.tree.keys())) {
           const item = found.tree.get(below)!;
@@ -118,7 +132,7 @@ export class Mounts {
         ref.digest = await treeDigest(base);
       }
       checkOverlap(mounts);
-      return new Mounts(mounts, first);
+      return new Mounts(mounts, first, labels);
     } catch (error) {
       await Promise.all(mounts.map(({ source }) => source?.release?.()));
       throw error;
@@ -131,7 +145,7 @@ export class Mounts {
       const ref = { path, from, readOnly, quotaBytes, digest };
       return { path: path.slice(1), readOnly, quotaBytes, source: undefined, base: new Map(), bounds: noBounds, ref };
     });
-    return new Mounts(mounts, new Map());
+    return new Mounts(mounts, new Map(), []);
   }
 
   /** Whether it is in a mount in which only what keeps it changes anything. */
@@ -261,6 +275,7 @@ class NeighbourSource implements Source {
   }
 
   async read(known: Tree, bounds: () => Bounds): Promise<Found> {
+    const before = this.agent.labels();
     try {
       if (this.begun) {
         const now = await treeOf((await this.agent.tree("digests")) ?? []);
@@ -271,7 +286,8 @@ class NeighbourSource implements Source {
       for (const { path, type, size } of entries) limits.take(path, type === "file" ? size : 0);
       this.begun = true;
       const contents = new Map(entries.flatMap(({ path, bytes }) => (bytes ? [[path, bytes] as const] : [])));
-      return { tree: await treeOf(entries), contents };
+      // What was declassified meanwhile may be in it still.
+      return { tree: await treeOf(entries), contents, labels: joinLabels(before, this.agent.labels()) };
     } catch (error) {
       const gone = error instanceof VakError && (error.code === "closed" || error.code === "agent-lost");
       if (gone && this.begun) return unchanged(known);
@@ -309,6 +325,7 @@ async function loadOne(mount: Mount, source: Source, files: Files, note: Note): 
   agree(base, found.tree, own);
   if (plan.remove.length + plan.put.length === 0) return;
   const next = changed(own, plan, found.tree);
+  await files.label(found.labels ?? []);
   await note({ type: "mount-read", mount: ref.path, digest: await treeDigest(next) });
   for (const below of plan.remove) {
     await files.remove(join(path, below));
@@ -348,7 +365,7 @@ async function saveOne(mount: Mount, source: Source, files: Files, note: Note): 
     let failed: Failure[] = [];
     let error: VakError | undefined;
     try {
-      failed = await inTime(`the mount /${path}`, source.write!({ remove, put, tree }));
+      failed = await inTime(`the mount /${path}`, source.write!({ remove, put, tree, labels: files.labels() }));
     } catch (cause) {
       error = refusal(`the mount /${path}`, cause);
     }

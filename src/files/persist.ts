@@ -6,6 +6,7 @@
  */
 import { type Lock, takeLock } from "../audit/lock.ts";
 import { VakError } from "../errors.ts";
+import { areLabels } from "../labels.ts";
 import { isDigest, MAX_PATH } from "../protocol.ts";
 import { type Changes, type Failure, refusal, type Source } from "./source.ts";
 import { type Bounds, each, type Found, type Item, sha256Hex, type Tree, unavailable } from "./tree.ts";
@@ -124,13 +125,13 @@ export class PersistSource implements Source {
     for (const { file, digest } of lists) {
       const bytes = await this.bytesOf(file, MAX_LIST);
       if (!bytes || (await sha256Hex(bytes)) !== digest) continue;
-      const tree = parseList(bytes);
+      const { tree, labels } = parseList(bytes);
       const limits = bounds();
       for (const [path, item] of tree) limits.take(path, item.type === "file" ? item.size : 0);
       const contents = await this.contentsOf(tree, known);
       if (!contents) continue;
       this.previous = digestsOf(tree);
-      return { tree, contents };
+      return { tree, contents, labels };
     }
     return lists.length === 0 ? { tree: new Map(), contents: new Map() } : undefined;
   }
@@ -162,7 +163,7 @@ export class PersistSource implements Source {
     }
   }
 
-  private async replace({ put, tree }: Changes): Promise<Failure[]> {
+  private async replace({ put, tree, labels }: Changes): Promise<Failure[]> {
     if (this.stolen) throw new VakError("files-in-use", `Another has taken the right to write ${this.where}.`);
     try {
       const blobs = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -175,7 +176,7 @@ export class PersistSource implements Source {
         await this.writeFile(blobOf(digest), bytes);
         this.whole.add(digest);
       });
-      const list = writeList(tree);
+      const list = writeList(tree, labels);
       this.number++;
       await this.writeFile(`tree.${this.number}.${await sha256Hex(list)}`, list);
     } catch (cause) {
@@ -222,13 +223,13 @@ async function takeWithin(name: string, ms: number): Promise<Lock | undefined> {
   }
 }
 
-/** As JSON: each item an array, of its path and `f`, size and digest; `d`; or `l` and where it leads. */
-export function writeList(tree: Tree): Uint8Array<ArrayBuffer> {
-  const lines = [...tree].map(([path, item]) => {
+/** As JSON: each of `files` an array, of its path and `f`, size and digest; `d`; or `l` and where it leads. */
+export function writeList(tree: Tree, labels: readonly string[]): Uint8Array<ArrayBuffer> {
+  const files = [...tree].map(([path, item]) => {
     if (item.type === "file") return [path, "f", item.size, item.digest];
     return item.type === "symlink" ? [path, "l", item.target] : [path, "d"];
   });
-  return new TextEncoder().encode(JSON.stringify(lines));
+  return new TextEncoder().encode(JSON.stringify({ labels, files }));
 }
 
 /**
@@ -236,23 +237,25 @@ export function writeList(tree: Tree): Uint8Array<ArrayBuffer> {
  *
  * @throws VakError `files-unavailable`
  */
-export function parseList(bytes: Uint8Array): Tree {
+export function parseList(bytes: Uint8Array): { tree: Tree; labels: readonly string[] } {
   const bad = () => unavailable("A list of kept files is none: it is damaged.");
-  let lines: unknown;
+  let list: { labels?: unknown; files?: unknown } | null;
   try {
-    lines = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    list = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
     throw bad();
   }
-  if (!Array.isArray(lines)) throw bad();
+  const { labels, files } = list ?? {};
+  if (!Array.isArray(files) || !Array.isArray(labels)) throw bad();
+  if (labels.length > 0 && !areLabels(labels)) throw bad();
   const tree: Tree = new Map();
-  for (const line of lines) {
+  for (const line of files) {
     const item = Array.isArray(line) ? parseItem(line) : undefined;
     const path: unknown = item && (line as unknown[])[0];
     if (!item || typeof path !== "string" || path.length > MAX_PATH * 8 || tree.has(path)) throw bad();
     tree.set(path, item);
   }
-  return tree;
+  return { tree, labels };
 }
 
 function parseItem([, type, first, second, ...more]: unknown[]): Item | undefined {

@@ -10,6 +10,8 @@ export interface Changes {
   put: Map<string, SeedFile>;
   /** What there is to be in the end. */
   tree: Tree;
+  /** Of the agent that writes, and so of what it writes. */
+  labels: readonly string[];
 }
 
 /** A path that was not written, and why. */

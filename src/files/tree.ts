@@ -16,6 +16,8 @@ export type Tree = Map<string, Item>;
 export interface Found {
   tree: Tree;
   contents: Map<string, Uint8Array<ArrayBuffer>>;
+  /** What is known to be true of it; absent where nothing is. */
+  labels?: readonly string[];
 }
 
 /** What makes one tree like another where that one changed. */

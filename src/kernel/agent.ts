@@ -9,16 +9,19 @@ import type { Commitment } from "../audit/value.ts";
 import { VakError } from "../errors.ts";
 import type { Files, Mounts, Note } from "../files/mounts.ts";
 import type { FileChange } from "../files/watch.ts";
+import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import {
   AnswerBuffer,
   type FileStat,
   isDigest,
   type KernelMessage,
+  type NoRoom,
   type Outcome,
   parseFile,
   parseFileList,
   parseFileStat,
+  parseNoRoom,
   parseRunEnd,
   parseTree,
   type RunEnd,
@@ -32,14 +35,16 @@ import {
 } from "../protocol.ts";
 import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
-import { type Host, WorkerLost } from "./host.ts";
+import { type Host, WorkerLost, whenOverdue } from "./host.ts";
+import { type Labels, label } from "./labels.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Recorder, RunRecorder } from "./recorder.ts";
 import { checkGrants, type Rights } from "./rights.ts";
+import type { OnFull } from "./room.ts";
 
 /** What a run used. */
 export interface Usage {
-  /** Units of work; null when the worker was lost and cannot say. */
+  /** Units of work; null when the worker was lost and cannot say, or the run was stopped before it began. */
   fuel: number | null;
   /** Peak bytes of linear memory; null when the worker was lost and cannot say. */
   memoryBytes: number | null;
@@ -65,6 +70,7 @@ export type RunOutcome =
   | { status: "exited"; exitCode: number; value?: unknown }
   | { status: "trapped"; trap: Trap; message: string }
   | { status: "stopped"; limit: StopLimit }
+  /** The worker was lost, or the browser had no room for the program (`createKernel({ onFull })`). */
   | { status: "failed"; message: string };
 
 export type RunResult = RunOutcome & {
@@ -104,9 +110,19 @@ export interface RunOptions {
    * Default true. Without, neither this run nor a later one of the agent can be replayed, and the log says so.
    */
   trace?: boolean;
+  /** What the run is given (arguments, environment, stdin, input) is labelled so, and the agent from here on. */
+  labels?: readonly string[];
 }
 
-export type CallOptions = Pick<RunOptions, "signal" | "startTime" | "clock" | "trace">;
+export type CallOptions = Pick<RunOptions, "signal" | "startTime" | "clock" | "trace" | "labels">;
+
+/** Who says that what an agent holds is free of a label, and why; both are in the log. */
+export interface Declassification {
+  /** 1 to 128 printable characters. */
+  by: string;
+  /** 1 to 1,000 printable characters. */
+  reason: string;
+}
 
 /** What the kernel makes an agent of. */
 export interface AgentParts {
@@ -118,10 +134,12 @@ export interface AgentParts {
   host: Host;
   broker: Broker;
   rights: Rights;
+  labels: Labels;
   leases: Set<Lease>;
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
+  onFull: OnFull;
   /** Knows of the agent's first files already. */
   recorder: Recorder;
   /** See `agent-spawn` in the log. */
@@ -183,6 +201,7 @@ export class Agent {
     this.limits = parts.limits;
     this.files = new AgentFiles(
       parts,
+      (labels) => this.join(labels),
       (error) => this.explain(error),
       () => this.current !== undefined,
     );
@@ -215,13 +234,14 @@ export class Agent {
     if (!this.parts.reactor) {
       throw new VakError("invalid-argument", "The program is a command: start it with agent.run.");
     }
-    const { signal, startTime, clock, trace } = options;
+    const { signal, startTime, clock, trace, labels } = options;
     const checked = checkOptions({
       args: [name],
       ...(signal && { signal }),
       ...(startTime !== undefined && { startTime }),
       ...(clock !== undefined && { clock }),
       ...(trace !== undefined && { trace }),
+      ...(labels && { labels }),
     });
     const json = encoder.encode(toJson(input));
     if (json.byteLength > this.limits.callBytes) {
@@ -242,10 +262,12 @@ export class Agent {
   async resume(fork: ForkPoint, signal: AbortSignal | undefined): Promise<Run> {
     const { host, recorder, limits, ref, seed, reactor } = this.parts;
     if (reactor) throw new VakError("unsupported", "A call of a function cannot be gone on with, only a run.");
-    recorder.break(`it goes on with run ${fork.run} from call ${fork.call}; up to there, that one can be replayed`);
     try {
       for (const run of fork.runs) {
+        const last = run === fork.runs.at(-1);
         for (const { path, data } of run.changes) {
+          // Of the runs before it the trace has the changes with them.
+          if (last) recorder.change(path, data);
           const changed = data === null ? host.call("removeFile", path) : host.call("writeFile", path, data);
           // What was refused then is refused now.
           await changed.catch((error) => {
@@ -253,15 +275,22 @@ export class Agent {
           });
         }
         this.runs = run.number - 1;
-        if (run === fork.runs.at(-1)) return this.begin(optionsOf(run, signal), fork);
-        const { number, args, env, stdin, startTime, answers } = run;
+        if (last) return this.begin(optionsOf(run, signal), fork);
+        const { number, args, env, stdin, startTime } = run;
+        const answers = answersOf(run);
         const request = { run: number, args: [ref.name, ...args], env, stdin, seed, startTime, answers, silent: true };
         // A run has no deadline but the one that somebody sets, and here there is no Run to do so.
         const watch = setTimeout(
           () => host.lose(`run ${number} was not done over within deadlineMs`),
           limits.deadlineMs,
         );
-        const end = parseRunEnd(await host.call("run", request).finally(() => clearTimeout(watch)), limits);
+        const { onFull } = this.parts;
+        const entering = { onFull, signal: signal ?? new AbortController().signal };
+        const running = host.room.enter(() => host.call("run", request), entering);
+        const reply = await running.finally(() => clearTimeout(watch));
+        const full = parseNoRoom(reply);
+        if (full) throw new VakError("unsupported", noRoom(full.noRoom));
+        const end = parseRunEnd(reply, limits);
         if (end?.outcome.status === "stopped" && end.outcome.limit === "asked") {
           throw new VakError("invalid-bundle", `Run ${number} before it calls more often than it was recorded to.`);
         }
@@ -276,6 +305,7 @@ export class Agent {
     this.assertAlive();
     if (this.current)
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
+    this.parts.labels.joined(options.labels); // throws where there would be too many
     const run = new Run(this.parts, this.files, ++this.runs, options, fork);
     this.current = run;
     this.files.began(run.result);
@@ -284,6 +314,54 @@ export class Agent {
       if (run.lost !== undefined) this.lose(run.lost);
     });
     return run;
+  }
+
+  /**
+   * What the agent has read, in order: what it holds, in memory and in files, and whatever it says may come of that. It only
+   * grows, but for {@link declassify}.
+   */
+  get labels(): readonly string[] {
+    return this.parts.labels.list;
+  }
+
+  /**
+   * Says that the agent has now something of these labels, which reached it in a way that vak cannot see.
+   *
+   * @throws VakError `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
+   */
+  async label(labels: readonly string[]): Promise<void> {
+    await this.join(checkLabels(labels, "an agent"));
+  }
+
+  /** What it throws, it throws at once. */
+  private join(labels: readonly string[]): Promise<unknown> {
+    this.assertAlive();
+    return label(this.parts, labels);
+  }
+
+  /**
+   * Says that nothing that the agent holds, in its memory and in its files, is of these labels any more. From the next
+   * call on, and in the log. What it gets later labels it anew.
+   *
+   * @param labels that it has
+   * @throws VakError `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
+   * @example
+   * await agent.declassify(["secret"], { by: "ann", reason: "The summary has no names in it; I read it." });
+   */
+  async declassify(labels: readonly string[], { by, reason }: Declassification): Promise<void> {
+    this.assertAlive();
+    const gone = checkLabels(labels, "a declassification");
+    const { log, ref, labels: held } = this.parts;
+    const none = gone.find((label) => !held.list.includes(label));
+    if (none !== undefined || gone.length === 0) {
+      throw new VakError("invalid-argument", `agent.declassify: the agent has no label ${JSON.stringify(none ?? "")}.`);
+    }
+    if (!isSaid(by, 128) || !isSaid(reason, 1000)) {
+      throw new VakError("invalid-argument", "agent.declassify: say who says so (by), and why (reason).");
+    }
+    // In one turn: no intent can come between the two.
+    held.drop(gone);
+    await log.append({ type: "agent-declassify", agent: ref, labels: [...gone], by, reason });
   }
 
   /**
@@ -420,14 +498,24 @@ export class Agent {
   }
 }
 
+const noRoom = (why: string): string =>
+  `${why} A browser holds only so many programs at once: Chromium about 125 in a page, and as many again in its frames. ` +
+  "Close agents, or let runs wait for each other (onFull)";
+
 type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   stdin: Uint8Array<ArrayBuffer>;
   signal: AbortSignal | undefined;
   call?: { name: string; input: Uint8Array<ArrayBuffer> };
 };
 
+const answersOf = ({ calls }: RunPrefix): Uint8Array[] => calls.map(({ answer }) => encoder.encode(answer));
+/** Text that a person gives for the log. */
+const isSaid = (text: unknown, length: number): text is string =>
+  typeof text === "string" && text.length <= length && /^[^\p{C}]+$/u.test(text);
+
 const optionsOf = ({ args, env, stdin, startTime }: RunPrefix, signal: AbortSignal | undefined): CheckedOptions => ({
-  ...{ args, env, startTime, clock: "virtual", signal, trace: true },
+  // What it was given, the agent is labelled by already.
+  ...{ args, env, startTime, clock: "virtual", signal, trace: true, labels: [] },
   stdin: toBytes(stdin as Uint8Array<ArrayBuffer>),
 });
 
@@ -440,7 +528,7 @@ function toJson(input: unknown): string {
 }
 
 function checkOptions(options: RunOptions): CheckedOptions {
-  const { args = [], stdin = "", env = {}, signal, startTime, clock = "virtual", trace = true } = options;
+  const { args = [], stdin = "", env = {}, signal, startTime, clock = "virtual", trace = true, labels = [] } = options;
   const invalid = (what: string) => new VakError("invalid-argument", `agent.run: ${what}.`);
   const clean = (text: unknown): text is string =>
     typeof text === "string" && text.isWellFormed() && !text.includes("\0");
@@ -458,7 +546,8 @@ function checkOptions(options: RunOptions): CheckedOptions {
   const time = startTime ?? (real ? Date.now() : DEFAULT_START_TIME);
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
   if (typeof trace !== "boolean") throw invalid("trace is true or false");
-  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time, clock, trace };
+  const given = { args: [...args], stdin: toBytes(stdin), env: { ...env }, labels: checkLabels(labels, "a run") };
+  return { ...given, signal, startTime: time, clock, trace };
 }
 
 /** A copy of the bytes, or the text as UTF-8. */
@@ -524,6 +613,14 @@ class Countdown {
     this.remaining -= performance.now() - this.running.since;
     this.running = undefined;
   }
+
+  /** Gives back time that was nobody's fault, ms. */
+  extend(ms: number): void {
+    const { running } = this;
+    this.stop();
+    this.remaining += ms;
+    if (running) this.start();
+  }
 }
 
 /** One execution of an agent's program. */
@@ -543,7 +640,7 @@ export class Run {
   private readonly out = { 1: new OutputStream(), 2: new OutputStream() };
   private readonly abort = new AbortController();
   private stopping: StopLimit | undefined;
-  private grace: ReturnType<typeof setTimeout> | undefined;
+  private cancelGrace = () => {};
   private readonly deadline: Countdown;
   private paused = false;
   /** Until when the deadline stands still besides: a person is asked. */
@@ -571,6 +668,7 @@ export class Run {
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
     this.recorder = parts.recorder.run(options.trace);
+    if (fork) this.recorder.goOn(fork);
     this.deadline = new Countdown(parts.limits.deadlineMs, () => this.stopFor("deadline"));
     this.result = this.execute(options);
   }
@@ -617,7 +715,7 @@ export class Run {
     const { host } = this.parts;
     this.tell({ vak: "stop" }, AnswerBuffer.STATE, AnswerBuffer.STOPPED);
     if (this.paused) this.tell({ vak: "resume" }, AnswerBuffer.PAUSED, 0);
-    this.grace = setTimeout(() => host.end(`the run did not stop within ${GRACE} ms`), GRACE);
+    this.cancelGrace = whenOverdue(GRACE, () => host.end(`the run did not stop within ${GRACE} ms`));
   }
 
   /** Says it by message and, where the worker may be asleep or busy, by shared memory. */
@@ -660,13 +758,14 @@ export class Run {
   private async call(request: Uint8Array, call: number): Promise<void> {
     const { broker, ref, limits, host, answers } = this.parts;
     const { signal } = this.abort;
-    const { rights, leases } = this.parts;
+    const { rights, leases, labels } = this.parts;
     const caller = {
       agent: ref,
       run: this.id,
       call,
       callBytes: limits.callBytes,
       signal,
+      labels,
       hold: () => this.hold(),
       rights,
       leases,
@@ -698,9 +797,13 @@ export class Run {
     let end: RunEnd | undefined;
     let outcome: RunOutcome;
     let filesError: VakError | undefined;
+    /** Where there was no end, but it is known that nothing was done. */
+    let fuel: number | null = null;
     try {
-      const { args, env, startTime, clock, call, stdin } = options;
+      const { args, env, startTime, clock, call, stdin, labels } = options;
       const commitment = await this.recorder.input({ env, stdin: call?.input ?? stdin });
+      // In one turn with the entry.
+      this.parts.labels.join(labels);
       await log.append(
         {
           type: "run-start",
@@ -711,6 +814,7 @@ export class Run {
           startTime,
           ...(clock === "real" && { clock }),
           ...this.continues(),
+          ...(labels.length > 0 && { labels: [...labels] }),
         },
         commitment && { commitment },
       );
@@ -720,8 +824,14 @@ export class Run {
       if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
       else {
         const reported = await this.enter(options);
-        outcome = this.judge(reported.outcome);
-        end = reported;
+        if ("outcome" in reported) {
+          outcome = this.judge(reported.outcome);
+          end = reported;
+        } else if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
+        else {
+          outcome = { status: "failed", message: noRoom(reported.noRoom) };
+          fuel = 0;
+        }
       }
     } catch (error) {
       if (error instanceof WorkerLost) this.lost = error.message;
@@ -732,14 +842,14 @@ export class Run {
           : { status: "failed", message: (error as Error).message };
     }
     this.deadline.stop();
-    clearTimeout(this.grace);
+    this.cancelGrace();
     signal?.removeEventListener("abort", onAbort);
     // Whatever a tool still does is no longer waited for; its outcome goes into the log before the run's end.
     this.abort.abort();
     await this.pending;
 
     const usage: Usage = {
-      fuel: end?.fuel ?? null,
+      fuel: end?.fuel ?? fuel,
       memoryBytes: end?.memoryBytes ?? null,
       wallMs: Math.round(performance.now() - began),
       outputBytes: this.outputBytes,
@@ -766,30 +876,42 @@ export class Run {
     return this.fork ? { continues: { run: this.fork.run, call: this.fork.call } } : {};
   }
 
-  /** Hands the run to the worker and waits for its end. */
-  private async enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<RunEnd> {
-    const { host, ref, seed, limits } = this.parts;
-    if (this.parts.answers) new Int32Array(this.parts.answers, 0, 3).fill(0);
-    const answers = this.fork?.runs.at(-1)?.answers;
+  /** Hands the run to the worker, once there is room for it, and waits for its end. */
+  private async enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<RunEnd | NoRoom> {
+    const { host, ref, seed, limits, answers: shared, onFull } = this.parts;
+    const last = this.fork?.runs.at(-1);
+    const answers = last && answersOf(last);
     const request: RunRequest = {
       ...{ run: this.number, args: [ref.name, ...args], env, stdin, seed, startTime },
       ...(clock === "real" && { clock }),
       ...(call && { call }),
       ...(answers && { answers }),
     };
-    let reply: unknown;
-    try {
+    const attempt = () => {
+      if (shared) new Int32Array(shared, 0, 3).fill(0);
       this.recorder.enter();
-      const running = host.call("run", transfer(request, [stdin.buffer]));
+      const running = host.call("run", request);
       // The worker forgets what it was told before the run; its deadline stands still only while the guest does.
       if (this.paused) this.tell({ vak: "pause" }, AnswerBuffer.PAUSED, 1);
-      reply = await running;
+      const began = performance.now();
+      return running.then((reply) => {
+        if (parseNoRoom(reply)) this.deadline.extend(performance.now() - began);
+        return reply;
+      });
+    };
+    let reply: unknown;
+    try {
+      reply = await host.room.enter(attempt, { onFull, signal: this.abort.signal, hold: () => this.hold() });
     } catch (error) {
       if (error instanceof WorkerLost) throw error;
       // Whatever a guest does is a result: only a worker that is not itself refuses a run.
       this.lose(`the worker failed: ${(error as Error).message}`);
     }
-    return parseRunEnd(reply, limits) ?? this.lose("the worker reported an end that is not of the protocol");
+    return (
+      parseRunEnd(reply, limits) ??
+      parseNoRoom(reply) ??
+      this.lose("the worker reported an end that is not of the protocol")
+    );
   }
 
   /** The worker knows that it was stopped, the kernel why. */
@@ -861,15 +983,26 @@ export class AgentFiles {
   private readonly host: Host;
   private readonly limits: Limits;
   private readonly recorder: Recorder;
+  private readonly join: (labels: readonly string[]) => Promise<unknown>;
   private readonly explain: (error: unknown) => VakError;
   private readonly isBusy: () => boolean;
   /** Those who look at the files, told when there may be something new. */
   private readonly watchers = new Set<() => void>();
   private released: Promise<void> | undefined;
 
-  /** @internal */
-  constructor(parts: AgentParts, explain: (error: unknown) => VakError, isBusy: () => boolean) {
+  /**
+   * @internal
+   * @param join labels the agent
+   * @param isBusy whether a run is under way
+   */
+  constructor(
+    parts: AgentParts,
+    join: AgentFiles["join"],
+    explain: AgentFiles["explain"],
+    isBusy: AgentFiles["isBusy"],
+  ) {
     this.parts = parts;
+    this.join = join;
     this.host = parts.host;
     this.limits = parts.limits;
     this.recorder = parts.recorder;
@@ -892,11 +1025,34 @@ export class AgentFiles {
   /**
    * Writes a whole file, making the directories above it.
    *
+   * @param options.labels what the data is labelled: the agent is from here on, whether it reads the file or not
    * @throws VakError `invalid-argument` when it does not fit the limits, the path is taken, or in a read-only mount
    */
-  async write(path: string, data: string | BufferSource): Promise<void> {
+  async write(
+    path: string,
+    data: string | BufferSource,
+    { labels = [] }: { labels?: readonly string[] } = {},
+  ): Promise<void> {
     const bytes = toBytes(data);
-    await this.put(this.checkWritable(path), bytes);
+    const checked = this.checkWritable(path);
+    // In one turn: no call that knows the file is decided without its labels.
+    const labelled = this.join(checkLabels(labels, "a file"));
+    await Promise.all([labelled, this.put(checked, bytes)]);
+  }
+
+  /**
+   * Copies a file to another agent, which is labelled as this one then.
+   *
+   * @param to the files of the other agent, of any kernel of this page
+   * @param as its path there; the same unless given
+   * @throws VakError as {@link read} and {@link write}
+   * @example await writer.files.copy("summary.txt", mailer.files);
+   */
+  async copy(path: string, to: AgentFiles, as: string = path): Promise<void> {
+    const before = this.parts.labels.list;
+    const bytes = await this.read(path);
+    // What was declassified meanwhile may be in the bytes still.
+    await to.write(as, bytes, { labels: joinLabels(before, this.parts.labels.list) });
   }
 
   /** Every file, directory and symbolic link, in order of path. */
@@ -905,14 +1061,16 @@ export class AgentFiles {
   }
 
   /**
-   * What a path names; of a symbolic link, the link itself.
+   * What a path names; of a symbolic link, the link itself. Its labels are the agent's: which of the things that it read
+   * a program wrote into which file, only the program knows.
    *
    * @throws VakError `not-found`, `closed`, `agent-lost`
    */
-  async stat(path: string): Promise<FileStat> {
+  async stat(path: string): Promise<FileStat & { labels: readonly string[] }> {
     const reply = await this.call("statFile", checkPath(path));
     if (reply === null) throw notFound(path);
-    return parseFileStat(reply, this.limits) ?? this.garbage();
+    const stat = parseFileStat(reply, this.limits) ?? this.garbage();
+    return { ...stat, labels: this.parts.labels.list };
   }
 
   /**
@@ -926,7 +1084,7 @@ export class AgentFiles {
 
   /**
    * A zip of the files and directories. Symbolic links are left out: where one leads is the program's to say, and an
-   * unpacker might follow it. The names are the program's too.
+   * unpacker might follow it. The names are the program's too, and all of it is labelled as the agent is.
    *
    * @throws VakError `unsupported` past 65,535 files; `closed`, `agent-lost`
    */
@@ -1038,6 +1196,8 @@ export class AgentFiles {
     tree: (path) => this.tree(path, "digests"),
     read: (path) => this.read(path),
     put: (path, file) => this.put(path, file),
+    labels: () => this.parts.labels.list,
+    label: (labels) => this.join(labels),
     // What cannot be removed, such as a directory that has got something else in it, stays.
     remove: async (path) => {
       await this.take(path).catch((error: VakError) => {

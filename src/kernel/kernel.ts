@@ -7,19 +7,22 @@ import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import type { Mounts, Wanted } from "../files/mounts.ts";
+import { checkLabels, joinLabels } from "../labels.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Budget, Ledger } from "../policy/budget.ts";
 import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
-import { parseInput, type Tool } from "../tool.ts";
+import { describeToPolicy, type Tool } from "../tool.ts";
 import type { ForkPoint } from "../trace.ts";
 import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, pageWaitMode, WorkerLost } from "./host.ts";
+import { Labels } from "./labels.ts";
 import { checkGrants, Rights } from "./rights.ts";
+import type { OnFull } from "./room.ts";
 import type { Support } from "./support.ts";
 
 export interface KernelOptions {
@@ -48,13 +51,27 @@ export interface KernelOptions {
   /** For agents whose spawn does not say; see {@link SpawnOptions}. */
   isolation?: Isolation;
   workerUrl?: string | URL;
+  /**
+   * What becomes of a run where the browser has no room for another program, as Chromium has not past about 125 in a
+   * page at once: `"wait"`, the default, until runs of others have ended, while its deadline stands still; or `"fail"`, with
+   * a message that says so. Where there are no others to wait for, it fails either way.
+   */
+  onFull?: OnFull;
 }
 
 /** A program: a response that is or will be there, where to fetch it, or its bytes. */
 export type ProgramSource = Response | Promise<Response> | URL | string | BufferSource;
 
-/** Text, bytes, an empty directory, or a symbolic link, whose target is relative to the directory that it is in. */
-export type FirstFile = string | BufferSource | { type: "directory" } | { type: "symlink"; target: string };
+/**
+ * Text, bytes, either with labels, an empty directory, or a symbolic link, whose target is relative to the directory that
+ * it is in.
+ */
+export type FirstFile =
+  | string
+  | BufferSource
+  | { data: string | BufferSource; labels: readonly string[] }
+  | { type: "directory" }
+  | { type: "symlink"; target: string };
 
 /**
  * A directory of an agent's files that is kept elsewhere: in files that the page gives; in a directory that it has, one
@@ -71,6 +88,8 @@ export type Mount = (
   readOnly?: boolean;
   /** Bytes that it may hold, of the agent's `fileBytes`; all of those unless given. */
   quotaBytes?: number;
+  /** What is in it is labelled so: the agent is from its spawn on, whether it reads it or not. */
+  labels?: readonly string[];
 };
 
 export interface SpawnOptions {
@@ -89,6 +108,11 @@ export interface SpawnOptions {
   parent?: Agent;
   /** Names of the tools that it may ask for, if the policy lets it; all that the parent may ask for unless given. */
   grants?: readonly string[];
+  /**
+   * What it is labelled from the beginning, besides its parent's labels and those of its files: where another agent wrote
+   * its program, say.
+   */
+  labels?: readonly string[];
   isolation?: Isolation;
   /** Where you serve the file `vak/worker`; with isolation "page" only. */
   workerUrl?: string | URL;
@@ -182,6 +206,8 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
   const people = checkPeople(options);
+  const { onFull = "wait" } = options;
+  if (onFull !== "wait" && onFull !== "fail") throw new VakError("invalid-argument", 'onFull is "wait" or "fail".');
   const { constitution } = options;
   if (constitution !== undefined && (typeof constitution !== "string" || source === undefined)) {
     throw new VakError("invalid-argument", "A constitution is Cedar text, and stands above a policy: give both.");
@@ -193,7 +219,7 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
     log = await openLog(options.log ?? {});
     const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
     const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options);
-    const kernel = new Kernel(tools, policy, log, place, spare, people, ledger);
+    const kernel = new Kernel(tools, policy, log, place, spare, people, ledger, onFull);
     if (source === undefined) return kernel;
     if (log.writing) await kernel.policy.load(source);
     // Until another tab leaves the log to this one, there is nothing to decide; a policy that is refused then denies all.
@@ -241,17 +267,14 @@ async function loadEngine(
   { cedar: wasm, constitution }: KernelOptions,
 ): Promise<PolicyEngine> {
   const { createCedarEngine } = await import("../policy/cedar.ts");
-  const described = tools.map((tool) => ({
-    name: tool.name,
-    inputSchema: tool.inputSchema,
-    async check(input: unknown) {
-      const parsed = await parseInput(tool, input);
-      return parsed.ok ? undefined : parsed.message;
-    },
-  }));
   const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
   const above = constitution !== undefined && { constitution };
-  return createCedarEngine({ tools: described, ...budgets, ...above, ...(wasm !== undefined && { wasm }) });
+  return createCedarEngine({
+    tools: tools.map(describeToPolicy),
+    ...budgets,
+    ...above,
+    ...(wasm !== undefined && { wasm }),
+  });
 }
 
 const DENIED: Decision = {
@@ -304,6 +327,7 @@ export class Kernel {
   private readonly place: Place;
   /** A worker there that nobody has used, started ahead, because that is most of what a spawn takes. */
   private spare: Promise<Host | undefined> | undefined;
+  private readonly onFull: OnFull;
   private closing: Promise<void> | undefined;
 
   /** @internal */
@@ -315,7 +339,9 @@ export class Kernel {
     spare: Promise<Host | undefined> | undefined,
     people: Pick<KernelOptions, "onApproval" | "approvalMs">,
     ledger: Ledger | undefined,
+    onFull: OnFull,
   ) {
+    this.onFull = onFull;
     this.tools = tools;
     this.place = place;
     this.spare = spare;
@@ -361,7 +387,11 @@ export class Kernel {
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
     this.handOn(options);
-    const given = checkFiles(options.files ?? {}, limits);
+    const { files: given, labels } = checkFiles(
+      options.files ?? {},
+      limits,
+      checkLabels(options.labels ?? [], "an agent"),
+    );
     const wanted = this.checkMounts(options, given, limits);
     const place = options.isolation === undefined && options.workerUrl === undefined ? this.place : checkPlace(options);
     const { isolation } = place;
@@ -403,7 +433,10 @@ export class Kernel {
       program = await sha256Hex(bytes);
       checkAborted(signal);
       // No compiled module passes into a sandboxed frame, or out of one.
-      const admitted = isolation === "frame" ? compile(host, bytes, false) : this.admit(host, bytes, program, limits);
+      const admitted =
+        isolation === "frame"
+          ? compile(host, bytes, false)
+          : this.admit(host, bytes, program, limits, labels.length === 0);
       admitted.catch(() => {});
       await host.ready;
       await booted;
@@ -416,7 +449,7 @@ export class Kernel {
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
       // In one turn with the entry: nothing is handed on that was taken away meanwhile.
-      const { rights, handed } = this.handOn(options);
+      const { rights, held, handed } = this.handOn({ ...options, labels: joinLabels(labels, mounts?.labels ?? []) });
       const spawned = { type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine } as const;
       await this.auditLog.append({ ...spawned, ...handed, ...(mounts && { mounts: mounts.refs }) });
       agent = new Agent({
@@ -427,9 +460,11 @@ export class Kernel {
         host,
         broker: this.broker,
         rights,
+        labels: held,
         leases: new Set(),
         log: this.auditLog,
         answers,
+        onFull: this.onFull,
         recorder,
         machine,
         mounts,
@@ -471,7 +506,8 @@ export class Kernel {
    */
   async fork(point: ForkPoint, options: ForkOptions): Promise<{ agent: Agent; run: Run }> {
     const { name, seed, limits, program, machine, mounts } = point;
-    const agent = await this.make({ ...options, name, seed, limits: limits as Partial<Limits> }, mounts);
+    const labels = checkLabels(point.labels, "what is gone on with");
+    const agent = await this.make({ ...options, name, seed, limits: limits as Partial<Limits>, labels }, mounts);
     const close = () => void agent.close();
     options.signal?.addEventListener("abort", close, { once: true });
     try {
@@ -528,8 +564,8 @@ export class Kernel {
     }
   }
 
-  /** The rights of an agent to be, and what its entry says of them. */
-  private handOn({ parent, grants }: Pick<SpawnOptions, "parent" | "grants">) {
+  /** The rights and the labels of an agent to be, and what its entry says of them. */
+  private handOn({ parent, grants, labels = [] }: Pick<SpawnOptions, "parent" | "grants" | "labels">) {
     if (parent !== undefined && !this.agents.has(parent)) {
       throw new VakError("invalid-argument", "The parent is not an agent of this kernel that lives.");
     }
@@ -537,8 +573,13 @@ export class Kernel {
     if (from.revoked)
       throw new VakError("invalid-argument", "The parent's rights were taken away; it has none to hand on.");
     const tools = grants && checkGrants(grants, from, this.tools);
-    const handed = { ...(parent && { parent: parent.id }), ...(tools && { grants: tools }) };
-    return { rights: new Rights(parent?.rights, tools), handed };
+    const held = new Labels(joinLabels(parent?.labels ?? [], labels));
+    const handed = {
+      ...(parent && { parent: parent.id }),
+      ...(tools && { grants: tools }),
+      ...(held.list.length > 0 && { labels: [...held.list] }),
+    };
+    return { rights: new Rights(parent?.rights, tools), held, handed };
   }
 
   /** @throws VakError `invalid-argument` */
@@ -560,14 +601,18 @@ export class Kernel {
     const path = at === "/" ? "" : checkPath(at);
     if (typeof mount !== "object" || mount === null) throw invalid("it is an object");
     const { readOnly, quotaBytes = limits.fileBytes } = mount;
+    const labels = checkLabels(mount.labels ?? [], `the mount ${JSON.stringify(at)}`);
     if (readOnly !== undefined && typeof readOnly !== "boolean") throw invalid("readOnly is true or false");
     if (!Number.isSafeInteger(quotaBytes) || quotaBytes < 1 || quotaBytes > limits.fileBytes) {
       throw invalid(`quotaBytes is a whole number from 1 to limits.fileBytes, which is ${limits.fileBytes}`);
     }
     const kinds = ["files", "directory", "persist", "agent"].filter((kind) => kind in mount);
     if (kinds.length !== 1) throw invalid("say one of files, directory, persist and agent");
-    const common = { path, readOnly: readOnly ?? false, quotaBytes };
-    if ("files" in mount) return { ...common, from: { files: checkFiles(mount.files, limits) } };
+    const common = { path, readOnly: readOnly ?? false, quotaBytes, labels };
+    if ("files" in mount) {
+      const given = checkFiles(mount.files, limits, labels);
+      return { ...common, labels: given.labels, from: { files: given.files } };
+    }
     if ("persist" in mount) return { ...common, from: { persist: mount.persist } };
     if ("directory" in mount) {
       const { directory } = mount;
@@ -579,7 +624,7 @@ export class Kernel {
     if (readOnly === false) throw invalid("another agent's folder is a copy, and read-only");
     const below = folder === "" || folder === "/" ? "" : checkPath(folder);
     const tree = (detail: "digests" | "bytes") => agent.files.tree(below, detail);
-    return { ...common, readOnly: true, from: { agent: { id: agent.id, tree } } };
+    return { ...common, readOnly: true, from: { agent: { id: agent.id, tree, labels: () => agent.labels } } };
   }
 
   private async takeHost(place: Place): Promise<Host> {
@@ -594,14 +639,25 @@ export class Kernel {
     if (!this.closing) this.spare ??= startAhead(this.place);
   }
 
-  /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
-  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<Admission> {
+  /**
+   * Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one.
+   *
+   * @param share whether later agents may have it; not of a worker that has labelled files, which a module could carry
+   */
+  private async admit(
+    host: Host,
+    bytes: Uint8Array<ArrayBuffer>,
+    program: string,
+    limits: Limits,
+    share: boolean,
+  ): Promise<Admission> {
     const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
     const cached = await this.programs.get(key)?.catch(() => undefined);
     if (cached?.module) {
       await host.call("adopt", { ...cached, module: cached.module });
       return cached;
     }
+    if (!share) return compile(host, bytes, false);
     const compiled = compile(host, bytes, true);
     this.programs.set(key, compiled);
     if (this.programs.size > MAX_PROGRAMS) this.programs.delete(this.programs.keys().next().value!);
@@ -729,15 +785,23 @@ function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place 
   return { isolation, workerUrl };
 }
 
-function checkFiles(files: Record<string, FirstFile>, limits: Limits): Record<string, SeedFile> {
+/** @param labels what else the agent is labelled */
+function checkFiles(
+  files: Record<string, FirstFile>,
+  limits: Limits,
+  labels: readonly string[],
+): { files: Record<string, SeedFile>; labels: readonly string[] } {
   const checked: Record<string, SeedFile> = Object.create(null);
   let total = 0;
-  for (const [path, data] of Object.entries(files)) {
-    const file = checkFile(path, data);
+  let joined = labels;
+  for (const [path, given] of Object.entries(files)) {
+    const labelled = isLabelled(given);
+    if (labelled) joined = joinLabels(joined, checkLabels(given.labels, `the file ${JSON.stringify(path)}`));
+    const file = checkFile(path, labelled ? given.data : given);
     if (file instanceof Uint8Array) total += file.byteLength;
     checked[checkPath(path)] = file;
   }
-  if (total <= limits.fileBytes) return { ...checked };
+  if (total <= limits.fileBytes) return { files: { ...checked }, labels: joined };
   throw new VakError("invalid-argument", `The files hold ${total} bytes; limits.fileBytes is ${limits.fileBytes}.`);
 }
 
@@ -755,7 +819,10 @@ function withMounts(given: Record<string, SeedFile>, mounts: Mounts | undefined,
   );
 }
 
-function checkFile(path: string, data: FirstFile): SeedFile {
+const isLabelled = (file: FirstFile): file is Extract<FirstFile, { data: unknown }> =>
+  typeof file === "object" && file !== null && "data" in file;
+
+function checkFile(path: string, data: Exclude<FirstFile, { data: unknown }>): SeedFile {
   if (typeof data === "string" || typeof (data as ArrayBuffer)?.byteLength === "number") {
     return toBytes(data as string | BufferSource);
   }
@@ -771,7 +838,7 @@ function checkFile(path: string, data: FirstFile): SeedFile {
   }
   throw new VakError(
     "invalid-argument",
-    `The file ${JSON.stringify(path)} is text, bytes, { type: "directory" } or { type: "symlink", target }.`,
+    `The file ${JSON.stringify(path)} is text, bytes, { data, labels }, { type: "directory" } or { type: "symlink", target }.`,
   );
 }
 

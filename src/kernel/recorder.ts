@@ -4,9 +4,12 @@ import { MAX_CHANGES, MAX_READINGS, type RunEnd, type SeedFile } from "../protoc
 import {
   base64Length,
   type Change,
+  type ForkPoint,
   inputToJson,
+  prefixToJson,
   type RecordedCall,
   type RunInput,
+  type RunPrefix,
   type Stream,
   TRACE_BYTES,
   traceToJson,
@@ -69,6 +72,8 @@ export class RunRecorder {
   private readonly recorder: Recorder;
   private readonly calls: RecordedCall[] = [];
   private callBytes = 0;
+  /** See `Trace.before`. */
+  private runsBefore: RunPrefix[] = [];
   /** Changes that the worker is told of before it is told of the run. */
   private before = 0;
 
@@ -83,6 +88,13 @@ export class RunRecorder {
     const bytes = base64Length(input.stdin.byteLength) + JSON.stringify(input.env).length;
     if (bytes > TRACE_BYTES) this.untraced ??= "stdin and the environment are larger than a trace may be";
     return this.untraced === undefined ? commitLarge("input", inputToJson(input)) : undefined;
+  }
+
+  /** The run goes on with a recorded one: its first calls are answered already, and that one's earlier runs come before. */
+  goOn({ runs }: ForkPoint): void {
+    this.runsBefore = runs.slice(0, -1);
+    this.calls.push(...(runs.at(-1)?.calls ?? []));
+    this.callBytes = JSON.stringify([this.calls, this.runsBefore.map(prefixToJson)]).length;
   }
 
   /** The worker is about to be told of the run. */
@@ -115,6 +127,7 @@ export class RunRecorder {
     const { stop, files } = end;
     const changes = recorder.take(this.before, end.changes);
     const readings = end.readings ?? [];
-    return commitLarge("trace", traceToJson({ changes, calls, stop, readings, files, stdout, stderr }));
+    const before = this.runsBefore;
+    return commitLarge("trace", traceToJson({ before, changes, calls, stop, readings, files, stdout, stderr }));
   }
 }

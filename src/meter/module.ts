@@ -432,7 +432,7 @@ function readElements(reader: Reader, allocations: Allocations): void {
  * Moves past a constant expression (section 3.4.14). Instantiation runs these before there is a budget, so what
  * they can allocate is bounded here: an array's length must be a plain constant, and all of them together small.
  */
-function skipConstant(reader: Reader, allocations: Allocations): void {
+export function skipConstant(reader: Reader, allocations: Allocations): void {
   let previous: number | undefined;
   for (;;) {
     const at = reader.pos;

@@ -1,4 +1,5 @@
 /** Takes from a recording what is needed to go on with a run from one of its calls. */
+import { fromUtf8 } from "../audit/encoding.ts";
 import { VakError } from "../errors.ts";
 import type { ForkPoint, RunPrefix } from "../trace.ts";
 import type { LoggedRun, Recording } from "./recording.ts";
@@ -10,14 +11,19 @@ export async function forkAt(recording: Recording, run: LoggedRun, call: number)
   for (const one of recording.upTo(run)) {
     // It was stopped before the worker heard of it.
     if (one !== run && one.end?.digest === null && one.end.usage.fuel === undefined) continue;
-    runs.push(await prefixOf(recording, one, one === run ? call : undefined));
+    runs.push(...(await prefixOf(recording, one, one === run ? call : undefined)));
   }
   const { name, program } = agent;
-  return { run: run.id, call, name, program, machine, limits: { ...limits }, seed, ...(mounts && { mounts }), runs };
+  const labels = recording.labelsBefore(run, call);
+  const given = { limits: { ...limits }, seed, labels, ...(mounts && { mounts }) };
+  return { run: run.id, call, name, program, machine, ...given, runs };
 }
 
-/** @param until the first call that is left out */
-async function prefixOf(recording: Recording, run: LoggedRun, until: number | undefined): Promise<RunPrefix> {
+/**
+ * @param until the first call that is left out
+ * @returns the run, and before it those that it goes on with itself
+ */
+async function prefixOf(recording: Recording, run: LoggedRun, until: number | undefined): Promise<RunPrefix[]> {
   const cannot = (why: string) => new VakError("unsupported", `From run ${run.id} nothing can go on: ${why}.`);
   if (run.start.clock === "real") throw cannot("it had the real clock, which has gone on since");
   const { input, trace } = await recording.traceOf(run);
@@ -28,8 +34,8 @@ async function prefixOf(recording: Recording, run: LoggedRun, until: number | un
   }
   if (until === undefined && trace.stop) throw cannot("it was stopped, and a later one begins with its files");
   const kept = known.slice(0, until === undefined ? known.length : until - 1);
-  const answers = kept.map(({ answered }, i) => {
-    if (answered) return answered;
+  const calls = kept.map(({ answered, fuel, requestBytes }, i) => {
+    if (answered) return { fuel, requestBytes, answer: fromUtf8(answered) };
     throw new VakError("not-found", `What call ${i + 1} of run ${run.id} was answered is not in the bundle.`);
   });
   const fuel = until === undefined ? Infinity : known[until - 1]!.fuel;
@@ -37,5 +43,5 @@ async function prefixOf(recording: Recording, run: LoggedRun, until: number | un
     throw cannot("the page changed its files meanwhile");
   const changes = trace.changes.filter(({ at }) => at === null);
   const { args, startTime } = run.start;
-  return { number: run.number, args, env: input.env, stdin: input.stdin, startTime, changes, answers };
+  return [...trace.before, { number: run.number, args, env: input.env, stdin: input.stdin, startTime, changes, calls }];
 }

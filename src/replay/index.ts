@@ -17,15 +17,17 @@ import { VakError } from "../errors.ts";
 import type { ForkPoint } from "../trace.ts";
 import { difference, type RunDifference, type Side } from "./diff.ts";
 import { forkAt } from "./fork.ts";
-import type { Until } from "./recorded.ts";
+import { checkUntil, type Until } from "./recorded.ts";
 import { type LoggedRun, Recording } from "./recording.ts";
-import { digestOf, type Replay, Session } from "./run.ts";
+import { Replayer } from "./replayer.ts";
+import { digestOf, type Purpose, type Replay, Session } from "./run.ts";
 
 export { MACHINE } from "../sandbox/program.ts";
 export type { ForkPoint } from "../trace.ts";
 export type { RunDifference, TextDifference } from "./diff.ts";
 export type { Divergence, Until } from "./recorded.ts";
-export type { Replay, State, Step } from "./run.ts";
+export type { Place, Replayer } from "./replayer.ts";
+export type { Looking, Replay, State, Step } from "./run.ts";
 
 export interface ReplayOptions {
   /**
@@ -61,15 +63,34 @@ export async function replay(
   run: string | number,
   options: ReplayOptions = {},
 ): Promise<Replay> {
-  const { until } = options;
-  if (until) checkUntil(until);
+  checkUntil(options.until);
   const recording = await Recording.open(asBundle(bundle));
   return replayChain(recording, recording.find(run), options);
 }
 
+/**
+ * Opens a log whose runs are to be executed again more than once: to go back and forth in them.
+ *
+ * @throws VakError `invalid-bundle`
+ * @example
+ * const replayer = await openReplay(bundle, { program });
+ * await replayer.replay(1, { until: { call: 900 } });
+ * await replayer.replay(1, { until: { call: 450 } }); // from a checkpoint
+ */
+export async function openReplay(
+  bundle: Bundle | ReadonlyMap<string, Uint8Array>,
+  { program }: Pick<ReplayOptions, "program"> = {},
+): Promise<Replayer> {
+  const recording = await Recording.open(asBundle(bundle));
+  return new Replayer(recording, (run, checkpoints) =>
+    startSession(recording, run, program, { inspect: true, checkpoints }),
+  );
+}
+
 async function replayChain(recording: Recording, run: LoggedRun, options: ReplayOptions): Promise<Replay> {
   const chain = recording.upTo(run);
-  const session = await startSession(recording, chain[0]!, options);
+  const { program, until, steps } = options;
+  const session = await startSession(recording, run, program, { inspect: until !== undefined || steps === true });
   let result: Replay | undefined;
   for (const one of chain) {
     result = await session.replay(one, one === run ? options : {});
@@ -140,7 +161,8 @@ export async function* replayAll(
   const recording = await Recording.open(asBundle(bundle));
   const sessions = new Map<LoggedRun["spawn"], Promise<Session> | VakError>();
   for (const run of recording.runs) {
-    if (!sessions.has(run.spawn)) sessions.set(run.spawn, startSession(recording, run, options));
+    if (!sessions.has(run.spawn))
+      sessions.set(run.spawn, startSession(recording, run, options.program, { inspect: false }));
     try {
       const session = sessions.get(run.spawn)!;
       if (session instanceof VakError) throw session;
@@ -160,16 +182,11 @@ export async function* replayAll(
   }
 }
 
-function checkUntil(until: Until): void {
-  const number = "call" in until ? until.call : until.fuel;
-  if (Number.isSafeInteger(number) && number > 0) return;
-  throw new VakError("invalid-argument", "until is { call: n } or { fuel: n }, n being a whole number from 1 on.");
-}
-
 async function startSession(
   recording: Recording,
   run: LoggedRun,
-  { program, until, steps }: ReplayOptions,
+  program: ReplayOptions["program"],
+  purpose: Purpose,
 ): Promise<Session> {
   const digest = run.spawn.agent.program;
   const given = program === undefined ? [] : isList(program) ? program.map(bytesOf) : [bytesOf(program)];
@@ -177,7 +194,7 @@ async function startSession(
     (await withDigest(given, digest)) ??
     (await recording.program(digest)) ??
     (given.length === 1 ? given[0] : undefined);
-  if (found) return Session.start(recording, run, found, until !== undefined || steps === true);
+  if (found) return Session.start(recording, run, found, purpose);
   throw new VakError(
     "not-found",
     `The program of run ${run.id} is not in the bundle: give the file with the SHA-256 ${digest}.`,

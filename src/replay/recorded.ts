@@ -1,12 +1,14 @@
 /** Stands where the kernel stood: answers a guest with what was recorded, and compares what it asks. */
 import { canonicalJson } from "../audit/canonical.ts";
 import { withhold } from "../audit/value.ts";
+import { VakError } from "../errors.ts";
 import type { Meter } from "../meter/index.ts";
 import type { Point } from "../protocol.ts";
 import { Halt, type Outside, type Slices } from "../sandbox/bridge.ts";
 import { Errno } from "../sandbox/errno.ts";
 import type { Volume } from "../sandbox/vfs.ts";
 import type { Change, Trace } from "../trace.ts";
+import type { Capturer } from "./checkpoint.ts";
 import type { KnownCall } from "./recording.ts";
 
 /** Where an execution was not the recorded one. */
@@ -29,6 +31,14 @@ export interface Divergence {
 /** Where to stop and look: before call n is answered, or at the first check at which so much work was done. */
 export type Until = { call: number } | { fuel: number };
 
+/** @throws VakError `invalid-argument` */
+export function checkUntil(until: Until | undefined): void {
+  if (!until) return;
+  const number = "call" in until ? until.call : until.fuel;
+  if (Number.isSafeInteger(number) && number > 0) return;
+  throw new VakError("invalid-argument", "until is { call: n } or { fuel: n }, n being a whole number from 1 on.");
+}
+
 /** What happens to a guest at a place in its work: its files are changed, or it is stopped. */
 interface Happening {
   at: Point;
@@ -41,6 +51,15 @@ const MAX_NAME = 128;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** How far a run is. */
+export interface Progress {
+  calls: number;
+  readings: number;
+  time: number;
+  happened: number;
+  systemCalls: number;
+}
 
 export class Recorded implements Outside {
   /** Answers are there at once: the guest never waits. */
@@ -70,8 +89,26 @@ export class Recorded implements Outside {
   private meter: Meter | undefined;
   private readonly lastCall: number;
   private readonly lastFuel: number;
+  private readonly capturer: Capturer | undefined;
+  private readonly onEnter: (() => void) | undefined;
+  private readonly granted: number | undefined;
 
-  constructor(run: string, trace: Trace, known: readonly KnownCall[], volume: Volume, until: Until | undefined) {
+  /**
+   * @param capturer captures the run on its way, or lets it go on from where it was captured
+   * @param granted units granted there
+   * @param onEnter called when the instance is there, before it is entered
+   */
+  constructor(
+    run: string,
+    trace: Trace,
+    known: readonly KnownCall[],
+    volume: Volume,
+    until: Until | undefined,
+    { capturer, granted, onEnter }: { capturer?: Capturer; granted?: number; onEnter?: () => void } = {},
+  ) {
+    this.capturer = capturer;
+    this.granted = granted;
+    this.onEnter = onEnter;
     this.lastCall = until && "call" in until ? until.call : Infinity;
     this.lastFuel = until && "fuel" in until ? until.fuel : Infinity;
     this.run = run;
@@ -96,19 +133,39 @@ export class Recorded implements Outside {
 
   /** Just less than was used at the check which is to ask next. */
   private get enough(): number {
-    const fuel = Math.min(this.due?.fuel ?? Infinity, this.lastFuel);
+    const fuel = Math.min(this.due?.fuel ?? Infinity, this.lastFuel, this.capturer?.next ?? Infinity);
     return fuel === Infinity ? Number.MAX_SAFE_INTEGER : Math.max(0, fuel - 1);
   }
 
   get firstSlice(): number {
-    return this.enough;
+    return this.granted ?? this.enough;
+  }
+
+  /** How far it is. */
+  save(): Progress {
+    const { calls, readings, time, happened, systemCalls } = this;
+    return { calls, readings, time, happened, systemCalls };
+  }
+
+  /** Goes on from there: what came before is not compared again. */
+  restore(progress: Progress): void {
+    Object.assign(this, progress);
+    this.divergence = undefined;
+  }
+
+  again(): boolean {
+    return this.capturer?.again() ?? false;
   }
 
   slices(meter: Meter, exports: WebAssembly.Exports): Slices {
     this.meter = meter;
     this.exports = exports;
-    this.happen("entry");
-    this.arm();
+    if (this.granted === undefined) {
+      this.happen("entry");
+      this.arm();
+    }
+    this.onEnter?.();
+    this.capturer?.attach(meter, exports);
     return { refill: () => this.refill(meter), pace: () => {} };
   }
 
@@ -117,7 +174,7 @@ export class Recorded implements Outside {
    * there: so that is the check which asks.
    */
   private refill(meter: Meter): void {
-    if (meter.exhausted) return;
+    if (meter.exhausted || this.capturer?.refill()) return;
     if (meter.used >= this.lastFuel) {
       this.reached = true;
       return meter.stop();
@@ -203,9 +260,9 @@ export class Recorded implements Outside {
     this.divergence ??= { ...at, what, recorded, replayed, ...(more.byte !== undefined && { byte: more.byte }) };
   }
 
-  private compare({ entry, input, fuel, requestBytes }: KnownCall, bytes: Uint8Array): void {
+  private compare({ entry, elsewhere, input, fuel, requestBytes }: KnownCall, bytes: Uint8Array): void {
     const call = this.calls;
-    if (!entry) return this.differ("decision", "none in the log", "a call", { call });
+    if (!entry && !elsewhere) return this.differ("decision", "none in the log", "a call", { call });
     let request: { tool?: unknown; input?: unknown } = {};
     let text = "";
     try {
@@ -213,7 +270,7 @@ export class Recorded implements Outside {
       request = JSON.parse(text) ?? {};
     } catch {} // A malformed request was recorded as one: its length and the fuel are compared.
     const tool = typeof request.tool === "string" ? request.tool.slice(0, MAX_NAME).toWellFormed() : "";
-    if (entry.resource !== tool && (entry.resource !== "" || input)) {
+    if (entry && entry.resource !== tool && (entry.resource !== "" || input)) {
       return this.differ("tool", entry.resource, tool || text.slice(0, MAX_NAME), { call });
     }
     if (input) {
@@ -226,6 +283,43 @@ export class Recorded implements Outside {
     }
     const used = this.meter?.used ?? 0;
     if (fuel !== used) this.differ("fuel", `${fuel}`, `${used}`, { call });
+  }
+}
+
+/** Answers a run that is only done over, so that its files are there: nothing of it is compared. */
+export class Silent implements Outside {
+  readonly wait = "atomics";
+  readonly firstSlice = Number.MAX_SAFE_INTEGER;
+  private readonly answers: readonly string[];
+  private systemCalls = 0;
+  private calls = 0;
+  /** It asked for more than it was answered. */
+  short = false;
+
+  constructor(answers: readonly string[]) {
+    this.answers = answers;
+  }
+
+  slices(): Slices {
+    return { refill: () => {}, pace: () => {} };
+  }
+
+  enter(): number {
+    return ++this.systemCalls;
+  }
+
+  ask(): Uint8Array {
+    const answer = this.answers[this.calls++];
+    if (answer !== undefined) return encoder.encode(answer);
+    this.short = true;
+    throw new Halt("asked");
+  }
+
+  sleep(): void {}
+
+  /** The clock is virtual. */
+  now(): number {
+    return 0;
   }
 }
 

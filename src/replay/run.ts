@@ -7,12 +7,24 @@ import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Ended, WorkerMessage } from "../protocol.ts";
 import { Errno } from "../sandbox/errno.ts";
-import { compile, type Loaded, load, MACHINE, Runner } from "../sandbox/program.ts";
+import { compile, type Instance, type Loaded, link, load, MACHINE, Runner } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
-import { type Stream, shapesOf, type Trace } from "../trace.ts";
+import { type RunPrefix, type Stream, shapesOf, type Trace } from "../trace.ts";
+import {
+  type Capture,
+  Capturer,
+  type Contents,
+  type Host,
+  Kept,
+  restoreContents,
+  restoreHost,
+  saveContents,
+  saveHost,
+} from "./checkpoint.ts";
 import { countGlobals, exportGlobals, GLOBAL_PREFIX } from "./globals.ts";
-import { applyChange, type Divergence, Recorded, type Until } from "./recorded.ts";
+import { applyChange, type Divergence, type Progress, Recorded, Silent, type Until } from "./recorded.ts";
 import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
+import { type Capturable, makeCapturable } from "./stack.ts";
 
 /** What became of executing a run again. */
 export interface Replay {
@@ -75,6 +87,39 @@ export interface State {
   stderr: Uint8Array<ArrayBuffer>;
 }
 
+/** What a session is started for. */
+export interface Purpose {
+  /** To look inside. */
+  inspect: boolean;
+  /** To go back: checkpoints can be made of it. */
+  checkpoints?: boolean;
+}
+
+/** Where a session can go on from: between two runs, or within one. */
+export interface Checkpoint {
+  /** The number of the run before which it is, or within which. */
+  run: number;
+  host: Host;
+  /** The instance, where a reactor has one between two calls; its exports are made anew. */
+  kept: { instance: Instance; contents: Contents } | undefined;
+  inside: Inside | undefined;
+}
+
+/** What there is of a run within it. */
+export interface Inside {
+  instance: Instance;
+  capture: Capture;
+  progress: Progress;
+  output: Outputs;
+}
+
+/** Checkpoints within a run: how far they are apart, in units of work, the last that there is, and who takes them. */
+export interface Keeping {
+  every: number;
+  after: number;
+  onCheckpoint(checkpoint: Checkpoint): void;
+}
+
 /** An agent that lives again: its program, and its files as its runs leave them. */
 export class Session {
   private readonly recording: Recording;
@@ -84,14 +129,55 @@ export class Session {
   private readonly program: Loaded;
   /** The digest of the program that is executed. */
   private readonly digest: string;
+  /** Undefined where its stack and its globals cannot be copied. */
+  private readonly capturable: Capturable | undefined;
+  private readonly kept = new Kept();
 
-  private constructor(recording: Recording, limits: Limits, volume: Volume, program: Loaded, digest: string) {
+  private constructor(
+    recording: Recording,
+    limits: Limits,
+    volume: Volume,
+    program: Loaded,
+    digest: string,
+    capturable: Capturable | undefined,
+  ) {
     this.recording = recording;
     this.limits = limits;
     this.program = program;
     this.digest = digest;
+    this.capturable = capturable;
     this.volume = volume;
     this.runner = new Runner(this.volume);
+  }
+
+  /** Whether it executes another form of the program than the sandbox does. */
+  get rewritten(): boolean {
+    return this.capturable !== undefined;
+  }
+
+  /** A copy of how things stand before its run of that number; undefined where an instance cannot be copied. */
+  save(run: number): Checkpoint | undefined {
+    const instance = this.runner.kept;
+    const contents = instance && this.capturable && saveContents(instance.exports, this.capturable, undefined);
+    if (instance && !contents) return undefined;
+    const host = saveHost(this.volume, instance?.process, this.kept);
+    return { run, host, kept: instance && contents && { instance, contents }, inside: undefined };
+  }
+
+  /** Goes back, or on, to a checkpoint of its own between two runs. */
+  async restore({ host, kept }: Checkpoint): Promise<void> {
+    this.runner.kept = kept && (await this.reviveInstance(kept.instance));
+    if (kept) restoreContents(this.runner.kept!.exports, kept.contents);
+    restoreHost(host, this.volume, kept?.instance.process, this.kept);
+    // The clock of the run before stood still then.
+    this.volume.now = () => host.volume.time;
+  }
+
+  /** A fresh instance for what the host has of an old one. */
+  private async reviveInstance({ memory, process }: Instance): Promise<Instance> {
+    const exports = await link(this.program, await this.program.gate, process, "atomics");
+    memory.attach(exports.memory);
+    return { exports, memory, process };
   }
 
   /**
@@ -103,7 +189,7 @@ export class Session {
     recording: Recording,
     { spawn }: LoggedRun,
     program: Uint8Array,
-    inspect: boolean,
+    { inspect, checkpoints = false }: Purpose,
   ): Promise<Session> {
     if (spawn.machine !== MACHINE) {
       throw new VakError(
@@ -120,12 +206,13 @@ export class Session {
     }
     const volume = mounted(limits, spawn);
     try {
-      const admitted = await compile(
-        program,
-        limits,
-        inspect ? (metered) => exportGlobals(metered, countGlobals(program)) : undefined,
-      );
-      return new Session(recording, limits, volume, load(admitted), await digestOf(program));
+      let capturable: Capturable | undefined;
+      const admitted = await compile(program, limits, (metered) => {
+        const inspected = inspect ? exportGlobals(metered, countGlobals(program)) : metered;
+        if (checkpoints) capturable = makeCapturable(inspected);
+        return capturable?.bytes ?? inspected;
+      });
+      return new Session(recording, limits, volume, load(admitted), await digestOf(program), capturable);
     } catch (cause) {
       const why = (cause as Error).message;
       throw new VakError("unsupported", `The program cannot be executed here: ${why}`, { cause });
@@ -137,9 +224,11 @@ export class Session {
    *
    * @param until where to stop and look; the agent cannot go on from there
    * @param steps whether to list the calls
+   * @param keeping whether to make checkpoints within it
+   * @param from a checkpoint within it from which to go on
    * @throws VakError `not-found` when its trace is not in the bundle, `invalid-bundle`
    */
-  async replay(run: LoggedRun, { until, steps }: Looking = {}): Promise<Replay> {
+  async replay(run: LoggedRun, { until, steps }: Looking = {}, keeping?: Keeping, from?: Checkpoint): Promise<Replay> {
     const replay: Replay = {
       run: run.id,
       verdict: "same",
@@ -149,9 +238,10 @@ export class Session {
       fuel: 0,
       notCompared: [],
     };
-    // It was stopped before the worker heard of it: only its number was used.
-    if (run.end?.status === "stopped" && run.end.digest === null && run.end.usage.fuel === undefined) {
-      return { ...replay, notCompared: ["it was stopped before it began"] };
+    // Only its number was used: it was stopped before the worker heard of it, or there was no room for its memory.
+    const { status, digest, usage } = run.end ?? {};
+    if (digest === null && (status === "stopped" ? usage?.fuel === undefined : usage?.fuel === 0)) {
+      return { ...replay, notCompared: [`it ${status === "stopped" ? "was stopped" : "failed"} before it began`] };
     }
     const { input, trace, end } = await this.recording.traceOf(run);
     const { known, faults } = await this.recording.callsOf(run, trace);
@@ -159,11 +249,33 @@ export class Session {
       if (entry?.inputDigest && !input)
         replay.notCompared.push(`the input of call ${i + 1}, which is not in the bundle`);
     }
+    const { continues } = run.start;
+    if (continues && continues.call > 1) {
+      replay.notCompared.push(`what calls 1 to ${continues.call - 1} ask, which were made in run ${continues.run}`);
+    }
     const fault = faults[0] && valueFault(run, trace, faults[0]);
-    for (const change of trace.changes) if (change.at === null) applyChange(this.volume, change);
-    const recorded = new Recorded(run.id, trace, known, this.volume, until);
     const looking = until !== undefined || steps === true;
-    const output = { 1: new Taken(trace.stdout.bytes, looking), 2: new Taken(trace.stderr.bytes, looking) };
+    const keep = looking || keeping !== undefined;
+    const inside = from?.inside;
+    const output: Outputs = inside
+      ? { 1: inside.output[1].copy(), 2: inside.output[2].copy() }
+      : { 1: new Taken(trace.stdout.bytes, keep), 2: new Taken(trace.stderr.bytes, keep) };
+    if (inside) this.runner.kept = await this.reviveInstance(inside.instance);
+    else {
+      for (const one of trace.before) await this.doOver(run, one);
+      for (const change of trace.changes) if (change.at === null) applyChange(this.volume, change);
+    }
+    const recorded: Recorded = new Recorded(run.id, trace, known, this.volume, until, {
+      ...this.capturing(run, keeping, output, () => recorded, inside),
+      ...(from &&
+        inside && {
+          granted: inside.capture.granted,
+          onEnter: () => {
+            restoreHost(from.host, this.volume, inside.instance.process, this.kept);
+            recorded.restore(inside.progress);
+          },
+        }),
+    });
     if (steps) replay.steps = listSteps(recorded, output);
     const { reactor } = this.program;
     const request = {
@@ -194,6 +306,45 @@ export class Session {
     if (replay.divergence) replay.verdict = "diverged";
     else if (replay.missing !== null) replay.verdict = "incomplete";
     return replay;
+  }
+
+  /** Executes a run of the recording that `run` goes on with, for its files. */
+  private async doOver({ id, spawn }: LoggedRun, before: RunPrefix): Promise<void> {
+    const { number, args, env, stdin, startTime, changes, calls } = before;
+    for (const change of changes) applyChange(this.volume, change);
+    const silent = new Silent(calls.map(({ answer }) => answer));
+    const request = { run: number, args: [spawn.agent.name, ...args], env, stdin, seed: spawn.seed, startTime };
+    await this.runner.execute(this.program, request, this.limits, silent, () => {});
+    if (silent.short)
+      throw new VakError("invalid-bundle", `A run before run ${id} calls more often than it was answered.`);
+  }
+
+  /** Who captures the run on its way, if it can be. */
+  private capturing(
+    run: LoggedRun,
+    keeping: Keeping | undefined,
+    output: Outputs,
+    recorded: () => Recorded,
+    inside: Inside | undefined,
+  ): { capturer?: Capturer } {
+    const { capturable, limits, volume, runner } = this;
+    if (!capturable || !(keeping || inside) || this.program.reactor) return {};
+    const onCapture = (capture: Capture) => {
+      const instance = runner.current!;
+      keeping?.onCheckpoint({
+        run: run.number,
+        host: saveHost(volume, instance.process, this.kept),
+        kept: undefined,
+        inside: {
+          instance,
+          capture,
+          progress: recorded().save(),
+          output: { 1: output[1].copy(), 2: output[2].copy() },
+        },
+      });
+    };
+    const { every = Number.MAX_SAFE_INTEGER, after = 0 } = keeping ?? {};
+    return { capturer: new Capturer(capturable, { every, after }, limits.stackDepth, onCapture, inside?.capture) };
   }
 
   private look({ reached, calls, request, exports }: Recorded, fuel: number, output: Outputs): State {
@@ -265,14 +416,22 @@ function fuelFor(end: RunEnd, limits: Limits): number {
 /** Output, as far as the page took it: once it had asked a run to stop, it took no more. */
 class Taken {
   bytes = 0;
-  private readonly hash = sha256.create();
+  private hash = sha256.create();
   private left: number;
   /** Kept where somebody wants to look. */
-  private readonly chunks: Uint8Array[] | undefined;
+  private chunks: Uint8Array[] | undefined;
 
   constructor(bytes: number, keep: boolean) {
     this.left = bytes;
     this.chunks = keep ? [] : undefined;
+  }
+
+  copy(): Taken {
+    const copy = new Taken(this.left, false);
+    copy.bytes = this.bytes;
+    copy.hash = this.hash.clone();
+    copy.chunks = this.chunks?.slice();
+    return copy;
   }
 
   all(): Uint8Array<ArrayBuffer> {

@@ -47,6 +47,8 @@ export interface Outside {
   sleep(ms: number): Awaitable<void>;
   /** Reads the real clock: whole ms since 1970, never less than before. */
   now(): number;
+  /** Of a replay: the program has returned only because its stack was captured, and is to be entered again. */
+  again?(): boolean;
 }
 
 const START: Point = { at: "entry", systemCalls: 0, fuel: 0 };
@@ -133,6 +135,11 @@ export class Bridge implements Outside {
     this.readings = [];
     this.lastReading = 0;
     this.place = START;
+    this.meter = undefined;
+  }
+
+  /** The run is over: nothing of the guest is kept. */
+  end(): void {
     this.meter = undefined;
   }
 

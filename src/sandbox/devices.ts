@@ -53,7 +53,8 @@ const CREDIT_MS = 2;
  * messages, so that a guest which writes byte by byte cannot drown the page. At the limit the run halts.
  */
 export class Outlet {
-  private remaining: number;
+  /** Bytes that may still be printed. */
+  remaining: number;
   private credits = CREDITS;
   private refilled = performance.now();
   private readonly waiting: Record<1 | 2, Uint8Array<ArrayBuffer>[]> = { 1: [], 2: [] };

@@ -1,3 +1,4 @@
+import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { attach, COST_TABLE, instrument, METER_VERSION, type Meter, RESERVED_PREFIX } from "../meter/index.ts";
 import type { Admitted, Ended, Outcome, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
@@ -89,7 +90,7 @@ export function load(program: Admitted): Loaded {
 }
 
 /** A program's instance, and what is the host's of it. */
-interface Instance {
+export interface Instance {
   exports: WebAssembly.Exports;
   memory: GuestMemory;
   process: Process;
@@ -101,13 +102,20 @@ interface Instance {
  */
 export class Runner {
   private readonly volume: Volume;
-  private kept: Instance | undefined;
+  /** The instance that the next run goes on with, if there is one. */
+  kept: Instance | undefined;
+  /** The instance that is at work. */
+  current: Instance | undefined;
 
   constructor(volume: Volume) {
     this.volume = volume;
   }
 
-  /** Runs an admitted program, or calls a function of it, to its end. Never throws for what the guest does. */
+  /**
+   * Runs an admitted program, or calls a function of it, to its end. Never throws for what the guest does.
+   *
+   * @throws VakError `unsupported` when the engine has no room for the program's memory; nothing of it was run
+   */
   async execute(
     program: Loaded,
     request: RunRequest,
@@ -132,20 +140,23 @@ export class Runner {
     try {
       const exports = before?.exports ?? (await link(program, await program.gate, process, wait));
       memory.attach(exports.memory);
+      this.current = { exports, memory, process };
       meter = attach(exports, { fuel: limits.fuel, slice: firstSlice });
       const { refill, pace } = outside.slices(meter, exports);
       process.attach(meter, pace);
       meter.refillWith(wait === "jspi" ? new WebAssembly.Suspending(refill) : refill);
       if (!before && program.start !== null) await run(exports[program.start]);
       if (!request.call) {
-        await run(exports._start);
+        do await run(exports._start);
+        while (outside.again?.());
         outcome = { status: "exited", exitCode: 0 };
       } else {
         if (!before && exports._initialize) await run(exports._initialize);
         outcome = { status: "exited", exitCode: 0, value: await call(exports, memory, limits, request.call, run) };
-        kept = { exports, memory, process };
+        kept = this.current;
       }
     } catch (error) {
+      if (error instanceof VakError) throw error;
       outcome = { status: "trapped", ...trapOf(error) };
     }
     // What ended it first, from the surest sign on: a guest that is out of fuel has done nothing since.
@@ -157,9 +168,9 @@ export class Runner {
       outcome = { status: "trapped", trap: "stack", message: "the limit stackDepth was reached" };
     else this.kept = kept;
     outlet.flush();
+    const { byteLength: memoryBytes } = memory;
     if (!this.kept) process.close();
-    const { fileBytes } = volume;
-    return { outcome, fuel: meter?.used ?? 0, memoryBytes: memory.byteLength, fileBytes, files: volume.sha256() };
+    return { outcome, fuel: meter?.used ?? 0, memoryBytes, fileBytes: volume.fileBytes, files: volume.sha256() };
   }
 }
 
@@ -219,7 +230,7 @@ function refuse(message: string): never {
 }
 
 /** Instantiates the gate over the host's functions, and the program over the gate's. */
-async function link(
+export async function link(
   program: Admitted,
   gate: WebAssembly.Module,
   process: Process,
@@ -235,9 +246,19 @@ async function link(
     imports[module] ??= nullRecord();
     imports[module][name] = doors[name]!;
   }
-  // Not `new Instance`: where this is replayed on a page, Chromium refuses that to large modules.
-  return (await WebAssembly.instantiate(program.module, imports)).exports;
+  try {
+    // Not `new Instance`: where this is replayed on a page, Chromium refuses that to large modules.
+    return (await WebAssembly.instantiate(program.module, imports)).exports;
+  } catch (cause) {
+    // Firefox throws a string.
+    const message = cause instanceof Error ? cause.message : String(cause);
+    if (!NO_ROOM.test(message)) throw cause;
+    throw new VakError("unsupported", `The engine has no room for the program: ${message.slice(0, 200)}.`, { cause });
+  }
 }
+
+/** What Chromium, Firefox and WebKit say of a memory or table that they cannot make. */
+const NO_ROOM = /out of memory|allocat/i;
 
 /** Without a prototype there is no `constructor` for a guest to import. */
 const nullRecord = <T>(): Record<string, T> => Object.create(null) as Record<string, T>;

@@ -216,12 +216,21 @@ interface Place {
   slash: boolean;
 }
 
+export interface VolumeState {
+  root: Directory;
+  usedBytes: number;
+  names: number;
+  nextIno: bigint;
+  /** Its clock. */
+  time: bigint;
+}
+
 /**
  * An agent's files, in memory. Counts what they hold against the limits; paths cannot leave the directory that they are
  * resolved from.
  */
 export class Volume {
-  readonly root: Directory;
+  root: Directory;
   private usedBytes = 0;
   private names = 0;
   private nextIno = 1n;
@@ -242,6 +251,16 @@ export class Volume {
 
   get fileBytes(): number {
     return this.usedBytes;
+  }
+
+  /** All that changes of it, live: a replay keeps a copy. */
+  save(): VolumeState {
+    const { root, usedBytes, names, nextIno } = this;
+    return { root, usedBytes, names, nextIno, time: this.now() };
+  }
+
+  restore(state: VolumeState): void {
+    ({ root: this.root, usedBytes: this.usedBytes, names: this.names, nextIno: this.nextIno } = state);
   }
 
   /** Puts `dev/NAME` beside the agent's files: the kernel's, not counted, listed or removable. */

@@ -9,7 +9,7 @@ import { CallDevice, Input, type Outlet, Output, Stream } from "./devices.ts";
 import { Errno, fail } from "./errno.ts";
 import { TRAP } from "./gate.ts";
 import { type GuestMemory, stringsSize } from "./memory.ts";
-import { randomStream } from "./random.ts";
+import { RandomStream } from "./random.ts";
 import { OpenDirectory, RootDirectory, type Volume } from "./vfs.ts";
 
 /** Bytes of the structures of WASI preview 1. */
@@ -91,8 +91,22 @@ export interface Process {
   begin(request: RunRequest, outlet: Outlet, outside: Outside): void;
   /** Why the run was ended from inside a system call, if it was. */
   ended(): { exitCode: number } | Halt | undefined;
-  /** Closes what the guest left open. */
+  /** Closes what the guest left open, and lets go of its instance. */
   close(): void;
+  /** What of a run changes while it is at work, live: a replay keeps a copy. Not while a system call is at work. */
+  save(): ProcessState;
+  /** Goes on from there, in a run that has begun as that one did. */
+  restore(state: ProcessState): void;
+}
+
+export interface ProcessState {
+  fds: (Descriptor | undefined)[];
+  open: number;
+  clock: Clock | undefined;
+  random: RandomStream;
+  answer: Uint8Array | undefined;
+  /** Where it prints: each run has its own. */
+  outlet: Outlet;
 }
 
 /**
@@ -105,7 +119,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
   let outlet: Outlet;
   let outside: Outside;
   let clock: Clock | undefined;
-  let random: (target: Uint8Array) => void;
+  let random: RandomStream;
   let meter: Meter | undefined;
   let pace = () => {};
 
@@ -415,7 +429,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     proc_raise: () => wasi.ERRNO_NOSYS,
     random_get: (ptr: number, len: number) => {
       if (len >>> 0 > MAX_RANDOM) fail(wasi.ERRNO_INVAL);
-      random(memory.bytes(ptr, len));
+      random.fill(memory.bytes(ptr, len));
     },
     sched_yield: () => {},
     sock_accept: socket,
@@ -475,7 +489,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       run = request.run;
       args = request.args;
       env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);
-      random = randomStream(request.seed, run);
+      random = new RandomStream(request.seed, run);
       const fuel = () => meter?.used ?? 0;
       clock =
         request.clock === "real"
@@ -494,6 +508,18 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     ended: () => ended,
     close: () => {
       for (const it of fds) it?.file.close();
+      // The files outlive it, and know its clock and its device.
+      const last = clock!.stamp();
+      volume.now = () => last;
+      memory.release();
+      meter = undefined;
+      pace = () => {};
+    },
+    save: () => ({ fds: [...fds], open, clock, random, answer, outlet }),
+    restore: (state) => {
+      fds.splice(0, fds.length, ...state.fds);
+      ({ open, clock, random, answer } = state);
+      ended = undefined;
     },
   };
 }

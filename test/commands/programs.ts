@@ -1,15 +1,19 @@
 /**
  * `npm run programs`: programs from npm that are plain WASI preview 1, each with files in and out and its output checked,
- * through a kernel in real browsers. What is large is fetched once by `npm pack` into node_modules/.cache/vak/programs.
+ * through a kernel in real browsers; then what each browser recorded is executed again in the other one, and in Node.
+ * What is large is fetched once by `npm pack` into node_modules/.cache/vak/programs.
  */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, relative, sep } from "node:path";
 import { promisify } from "node:util";
 import type { Page } from "playwright";
+import { openBundle } from "../../src/audit/index.ts";
 import type { FirstFile, Limits, RunResult } from "../../src/index.ts";
-import { chosenBrowsers, root, withPage } from "./page.ts";
+import { type Replay, replayAll } from "../../src/replay/index.ts";
+import { type BrowserName, chosenBrowsers, root, withPage } from "./page.ts";
 
 const exec = promisify(execFile);
 const cache = join(root, "node_modules/.cache/vak/programs");
@@ -196,8 +200,18 @@ const programs: Program[] = [
   },
 ];
 
-/** @returns the exit code: 0 when every program did what it should, in every browser */
+/** @returns the exit code: 0 when every program did what it should, in every browser, and was the same when replayed */
 export async function run(argv: string[]): Promise<number> {
+  const logs = await mkdtemp(join(tmpdir(), "vak-programs-"));
+  try {
+    return await runIn(logs, argv);
+  } finally {
+    await rm(logs, { recursive: true, force: true });
+  }
+}
+
+/** @param logs the folder for what the browsers record */
+async function runIn(logs: string, argv: string[]): Promise<number> {
   const only =
     argv
       .find((arg) => arg.startsWith("--only="))
@@ -207,7 +221,8 @@ export async function run(argv: string[]): Promise<number> {
   for (const { fetched } of chosen) if (fetched) await fetchPackage(fetched);
   if (chosen.some(({ agent }) => agent.tree)) await unpackLlvm();
   let failed = 0;
-  for (const browser of chosenBrowsers(argv)) {
+  const browsers = chosenBrowsers(argv);
+  for (const browser of browsers) {
     await withPage(browser, { "/root/": root }, async (page, version) => {
       console.log(`\n${browser} ${version}`);
       let passed = 0;
@@ -225,9 +240,72 @@ export async function run(argv: string[]): Promise<number> {
         await page.evaluate(() => (globalThis as unknown as Scope).agent?.close());
       }
       console.log(`${browser}: ${passed} of ${chosen.length} programs do what they should`);
+      await writeFile(join(logs, `${browser}.zip`), await exportLog(page));
     });
   }
+  const wasm = [...new Set(chosen.map(({ agent }) => agent.wasm))];
+  console.log();
+  for (const from of browsers) {
+    failed += report(from, "Node", await replayInNode(join(logs, `${from}.zip`), wasm));
+    for (const to of browsers) if (to !== from) failed += report(from, to, await replayInBrowser(logs, from, to, wasm));
+  }
   return failed ? 1 : 0;
+}
+
+/** The log, with the programs that programs made. */
+async function exportLog(page: Page): Promise<Buffer> {
+  const text = await page.evaluate(async () => {
+    const { kernel, made = [] } = globalThis as unknown as Scope;
+    const zip = await kernel!.log.export({ programs: made });
+    const reader = new FileReader();
+    await new Promise((done) => {
+      reader.onload = done;
+      reader.readAsDataURL(zip);
+    });
+    return String(reader.result);
+  });
+  return Buffer.from(text.slice(text.indexOf(",") + 1), "base64");
+}
+
+async function replayInNode(path: string, wasm: string[]): Promise<Replay[]> {
+  const bundle = await openBundle(new Uint8Array(await readFile(path)));
+  const program = await Promise.all(wasm.map(async (path) => new Uint8Array(await readFile(join(root, path)))));
+  const replays: Replay[] = [];
+  for await (const one of replayAll(bundle, { program })) replays.push(one);
+  return replays;
+}
+
+function replayInBrowser(logs: string, from: BrowserName, to: BrowserName, wasm: string[]): Promise<Replay[]> {
+  return withPage(to, { "/root/": root, "/logs/": logs }, (page) =>
+    page.evaluate(
+      async ({ from, wasm }) => {
+        const bytes = async (url: string) => new Uint8Array(await (await fetch(url)).arrayBuffer());
+        const [{ openBundle }, { replayAll }] = await forensics();
+        const program = await Promise.all(wasm.map((path) => bytes(`/root/${path}`)));
+        const replays: Replay[] = [];
+        for await (const one of replayAll(await openBundle(await bytes(`/logs/${from}.zip`)), { program }))
+          replays.push(one);
+        return replays;
+      },
+      { from, wasm },
+    ),
+  );
+}
+
+/** What this engine does not know, and what is too large to be recorded, is no fault of the replay; it is said. */
+const excused = ({ missing }: Replay): boolean =>
+  /The program cannot be executed here|larger than a trace may be|an earlier run of the agent has no trace/.test(
+    missing ?? "",
+  );
+
+/** @returns how many were not the same */
+function report(from: BrowserName, to: BrowserName | "Node", replays: Replay[]): number {
+  const same = replays.filter(({ verdict }) => verdict === "same").length;
+  console.log(`recorded in ${from}, replayed in ${to}: ${same} of ${replays.length} runs are the same`);
+  for (const { run, divergence, missing, verdict } of replays) {
+    if (verdict !== "same") console.log(`  ${verdict}  ${run}: ${divergence ? JSON.stringify(divergence) : missing}`);
+  }
+  return replays.filter((one) => one.verdict !== "same" && !excused(one)).length;
 }
 
 /** Gets a package as npm has it, without what it depends on. */
@@ -257,6 +335,8 @@ async function untar(archive: string, folder: string, strip: number): Promise<vo
 }
 
 interface Scope {
+  /** Programs that programs made. */
+  made?: Uint8Array<ArrayBuffer>[];
   kernel?: Awaited<ReturnType<typeof library.createKernel>>;
   agent?: Awaited<ReturnType<Awaited<ReturnType<typeof library.createKernel>>["spawn"]>>;
 }
@@ -325,6 +405,7 @@ async function spawn(page: Page, agent: Agent, times: string[]): Promise<Session
         await page.evaluate(async (path) => {
           const scope = globalThis as unknown as Scope;
           const program = await scope.agent!.files.read(path);
+          scope.made = [...(scope.made ?? []), program.slice()];
           const made = await scope.kernel!.spawn({ name: "made", program, files: { "in.txt": "given" } });
           const began = performance.now();
           const run = made.run({ args: ["/in.txt"] });

@@ -224,6 +224,11 @@ test.each(open)(
     await sheet.getByRole("button", { name: "Look inside" }).click();
     await sheet.getByText("requests.json").waitFor();
     expect(await sheet.innerText()).toMatch(/\d+ pages of memory, \d+ globals/);
+    // What is inside follows the slider, forwards and back.
+    for (const key of ["End", "ArrowLeft", "Home", "ArrowRight"]) {
+      await slider.press(key);
+      await sheet.getByText(/\d+ pages of memory/).waitFor();
+    }
 
     await sheet.getByRole("button", { name: "Fork from here" }).click();
     await sheet.waitFor({ state: "hidden" });

@@ -9,13 +9,14 @@ import type { VakError } from "../../src/errors.ts";
 import { FRAME_HASH, FRAME_POLICY } from "../../src/kernel/frame.ts";
 import { LIMIT_NAMES, LIMIT_RANGES, type LimitName } from "../../src/limits.ts";
 import { MODULE_LIMITS } from "../../src/meter/index.ts";
+import { stockPolicies } from "../../src/policies.ts";
 import { MAX_BUNDLE_BYTES, MAX_ENTITIES, MAX_TESTS } from "../../src/policy/bundle.ts";
 import { createCedarEngine } from "../../src/policy/cedar.ts";
 import type { PolicyBundle } from "../../src/policy/engine.ts";
 import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../src/policy/read.ts";
-import { MAX_PATH, MESSAGES_PER_SECOND, TRAPS } from "../../src/protocol.ts";
+import { MAX_PATH, MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, TRAPS } from "../../src/protocol.ts";
 import { WASI_IMPORTS } from "../../src/sandbox/imports.ts";
-import { defineTool, type Tool } from "../../src/tool.ts";
+import { defineTool, describeToPolicy, type Tool } from "../../src/tool.ts";
 import supported from "../setup/support.json";
 import { anchors, type Block, documents, root, table } from "./markdown.ts";
 import { wasmBytes } from "./policy/wasm.ts";
@@ -83,6 +84,7 @@ describe("TypeScript", () => {
       vak: [`${up}/src/index.ts`],
       "vak/audit": [`${up}/src/audit/index.ts`],
       "vak/meter": [`${up}/src/meter/index.ts`],
+      "vak/policies": [`${up}/src/policies.ts`],
       "vak/python": [`${up}/src/runtimes/python.ts`],
       "vak/replay": [`${up}/src/replay/index.ts`],
     };
@@ -124,7 +126,8 @@ describe("Cedar", () => {
     return new Function("defineTool", `return ${definition}`)(defineTool);
   }
 
-  const engine = ({ info }: Block) => createCedarEngine({ tools: tools[info.tools ?? ""]!, wasm: wasmBytes });
+  const engine = ({ info }: Block) =>
+    createCedarEngine({ tools: tools[info.tools ?? ""]!.map(describeToPolicy), wasm: wasmBytes });
   const isRefused = ({ info }: Block) => "refused" in info;
 
   test.each(["bundle", "groups"])("the bundle %s loads, and its tests hold", async (name) => {
@@ -180,6 +183,10 @@ test.each(inLanguage("sh"))("$where runs scripts and commands that there are", (
   }
 });
 
+test("the stock policies are the ones that are exported", () => {
+  expect(inLanguage("cedar").map(({ text }) => text)).toContain(stockPolicies);
+});
+
 test("the policy of frames is the one that they have", () => {
   expect(blocks.map(({ text }) => text.trim())).toContain(FRAME_POLICY);
   expect(blocks.find(({ info }) => info.run === "csp-frame")!.text).toContain(FRAME_HASH);
@@ -225,6 +232,7 @@ describe("tables", () => {
         "MAX_ARGS",
       ),
       "messages from a worker in one second, before it is ended as a flood": MESSAGES_PER_SECOND,
+      "messages from a worker at once, as to a page that was busy": MESSAGES_AT_ONCE,
       "bytes of policy text": MAX_POLICY_BYTES,
       "bytes of one log entry": MAX_ENTRY_BYTES,
     });

@@ -1,6 +1,6 @@
 import { openBundle } from "../../../src/audit/index.ts";
 import { type Agent, createKernel, defineTool } from "../../../src/index.ts";
-import { replay } from "../../../src/replay/index.ts";
+import { openReplay, replay } from "../../../src/replay/index.ts";
 import { fetchBytes } from "./bare.ts";
 
 const add = defineTool({
@@ -73,4 +73,47 @@ export async function again(kind: Kind): Promise<[replayed: number, run: number]
   const { verdict } = await replay(bundle, 1, { program: spawn.program });
   if (verdict !== "same") throw new Error(`the replay is ${verdict}`);
   return [performance.now() - began, took];
+}
+
+/** A Python program that works for some seconds, calling a tool now and then. */
+const caller = `
+import hashlib, json
+text = ""
+with open("/dev/vak", "r+b", buffering=0) as vak:
+    for n in range(40):
+        text = "".join(hashlib.sha256(f"{text[:64]}{i}".encode()).hexdigest() for i in range(3000))
+        words = sorted(text[i : i + 5] for i in range(0, len(text), 3))
+        vak.write(json.dumps({"tool": "add", "input": {"a": n, "b": len(words)}}).encode() + b"\\n")
+        vak.read(1000)
+print(text[:16])
+`;
+
+/**
+ * ms of stopping a replay in the middle of a long CPython run: from the last checkpoint, and from the start; and of the
+ * first pass, in which the checkpoints are made, beside a replay without.
+ */
+export async function rewind(times: number): Promise<{ rewound: [number, number][]; first: [number, number] }> {
+  await using kernel = await newKernel();
+  await using agent = await kernel.spawn({ name: "caller", seed: 1, program: python, files: { "main.py": caller } });
+  await time(agent, ["/main.py"], true);
+  const bundle = await openBundle(await kernel.log.export());
+  const program = python;
+  const clock = async (work: () => Promise<{ verdict: string }>) => {
+    const began = performance.now();
+    const { verdict } = await work();
+    if (verdict !== "same") throw new Error(`the replay is ${verdict}`);
+    return performance.now() - began;
+  };
+  const replayer = await openReplay(bundle, { program });
+  const first = await clock(() => replayer.replay(1));
+  const without = await clock(() => replay(bundle, 1, { program }));
+  const rewound: [number, number][] = [];
+  for (let n = 0; n < times; n++) {
+    const until = { call: 18 + (n % 5) };
+    rewound.push([
+      await clock(() => replayer.replay(1, { until })),
+      await clock(() => replay(bundle, 1, { program, until })),
+    ]);
+  }
+  return { rewound, first: [first, without] };
 }

@@ -416,3 +416,22 @@ test("nothing is saved while a run is under way", async () => {
   run.stop();
   await run.result;
 });
+
+test("attack: labels are laundered by a folder that is shared. Who gets what another agent wrote is labelled as that one", async () => {
+  await using kernel = await testKernel();
+  await using author = await shell(kernel, {}, { labels: ["secret"], files: { "out/a": "one" } });
+  await using reader = await shell(kernel, {
+    in: { agent: author, folder: "out" },
+    web: { files: { page: "hi" }, labels: ["untrusted"] },
+  });
+  expect(reader.labels).toEqual(["secret", "untrusted"]);
+  await author.files.write("elsewhere", "x", { labels: ["medical"] });
+  await does(reader, "ls /in");
+  expect(reader.labels).toEqual(["secret", "untrusted"]); // nothing has come since
+  await does(author, "put /out/a two");
+  await does(reader, "cat /in/a");
+  expect(reader.labels).toEqual(["medical", "secret", "untrusted"]);
+  const types = (await entriesOf(kernel)).map(({ type }) => type);
+  expect(types.indexOf("mount-read")).toBe(types.lastIndexOf("agent-label") + 1);
+  await expectSame(kernel);
+});

@@ -201,3 +201,23 @@ kept("a quota holds across agents: what was kept with more room is refused, and 
   await using again = await shell(kernel, { k: { persist, quotaBytes: 5 } });
   expect(await does(again, "cat /k/a", "add /k/a 6")).toEqual(["12345", "ENOSPC"]);
 });
+
+kept("attack: labels are laundered by files that are kept. Who reads them is labelled as who wrote them", async () => {
+  await using kernel = await testKernel();
+  const persist = newName();
+  const labelled = { name: "shell", program: await loadGuest("shell"), labels: ["secret"] };
+  const writer = await kernel.spawn({ ...labelled, mounts: { k: { persist } } });
+  await using reader = await shell(kernel, { k: { persist, readOnly: true } });
+  await does(writer, "put /k/a x");
+  expect(reader.labels).toEqual([]);
+  await does(reader, "cat /k/a");
+  expect(reader.labels).toEqual(["secret"]);
+  await writer.close();
+  await using next = await shell(kernel, { k: { persist } });
+  expect(next.labels).toEqual(["secret"]);
+  expect((await entriesOf(kernel, "agent-spawn")).map(({ labels }) => labels)).toEqual([
+    ["secret"],
+    undefined,
+    ["secret"],
+  ]);
+});

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { stockPolicies } from "../../../src/policies.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 
@@ -33,6 +34,9 @@ function hostileWorker(onRun: string): string {
       if (method === "compile") {
         const module = await WebAssembly.compile(data.argumentList[0].value);
         return reply({ module, size: 1, start: null, reactor: false, imports: [], machine: "m" });
+      }
+      if (method === "writeFile") {
+        return send({ id: data.id, type: "HANDLER", name: "throw", value: { isError: true, value: { message: "no" } } });
       }
       if (method === "listFiles") return reply([]);
       if (method === "boot") answers = data.argumentList[0].value.answers;
@@ -94,8 +98,8 @@ const violations: [name: string, onRun: string][] = [
     `reply({ ...END, outcome: { status: "stopped", limit: "log-unavailable" } })`,
   ],
   ["a stop that nobody asked for", `reply({ ...END, outcome: { status: "stopped", limit: "asked" } })`],
-  ["a flood of replies", `for (let i = 0; i < 20000; i++) send({ id: "x" + i, type: "RAW", value: 1 })`],
-  ["a flood of empty output", `for (let i = 0; i < 20000; i++) output("")`],
+  ["a flood of replies", `for (let i = 0; i < 50000; i++) send({ id: "x" + i, type: "RAW", value: 1 })`],
+  ["a flood of empty output", `for (let i = 0; i < 50000; i++) output("")`],
   ["an uncaught exception", `setTimeout(() => { throw new Error("boo") })`],
   [
     "a rejected call",
@@ -116,6 +120,13 @@ test.each(violations)(
     await expect(agent.files.list()).rejects.toMatchObject({ code: "agent-lost" });
   },
 );
+
+test("what an honest worker says while the page is busy for long, all of it at once, is no flood", async () => {
+  const { kernel, result, stdout } = await attack(`for (let i = 0; i < 12000; i++) output("x"); reply(END)`);
+  await using _kernel = kernel;
+  expect(result.status).toBe("exited");
+  expect(stdout).toBe("x".repeat(12_000));
+});
 
 test("attack: the worker goes silent, or closes itself: the deadline ends the run", async () => {
   for (const onRun of ["", "self.close()"]) {
@@ -163,5 +174,35 @@ test("attack: the worker asks for what the policy forbids, however it says so: n
     "no-permit",
     "no-permit",
     "malformed",
+  ]);
+});
+
+test("attack: the worker says that it has read nothing, and that the file with the secret never came", async () => {
+  await using kernel = await testKernel({ constitution: stockPolicies });
+  const secret = new TextEncoder().encode("the secret");
+  await using agent = await kernel.spawn({
+    name: "hostile",
+    program: await loadGuest("hello"),
+    isolation: "page",
+    workerUrl: hostileWorker(`
+      send({ vak: "call", run: 1, call: 1, fuel: 1, bytes: bytes(ADD), labels: [] });
+      await answered();
+      call(2, '{"tool":"add","input":{"a":1,"b":2},"labels":[]}');
+      await answered();
+      call(3, '{"tool":"add","input":{"a":1,"b":2,"labels":[]}}');
+      await answered();
+      reply(END);
+    `),
+  });
+  const refused = agent.files.write("in.txt", secret, { labels: ["secret"] });
+  await expect(refused).rejects.toMatchObject({ code: "invalid-argument" });
+  expect(agent.labels).toEqual(["secret"]);
+  await finish(agent.run());
+  expect(effects).toEqual([]);
+  const denials = await entriesOf(kernel, "denial");
+  expect(denials.map(({ reason, facts }) => [reason, facts?.labels])).toEqual([
+    ["forbidden", ["secret"]],
+    ["malformed", undefined],
+    ["invalid-input", undefined],
   ]);
 });

@@ -1,7 +1,7 @@
 /** What a page of the test does: records runs, and executes again what another browser recorded. */
 import { openBundle } from "../../../src/audit/index.ts";
 import { createKernel, type Kernel, type Run } from "../../../src/index.ts";
-import { type Replay, type ReplayOptions, replay, replayAll } from "../../../src/replay/index.ts";
+import { openReplay, type Replay, type ReplayOptions, replayAll } from "../../../src/replay/index.ts";
 import { cases, loadProgram } from "../../guests/cases.ts";
 import { add, finish, policy, wipe } from "../../setup/kernel.ts";
 import { digestState } from "./state.ts";
@@ -124,11 +124,13 @@ async function again(zip: string, guests: string[]): Promise<Replay[]> {
   return replays;
 }
 
-/** How things stand in a run before a call is answered, in few words. */
-async function look(zip: string, guest: string, run: number, call: number): Promise<unknown> {
-  const program = await loadProgram(guest);
-  const { verdict, state } = await replay(await openBundle(fromBase64(zip)), run, { program, until: { call } });
-  return { verdict, state: state && (await digestState(state)) };
+/** How things stand in a run before a call is answered, in few words; gone back to from a checkpoint. */
+async function look(zip: string, guest: string, run: number, call: number) {
+  const replayer = await openReplay(await openBundle(fromBase64(zip)), { program: await loadProgram(guest) });
+  await replayer.replay(run);
+  const { verdict, state } = await replayer.replay(run, { until: { call } });
+  const checkpoints = replayer.checkpoints(run).filter(({ calls }) => calls < call).length;
+  return { seen: { verdict, state: state && (await digestState(state)) }, checkpoints };
 }
 
 function toBase64(bytes: Uint8Array): string {

@@ -32,13 +32,17 @@ test.each([
     const runs = report.runs.length;
     expect(runs).toBeGreaterThan(cases.length + 25);
 
-    // In the middle of a run, memory and globals are the same too.
+    // In the middle of a run, memory and globals are the same too: gone back to from a checkpoint there, and run up to here.
     for (const [guest, call] of [["busy", 5] as const, ["python", 2] as const]) {
       const run = cases.findIndex((one) => one.guest === guest) + 1;
       const asked = [zip, guest, run, call] as const;
-      const seen = await tabs[to].evaluate(([zip, guest, run, call]) => page.look(zip, guest, run, call), asked);
+      const { seen, checkpoints } = await tabs[to].evaluate(
+        ([zip, guest, run, call]) => page.look(zip, guest, run, call),
+        asked,
+      );
       const { verdict, state } = await replay(bundle, run, { program: await loadProgram(guest), until: { call } });
       expect(state).toMatchObject({ reached: true, calls: call });
+      expect(checkpoints).toBeGreaterThan(1);
       expect(seen).toEqual({ verdict, state: await digestState(state!) });
     }
 

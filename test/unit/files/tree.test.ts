@@ -117,7 +117,9 @@ test("a digest is that of an agent's files with the same in them", async () => {
 test("a list of kept files is read as it was written, and nothing else is", () => {
   fc.assert(
     fc.property(tree, (any) => {
-      expect(parseList(writeList(any))).toEqual(any);
+      for (const labels of [[], ["a", "b"]]) {
+        expect(parseList(writeList(any, labels))).toEqual({ tree: any, labels });
+      }
     }),
   );
   const encoder = new TextEncoder();
@@ -127,6 +129,9 @@ test("a list of kept files is read as it was written, and nothing else is", () =
     "",
     "{}",
     "null",
+    '{"files":[]}',
+    '{"labels":["b","a"],"files":[]}',
+    '{"labels":[7],"files":[]}',
     "[1]",
     "[[]]",
     '[["a"]]',
@@ -142,7 +147,8 @@ test("a list of kept files is read as it was written, and nothing else is", () =
     '[["a","d"],["a","d"]]',
     '[[7,"d"]]',
   ]) {
-    expect(() => parseList(encoder.encode(bad)), bad).toThrow(expect.objectContaining(refused));
+    const list = bad === "" || /^[{n]/.test(bad) ? bad : `{"labels":[],"files":${bad}}`;
+    expect(() => parseList(encoder.encode(list)), bad).toThrow(expect.objectContaining(refused));
   }
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {

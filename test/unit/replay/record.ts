@@ -9,6 +9,8 @@ import { canonicalBytes, canonicalJson } from "../../../src/audit/canonical.ts";
 import type { AgentRef } from "../../../src/audit/entry.ts";
 import { commitLarge, commitValue } from "../../../src/audit/value.ts";
 import { type Limits, resolveLimits } from "../../../src/limits.ts";
+import { callDigest } from "../../../src/policy/digest.ts";
+import { makeBase } from "../../../src/policy/rules.ts";
 import { AnswerBuffer, type WorkerMessage } from "../../../src/protocol.ts";
 import { Bridge } from "../../../src/sandbox/bridge.ts";
 import { compile, type Loaded, load, MACHINE, Runner } from "../../../src/sandbox/program.ts";
@@ -20,6 +22,8 @@ export interface RunSpec {
   args?: string[];
   env?: Record<string, string>;
   stdin?: string;
+  /** Of a reactor, whose function is the first argument: its input, JSON. */
+  call?: string;
   startTime?: number;
   clock?: "real";
   /** Changes of files before the run. */
@@ -38,13 +42,26 @@ export interface AgentSpec {
   answer?: (tool: string, input: { [field: string]: unknown }) => Answer;
 }
 
+/** As much of the tool as the policy sees. */
+const ADD = {
+  name: "add",
+  inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } }, required: ["a", "b"] },
+};
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The steps of the log in which these agents live. */
 export async function recordSteps(agents: AgentSpec[]): Promise<Step[]> {
   const policyDigest = bytesToHex(sha256(encoder.encode(POLICY)));
-  const steps: Step[] = [await logOpen(), [{ type: "policy-load", policies: ["policy0"] }, { policy: POLICY }]];
+  const { text: base } = makeBase([ADD]);
+  const steps: Step[] = [
+    await logOpen(),
+    [
+      { type: "policy-load", policies: ["policy0"] },
+      { policy: POLICY, base },
+    ],
+  ];
   for (const [i, { program, seed = 1, runs, answer = () => ({ ok: null }), ...spec }] of agents.entries()) {
     const limits = resolveLimits(spec.limits);
     const agent: AgentRef = { name: "guest", id: `agent-${i}`, program: bytesToHex(sha256(program)) };
@@ -75,7 +92,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   const { agent, limits, seed, loaded, volume, runner, policyDigest, steps, answer } = living;
   const { args = [], env = {}, startTime = 946_684_800_000, changes = [] } = spec;
   const clock = spec.clock && { clock: spec.clock };
-  const stdin = encoder.encode(spec.stdin);
+  const stdin = encoder.encode(spec.call ?? spec.stdin);
   const run = `${agent.id}/${number}`;
   for (const { path, data } of changes) {
     if (data) volume.seed(path, data);
@@ -100,11 +117,13 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
     if (message.vak !== "call") return;
     const { tool, input = {} } = parsed(message.bytes);
     const position = { agent, run, call: message.call };
-    const about = { ...position, action: `call:${tool}`, resource: tool, callDigest: "cd".repeat(32), policyDigest };
+    const commitment = commitValue("input", input);
+    const facts = { now: startTime, calls: message.call - 1, approved: false };
+    const bound = callDigest(agent, tool, commitment.digest, policyDigest);
+    const about = { ...position, action: `call:${tool}`, resource: tool, callDigest: bound, policyDigest, facts };
     let sent: string;
     let kept: number | string;
     const answered = answer(tool, input);
-    const commitment = commitValue("input", input);
     if (tool === "") {
       const why = { reason: "malformed", policies: [], errors: [], callDigest: null };
       steps.push([{ type: "denial", ...about, decision: "deny", ...why }]);
@@ -132,13 +151,16 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   const bridge = new Bridge(post, "atomics", answers);
   bridge.begin();
   spec.stopping?.(state);
-  const request = { run: number, args: [agent.name, ...args], env, stdin, seed, startTime, ...clock };
+  const call =
+    spec.call === undefined ? { stdin } : { stdin: new Uint8Array(), call: { name: args[0]!, input: stdin } };
+  const request = { run: number, args: [agent.name, ...args], env, seed, startTime, ...clock, ...call };
   const ended = await runner.execute(loaded, request, limits, bridge, post);
   const { outcome, fuel, memoryBytes, fileBytes, files } = ended;
   const stopped = outcome.status === "stopped" ? (outcome.limit === "asked" ? "aborted" : outcome.limit) : null;
   const stream = (fd: 1 | 2) => ({ bytes: bytes[fd], digest: bytesToHex(hashes[fd].digest()) });
   const [stdout, stderr] = [stream(1), stream(2)];
   const trace = {
+    before: [],
     changes: changes.map((change) => ({ ...change, at: null })),
     calls,
     stop: bridge.stop,
@@ -151,7 +173,9 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
     ? { status: "stopped", limit: stopped }
     : outcome.status === "trapped"
       ? { status: "trapped", trap: outcome.trap }
-      : outcome;
+      : outcome.status === "exited" && outcome.value
+        ? { ...outcome, value: bytesToHex(sha256(outcome.value)) }
+        : outcome;
   const shown = { files, outcome: judged, stderr: stderr.digest, stdout: stdout.digest };
   steps.push([
     {

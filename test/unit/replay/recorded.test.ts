@@ -55,8 +55,25 @@ test.each([
   const systemCalls = first ? 1 : 0;
   const execute = async (changes: Change[], fuel?: number) => {
     const volume = new Volume(limits);
-    const trace: Trace = { changes, calls: [], stop: null, readings: [], files: "", stdout: none, stderr: none };
-    const call = { entry: undefined, input: undefined, fuel: 0, requestBytes: 14, answer: "", answered };
+    const trace: Trace = {
+      before: [],
+      changes,
+      calls: [],
+      stop: null,
+      readings: [],
+      files: "",
+      stdout: none,
+      stderr: none,
+    };
+    const call = {
+      entry: undefined,
+      elsewhere: false,
+      input: undefined,
+      fuel: 0,
+      requestBytes: 14,
+      answer: "",
+      answered,
+    };
     const recorded = new Watching(
       "run",
       trace,
