@@ -387,7 +387,7 @@ export class Kernel {
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
     this.handOn(options);
-    const { files: given, labels } = checkFiles(
+    const { files: given, labels: known } = checkFiles(
       options.files ?? {},
       limits,
       checkLabels(options.labels ?? [], "an agent"),
@@ -416,6 +416,7 @@ export class Kernel {
         checkAborted(signal);
       }
       const files = withMounts(given, mounts, limits);
+      const labels = joinLabels(known, mounts?.labels ?? []);
       host = await this.takeHost(place);
       host.serve({
         limits,
@@ -449,7 +450,7 @@ export class Kernel {
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
       // In one turn with the entry: nothing is handed on that was taken away meanwhile.
-      const { rights, held, handed } = this.handOn({ ...options, labels: joinLabels(labels, mounts?.labels ?? []) });
+      const { rights, held, handed } = this.handOn({ ...options, labels });
       const spawned = { type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine } as const;
       await this.auditLog.append({ ...spawned, ...handed, ...(mounts && { mounts: mounts.refs }) });
       agent = new Agent({

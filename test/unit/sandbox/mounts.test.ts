@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { MountShape } from "../../../src/protocol.ts";
+import { Kept, restoreHost, saveHost } from "../../../src/replay/checkpoint.ts";
 import * as wasi from "../../../src/sandbox/abi.ts";
 import { Errno } from "../../../src/sandbox/errno.ts";
 import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/vfs.ts";
@@ -234,4 +235,22 @@ test("attack: a thousand hard links to one large file, of each of which the cont
   root.link("a", root, "b");
   expect(errno(() => files.tree("", "bytes"))).toBe(wasi.ERRNO_NOSPC);
   expect(files.tree("", "digests")).toHaveLength(2);
+});
+
+test("a copy that a replay keeps has the mounts too: what they hold, what is read-only, and what has room", () => {
+  const { files } = volume({ quotaBytes: 5 });
+  files.seed("rw/a", text("123"));
+  const kept = new Kept();
+  const copy = saveHost(files, undefined, kept);
+  files.seed("rw/a", text("12345"));
+  files.seed("rw/b", text(""));
+  restoreHost(copy, files, undefined, kept);
+  const root = new RootDirectory(files);
+  expect(read(files, "rw/a")).toBe("123");
+  expect(errno(() => open(root, "ro/given", 0, true))).toBe(wasi.ERRNO_ROFS);
+  expect(errno(() => root.rename("rw/a", root, "a"))).toBe(wasi.ERRNO_XDEV);
+  expect(errno(() => files.seed("rw/b", text("45")))).toBe(0);
+  expect(errno(() => files.seed("rw/c", text("6")))).toBe(wasi.ERRNO_NOSPC);
+  restoreHost(copy, files, undefined, kept);
+  expect(errno(() => files.seed("rw/b", text("45")))).toBe(0);
 });
