@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Kernel, Mount } from "../../../src/index.ts";
+import { type Kernel, type Mount, support } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
 import { entriesOf, testKernel } from "../../setup/kernel.ts";
@@ -15,9 +15,13 @@ const folderOf = async (name: string) =>
   (await navigator.storage.getDirectory()).getDirectoryHandle(`vak.files.${name}`);
 const newName = () => crypto.randomUUID();
 
-test.runIf(engine === "webkit")("where the browser keeps no files, that is said", async () => {
+test("where the browser keeps no files, that is said: by support(), and by a typed error", async () => {
   await using kernel = await testKernel();
-  await expect(shell(kernel, { "/": { persist: newName() } })).rejects.toMatchObject({ code: "unsupported" });
+  const { persist } = await support();
+  const spawned = shell(kernel, { "/": { persist: newName() } });
+  if (persist) await (await spawned).close();
+  else await expect(spawned).rejects.toMatchObject({ code: "unsupported" });
+  expect(persist).toBe(engine !== "webkit");
 });
 
 kept("files that are kept under a name are there for the next agent: contents, directories, links", async () => {
