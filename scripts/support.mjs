@@ -21,6 +21,7 @@ const COLUMNS = [
 /** @type {[area: string, files: RegExp][]} each test file is of one area */
 const AREAS = [
   ["programs: run, stop, pause, files, input, output", /\/(job|input|limits|files)\.test/],
+  ["mounts, files that are kept, watching", /\/files\/|\/isolated\/mounts\.test/],
   ["hostile programs", /\/(attacks-guest|hostile)\.test/],
   ["hostile workers, an emptied scope", /\/(attacks-worker|lockdown)\.test/],
   ["isolation `frame`", /\/frame\.test/],
@@ -66,6 +67,13 @@ const REASONS = [
     title: /into a directory/,
     columns: /^WebKitGTK/,
     what: "export into a directory",
+    why: "no origin-private file system",
+  },
+  {
+    files: /\/files\/|\/isolated\/mounts\.test/,
+    title: /./,
+    columns: /^WebKitGTK/,
+    what: "mounts of directories, and files that are kept under a name",
     why: "no origin-private file system",
   },
   {

@@ -4,6 +4,10 @@ export type VakErrorCode =
   | "closed" // the kernel, agent or log was closed
   | "agent-busy" // the agent has a run already
   | "agent-lost" // the agent's worker was ended; spawn the agent again
+  | "files-conflict" // files of a mount were changed elsewhere too: neither version was written over the other
+  | "files-denied" // the browser does not let this page read or write a mounted directory, or no more
+  | "files-in-use" // another tab or agent has these kept files
+  | "files-unavailable" // a mount cannot be read or written: it is gone, damaged, too large, or the disk is full
   | "invalid-argument" // an argument is of the wrong type or out of range
   | "invalid-bundle" // an exported log does not verify, or is not a bundle
   | "invalid-limit" // a limit is unknown, not finite, or out of its range

@@ -12,6 +12,7 @@ export type {
 } from "./audit/log.ts";
 export type { Signer } from "./audit/signer.ts";
 export { VakError, type VakErrorCode } from "./errors.ts";
+export type { FileChange } from "./files/watch.ts";
 export type {
   Agent,
   AgentFiles,
@@ -34,6 +35,7 @@ export {
   type ForkOptions,
   type Kernel,
   type KernelOptions,
+  type Mount,
   type ProgramSource,
   type SpawnOptions,
   support,

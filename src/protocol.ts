@@ -15,8 +15,20 @@ export interface BootOptions {
   limits: Limits;
   /** Header and answer area of {@link AnswerBuffer}; present when `wait` is "atomics". */
   answers?: SharedArrayBuffer;
-  /** The agent's first files, by path. */
+  /** The agent's first files, by path; those of its mounts too. */
   files: Record<string, SeedFile>;
+  mounts: readonly MountShape[];
+}
+
+/** A directory of an agent's files that is kept elsewhere, as far as a program can tell. */
+export interface MountShape {
+  /** From the root, as `data`; that of the root itself is empty. */
+  path: string;
+  readOnly: boolean;
+  /** Bytes that it may hold. */
+  quotaBytes: number;
+  /** Whether there can be symbolic links in it; hard links never. */
+  links: boolean;
 }
 
 /** A file's bytes, or what else there can be at a path. */
@@ -132,6 +144,19 @@ export interface FileStat {
   target?: string;
 }
 
+/** What there is below a directory, by its path from there. */
+export interface TreeEntry extends FileStat {
+  /** Another one whenever the content is; says nothing across agents. */
+  revision: number;
+  /** SHA-256 of a file's content, hex, where digests were asked for. */
+  digest?: string;
+  /** A file's content, where that was asked for. */
+  bytes?: Uint8Array<ArrayBuffer>;
+}
+
+/** What to tell of files in a tree, besides their size. */
+export type TreeDetail = "revisions" | "digests" | "bytes";
+
 /** What the kernel calls in the worker. */
 export interface SandboxApi {
   boot(options: BootOptions): void;
@@ -146,6 +171,8 @@ export interface SandboxApi {
   statFile(path: string): FileStat | null;
   /** SHA-256 of the file tree, hex. */
   snapshot(): string;
+  /** What is below a directory, in order of path and all at one time; mounts in it left out. Null where there is none. */
+  tree(path: string, detail: TreeDetail): TreeEntry[] | null;
   removeFile(path: string): boolean;
 }
 
@@ -344,6 +371,31 @@ export function parseFileList(value: unknown, limits: Limits): FileStat[] | unde
     list.push(stat);
   }
   return list;
+}
+
+export function parseTree(value: unknown, limits: Limits, detail: TreeDetail): TreeEntry[] | null | undefined {
+  if (value === null) return null;
+  if (!Array.isArray(value) || value.length > limits.fileCount) return undefined;
+  const tree: TreeEntry[] = [];
+  let total = 0;
+  for (const one of value) {
+    const stat = parseFileStat(one, limits);
+    const { revision, digest, bytes: data } = one as Partial<TreeEntry>;
+    if (!stat || !count(revision)) return undefined;
+    // A hard link's content is there once for each name.
+    if (detail === "bytes") total += stat.size;
+    const entry: TreeEntry = { ...stat, revision };
+    if (stat.type === "file" && detail === "digests") {
+      if (!isDigest(digest)) return undefined;
+      entry.digest = digest;
+    }
+    if (stat.type === "file" && detail === "bytes") {
+      if (!bytes(data, limits.fileBytes) || data.byteLength !== stat.size) return undefined;
+      entry.bytes = data;
+    }
+    tree.push(entry);
+  }
+  return total <= limits.fileBytes ? tree : undefined;
 }
 
 export function parseFileStat(value: unknown, limits: Limits): FileStat | undefined {

@@ -5,8 +5,9 @@
  * environment and stdin in `run-start`.
  */
 import { fromBase64, toBase64 } from "./audit/encoding.ts";
+import type { MountRef } from "./audit/entry.ts";
 import { VakError } from "./errors.ts";
-import { MAX_CHANGES, type Point, parsePoint, parseReadings, type SeedFile } from "./protocol.ts";
+import { MAX_CHANGES, type MountShape, type Point, parsePoint, parseReadings, type SeedFile } from "./protocol.ts";
 
 /** Bytes of JSON that a trace, or what a run was given, may have; what is longer is not kept, and the log says so. */
 export const TRACE_BYTES = 16 * 2 ** 20;
@@ -93,11 +94,21 @@ export interface ForkPoint {
   machine: string;
   limits: Record<string, number>;
   seed: number;
+  /** Absent where it had none. What was in them is among the changes; they are kept nowhere any more. */
+  mounts?: MountRef[];
   /** What the agent had read before that call, whatever was declassified since: who goes on has to say so anew. */
   labels: readonly string[];
   /** The agent's runs up to this one, the last. */
   runs: RunPrefix[];
 }
+
+/** What a program can tell of its agent's mounts. */
+export const shapesOf = (mounts: readonly MountRef[] = []): MountShape[] =>
+  mounts.map(({ path, from, readOnly, quotaBytes }) => ({
+    ...{ path: path.slice(1), readOnly, quotaBytes },
+    // A directory of the page's may be one in which there can be none.
+    links: from !== "directory",
+  }));
 
 /** Bytes of JSON that hold so many bytes of data, about. */
 export const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;

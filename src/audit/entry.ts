@@ -70,6 +70,20 @@ export interface PolicyRefused extends Common {
   message: string;
 }
 
+/** A directory of an agent's files that is kept elsewhere. */
+export interface MountRef {
+  /** Where its program finds it, as `/data`. */
+  path: string;
+  /** What keeps it: nothing but the agent, a directory that the page has, a name in this origin, another agent. */
+  from: "files" | "directory" | "persist" | "agent";
+  /** That name, or that agent's id; absent for the others. */
+  name?: string;
+  readOnly: boolean;
+  quotaBytes: number;
+  /** Of what was in it to begin with, as `agent.files.snapshot()` has it. */
+  digest: Digest;
+}
+
 export interface AgentSpawn extends Common {
   type: "agent-spawn";
   agent: AgentRef;
@@ -83,8 +97,45 @@ export interface AgentSpawn extends Common {
   parent?: string;
   /** The tools that it may ask for; absent where it is not held to some. */
   grants?: string[];
+  /** Absent where there are none. */
+  mounts?: MountRef[];
   /** What it has read from the beginning: its files and its parent's labels; absent where there are none. */
   labels?: string[];
+}
+
+/** What keeps a mount had changed, and the agent is given that. */
+export interface MountRead extends Common {
+  type: "mount-read";
+  agent: AgentRef;
+  /** Its path. */
+  mount: string;
+  /** Of what is in it from here on. */
+  digest: Digest;
+}
+
+/** What the agent changed in a mount is to be written to what keeps it: logged before that is done. */
+export interface MountWrite extends Common {
+  type: "mount-write";
+  agent: AgentRef;
+  mount: string;
+  /** Of what is there, and of what is to be there. */
+  previous: Digest;
+  digest: Digest;
+  /** How many files, directories and links are written, and how many removed. */
+  written: number;
+  removed: number;
+}
+
+/** What became of a {@link MountWrite}. Where there is none, it may have been done or not. */
+export interface MountWritten extends Common {
+  type: "mount-written";
+  agent: AgentRef;
+  /** The `seq` of the write that this closes. */
+  writeOf: number;
+  /** `error`: not, or not all of it. */
+  status: "ok" | "error";
+  /** Null unless the status is `error`. */
+  message: string | null;
 }
 
 /** The host says that the agent has now something of these labels, besides what other entries say. */
@@ -338,6 +389,9 @@ export type Entry =
   | AgentRevoke
   | Lease
   | LeaseEnd
+  | MountRead
+  | MountWrite
+  | MountWritten
   | SpawnRefused
   | AgentClose
   | RunStart
@@ -422,6 +476,18 @@ const DECIDED = {
   redacted: { maybe: isTexts },
   shadow: { maybe: isShadow },
 };
+/** The most mounts that an agent can have. */
+export const MAX_MOUNTS = 16;
+const isMount: Check = (value) =>
+  isObject(value) &&
+  isText(value.path) &&
+  oneOf("files", "directory", "persist", "agent")(value.from) &&
+  (value.name === undefined || isText(value.name)) &&
+  isFlag(value.readOnly) &&
+  isCount(value.quotaBytes) &&
+  isDigest(value.digest) &&
+  Object.keys(value).length === ("name" in value ? 6 : 5);
+const isMounts: Check = (value) => Array.isArray(value) && value.length <= MAX_MOUNTS && value.every(isMount);
 const CALL = { agent: isAgent, run: isText, call: isCount };
 
 /** Every field of every type, so that the compiler says when one is missing here. */
@@ -443,8 +509,19 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     machine: isText,
     parent: { maybe: isText },
     grants: { maybe: isTexts },
+    mounts: { maybe: isMounts },
     labels: { maybe: areLabels },
   },
+  "mount-read": { agent: isAgent, mount: isText, digest: isDigest },
+  "mount-write": {
+    agent: isAgent,
+    mount: isText,
+    previous: isDigest,
+    digest: isDigest,
+    written: isCount,
+    removed: isCount,
+  },
+  "mount-written": { agent: isAgent, writeOf: isCount, status: oneOf("ok", "error"), message: orNull(isText) },
   "agent-label": { agent: isAgent, labels: areLabels },
   "agent-declassify": { agent: isAgent, labels: areLabels, by: isText, reason: isText },
   "agent-attenuate": { agent: isAgent, grants: isTexts },
@@ -579,6 +656,9 @@ function contradiction(entry: Entry): string | undefined {
     if (entry.status === "ok" && entry.outputDigest === null) return "an outcome that is ok has an outputDigest";
     if (entry.status === "unknown" && entry.outputDigest !== null) return "an unknown outcome has no outputDigest";
     if ((entry.status === "error") !== (entry.error !== null)) return "error is set if and only if the status is error";
+  }
+  if (entry.type === "mount-written" && (entry.status === "error") !== (entry.message !== null)) {
+    return "what went wrong is said if and only if something did";
   }
   if (entry.type === "approval") {
     const answered = entry.verdict === "granted" || entry.verdict === "refused";

@@ -17,6 +17,8 @@ interface Spawned extends Opened {
   parent: Spawned | undefined;
   grants: ReadonlySet<string> | undefined;
   revoked: boolean;
+  /** By path, whether it is read-only. */
+  mounts: ReadonlyMap<string, boolean>;
   /** What it has read, in order. */
   labels: readonly string[];
 }
@@ -61,6 +63,8 @@ export class Order {
   readonly #intents = new Map<number, Intent>();
   /** Requests that wait for an answer, and the answers that a call may still refer to, until their run ends. */
   readonly #requests = new Map<number, Requested>();
+  /** Writes to what keeps a mount of which is not known what became of them, with their agent, by their `seq`. */
+  readonly #writes = new Map<number, string>();
   /** Leases that have not ended, by their `seq`. */
   readonly #leases = new Map<number, { agent: string; policyDigest: Digest }>();
   readonly #approvals = new Map<number, Approved>();
@@ -143,6 +147,18 @@ export class Order {
         return this.#widened(this.#agents.get(entry.agent.id), entry.grants);
       case "agent-revoke":
         return this.#agents.get(entry.agent.id)!.revoked ? "its rights were taken away already" : undefined;
+      case "mount-read":
+      case "mount-write": {
+        const readOnly = this.#agents.get(entry.agent.id)!.mounts.get(entry.mount);
+        if (readOnly === undefined) return `the agent has no mount "${entry.mount}"`;
+        if (entry.type === "mount-read") return undefined;
+        if (isRevoked(this.#agents.get(entry.agent.id))) return "the agent's rights were taken away";
+        return readOnly ? `the mount "${entry.mount}" is read-only` : undefined;
+      }
+      case "mount-written":
+        return this.#writes.get(entry.writeOf) === entry.agent.id
+          ? undefined
+          : `entry ${entry.writeOf} is not an open mount-write of the agent`;
       case "lease":
         return this.#unknownPolicy(entry.policyDigest);
       case "lease-end":
@@ -283,6 +299,7 @@ export class Order {
           parent: this.#agents.get(entry.parent ?? ""),
           grants: entry.grants && new Set(entry.grants),
           revoked: false,
+          mounts: new Map(entry.mounts?.map(({ path, readOnly }) => [path, readOnly])),
           labels: entry.labels ?? [],
         });
         break;
@@ -300,6 +317,12 @@ export class Order {
       case "agent-revoke":
         this.#agents.get(entry.agent.id)!.revoked = true;
         break;
+      case "mount-write":
+        this.#writes.set(entry.seq, entry.agent.id);
+        break;
+      case "mount-written":
+        this.#writes.delete(entry.writeOf);
+        break;
       case "lease":
         this.#leases.set(entry.seq, { agent: entry.agent.id, policyDigest: entry.policyDigest });
         break;
@@ -308,6 +331,7 @@ export class Order {
         break;
       case "agent-close":
         for (const [seq, { agent }] of this.#leases) if (agent === entry.agent.id) this.#leases.delete(seq);
+        for (const [seq, agent] of this.#writes) if (agent === entry.agent.id) this.#writes.delete(seq);
         this.#agents.delete(entry.agent.id);
         break;
       case "run-start":
@@ -340,6 +364,7 @@ export class Order {
         this.#requests.clear();
         this.#approvals.clear();
         this.#leases.clear();
+        this.#writes.clear();
         this.#runs.clear();
         this.#agents.clear();
         break;

@@ -7,6 +7,8 @@ import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import type { Commitment } from "../audit/value.ts";
 import { VakError } from "../errors.ts";
+import type { Files, Mounts, Note } from "../files/mounts.ts";
+import type { FileChange } from "../files/watch.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import {
@@ -21,10 +23,14 @@ import {
   parseFileStat,
   parseNoRoom,
   parseRunEnd,
+  parseTree,
   type RunEnd,
   type RunRequest,
   type SandboxApi,
+  type SeedFile,
   type Trap,
+  type TreeDetail,
+  type TreeEntry,
   type WorkerMessage,
 } from "../protocol.ts";
 import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
@@ -52,8 +58,11 @@ export interface Usage {
   calls: number;
 }
 
-/** What bound ended a run: a limit, the caller (`aborted`), or a log that could no longer be written. */
-export type StopLimit = "fuel" | "deadline" | "output" | "calls" | "aborted" | "log-unavailable";
+/**
+ * What bound ended a run: a limit, the caller (`aborted`), a log that could no longer be written, or mounts that could not
+ * be read before it.
+ */
+export type StopLimit = "fuel" | "deadline" | "output" | "calls" | "aborted" | "log-unavailable" | "files-unavailable";
 
 /** How a run ended. */
 export type RunOutcome =
@@ -72,6 +81,12 @@ export type RunResult = RunOutcome & {
    * before it began.
    */
   digest: string | null;
+  /**
+   * Why the agent's mounts could not be read before the run, or not all that it left in them be written to what keeps them:
+   * `files-conflict`, `files-denied`, `files-in-use` or `files-unavailable`. What was not written stays in the agent's files,
+   * and is tried again after the next run. Absent where all is well.
+   */
+  filesError?: VakError;
 };
 
 export interface RunOptions {
@@ -129,6 +144,7 @@ export interface AgentParts {
   recorder: Recorder;
   /** See `agent-spawn` in the log. */
   machine: string;
+  mounts: Mounts | undefined;
   onClose(agent: Agent): void;
 }
 
@@ -187,6 +203,7 @@ export class Agent {
       parts,
       (labels) => this.join(labels),
       (error) => this.explain(error),
+      () => this.current !== undefined,
     );
   }
 
@@ -289,8 +306,9 @@ export class Agent {
     if (this.current)
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
     this.parts.labels.joined(options.labels); // throws where there would be too many
-    const run = new Run(this.parts, ++this.runs, options, fork);
+    const run = new Run(this.parts, this.files, ++this.runs, options, fork);
     this.current = run;
+    this.files.began(run.result);
     run.result.then(() => {
       this.current = undefined;
       if (run.lost !== undefined) this.lose(run.lost);
@@ -411,7 +429,13 @@ export class Agent {
     return this.parts.rights;
   }
 
-  /** Stops the run, if there is one, and ends the worker. The files are gone. */
+  /**
+   * Stops the run, if there is one, and ends the worker. The files are gone, but for what is kept elsewhere: mounts are
+   * written for the last time.
+   *
+   * @throws VakError where that could not be done, once all else is closed: `files-conflict`, `files-denied`,
+   *   `files-in-use`, `files-unavailable`, `log-unavailable`
+   */
   close(): Promise<void> {
     this.closing ??= this.shut();
     return this.closing;
@@ -430,6 +454,7 @@ export class Agent {
   lose(why: string): void {
     this.ended ??= { code: "agent-lost", why };
     this.parts.host.end(why);
+    this.files.ended();
     this.parts.onClose(this);
   }
 
@@ -445,13 +470,16 @@ export class Agent {
     this.ended ??= { code: "closed", why: "it was closed" };
     this.current?.stop();
     await this.current?.result;
+    const unsaved = lost ? undefined : await this.files.saveMounts();
     host.end("the agent was closed");
+    await this.files.ended();
     onClose(this);
     if (lost) return;
     await log.append({ type: "agent-close", agent: ref }).catch((error: VakError) => {
       // A log that can no longer be written has said so already, where it mattered.
       if (error.code !== "log-unavailable" && error.code !== "closed") throw error;
     });
+    if (unsaved) throw unsaved;
   }
 
   private assertAlive(): void {
@@ -608,6 +636,7 @@ export class Run {
   lost: string | undefined;
   private readonly number: number;
   private readonly parts: AgentParts;
+  private readonly files: AgentFiles;
   private readonly out = { 1: new OutputStream(), 2: new OutputStream() };
   private readonly abort = new AbortController();
   private stopping: StopLimit | undefined;
@@ -628,8 +657,9 @@ export class Run {
   private readonly fork: ForkPoint | undefined;
 
   /** @internal Runs are made by `agent.run`. */
-  constructor(parts: AgentParts, number: number, options: CheckedOptions, fork?: ForkPoint) {
+  constructor(parts: AgentParts, files: AgentFiles, number: number, options: CheckedOptions, fork?: ForkPoint) {
     this.parts = parts;
+    this.files = files;
     this.fork = fork;
     this.calls = fork ? fork.call - 1 : 0;
     this.number = number;
@@ -766,6 +796,7 @@ export class Run {
     const began = performance.now();
     let end: RunEnd | undefined;
     let outcome: RunOutcome;
+    let filesError: VakError | undefined;
     /** Where there was no end, but it is known that nothing was done. */
     let fuel: number | null = null;
     try {
@@ -788,6 +819,8 @@ export class Run {
         commitment && { commitment },
       );
       if (!this.paused) this.deadline.start();
+      if (!this.stopping && this.parts.mounts) filesError = await this.mountsRead();
+      if (filesError) this.stopFor(filesError.code === "log-unavailable" ? "log-unavailable" : "files-unavailable");
       if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
       else {
         const reported = await this.enter(options);
@@ -828,7 +861,15 @@ export class Run {
     const shown = { outcome: this.digested(outcome), stderr: stderr.digest, stdout: stdout.digest };
     const digest = end ? bytesToHex(sha256(canonicalBytes({ files: end.files, ...shown }))) : null;
     const trace = end && (await this.recorder.trace(end, stdout, stderr));
-    return this.record({ ...outcome, usage, digest }, trace);
+    if (end) filesError = await this.files.saveMounts();
+    return this.record({ ...outcome, usage, digest, ...(filesError && { filesError }) }, trace);
+  }
+
+  /** Why the mounts could not be read; a run that is stopped does not wait for them. */
+  private async mountsRead(): Promise<VakError | undefined> {
+    const { signal } = this.abort;
+    const stopped = new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined)));
+    return Promise.race([this.files.loadMounts(), stopped]);
   }
 
   private continues(): { continues?: { run: string; call: number } } {
@@ -944,18 +985,29 @@ export class AgentFiles {
   private readonly recorder: Recorder;
   private readonly join: (labels: readonly string[]) => Promise<unknown>;
   private readonly explain: (error: unknown) => VakError;
+  private readonly isBusy: () => boolean;
+  /** Those who look at the files, told when there may be something new. */
+  private readonly watchers = new Set<() => void>();
+  private released: Promise<void> | undefined;
 
   /**
    * @internal
    * @param join labels the agent
+   * @param isBusy whether a run is under way
    */
-  constructor(parts: AgentParts, join: AgentFiles["join"], explain: AgentFiles["explain"]) {
+  constructor(
+    parts: AgentParts,
+    join: AgentFiles["join"],
+    explain: AgentFiles["explain"],
+    isBusy: AgentFiles["isBusy"],
+  ) {
     this.parts = parts;
     this.join = join;
     this.host = parts.host;
     this.limits = parts.limits;
     this.recorder = parts.recorder;
     this.explain = explain;
+    this.isBusy = isBusy;
   }
 
   /** @throws VakError `not-found`, `closed`, `agent-lost` */
@@ -974,7 +1026,7 @@ export class AgentFiles {
    * Writes a whole file, making the directories above it.
    *
    * @param options.labels what the data is labelled: the agent is from here on, whether it reads the file or not
-   * @throws VakError `invalid-argument` when it does not fit the limits or the path is taken
+   * @throws VakError `invalid-argument` when it does not fit the limits, the path is taken, or in a read-only mount
    */
   async write(
     path: string,
@@ -982,11 +1034,10 @@ export class AgentFiles {
     { labels = [] }: { labels?: readonly string[] } = {},
   ): Promise<void> {
     const bytes = toBytes(data);
-    const checked = checkPath(path);
+    const checked = this.checkWritable(path);
     // In one turn: no call that knows the file is decided without its labels.
     const labelled = this.join(checkLabels(labels, "a file"));
-    this.recorder.change(checked, bytes);
-    await Promise.all([labelled, this.call("writeFile", checked, transfer(bytes, [bytes.buffer]))]);
+    await Promise.all([labelled, this.put(checked, bytes)]);
   }
 
   /**
@@ -1049,12 +1100,141 @@ export class AgentFiles {
     }
   }
 
-  /** Removes a file, a symbolic link or an empty directory; false when there is none. */
+  /**
+   * Removes a file, a symbolic link or an empty directory; false when there is none.
+   *
+   * @throws VakError `invalid-argument` in a read-only mount, or of a directory that is not empty
+   */
   async remove(path: string): Promise<boolean> {
+    return this.take(this.checkWritable(path));
+  }
+
+  /**
+   * Writes what the agent has changed in its mounts to what keeps them, as it is done after each run.
+   *
+   * @throws VakError `files-conflict`, `files-denied`, `files-in-use`, `files-unavailable`; `agent-busy` during a run;
+   *   `log-unavailable`, `closed`, `agent-lost`
+   */
+  async save(): Promise<void> {
+    if (this.isBusy()) {
+      throw new VakError(
+        "agent-busy",
+        "The agent is running; what it leaves in its mounts is written when it has ended.",
+      );
+    }
+    const failed = await this.saveMounts();
+    if (failed) throw failed;
+  }
+
+  /**
+   * Tells what changes from here on, until the signal aborts or the agent is closed. It looks when the page has changed
+   * something, ten times a second while a run is at work, and at its end. Who is slow to ask misses what came and went
+   * meanwhile, and nothing is kept for them but one list of the files.
+   *
+   * @throws VakError `agent-lost`
+   * @example
+   * for await (const { path, change } of agent.files.watch({ signal })) show(`${change}: ${path}`);
+   */
+  watch({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<FileChange, void> {
+    const first = this.look();
+    first.catch(() => {});
+    return this.watching(first, signal);
+  }
+
+  private async *watching(first: Promise<TreeEntry[]>, signal: AbortSignal | undefined) {
+    const { watchTree } = await lazy(import("../files/watch.ts"));
+    yield* watchTree({
+      ...{ first, signal, isBusy: this.isBusy },
+      look: () => this.look(),
+      listen: (told) => {
+        this.watchers.add(told);
+        return () => this.watchers.delete(told);
+      },
+    });
+  }
+
+  /** All files with their revisions, those of mounts too. */
+  private async look(): Promise<TreeEntry[]> {
+    const mounted = (this.parts.mounts?.shapes ?? []).filter(({ path }) => path !== "");
+    const roots = ["", ...mounted.map(({ path }) => path)];
+    const trees = await Promise.all(roots.map((root) => this.tree(root, "revisions")));
+    return trees.flatMap((tree, i) =>
+      (tree ?? []).map((entry) => ({ ...entry, path: i === 0 ? entry.path : `${roots[i]}/${entry.path}` })),
+    );
+  }
+
+  /** @internal A run is under way. */
+  began(result: Promise<unknown>): void {
+    this.touched();
+    result.then(() => this.touched());
+  }
+
+  /** @internal The worker is no more: what keeps the mounts is free for others. */
+  ended(): Promise<void> {
+    this.touched();
+    this.released ??= this.parts.mounts?.release() ?? Promise.resolve();
+    return this.released;
+  }
+
+  /** @internal Why what keeps the mounts could not be read. */
+  async loadMounts(): Promise<VakError | undefined> {
+    return failureOf(this.parts.mounts?.load(this.mounted, (entry) => this.note(entry)));
+  }
+
+  /** @internal Why not all could be written. */
+  async saveMounts(): Promise<VakError | undefined> {
+    return failureOf(this.parts.mounts?.save(this.mounted, (entry) => this.note(entry)));
+  }
+
+  /** @internal What is below a directory, but in its mounts; null where there is none. */
+  async tree(path: string, detail: TreeDetail): Promise<TreeEntry[] | null> {
+    const tree = parseTree(await this.call("tree", path, detail), this.limits, detail);
+    return tree === undefined ? this.garbage() : tree;
+  }
+
+  private readonly mounted: Files = {
+    tree: (path) => this.tree(path, "digests"),
+    read: (path) => this.read(path),
+    put: (path, file) => this.put(path, file),
+    labels: () => this.parts.labels.list,
+    label: (labels) => this.join(labels),
+    // What cannot be removed, such as a directory that has got something else in it, stays.
+    remove: async (path) => {
+      await this.take(path).catch((error: VakError) => {
+        if (error.code !== "invalid-argument") throw error;
+      });
+    },
+  };
+
+  private async note(entry: Parameters<Note>[0]): Promise<{ seq: number }> {
+    const { log, ref, rights } = this.parts;
+    if (entry.type === "mount-write" && rights.revoked) {
+      throw new VakError("files-denied", "The agent's rights were taken away: nothing of it is written elsewhere.");
+    }
+    return log.append({ ...entry, agent: ref });
+  }
+
+  private checkWritable(path: string): string {
     const checked = checkPath(path);
-    this.recorder.change(checked, null);
-    const removed = await this.call("removeFile", checked);
+    if (!this.parts.mounts?.isReadOnly(checked)) return checked;
+    throw new VakError("invalid-argument", `${JSON.stringify(path)} is in a read-only mount; change what keeps it.`);
+  }
+
+  private async put(path: string, file: SeedFile): Promise<void> {
+    this.recorder.change(path, file);
+    await this.call("writeFile", path, file instanceof Uint8Array ? transfer(file, [file.buffer]) : file);
+    this.touched();
+  }
+
+  private async take(path: string): Promise<boolean> {
+    this.recorder.change(path, null);
+    const removed = await this.call("removeFile", path);
+    this.touched();
     return typeof removed === "boolean" ? removed : this.garbage();
+  }
+
+  private touched(): void {
+    for (const tell of this.watchers) tell();
   }
 
   private async call<Name extends keyof SandboxApi>(
@@ -1071,6 +1251,17 @@ export class AgentFiles {
   private garbage(): never {
     this.host.lose("the worker answered with what is not of the protocol");
     throw this.explain(new WorkerLost("the worker answered with what is not of the protocol"));
+  }
+}
+
+async function failureOf(work: Promise<void> | undefined): Promise<VakError | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    if (error instanceof VakError && /^files-|^log-/.test(error.code)) return error;
+    const message = `The agent's mounts could not be read or written: ${(error as Error).message}`;
+    return new VakError("files-unavailable", message, { cause: error });
   }
 }
 

@@ -2,10 +2,11 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
 import { canonicalJson } from "../audit/canonical.ts";
 import { lazy } from "../audit/core.ts";
-import { type AgentRef, clip } from "../audit/entry.ts";
+import { type AgentRef, clip, MAX_MOUNTS } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
+import type { Mounts, Wanted } from "../files/mounts.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Budget, Ledger } from "../policy/budget.ts";
@@ -72,6 +73,25 @@ export type FirstFile =
   | { type: "directory" }
   | { type: "symlink"; target: string };
 
+/**
+ * A directory of an agent's files that is kept elsewhere: in files that the page gives; in a directory that it has, one
+ * which a person picked or one of the origin private file system; under a name in this origin, which survives a reload; or
+ * as another agent's folder, of which this one has a copy. `docs/files.md` has what happens when.
+ */
+export type Mount = (
+  | { files: Record<string, FirstFile> }
+  | { directory: FileSystemDirectoryHandle }
+  | { persist: string }
+  | { agent: Agent; folder?: string }
+) & {
+  /** Whether the program can only read it. Another agent's folder is. */
+  readOnly?: boolean;
+  /** Bytes that it may hold, of the agent's `fileBytes`; all of those unless given. */
+  quotaBytes?: number;
+  /** What is in it is labelled so: the agent is from its spawn on, whether it reads it or not. */
+  labels?: readonly string[];
+};
+
 export interface SpawnOptions {
   /** What policies and the log call the agent; 1 to 64 characters. */
   name: string;
@@ -80,6 +100,8 @@ export interface SpawnOptions {
   limits?: Partial<Limits>;
   /** The agent's first files, by path. */
   files?: Record<string, FirstFile>;
+  /** Directories that are kept elsewhere, by path, such as `"data"`; `"/"` is all that is in no other. At most 16. */
+  mounts?: Record<string, Mount>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
   seed?: number;
   /** An agent of this kernel, whose rights it shares: it never has more, and loses what that one loses. */
@@ -356,9 +378,15 @@ export class Kernel {
    * Makes an agent of a program: admits it, compiles it, starts a worker for it.
    *
    * @throws VakError `invalid-module` naming what is not admitted and where, `invalid-limit`, `invalid-argument`,
-   *   `unsupported`, `aborted`, `log-unavailable`, `closed`
+   *   `unsupported`, `aborted`, `log-unavailable`, `closed`; for its mounts `files-denied`, `files-in-use`,
+   *   `files-unavailable`
    */
   async spawn(options: SpawnOptions): Promise<Agent> {
+    return this.make(options);
+  }
+
+  /** @param recorded the mounts of a recorded agent, which nothing keeps any more */
+  private async make(options: SpawnOptions, recorded?: ForkPoint["mounts"]): Promise<Agent> {
     // A fetch that fails is answered for here, also where the spawn is refused for something else.
     if (options.program instanceof Promise) options.program.catch(() => {});
     if (this.closing) throw new VakError("closed", "The kernel was closed; make another.");
@@ -367,7 +395,12 @@ export class Kernel {
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
     this.handOn(options);
-    const { files, labels } = checkFiles(options.files ?? {}, limits, checkLabels(options.labels ?? [], "an agent"));
+    const { files: given, labels: known } = checkFiles(
+      options.files ?? {},
+      limits,
+      checkLabels(options.labels ?? [], "an agent"),
+    );
+    const wanted = this.checkMounts(options, given, limits);
     const place = options.isolation === undefined && options.workerUrl === undefined ? this.place : checkPlace(options);
     const { isolation } = place;
     checkCompiles();
@@ -378,12 +411,20 @@ export class Kernel {
     let program: string | null = null;
     let host: Host | undefined;
     let agent: Agent | undefined;
+    let mounts: Mounts | undefined;
     const giveUp = () => host?.end("the spawn was aborted");
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       const { onProgress } = options;
       const recording = lazy(import("./recorder.ts"));
       recording.catch(() => {});
+      if (wanted.length > 0 || recorded) {
+        const { Mounts } = await lazy(import("../files/mounts.ts"));
+        mounts = recorded ? Mounts.recorded(recorded) : await Mounts.open(wanted, limits);
+        checkAborted(signal);
+      }
+      const files = withMounts(given, mounts, limits);
+      const labels = joinLabels(known, mounts?.labels ?? []);
       host = await this.takeHost(place);
       host.serve({
         limits,
@@ -394,7 +435,7 @@ export class Kernel {
       const answers =
         wait === "atomics" ? new SharedArrayBuffer(AnswerBuffer.HEADER_BYTES + align(limits.callBytes)) : undefined;
       // The worker starts and boots while the program is read and hashed.
-      const booted = boot(host, { wait, limits, files, ...(answers && { answers }) });
+      const booted = boot(host, { wait, limits, files, mounts: mounts?.shapes ?? [], ...(answers && { answers }) });
       booted.catch(() => {});
       const bytes = await readProgram(options.program, onProgress);
       const size = bytes.byteLength;
@@ -413,12 +454,13 @@ export class Kernel {
       const { Recorder } = await recording;
       const recorder = new Recorder();
       for (const [path, data] of Object.entries(files)) recorder.change(path, data);
+      mounts?.first.clear();
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
       // In one turn with the entry: nothing is handed on that was taken away meanwhile.
       const { rights, held, handed } = this.handOn({ ...options, labels });
       const spawned = { type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine } as const;
-      await this.auditLog.append({ ...spawned, ...handed });
+      await this.auditLog.append({ ...spawned, ...handed, ...(mounts && { mounts: mounts.refs }) });
       agent = new Agent({
         ref,
         limits,
@@ -434,6 +476,7 @@ export class Kernel {
         onFull: this.onFull,
         recorder,
         machine,
+        mounts,
         onClose: (gone) => this.agents.delete(gone),
       });
       this.agents.add(agent);
@@ -442,6 +485,7 @@ export class Kernel {
       return agent;
     } catch (error) {
       host?.end("the agent was not made");
+      await mounts?.release();
       const refusal = signal?.aborted ? aborted(signal) : asRefusal(error);
       if (refusal.code !== "log-unavailable" && refusal.code !== "closed") {
         await this.auditLog.append({
@@ -470,9 +514,9 @@ export class Kernel {
    * const { agent, run } = await kernel.fork(point, { program });
    */
   async fork(point: ForkPoint, options: ForkOptions): Promise<{ agent: Agent; run: Run }> {
-    const { name, seed, limits, program, machine } = point;
+    const { name, seed, limits, program, machine, mounts } = point;
     const labels = checkLabels(point.labels, "what is gone on with");
-    const agent = await this.spawn({ ...options, name, seed, limits: limits as Partial<Limits>, labels });
+    const agent = await this.make({ ...options, name, seed, limits: limits as Partial<Limits>, labels }, mounts);
     const close = () => void agent.close();
     options.signal?.addEventListener("abort", close, { once: true });
     try {
@@ -492,7 +536,11 @@ export class Kernel {
     }
   }
 
-  /** Closes every agent, then the log. What was acknowledged stays. */
+  /**
+   * Closes every agent, then the log. What was acknowledged stays.
+   *
+   * @throws VakError as {@link Agent.close}, once all is closed
+   */
   close(): Promise<void> {
     this.closing ??= this.shut();
     return this.closing;
@@ -504,9 +552,10 @@ export class Kernel {
 
   private async shut(): Promise<void> {
     (await this.spare)?.end("the kernel was closed");
-    await Promise.all([...this.agents].map((agent) => agent.close()));
+    const closed = await Promise.allSettled([...this.agents].map((agent) => agent.close()));
     this.engine.close();
     await this.auditLog.close();
+    for (const it of closed) if (it.status === "rejected") throw it.reason;
   }
 
   private async loadPolicy(source: PolicySource): Promise<LoadedPolicy> {
@@ -540,6 +589,51 @@ export class Kernel {
       ...(held.list.length > 0 && { labels: [...held.list] }),
     };
     return { rights: new Rights(parent?.rights, tools), held, handed };
+  }
+
+  /** @throws VakError `invalid-argument` */
+  private checkMounts({ mounts = {} }: SpawnOptions, given: Record<string, SeedFile>, limits: Limits): Wanted[] {
+    const wanted = Object.entries(mounts).map(([at, mount]) => this.checkMount(at, mount, limits));
+    const paths = wanted.map(({ path }) => path).filter((path) => path !== "");
+    const invalid = (why: string) => new VakError("invalid-argument", `mounts: ${why}.`);
+    if (wanted.length > MAX_MOUNTS) throw invalid(`an agent has at most ${MAX_MOUNTS}`);
+    for (const path of paths) {
+      const clash = [...paths, ...Object.keys(given)].filter((it) => `${it}/`.startsWith(`${path}/`));
+      if (clash.length > 1) throw invalid(`${clash.map((it) => `/${it}`).join(" and ")} are in each other`);
+    }
+    // Those above come first, so that what they hold is there when the others are made.
+    return wanted.sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  private checkMount(at: string, mount: Mount, limits: Limits): Wanted {
+    const invalid = (why: string) => new VakError("invalid-argument", `The mount ${JSON.stringify(at)}: ${why}.`);
+    const path = at === "/" ? "" : checkPath(at);
+    if (typeof mount !== "object" || mount === null) throw invalid("it is an object");
+    const { readOnly, quotaBytes = limits.fileBytes } = mount;
+    const labels = checkLabels(mount.labels ?? [], `the mount ${JSON.stringify(at)}`);
+    if (readOnly !== undefined && typeof readOnly !== "boolean") throw invalid("readOnly is true or false");
+    if (!Number.isSafeInteger(quotaBytes) || quotaBytes < 1 || quotaBytes > limits.fileBytes) {
+      throw invalid(`quotaBytes is a whole number from 1 to limits.fileBytes, which is ${limits.fileBytes}`);
+    }
+    const kinds = ["files", "directory", "persist", "agent"].filter((kind) => kind in mount);
+    if (kinds.length !== 1) throw invalid("say one of files, directory, persist and agent");
+    const common = { path, readOnly: readOnly ?? false, quotaBytes, labels };
+    if ("files" in mount) {
+      const given = checkFiles(mount.files, limits, labels);
+      return { ...common, labels: given.labels, from: { files: given.files } };
+    }
+    if ("persist" in mount) return { ...common, from: { persist: mount.persist } };
+    if ("directory" in mount) {
+      const { directory } = mount;
+      if (directory?.kind === "directory") return { ...common, from: { directory } };
+      throw invalid("directory is a FileSystemDirectoryHandle");
+    }
+    const { agent, folder = "" } = mount;
+    if (!this.agents.has(agent)) throw invalid("agent is an agent of this kernel that lives");
+    if (readOnly === false) throw invalid("another agent's folder is a copy, and read-only");
+    const below = folder === "" || folder === "/" ? "" : checkPath(folder);
+    const tree = (detail: "digests" | "bytes") => agent.files.tree(below, detail);
+    return { ...common, readOnly: true, from: { agent: { id: agent.id, tree, labels: () => agent.labels } } };
   }
 
   private async takeHost(place: Place): Promise<Host> {
@@ -718,6 +812,20 @@ function checkFiles(
   }
   if (total <= limits.fileBytes) return { files: { ...checked }, labels: joined };
   throw new VakError("invalid-argument", `The files hold ${total} bytes; limits.fileBytes is ${limits.fileBytes}.`);
+}
+
+/** All that is in an agent's files to begin with. */
+function withMounts(given: Record<string, SeedFile>, mounts: Mounts | undefined, limits: Limits) {
+  if (!mounts) return given;
+  // What the page gives comes last, over what is kept.
+  const files: Record<string, SeedFile> = { ...Object.fromEntries(mounts.first), ...given };
+  let total = 0;
+  for (const file of Object.values(files)) if (file instanceof Uint8Array) total += file.byteLength;
+  if (total <= limits.fileBytes) return files;
+  throw new VakError(
+    "invalid-argument",
+    `Files and mounts hold ${total} bytes together; limits.fileBytes is ${limits.fileBytes}.`,
+  );
 }
 
 const isLabelled = (file: FirstFile): file is Extract<FirstFile, { data: unknown }> =>

@@ -1,3 +1,4 @@
+import { canPersist } from "../files/persist.ts";
 import type { WaitMode } from "../protocol.ts";
 import { Host, type Isolation, pageWaitMode } from "./host.ts";
 
@@ -11,6 +12,8 @@ export interface Support {
   isolation: Record<Isolation, boolean>;
   /** What the log needs is there: a secure context, IndexedDB, Web Locks. */
   log: boolean;
+  /** Files can be kept under a name, and survive a reload: `mounts: { "/": { persist: name } }`. */
+  persist: boolean;
   /** WebCrypto has Ed25519: the log's key can be one that no script reads. */
   ed25519: boolean;
   /** Proposals of WebAssembly that a program may use, beyond what every browser has. */
@@ -43,7 +46,7 @@ export async function findSupport(): Promise<Support> {
   const isolation = { opaque, frame, page };
   const agents = log && wait !== null && compiles("") && (opaque || frame || page);
   const wasm = Object.fromEntries(Object.entries(FEATURES).map(([name, hex]) => [name, compiles(hex)]));
-  return { agents, wait, isolation, log, ed25519, wasm: wasm as Record<WasmFeature, boolean> };
+  return { agents, wait, isolation, log, persist: canPersist(), ed25519, wasm: wasm as Record<WasmFeature, boolean> };
 }
 
 async function starts(isolation: Isolation): Promise<boolean> {

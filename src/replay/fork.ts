@@ -6,7 +6,7 @@ import type { LoggedRun, Recording } from "./recording.ts";
 
 /** @throws VakError `not-found`, `unsupported`, `invalid-bundle` */
 export async function forkAt(recording: Recording, run: LoggedRun, call: number): Promise<ForkPoint> {
-  const { agent, limits, seed, machine } = run.spawn;
+  const { agent, limits, seed, machine, mounts } = run.spawn;
   const runs: RunPrefix[] = [];
   for (const one of recording.upTo(run)) {
     // It was stopped before the worker heard of it.
@@ -15,7 +15,8 @@ export async function forkAt(recording: Recording, run: LoggedRun, call: number)
   }
   const { name, program } = agent;
   const labels = recording.labelsBefore(run, call);
-  return { run: run.id, call, name, program, machine, limits: { ...limits }, seed, labels, runs };
+  const given = { limits: { ...limits }, seed, labels, ...(mounts && { mounts }) };
+  return { run: run.id, call, name, program, machine, ...given, runs };
 }
 
 /**

@@ -6,9 +6,10 @@ import type { RunEnd } from "../audit/entry.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Ended, WorkerMessage } from "../protocol.ts";
+import { Errno } from "../sandbox/errno.ts";
 import { compile, type Instance, type Loaded, link, load, MACHINE, Runner } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
-import type { RunPrefix, Stream, Trace } from "../trace.ts";
+import { type RunPrefix, type Stream, shapesOf, type Trace } from "../trace.ts";
 import {
   type Capture,
   Capturer,
@@ -135,6 +136,7 @@ export class Session {
   private constructor(
     recording: Recording,
     limits: Limits,
+    volume: Volume,
     program: Loaded,
     digest: string,
     capturable: Capturable | undefined,
@@ -144,7 +146,7 @@ export class Session {
     this.program = program;
     this.digest = digest;
     this.capturable = capturable;
-    this.volume = new Volume(limits);
+    this.volume = volume;
     this.runner = new Runner(this.volume);
   }
 
@@ -202,6 +204,7 @@ export class Session {
     } catch (cause) {
       throw new VakError("invalid-bundle", `The agent's limits are none: ${(cause as Error).message}`, { cause });
     }
+    const volume = mounted(limits, spawn);
     try {
       let capturable: Capturable | undefined;
       const admitted = await compile(program, limits, (metered) => {
@@ -209,7 +212,7 @@ export class Session {
         if (checkpoints) capturable = makeCapturable(inspected);
         return capturable?.bytes ?? inspected;
       });
-      return new Session(recording, limits, load(admitted), await digestOf(program), capturable);
+      return new Session(recording, limits, volume, load(admitted), await digestOf(program), capturable);
     } catch (cause) {
       const why = (cause as Error).message;
       throw new VakError("unsupported", `The program cannot be executed here: ${why}`, { cause });
@@ -375,6 +378,16 @@ export class Session {
     const recorded = spawn.agent.program;
     if (recorded === this.digest) return null;
     return { run: id, call: null, fuel: 0, what: "program", recorded, replayed: this.digest };
+  }
+}
+
+/** The agent's files before there is anything in them. */
+function mounted(limits: Limits, { mounts }: LoggedRun["spawn"]): Volume {
+  try {
+    return new Volume(limits, shapesOf(mounts));
+  } catch (cause) {
+    if (!(cause instanceof Errno)) throw cause;
+    throw new VakError("invalid-bundle", "The agent's mounts are none that there can be.", { cause });
   }
 }
 

@@ -32,7 +32,9 @@ export const ERRNO_NOTEMPTY = 55;
 export const ERRNO_NOTSOCK = 57;
 export const ERRNO_NOTSUP = 58;
 export const ERRNO_PERM = 63;
+export const ERRNO_ROFS = 69;
 export const ERRNO_SPIPE = 70;
+export const ERRNO_XDEV = 75;
 export const ERRNO_NOTCAPABLE = 76;
 
 export const EVENTTYPE_CLOCK = 0;

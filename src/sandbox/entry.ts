@@ -66,9 +66,9 @@ function changing(): Volume {
 }
 
 const api: SandboxApi = {
-  boot({ wait, limits, answers, files }) {
+  boot({ wait, limits, answers, files, mounts }) {
     if (booted) throw new Error("the sandbox has booted");
-    const volume = new Volume(limits);
+    const volume = new Volume(limits, mounts);
     for (const [path, file] of Object.entries(files)) volume.seed(path, file);
     const bridge = new Bridge(post, wait, answers);
     booted = { limits, volume, bridge, runner: new Runner(volume) };
@@ -107,6 +107,7 @@ const api: SandboxApi = {
   listFiles: () => machine().volume.list(),
   statFile: (path) => machine().volume.stat(path),
   snapshot: () => machine().volume.sha256(),
+  tree: (path, detail) => machine().volume.tree(path, detail),
   removeFile: (path) => changing().remove(path),
 };
 

@@ -1,6 +1,14 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { type FileStat, MAX_DEPTH, MAX_NAME, type SeedFile } from "../protocol.ts";
+import {
+  type FileStat,
+  MAX_DEPTH,
+  MAX_NAME,
+  type MountShape,
+  type SeedFile,
+  type TreeDetail,
+  type TreeEntry,
+} from "../protocol.ts";
 import * as wasi from "./abi.ts";
 import { Description, type Stat } from "./description.ts";
 import { fail } from "./errno.ts";
@@ -22,9 +30,18 @@ const encoder = new TextEncoder();
 const utf8Length = (text: string): number => encoder.encode(text).byteLength;
 const has = (flags: number, flag: number): boolean => (flags & flag) !== 0;
 
+/** A part of the tree that is kept elsewhere. No link leads into it or out of it, and nothing is moved across. */
+interface Mount extends MountShape {
+  usedBytes: number;
+}
+
 abstract class Node {
   /** This volume's own numbers, so that a guest sees the same ones in every run of the same history. */
   ino = 0n;
+  /** Another number whenever the content is another one; guests do not see it. */
+  revision = 0;
+  /** What it is in; null for what is only the agent's. */
+  mount: Mount | null = null;
   /** Nanoseconds since 1970 by the guest's clock. */
   accessed = 0n;
   modified = 0n;
@@ -93,7 +110,7 @@ class File extends Node {
 
   /** @throws Errno ENOSPC where the volume's bytes would not hold it */
   resize(size: number): void {
-    this.volume.charge(size - this.size);
+    this.volume.charge(size - this.size, this.mount);
     if (size > this.data.byteLength) {
       const grown = new Uint8Array(Math.max(size, Math.min(this.data.byteLength * 2, this.data.byteLength + 2 ** 24)));
       grown.set(this.data.subarray(0, this.size));
@@ -118,6 +135,7 @@ class File extends Node {
 
   private touch(): void {
     this.digest = undefined;
+    this.revision = this.volume.nextRevision();
     this.modified = this.changed = this.volume.now();
   }
 }
@@ -132,12 +150,15 @@ class Directory extends Node {
   removed = false;
   /** The kernel's own directory: its entries are fixed. */
   sealed = false;
+  /** It is where a mount is, or above one: it stays where it is. */
+  pinned = false;
   private readonly volume: Volume;
 
   constructor(volume: Volume, parent: Directory | null) {
     super();
     this.volume = volume;
     this.parent = parent;
+    this.mount = parent?.mount ?? null;
     this.depth = parent ? parent.depth + 1 : 0;
   }
 
@@ -213,15 +234,19 @@ export class Volume {
   private usedBytes = 0;
   private names = 0;
   private nextIno = 1n;
+  private revisions = 0;
+  /** Whether what is done now is the kernel's doing, which fills what is read-only for the guest. */
+  private filling = false;
   private readonly maxBytes: number;
   private readonly maxNames: number;
   /** The time for stamps, ns since 1970; each run sets its own. */
   now: () => bigint = () => 0n;
 
-  constructor(limits: { fileBytes: number; fileCount: number }) {
+  constructor(limits: { fileBytes: number; fileCount: number }, mounts: readonly MountShape[] = []) {
     this.maxBytes = limits.fileBytes;
     this.maxNames = limits.fileCount;
     this.root = this.number(new Directory(this, null));
+    for (const mount of mounts) this.fill(() => this.mount(mount));
   }
 
   get fileBytes(): number {
@@ -249,6 +274,40 @@ export class Volume {
     (dev as Directory).entries.set(name, this.number(new Device(make)));
   }
 
+  private mount(shape: MountShape): void {
+    const { path } = shape;
+    let at: Directory = this.root;
+    if (path !== "") {
+      this.above(path);
+      this.mkdir(this.root, path);
+      for (const name of path.split("/")) {
+        const next = at.entries.get(name);
+        if (!(next instanceof Directory)) fail(wasi.ERRNO_INVAL);
+        at = next;
+        at.pinned = true;
+      }
+    }
+    at.mount = { ...shape, usedBytes: 0 };
+  }
+
+  private fill<T>(work: () => T): T {
+    this.filling = true;
+    try {
+      return work();
+    } finally {
+      this.filling = false;
+    }
+  }
+
+  /** @throws Errno EROFS where the guest may only read */
+  guard(mount: Mount | null): void {
+    if (mount?.readOnly && !this.filling) fail(wasi.ERRNO_ROFS);
+  }
+
+  nextRevision(): number {
+    return ++this.revisions;
+  }
+
   // For the host -----------------------------------------------------------------------------------------------------
 
   readFile(path: string): Uint8Array<ArrayBuffer> | null {
@@ -256,8 +315,12 @@ export class Volume {
     return node instanceof File ? node.read(0, node.size) : null;
   }
 
-  /** Makes what the page gives an agent to begin with, and the directories above it. */
+  /** Makes what the page gives an agent, and the directories above it; also where the guest may only read. */
   seed(path: string, file: SeedFile): void {
+    this.fill(() => this.make(path, file));
+  }
+
+  private make(path: string, file: SeedFile): void {
     if (file instanceof Uint8Array) return this.writeFile(path, file);
     this.above(path);
     if (file.type === "symlink") this.symlink(file.target, this.root, path);
@@ -283,9 +346,30 @@ export class Volume {
   remove(path: string): boolean {
     const { node } = this.find(this.root, path);
     if (!node) return false;
-    if (node instanceof Directory) this.rmdir(this.root, path);
-    else this.unlink(this.root, path);
+    this.fill(() => (node instanceof Directory ? this.rmdir(this.root, path) : this.unlink(this.root, path)));
     return true;
+  }
+
+  /**
+   * What is below a directory, as far as it is in the same mount, by paths from there; null where there is none.
+   *
+   * @throws Errno ENOSPC where the names of a file would make more bytes of it than the limit
+   */
+  tree(path: string, detail: TreeDetail): TreeEntry[] | null {
+    const base = path === "" ? this.root : this.find(this.root, path).node;
+    if (!(base instanceof Directory)) return null;
+    let bytes = 0;
+    return [...this.walk(base, base.mount)].map(([path, node]) => {
+      const entry: TreeEntry = { ...describe(path, node), revision: node.revision };
+      if (!(node instanceof File)) return entry;
+      if (detail === "digests") entry.digest = node.sha256();
+      if (detail === "bytes") {
+        bytes += node.size;
+        if (bytes > this.maxBytes) fail(wasi.ERRNO_NOSPC);
+        entry.bytes = node.read(0, node.size);
+      }
+      return entry;
+    });
   }
 
   list(): FileStat[] {
@@ -316,38 +400,43 @@ export class Volume {
     return bytesToHex(hash.digest());
   }
 
-  private *walk(): Generator<[string, Node]> {
-    const waiting: [string, Node][] = [["", this.root]];
+  /** @param within the mount that is not to be left, if any is */
+  private *walk(base = this.root, within?: Mount | null): Generator<[string, Node]> {
+    const waiting: [string, Node][] = [["", base]];
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const [path, node] = next;
       if (node instanceof Directory) {
-        if (node.sealed) continue;
+        if (node.sealed || (within !== undefined && node.mount !== within)) continue;
         const below = node.sorted().map(([name, child]): [string, Node] => [path ? `${path}/${name}` : name, child]);
         waiting.push(...below.reverse());
       }
-      if (node !== this.root) yield next;
+      if (node !== base) yield next;
     }
   }
 
   // For descriptors --------------------------------------------------------------------------------------------------
 
-  /** @throws Errno ENOSPC past the limit; takes back when negative */
-  charge(bytes: number): void {
-    if (bytes > 0 && this.usedBytes + bytes > this.maxBytes) fail(wasi.ERRNO_NOSPC);
+  /** @throws Errno ENOSPC past the limit, or the mount's quota; takes back when negative */
+  charge(bytes: number, mount: Mount | null): void {
+    const over = this.usedBytes + bytes > this.maxBytes || (mount && mount.usedBytes + bytes > mount.quotaBytes);
+    if (bytes > 0 && over) fail(wasi.ERRNO_NOSPC);
     this.usedBytes += bytes;
+    if (mount) mount.usedBytes += bytes;
   }
 
   /**
    * Finds what `path` names, or the place where it could be made. Symbolic links on the way are followed; one at the
    * end only if `follow` says so, or a slash comes after it.
    *
-   * @throws Errno ENOTCAPABLE where the path or a link on it would leave `base`
+   * @throws Errno ENOTCAPABLE where the path or a link on it would leave `base`, or a link the mount that it is in
    */
   find(base: Directory, path: string, follow = false): Place {
     if (path === "") fail(wasi.ERRNO_NOENT);
     const slash = path.endsWith("/");
     /** What is still to be walked, the next part last. */
     const parts = split(path);
+    /** Once a link was met: how many parts of the path come after what it leads to. */
+    let after = -1;
     let links = 0;
     let steps = 0;
     let parent = base;
@@ -355,12 +444,14 @@ export class Volume {
     let name: string | null = null;
     for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
       if (++steps > MAX_STEPS) fail(wasi.ERRNO_LOOP);
+      if (parts.length < after) after = -1;
       if (node === undefined) fail(wasi.ERRNO_NOENT);
       if (!(node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
       if (part === "." || part === "..") {
         if (part === "..") {
           // Confined to the directory the path starts from, as a capability should be.
           if (node === base || node.parent === null) fail(wasi.ERRNO_NOTCAPABLE);
+          if (after >= 0 && node.parent.mount !== node.mount) fail(wasi.ERRNO_NOTCAPABLE);
           node = node.parent;
         }
         parent = (node as Directory).parent ?? base;
@@ -373,9 +464,10 @@ export class Volume {
       node = parent.entries.get(part);
       if (node instanceof Symlink && (parts.length > 0 || follow || slash)) {
         if (++links > MAX_LINKS) fail(wasi.ERRNO_LOOP);
+        if (after < 0) after = parts.length;
         parts.push(...split(node.target));
         node = parent;
-      }
+      } else if (after >= 0 && node && node.mount !== parent.mount) fail(wasi.ERRNO_NOTCAPABLE);
     }
     if (slash && node !== undefined && !(node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
     return { parent, name, node, slash };
@@ -385,7 +477,8 @@ export class Volume {
     return this.find(base, path, follow).node ?? fail(wasi.ERRNO_NOENT);
   }
 
-  openNode(base: Directory, path: string, follow: boolean, oflags: number): Node {
+  /** @param write whether the guest is to write to it */
+  openNode(base: Directory, path: string, follow: boolean, oflags: number, write = false): Node {
     const create = has(oflags, wasi.OFLAGS_CREAT);
     const exclusive = create && has(oflags, wasi.OFLAGS_EXCL);
     if (create && has(oflags, wasi.OFLAGS_DIRECTORY)) fail(wasi.ERRNO_INVAL);
@@ -401,7 +494,10 @@ export class Volume {
     if (node instanceof Directory) {
       if (create || has(oflags, wasi.OFLAGS_TRUNC)) fail(wasi.ERRNO_ISDIR);
     } else if (has(oflags, wasi.OFLAGS_DIRECTORY)) fail(wasi.ERRNO_NOTDIR);
-    if (node instanceof File && has(oflags, wasi.OFLAGS_TRUNC)) node.resize(0);
+    if (!(node instanceof File)) return node;
+    const truncate = has(oflags, wasi.OFLAGS_TRUNC);
+    if (write || truncate) this.guard(node.mount);
+    if (truncate) node.resize(0);
     return node;
   }
 
@@ -417,12 +513,14 @@ export class Volume {
     const place = this.findItself(base, path);
     if (place.node) fail(wasi.ERRNO_EXIST);
     if (place.slash) fail(wasi.ERRNO_NOENT);
+    const { mount } = place.parent;
+    if (mount?.links === false) fail(wasi.ERRNO_PERM);
     const link = new Symlink(target);
-    this.charge(link.bytes);
+    this.charge(link.bytes, mount);
     try {
       this.add(place, link);
     } catch (error) {
-      this.charge(-link.bytes);
+      this.charge(-link.bytes, mount);
       throw error;
     }
   }
@@ -448,6 +546,7 @@ export class Volume {
     if (!(node instanceof Directory)) fail(wasi.ERRNO_NOTDIR);
     if (name === null) fail(wasi.ERRNO_INVAL);
     if (node.sealed) fail(wasi.ERRNO_ACCES);
+    if (node.pinned) fail(wasi.ERRNO_BUSY);
     if (node.entries.size > 0) fail(wasi.ERRNO_NOTEMPTY);
     this.detach(parent, name, node);
   }
@@ -466,6 +565,9 @@ export class Volume {
     const place = this.findItself(to, target);
     if (place.node) fail(wasi.ERRNO_EXIST);
     if (place.slash) fail(wasi.ERRNO_NOENT);
+    if (node.mount !== place.parent.mount) fail(wasi.ERRNO_XDEV);
+    this.attachable(place);
+    if (node.mount) fail(wasi.ERRNO_PERM);
     this.countOne();
     this.attach(place, node);
     node.nlink++;
@@ -480,6 +582,8 @@ export class Volume {
     if (place.name === null) fail(wasi.ERRNO_BUSY);
     if (place.node === source.node) return;
     const moving = source.node;
+    for (const it of [moving, place.node]) if (it instanceof Directory && it.pinned) fail(wasi.ERRNO_BUSY);
+    if (moving.mount !== place.parent.mount) fail(wasi.ERRNO_XDEV);
     if (source.parent.sealed || (moving instanceof Directory && moving.sealed)) fail(wasi.ERRNO_ACCES);
     if (place.node instanceof Directory && place.node.sealed) fail(wasi.ERRNO_ACCES);
     if (moving instanceof Directory) {
@@ -505,6 +609,7 @@ export class Volume {
     if (node instanceof Directory && node.depth > MAX_DEPTH) fail(wasi.ERRNO_NAMETOOLONG);
     this.attachable(place);
     this.countOne();
+    node.mount = place.parent.mount;
     node.accessed = node.modified = node.changed = this.now();
     this.attach(place, this.number(node));
     return node;
@@ -520,6 +625,7 @@ export class Volume {
     if (name === null) fail(wasi.ERRNO_EXIST);
     if (parent.removed) fail(wasi.ERRNO_NOENT);
     if (parent.sealed) fail(wasi.ERRNO_ACCES);
+    this.guard(parent.mount);
   }
 
   private attach(place: Place, node: Node): void {
@@ -530,6 +636,7 @@ export class Volume {
 
   private detach(parent: Directory, name: string, node: Node): void {
     if (parent.sealed) fail(wasi.ERRNO_ACCES);
+    this.guard(parent.mount);
     parent.entries.delete(name);
     parent.modified = parent.changed = this.now();
     node.nlink--;
@@ -537,12 +644,13 @@ export class Volume {
     this.names--;
     if (node instanceof Directory) node.removed = true;
     if (node instanceof File) node.releaseIfGone();
-    if (node instanceof Symlink && node.nlink === 0n) this.charge(-node.bytes);
+    if (node instanceof Symlink && node.nlink === 0n) this.charge(-node.bytes, node.mount);
   }
 
   /** Inode numbers are this volume's own, so that a guest sees the same ones in every run of the same history. */
   private number<T extends Node>(node: T): T {
     node.ino = this.nextIno++;
+    node.revision = this.nextRevision();
     return node;
   }
 }
@@ -602,6 +710,7 @@ class OpenFile extends Description {
   }
 
   override setTimes(atim: bigint, mtim: bigint, flags: number): void {
+    this.volume.guard(this.file.mount);
     this.file.setTimes(this.volume.now(), atim, mtim, flags);
   }
 
@@ -611,11 +720,13 @@ class OpenFile extends Description {
   }
 
   override resize(size: bigint): void {
+    this.volume.guard(this.file.mount);
     this.file.resize(offset(BigInt.asUintN(64, size)));
   }
 
   override allocate(start: bigint, length: bigint): void {
     if (length === 0n) fail(wasi.ERRNO_INVAL);
+    this.volume.guard(this.file.mount);
     const end = offset(BigInt.asUintN(64, start) + BigInt.asUintN(64, length));
     if (end > this.file.size) this.file.resize(end);
   }
@@ -631,6 +742,7 @@ class OpenFile extends Description {
   }
 
   override write(data: Uint8Array): number {
+    this.volume.guard(this.file.mount);
     const at = has(this.flags, wasi.FDFLAGS_APPEND) ? this.file.size : this.position;
     this.file.write(at, data);
     this.position = at + data.byteLength;
@@ -638,6 +750,7 @@ class OpenFile extends Description {
   }
 
   override pwrite(data: Uint8Array, at: bigint): number {
+    this.volume.guard(this.file.mount);
     this.file.write(offset(BigInt.asUintN(64, at)), data);
     return data.byteLength;
   }
@@ -683,6 +796,7 @@ export class OpenDirectory extends Description {
   }
 
   override setTimes(atim: bigint, mtim: bigint, flags: number): void {
+    this.volume.guard(this.directory.mount);
     this.directory.setTimes(this.volume.now(), atim, mtim, flags);
   }
 
@@ -707,8 +821,8 @@ export class OpenDirectory extends Description {
     return { next: cookie + 1n, ino: node.ino, filetype: node.filetype, name: encoder.encode(name) };
   }
 
-  openAt(lookup: number, path: string, oflags: number, flags: number): Description {
-    return this.volume.openNode(this.directory, path, follows(lookup), oflags).open(flags);
+  openAt(lookup: number, path: string, oflags: number, flags: number, write = false): Description {
+    return this.volume.openNode(this.directory, path, follows(lookup), oflags, write).open(flags);
   }
 
   statAt(lookup: number, path: string): Stat {
@@ -717,6 +831,7 @@ export class OpenDirectory extends Description {
 
   setTimesAt(lookup: number, path: string, atim: bigint, mtim: bigint, flags: number): void {
     const node = this.volume.existing(this.directory, path, follows(lookup));
+    this.volume.guard(node.mount);
     node.setTimes(this.volume.now(), atim, mtim, flags);
   }
 

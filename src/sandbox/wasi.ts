@@ -343,10 +343,10 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       memory.view(out, 4);
       if (oflags >>> 0 > 15 || flags >>> 0 > 31) fail(wasi.ERRNO_INVAL);
       if (open >= limits.openFiles) fail(wasi.ERRNO_MFILE);
-      const file = dir.openAt(lookup, path, oflags, flags);
+      const inherited = descriptor(fd).inheriting;
+      const file = dir.openAt(lookup, path, oflags, flags, (rights & inherited & RIGHT_WRITE) !== 0n);
       if (file instanceof OpenDirectory && rights & RIGHT_WRITE) fail(wasi.ERRNO_ISDIR);
       // Of what was asked for, that which the directory may hand on and the file can do.
-      const inherited = descriptor(fd).inheriting;
       let slot = fds.indexOf(undefined);
       if (slot < 0) slot = fds.length;
       fds[slot] = descriptorOf(file, rights & inherited, inheriting & inherited);

@@ -73,6 +73,8 @@ describe.skipIf(!built)("examples", () => {
             [`/${name}.js`, find("run", name).text],
           ]),
         ),
+        "/files.html": moduleAt("files"),
+        "/files.js": find("run", "files").text,
         "/tainted.html": moduleAt("tainted"),
         "/tainted.js": find("run", "tainted").text,
         "/weather/zurich": "sunny",
@@ -152,6 +154,10 @@ describe.skipIf(!built)("examples", () => {
 
     test(`${name}: the first example under the Content Security Policy that is said to be enough`, async () => {
       await run(open[i]!.browser, "first", `${strict.url}/csp.html`);
+    });
+
+    test(`${name}: files that survive`, async () => {
+      await run(open[i]!.browser, "files");
     });
 
     test.each(programs)(`${name}: CPython, %s`, async (program) => {

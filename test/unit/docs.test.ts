@@ -70,6 +70,8 @@ describe("TypeScript", () => {
       const bundle: import("vak/audit").Bundle;
       const signal: AbortSignal;
       function show(text: string): void;
+      /** Of Chromium; TypeScript does not know it. */
+      function showDirectoryPicker(options?: { mode: "readwrite" }): Promise<FileSystemDirectoryHandle>;
     }
   `;
   const name = ({ where }: Block) => `${where.replace(/[^\w]/g, "-")}.ts`;

@@ -9,8 +9,9 @@ import { describe, expect, test } from "vitest";
  * an arrow here is to change the design; a room that is not here has to be added.
  */
 const arrows: Record<string, string[]> = {
-  index: ["kernel", "policy", "audit", "protocol", "tool", "trace"],
-  kernel: ["policy", "audit", "protocol", "tool", "trace", "marks"],
+  index: ["kernel", "files", "policy", "audit", "protocol", "tool", "trace"],
+  kernel: ["files", "policy", "audit", "protocol", "tool", "trace", "marks"],
+  files: ["audit", "protocol", "trace"],
   sandbox: ["meter", "protocol"],
   trace: ["audit", "protocol"],
   replay: ["sandbox", "audit", "protocol", "trace", "meter", "marks"],

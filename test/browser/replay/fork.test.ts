@@ -153,3 +153,24 @@ test("attack: a recording whose earlier run never ends: the fork is given up at 
   });
   expect(await entriesOf(kernel, "run-start")).toEqual([]);
 });
+
+test("the mounts of a recorded agent are there again, as they were, and kept nowhere", async () => {
+  const shell = await loadGuest("shell");
+  const stdin = 'cat /ro/a\nput /ro/a x\ncall {"tool":"add","input":{"a":1,"b":2}}\nput /rw/b 123456\n';
+  await using kernel = await testKernel();
+  const mounts = {
+    ro: { files: { a: "one" }, readOnly: true },
+    rw: { files: { b: "two" }, quotaBytes: 5 },
+  };
+  await using agent = await kernel.spawn({ name: "shell", program: shell, mounts });
+  const whole = await finish(agent.run({ stdin }));
+  expect(lines(whole.stdout)).toEqual(["one", "EROFS", '{"ok":3}', "ENOSPC"]);
+  const point = await forkPoint(await bundleOf(kernel), 1, { call: 1 });
+  await using other = await testKernel();
+  const { agent: again, run } = await other.fork(point, { program: shell });
+  const { stdout, result } = await finish(run);
+  expect(stdout).toBe(whole.stdout);
+  expect(result.digest).toBe(whole.result.digest);
+  await again.close();
+  expect(await entriesOf(other, "mount-write")).toEqual([]);
+});

@@ -1,0 +1,97 @@
+import { expect, test } from "vitest";
+import { createKernel } from "../../../src/index.ts";
+import { loadGuest } from "../../guests/load.ts";
+import { engine } from "../../setup/engine.ts";
+import { entriesOf, finish } from "../../setup/kernel.ts";
+import { contents, directory, write } from "../../setup/shell.ts";
+
+const inDirectory = test.skipIf(engine === "webkit");
+
+/** A worker whose JavaScript is the attacker's: it says that `tree` is in each directory, and `file` in each file. */
+function hostileWorker(tree: string, file = "new Uint8Array(1)"): string {
+  const source = `
+    const send = postMessage.bind(self);
+    const END = {
+      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64), stop: null, changes: [], readings: [],
+    };
+    const digest = "0".repeat(64);
+    const entry = (path, more) => ({ path, type: "file", size: 1, revision: 1, digest, ...more });
+    addEventListener("message", async ({ data }) => {
+      if (data.vak) return;
+      const reply = (value) => send({ id: data.id, type: "RAW", value });
+      const method = data.path[0];
+      if (method === "compile") {
+        const module = await WebAssembly.compile(data.argumentList[0].value);
+        return reply({ module, size: 1, start: null, reactor: false, imports: [], machine: "m" });
+      }
+      if (method === "tree") return reply(${tree});
+      if (method === "readFile") return reply(${file});
+      return reply(method === "run" ? END : undefined);
+    });
+    send({ vak: "hello", version: 1 });
+  `;
+  return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+}
+
+async function attack(folder: FileSystemDirectoryHandle, worker: string) {
+  const kernel = await createKernel({ log: { name: crypto.randomUUID() } });
+  const agent = await kernel.spawn({
+    name: "hostile",
+    program: await loadGuest("hello"),
+    isolation: "page",
+    workerUrl: worker,
+    limits: { fileCount: 100 },
+    mounts: { k: { directory: folder, quotaBytes: 1000 } },
+  });
+  const { result } = await finish(agent.run());
+  await agent.close().catch(() => {});
+  const written = await entriesOf(kernel, "mount-write");
+  await kernel.close();
+  return { result, written };
+}
+
+const nonsense: [what: string, tree: string][] = [
+  ["nothing", "undefined"],
+  ["a number", "7"],
+  ["a file of no type", `[entry("a", { type: "device" })]`],
+  ["a digest that is none", `[entry("a", { digest: "../x" })]`],
+  ["a negative size", `[entry("a", { size: -1 })]`],
+  ["more files than fileCount", `Array.from({ length: 101 }, (_, i) => entry("f" + i))`],
+  ["a file larger than the quota", `[entry("a", { size: 1001 })]`],
+  ["files larger than the quota together", `[entry("a", { size: 600 }), entry("b", { size: 600 })]`],
+  ...["../a", "a/../../b", "..", "/a", "a//b", ".", "a\\0b", "", "x".repeat(300), "d/".repeat(70)].map(
+    (path): [string, string] => [
+      `the path ${path.slice(0, 9)}`,
+      `[entry(${JSON.stringify(path).replace("\\\\0", "\\0")})]`,
+    ],
+  ),
+];
+
+inDirectory.each(nonsense)("attack: the worker says of its files: %s. Nothing is written", async (_what, tree) => {
+  const folder = await directory();
+  const inner = await folder.getDirectoryHandle("inner", { create: true });
+  await write(folder, "beside", "one");
+  const { result, written } = await attack(inner, hostileWorker(tree));
+  expect(result.filesError).toMatchObject({ code: "files-unavailable" });
+  expect(written).toEqual([]);
+  expect(await contents(folder)).toEqual({ beside: "one", "inner/": "" });
+});
+
+inDirectory("attack: the worker says a small size and gives a large file. It is not written", async () => {
+  const folder = await directory();
+  const tree = `[entry("a"), entry("b")]`;
+  const { result, written } = await attack(folder, hostileWorker(tree, "new Uint8Array(501)"));
+  expect(result.filesError).toMatchObject({ code: "files-unavailable" });
+  expect(written).toEqual([]);
+  expect(await contents(folder)).toEqual({});
+});
+
+inDirectory("attack: the worker says digests that are not those of its files. The log has the true ones", async () => {
+  const folder = await directory();
+  const { result, written } = await attack(folder, hostileWorker(`[entry("a")]`, `new Uint8Array([120])`));
+  expect(result.filesError).toBeUndefined();
+  expect(await contents(folder)).toEqual({ a: "x" });
+  await using kernel = await createKernel({ log: { name: crypto.randomUUID() } });
+  await using honest = await kernel.spawn({ name: "a", program: await loadGuest("hello"), files: { a: "x" } });
+  expect(written[0]!.digest).toBe(await honest.files.snapshot());
+});

@@ -1,0 +1,118 @@
+/** Files that are kept, in tabs that are reloaded, opened twice, and closed in the middle. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Browser, BrowserContext, Page as Tab } from "playwright";
+import { createServer, type ViteDevServer } from "vite";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cedarGlue, workerSource } from "../../../build/plugins.ts";
+import { buildGuests } from "../../../scripts/guests.mjs";
+import { browsers } from "../../setup/launch.ts";
+
+/** In the tabs. */
+declare const page: typeof import("./page.ts").page;
+
+let server: ViteDevServer;
+let scratch: string;
+
+beforeAll(async () => {
+  await buildGuests();
+  scratch = await mkdtemp(join(tmpdir(), "vak-files-"));
+  server = await createServer({
+    configFile: false,
+    root: fileURLToPath(new URL("../../..", import.meta.url)),
+    cacheDir: scratch,
+    logLevel: "error",
+    plugins: [workerSource(), cedarGlue()],
+    optimizeDeps: { noDiscovery: true },
+    server: { port: 0, hmr: false, watch: null },
+  });
+  await server.listen();
+});
+afterAll(async () => {
+  await server?.close();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+describe.each(browsers)("$name", ({ launch }) => {
+  let browser: Browser;
+  let context: BrowserContext;
+  beforeAll(async () => {
+    browser = await launch();
+    context = await browser.newContext();
+  });
+  afterAll(() => browser?.close());
+
+  async function open(): Promise<Tab> {
+    const tab = await context.newPage();
+    await tab.goto(`${server.resolvedUrls!.local[0]}test/e2e/files/page.html`);
+    await tab.waitForFunction(() => "page" in globalThis);
+    return tab;
+  }
+
+  const does = (tab: Tab, name: string, ...lines: string[]) =>
+    tab.evaluate(([name, ...lines]) => page.does(name!, ...lines), [name, ...lines]);
+
+  test("files survive a reload, also where nobody closed the agent", async () => {
+    const tab = await open();
+    expect(await does(tab, "reload", "mkdir /notes", "put /notes/today.txt buy apples")).toEqual(["ok", "ok"]);
+    await tab.reload();
+    await tab.waitForFunction(() => "page" in globalThis);
+    const said = () => does(tab, "reload", "cat /notes/today.txt", "put /more yes");
+    await expect.poll(said).toEqual(["buy apples", "ok"]); // the lock of the page before is let go of soon, not at once
+    await tab.close();
+    const other = await open();
+    await expect.poll(() => does(other, "reload", "ls /", "cat /more")).toEqual(["dev more notes", "yes"]);
+    await other.close();
+  });
+
+  test("two tabs: one writes, the other is told so, and can when the first is closed", async () => {
+    const [first, second] = [await open(), await open()];
+    expect(await does(first, "tabs", "put /a one")).toEqual(["ok"]);
+    expect(await does(second, "tabs", "cat /a")).toBe("files-in-use");
+    await first.close();
+    await expect.poll(() => does(second, "tabs", "cat /a")).toEqual(["one"]);
+    await second.close();
+  });
+
+  test.each(["persist", "directory"] as const)(
+    "attack: the tab dies while it writes what is kept (%s)",
+    async (kind) => {
+      const name = `dying-${kind}`;
+      let next = 1;
+      for (let death = 0; death < 2; death++) {
+        const tab = await open();
+        let saved = next - 1;
+        const enough = new Promise<void>((resolve) => {
+          tab.on("console", (message) => {
+            if (!message.text().startsWith("saved ")) return;
+            saved = Number(message.text().slice("saved ".length));
+            if (saved >= next + death) resolve();
+          });
+        });
+        const dying = tab.evaluate(([kind, name, from]) => page.fill(kind, name, from), [kind, name, next] as const);
+        await Promise.race([enough, dying]);
+        // In the middle of a later run's writing.
+        await Promise.all([tab.close(), dying.catch(() => {})]);
+
+        const after = await open();
+        let found: Record<string, number | string> = {};
+        await expect
+          .poll(async () => {
+            found = await after.evaluate(([kind, name]) => page.found(kind, name), [kind, name] as const);
+            return Object.keys(found).length;
+          })
+          .toBeGreaterThan(0);
+        for (const n of Object.values(found)) expect(n, JSON.stringify({ saved, found })).toBeTypeOf("number");
+        const { a, b, c, d, ...made } = found as Record<string, number>;
+        const [least, most] = [Math.min(a!, b!, c!, d!), Math.max(a!, b!, c!, d!, ...Object.values(made))];
+        // Nothing is lost that was said to be saved, and no more than one run is there in part.
+        expect(least).toBeGreaterThanOrEqual(saved);
+        expect(most - least).toBeLessThanOrEqual(kind === "persist" ? 0 : 1);
+        next = most + 1;
+        await after.close();
+      }
+    },
+  );
+});
