@@ -17,7 +17,7 @@ const scripts = JSON.parse(readFileSync(`${root}package.json`, "utf8")).scripts;
  * @param {string[]} projects
  */
 const vitest = (report, ...projects) =>
-  `vitest run --reporter=default --reporter=json --outputFile.json="${cache}${report}.json" ` +
+  `vitest run --reporter=default --reporter=./test/setup/report.ts --reporter=json --outputFile.json="${cache}${report}.json" ` +
   projects.map((project) => `--project "${project}"`).join(" ");
 
 const WEBKIT = "tests in WebKit";
@@ -44,10 +44,13 @@ const steps = [
     command: vitest("tests", "unit", "browser*", "isolated (chromium)", "isolated (firefox)", "e2e", "package"),
   },
   { name: WEBKIT, command: vitest("webkit", "*webkit*") },
+  { name: "support matrix", command: "node scripts/support.mjs --check" },
 ];
 
 mkdirSync(cache, { recursive: true });
-for (const report of ["tests", "webkit"]) rmSync(`${cache}${report}.json`, { force: true });
+for (const report of ["tests.json", "webkit.json", "projects"]) {
+  rmSync(`${cache}${report}`, { force: true, recursive: true });
+}
 const env = { ...process.env, PATH: `${root}node_modules/.bin${delimiter}${process.env.PATH}` };
 
 /** @type {string[]} */
@@ -80,8 +83,10 @@ tests.passed += inWebKit.passed;
 if (died(inWebKit)) inWebKit.failures = [];
 else tests.failed += inWebKit.failed;
 tests.skipped += inWebKit.skipped + inWebKit.pending;
-// A step that failed counts as one failure; steps of tests do so only when no test says why, as when a browser is lost.
-const failures = tests.failed + failed.filter((name) => !name.startsWith("tests") || tests.failed === 0).length;
+// A step that failed counts as one failure; steps of tests, and what is made of them, do so only when no test says why, as
+// when a browser is lost.
+const ofTests = (/** @type {string} */ name) => name.startsWith("tests") || name === "support matrix";
+const failures = tests.failed + failed.filter((name) => !ofTests(name) || tests.failed === 0).length;
 console.log("");
 if (absent.length) console.log(`not there yet: ${absent.join(", ")}`);
 if (!findBrowsers().webkit) console.log("LEFT OUT: the tests in WebKit, which only Debian's packages bring here");

@@ -38,6 +38,7 @@ export {
   support,
 } from "./kernel/kernel.ts";
 export type { Lease, LeaseOptions } from "./kernel/lease.ts";
+export type { OnFull } from "./kernel/room.ts";
 export type { Support, WasmFeature } from "./kernel/support.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";

@@ -118,6 +118,11 @@ export interface RunEnd extends Ended {
   readings: number[] | null;
 }
 
+/** The engine had no room for the memory of the run, which has not begun. */
+export interface NoRoom {
+  noRoom: string;
+}
+
 export interface FileStat {
   path: string;
   type: "file" | "directory" | "symlink";
@@ -134,7 +139,7 @@ export interface SandboxApi {
   compile(bytes: Uint8Array, share: boolean): Promise<Admission>;
   /** Takes a program that another worker of this kernel compiled. */
   adopt(admitted: Admitted): void;
-  run(request: RunRequest): Promise<RunEnd>;
+  run(request: RunRequest): Promise<RunEnd | NoRoom>;
   readFile(path: string): Uint8Array | null;
   writeFile(path: string, file: SeedFile): void;
   listFiles(): FileStat[];
@@ -162,8 +167,10 @@ export const PROTOCOL_VERSION = 1;
 
 /** Longest stretch of output in one message, bytes. */
 export const OUTPUT_CHUNK = 64 * 1024;
-/** Messages a worker may post in any one second before it is taken for a flood. */
+/** Messages a worker may post in a second, in the long run, before it is taken for a flood; an honest one posts at most 500 or so. */
 export const MESSAGES_PER_SECOND = 5000;
+/** Messages that may come at once: what an honest worker posts while the page is busy for half a minute. */
+export const MESSAGES_AT_ONCE = 15_000;
 /** Longest text a worker may put in a reply, UTF-16 units. */
 const MAX_TEXT = 4096;
 /** The last time that a guest's clock can tell in nanoseconds of 64 bits, ms since 1970; about. */
@@ -256,6 +263,11 @@ export function parseAdmitted(value: unknown): Admission | undefined {
     imports.push({ module: entry.module, name: entry.name });
   }
   return { module: it.module, size: it.size, start: it.start, reactor: it.reactor, imports, machine: it.machine };
+}
+
+export function parseNoRoom(value: unknown): NoRoom | undefined {
+  const it = record(value);
+  return text(it?.noRoom) ? { noRoom: it.noRoom } : undefined;
 }
 
 /** A SHA-256, hex. */

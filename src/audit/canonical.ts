@@ -44,7 +44,11 @@ export function canonicalBytes(value: unknown, maxDepth?: number): Bytes {
  * @throws VakError `invalid-bundle` when they are not JSON, or not in its canonical spelling
  */
 export function parseCanonical(bytes: Uint8Array, maxDepth?: number): unknown {
-  const text = fromUtf8(bytes);
+  return parseCanonicalText(fromUtf8(bytes), maxDepth);
+}
+
+/** As {@link parseCanonical}. */
+export function parseCanonicalText(text: string, maxDepth?: number): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);

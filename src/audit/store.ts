@@ -158,21 +158,19 @@ export class Store {
    * @param also what else is written with it
    */
   commit(batch: Batch, also?: (transaction: IDBTransaction) => void): Promise<void> {
+    const stores = STORES.filter((name) => name === "meta" || batch[name].length > 0 || (also && name === "values"));
     return this.#write(
-      STORES,
+      stores,
       batch.before,
       (transaction) => {
-        const entries = transaction.objectStore("entries");
-        const tiles = transaction.objectStore("tiles");
-        const values = transaction.objectStore("values");
-        const policies = transaction.objectStore("policies");
+        const store = (name: StoreName) => transaction.objectStore(name);
         // `add` where nothing may be overwritten; a tile grows in place.
         for (const some of chunks(batch.entries))
-          entries.add(encodeEntries(some.map(({ bytes }) => bytes)), some[0]!.seq);
-        for (const { level, index, hashes } of batch.tiles) tiles.put(hashes, [level, index]);
-        for (const some of chunks(batch.values)) values.add(packValues(some), some[0]!.seq);
-        for (const policy of batch.policies) policies.add(policy, policy.digest);
-        transaction.objectStore("meta").put(batch.after, "head");
+          store("entries").add(encodeEntries(some.map(({ bytes }) => bytes)), some[0]!.seq);
+        for (const { level, index, hashes } of batch.tiles) store("tiles").put(hashes, [level, index]);
+        for (const some of chunks(batch.values)) store("values").add(packValues(some), some[0]!.seq);
+        for (const policy of batch.policies) store("policies").add(policy, policy.digest);
+        store("meta").put(batch.after, "head");
         also?.(transaction);
       },
       also !== undefined,

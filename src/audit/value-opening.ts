@@ -1,18 +1,19 @@
 /** Reads private values (see `value.ts`). */
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { VakError } from "../errors.ts";
-import { canonicalJson, parseCanonical } from "./canonical.ts";
-import { toUtf8 } from "./encoding.ts";
+import { canonicalJson, MAX_DEPTH, parseCanonical, parseCanonicalText } from "./canonical.ts";
+import { fromUtf8, toUtf8 } from "./encoding.ts";
 import type { Digest } from "./entry.ts";
 import { sha256Of } from "./merkle.ts";
 import { FILE_DEPTH, SALT_BYTES, type ValueKind } from "./value.ts";
 
 const NOTHING = new Uint8Array();
 
-/** Bytes before the value, the name of its kind aside; and behind it, without and with a list, the list aside. */
-const HEAD = '{"":{"salt":"","value":'.length + 2 * SALT_BYTES;
-const BARE_TAIL = "}}".length;
-const LISTED_TAIL = ',"withheld":}}'.length;
+const SALT_CHARS = 2 * SALT_BYTES;
+/** What stands between the salt and the value, before a list of what was withheld, and at the end: one byte a character. */
+const BEHIND_SALT = '","value":';
+const LIST = ',"withheld":';
+const TAIL = "}}";
 
 /** A value that was opened. */
 export interface OpenedValue {
@@ -28,30 +29,64 @@ export interface OpenedValue {
  * @throws VakError `invalid-bundle` when the file is malformed or holds another value
  */
 export function openValue(file: Uint8Array, kind: ValueKind, digest: Digest): OpenedValue {
+  const { salt, value, withheld } = readBare(file, kind) ?? readAny(file, kind);
+  const list = withheld.length > 0 ? toUtf8(canonicalJson(withheld)) : NOTHING;
+  const tailBytes = TAIL.length + (withheld.length > 0 ? LIST.length + list.length : 0);
+  const json = file.subarray(headOf(kind).length + SALT_CHARS + BEHIND_SALT.length, file.length - tailBytes);
+  if (bytesToHex(sha256Of(hexToBytes(salt), json, list)) !== digest) {
+    throw new VakError("invalid-bundle", `It does not hold the ${kind} that its entry commits to.`);
+  }
+  return { value, withheld };
+}
+
+interface Content extends OpenedValue {
+  salt: string;
+}
+
+/** Reads a file without secrets, as nearly all are: of what stands around the value there is one spelling to compare. */
+function readBare(file: Uint8Array, kind: ValueKind): Content | undefined {
+  const text = fromUtf8(file);
+  const head = headOf(kind);
+  const behind = head.length + SALT_CHARS;
+  const salt = text.slice(head.length, behind);
+  if (!text.startsWith(head) || !text.startsWith(BEHIND_SALT, behind) || !text.endsWith(TAIL) || !isSalt(salt)) {
+    return undefined;
+  }
+  try {
+    const value = parseCanonicalText(text.slice(behind + BEHIND_SALT.length, -TAIL.length), MAX_DEPTH);
+    return { salt, value, withheld: [] };
+  } catch {
+    return undefined; // A list may stand behind it; if none does, the other says what is wrong.
+  }
+}
+
+function readAny(file: Uint8Array, kind: ValueKind): Content {
   const content = parseCanonical(file, FILE_DEPTH) as Record<string, Record<string, unknown>> | null;
-  const { salt, value, withheld = [] } = content?.[kind] ?? {};
-  const list = isPointers(withheld) && withheld.length > 0 ? canonicalJson(withheld) : "";
-  const known = 2 + (list === "" ? 0 : 1);
-  const fields = Object.keys(content?.[kind] ?? {}).length;
+  const { salt, value, withheld } = content?.[kind] ?? {};
+  const known = withheld === undefined ? 2 : 3;
   if (
-    typeof salt !== "string" ||
-    !/^[0-9a-f]{32}$/.test(salt) ||
+    !isSalt(salt) ||
     value === undefined ||
-    fields !== known ||
+    (withheld !== undefined && !isPointers(withheld)) ||
+    Object.keys(content![kind]!).length !== known ||
     Object.keys(content!).length !== 1
   ) {
     throw new VakError("invalid-bundle", `It does not hold one ${kind} and its salt.`);
   }
-  // What stands before the value has one length, and what stands behind it one spelling.
-  const listBytes = list === "" ? NOTHING : toUtf8(list);
-  const tailBytes = list === "" ? BARE_TAIL : LISTED_TAIL + listBytes.length;
-  const json = file.subarray(kind.length + HEAD, file.length - tailBytes);
-  if (bytesToHex(sha256Of(hexToBytes(salt), json, listBytes)) !== digest) {
-    throw new VakError("invalid-bundle", `It does not hold the ${kind} that its entry commits to.`);
-  }
-  return { value, withheld: list === "" ? [] : (withheld as string[]) };
+  return { salt, value, withheld: withheld ?? [] };
 }
 
+const headOf = (kind: ValueKind): string => `{"${kind}":{"salt":"`;
+
+function isSalt(value: unknown): value is string {
+  return typeof value === "string" && /^[0-9a-f]{32}$/.test(value);
+}
+
+/** Of one secret at least. */
 function isPointers(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === "string" && /^(\/.*)?$/s.test(item));
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((item) => typeof item === "string" && /^(\/.*)?$/s.test(item))
+  );
 }

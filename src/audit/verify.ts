@@ -152,10 +152,16 @@ function isMap(bundle: Bundle | ReadonlyMap<string, Uint8Array>): bundle is Read
   return bundle instanceof Map;
 }
 
-function fromMap(files: ReadonlyMap<string, Uint8Array>): Bundle {
+/** As {@link Bundle}; what is in memory need not be waited for. */
+interface Source {
+  paths(): ReturnType<Bundle["paths"]> | Iterable<string>;
+  read(path: string, maxBytes: number): ReturnType<Bundle["read"]> | Uint8Array | undefined;
+}
+
+function fromMap(files: ReadonlyMap<string, Uint8Array>): Source {
   return {
-    paths: async () => files.keys(),
-    async read(path, maxBytes) {
+    paths: () => files.keys(),
+    read(path, maxBytes) {
       const bytes = files.get(path);
       if (bytes && bytes.length > maxBytes) throw new VakError("invalid-bundle", `It has more than ${maxBytes} bytes.`);
       return bytes;
@@ -180,7 +186,7 @@ class Verification {
     problems: [],
     notChecked: [],
   };
-  readonly #bundle: Bundle;
+  readonly #bundle: Source;
   /** Files that nothing in the log has spoken of yet. */
   readonly #unread = new Set<string>();
   /** The same of values, by the `seq` of their entries: they are many. */
@@ -208,7 +214,7 @@ class Verification {
   /** False once an entry did not stand where it may: of those behind it nothing certain can be said. */
   #ordered = true;
 
-  constructor(bundle: Bundle) {
+  constructor(bundle: Source) {
     this.#bundle = bundle;
   }
 
@@ -410,7 +416,7 @@ class Verification {
       return;
     }
     for (const [i, hash] of hashes.entries()) {
-      if (equalBytes(bytes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), hash)) continue;
+      if (holds(bytes, i * HASH_BYTES, hash)) continue;
       const what =
         level === 0 ? `entry ${index * TILE_WIDTH + i}` : `tile ${index * TILE_WIDTH + i} of level ${level - 1}`;
       this.#problem(path, `its hash ${i} is not that of ${what}: one of the two was changed`);
@@ -506,15 +512,19 @@ class Verification {
     if (bytes && bytesToHex(sha256(bytes)) !== digest) this.#problem(path, "it is not the program of that digest");
   }
 
-  async #value(path: string, committed: { kind: ValueKind; digest: Digest }): Promise<void> {
+  #value(path: string, { kind, digest }: { kind: ValueKind; digest: Digest }): Promise<void> | undefined {
+    const open = (file: Uint8Array | undefined) => {
+      if (file && openValue(file, kind, digest).withheld.length > 0) this.report.withheld++;
+    };
+    const refuse = (error: unknown) => this.#problem(path, reason(error));
     try {
-      const file = await this.#bundle.read(path, MAX_VALUE_BYTES);
-      if (!file) return;
-      const { withheld } = openValue(file, committed.kind, committed.digest);
-      if (withheld.length > 0) this.report.withheld++;
+      const file = this.#bundle.read(path, MAX_VALUE_BYTES);
+      if (file instanceof Promise) return file.then(open).catch(refuse);
+      open(file);
     } catch (error) {
-      this.#problem(path, reason(error));
+      refuse(error);
     }
+    return undefined;
   }
 
   #erase(seq: number, where: string): void {
@@ -582,6 +592,11 @@ class Verification {
     calls.set(key, first);
     summary.calls.push(first);
   }
+}
+
+function holds(bytes: Uint8Array, at: number, hash: Bytes): boolean {
+  for (let i = 0; i < HASH_BYTES; i++) if (bytes[at + i] !== hash[i]) return false;
+  return true;
 }
 
 function reason(error: unknown): string {

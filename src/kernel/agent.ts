@@ -13,10 +13,12 @@ import {
   type FileStat,
   isDigest,
   type KernelMessage,
+  type NoRoom,
   type Outcome,
   parseFile,
   parseFileList,
   parseFileStat,
+  parseNoRoom,
   parseRunEnd,
   type RunEnd,
   type RunRequest,
@@ -26,14 +28,15 @@ import {
 } from "../protocol.ts";
 import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
-import { type Host, WorkerLost } from "./host.ts";
+import { type Host, WorkerLost, whenOverdue } from "./host.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Recorder, RunRecorder } from "./recorder.ts";
 import { checkGrants, type Rights } from "./rights.ts";
+import type { OnFull } from "./room.ts";
 
 /** What a run used. */
 export interface Usage {
-  /** Units of work; null when the worker was lost and cannot say. */
+  /** Units of work; null when the worker was lost and cannot say, or the run was stopped before it began. */
   fuel: number | null;
   /** Peak bytes of linear memory; null when the worker was lost and cannot say. */
   memoryBytes: number | null;
@@ -56,6 +59,7 @@ export type RunOutcome =
   | { status: "exited"; exitCode: number; value?: unknown }
   | { status: "trapped"; trap: Trap; message: string }
   | { status: "stopped"; limit: StopLimit }
+  /** The worker was lost, or the browser had no room for the program (`createKernel({ onFull })`). */
   | { status: "failed"; message: string };
 
 export type RunResult = RunOutcome & {
@@ -107,6 +111,7 @@ export interface AgentParts {
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
   answers: SharedArrayBuffer | undefined;
+  onFull: OnFull;
   /** Knows of the agent's first files already. */
   recorder: Recorder;
   /** See `agent-spawn` in the log. */
@@ -244,7 +249,13 @@ export class Agent {
           () => host.lose(`run ${number} was not done over within deadlineMs`),
           limits.deadlineMs,
         );
-        const end = parseRunEnd(await host.call("run", request).finally(() => clearTimeout(watch)), limits);
+        const { onFull } = this.parts;
+        const entering = { onFull, signal: signal ?? new AbortController().signal };
+        const running = host.room.enter(() => host.call("run", request), entering);
+        const reply = await running.finally(() => clearTimeout(watch));
+        const full = parseNoRoom(reply);
+        if (full) throw new VakError("unsupported", noRoom(full.noRoom));
+        const end = parseRunEnd(reply, limits);
         if (end?.outcome.status === "stopped" && end.outcome.limit === "asked") {
           throw new VakError("invalid-bundle", `Run ${number} before it calls more often than it was recorded to.`);
         }
@@ -392,6 +403,10 @@ export class Agent {
   }
 }
 
+const noRoom = (why: string): string =>
+  `${why} A browser holds only so many programs at once: Chromium about 125 in a page, and as many again in its frames. ` +
+  "Close agents, or let runs wait for each other (onFull)";
+
 type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   stdin: Uint8Array<ArrayBuffer>;
   signal: AbortSignal | undefined;
@@ -498,6 +513,14 @@ class Countdown {
     this.remaining -= performance.now() - this.running.since;
     this.running = undefined;
   }
+
+  /** Gives back time that was nobody's fault, ms. */
+  extend(ms: number): void {
+    const { running } = this;
+    this.stop();
+    this.remaining += ms;
+    if (running) this.start();
+  }
 }
 
 /** One execution of an agent's program. */
@@ -516,7 +539,7 @@ export class Run {
   private readonly out = { 1: new OutputStream(), 2: new OutputStream() };
   private readonly abort = new AbortController();
   private stopping: StopLimit | undefined;
-  private grace: ReturnType<typeof setTimeout> | undefined;
+  private cancelGrace = () => {};
   private readonly deadline: Countdown;
   private paused = false;
   /** Until when the deadline stands still besides: a person is asked. */
@@ -590,7 +613,7 @@ export class Run {
     const { host } = this.parts;
     this.tell({ vak: "stop" }, AnswerBuffer.STATE, AnswerBuffer.STOPPED);
     if (this.paused) this.tell({ vak: "resume" }, AnswerBuffer.PAUSED, 0);
-    this.grace = setTimeout(() => host.end(`the run did not stop within ${GRACE} ms`), GRACE);
+    this.cancelGrace = whenOverdue(GRACE, () => host.end(`the run did not stop within ${GRACE} ms`));
   }
 
   /** Says it by message and, where the worker may be asleep or busy, by shared memory. */
@@ -670,6 +693,8 @@ export class Run {
     const began = performance.now();
     let end: RunEnd | undefined;
     let outcome: RunOutcome;
+    /** Where there was no end, but it is known that nothing was done. */
+    let fuel: number | null = null;
     try {
       const { args, env, startTime, clock, call, stdin } = options;
       const commitment = await this.recorder.input({ env, stdin: call?.input ?? stdin });
@@ -690,8 +715,14 @@ export class Run {
       if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
       else {
         const reported = await this.enter(options);
-        outcome = this.judge(reported.outcome);
-        end = reported;
+        if ("outcome" in reported) {
+          outcome = this.judge(reported.outcome);
+          end = reported;
+        } else if (this.stopping) outcome = { status: "stopped", limit: this.stopping };
+        else {
+          outcome = { status: "failed", message: noRoom(reported.noRoom) };
+          fuel = 0;
+        }
       }
     } catch (error) {
       if (error instanceof WorkerLost) this.lost = error.message;
@@ -702,14 +733,14 @@ export class Run {
           : { status: "failed", message: (error as Error).message };
     }
     this.deadline.stop();
-    clearTimeout(this.grace);
+    this.cancelGrace();
     signal?.removeEventListener("abort", onAbort);
     // Whatever a tool still does is no longer waited for; its outcome goes into the log before the run's end.
     this.abort.abort();
     await this.pending;
 
     const usage: Usage = {
-      fuel: end?.fuel ?? null,
+      fuel: end?.fuel ?? fuel,
       memoryBytes: end?.memoryBytes ?? null,
       wallMs: Math.round(performance.now() - began),
       outputBytes: this.outputBytes,
@@ -728,10 +759,9 @@ export class Run {
     return this.fork ? { continues: { run: this.fork.run, call: this.fork.call } } : {};
   }
 
-  /** Hands the run to the worker and waits for its end. */
-  private async enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<RunEnd> {
-    const { host, ref, seed, limits } = this.parts;
-    if (this.parts.answers) new Int32Array(this.parts.answers, 0, 3).fill(0);
+  /** Hands the run to the worker, once there is room for it, and waits for its end. */
+  private async enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<RunEnd | NoRoom> {
+    const { host, ref, seed, limits, answers: shared, onFull } = this.parts;
     const last = this.fork?.runs.at(-1);
     const answers = last && answersOf(last);
     const request: RunRequest = {
@@ -740,19 +770,31 @@ export class Run {
       ...(call && { call }),
       ...(answers && { answers }),
     };
-    let reply: unknown;
-    try {
+    const attempt = () => {
+      if (shared) new Int32Array(shared, 0, 3).fill(0);
       this.recorder.enter();
-      const running = host.call("run", transfer(request, [stdin.buffer]));
+      const running = host.call("run", request);
       // The worker forgets what it was told before the run; its deadline stands still only while the guest does.
       if (this.paused) this.tell({ vak: "pause" }, AnswerBuffer.PAUSED, 1);
-      reply = await running;
+      const began = performance.now();
+      return running.then((reply) => {
+        if (parseNoRoom(reply)) this.deadline.extend(performance.now() - began);
+        return reply;
+      });
+    };
+    let reply: unknown;
+    try {
+      reply = await host.room.enter(attempt, { onFull, signal: this.abort.signal, hold: () => this.hold() });
     } catch (error) {
       if (error instanceof WorkerLost) throw error;
       // Whatever a guest does is a result: only a worker that is not itself refuses a run.
       this.lose(`the worker failed: ${(error as Error).message}`);
     }
-    return parseRunEnd(reply, limits) ?? this.lose("the worker reported an end that is not of the protocol");
+    return (
+      parseRunEnd(reply, limits) ??
+      parseNoRoom(reply) ??
+      this.lose("the worker reported an end that is not of the protocol")
+    );
   }
 
   /** The worker knows that it was stopped, the kernel why. */

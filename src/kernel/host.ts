@@ -1,8 +1,9 @@
-import { type Endpoint, type Remote, wrap } from "comlink";
+import { type Endpoint, type Remote, releaseProxy, wrap } from "comlink";
 import { VakError } from "../errors.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import {
   type KernelMessage,
+  MESSAGES_AT_ONCE,
   MESSAGES_PER_SECOND,
   parseReply,
   parseWorkerMessage,
@@ -11,6 +12,7 @@ import {
   type WorkerMessage,
 } from "../protocol.ts";
 import type { Line } from "./frame.ts";
+import { type Room, rooms } from "./room.ts";
 
 /**
  * How an agent's worker is set apart from the page: `"opaque"`, a `data:` worker, whose origin is its own; `"frame"`, such a
@@ -47,6 +49,22 @@ export interface Client {
  */
 const TIMEOUT = 20_000;
 
+/**
+ * Calls after so many ms, and not before everything is heard that was said by then: on a page that was busy or frozen
+ * meanwhile, messages wait in line with the timer.
+ *
+ * @returns what cancels it
+ */
+export function whenOverdue(ms: number, call: () => void): () => void {
+  let timer = setTimeout(() => {
+    timer = setTimeout(call, TURN);
+  }, ms);
+  return () => clearTimeout(timer);
+}
+
+/** ms in which a page that is free hears what was said to it. */
+const TURN = 100;
+
 /** The worker ended before it answered. */
 export class WorkerLost extends Error {}
 
@@ -55,6 +73,8 @@ export class WorkerLost extends Error {}
  * too much of it, ends the worker. Once the gate is closed nothing passes it, whatever the worker still does.
  */
 export class Host {
+  /** Where its programs need room. */
+  readonly room: Room;
   private readonly line: Line;
   private readonly remote: Remote<SandboxApi>;
   private readonly replies = new Set<(event: MessageEvent) => void>();
@@ -64,23 +84,25 @@ export class Host {
   readonly ready: Promise<void>;
   private client: Client | undefined;
   private closed: string | undefined;
-  private second = 0;
-  private messages = 0;
+  /** Messages that the worker may still post, as of a time; see {@link MESSAGES_AT_ONCE}. */
+  private allowance = MESSAGES_AT_ONCE;
+  private counted = performance.now();
 
-  private constructor(line: Line, advice: string) {
+  private constructor(line: Line, room: Room, advice: string) {
     this.line = line;
+    this.room = room;
     const endpoint: Endpoint = {
-      postMessage: (message, transfer) => line.post(message, transfer ?? []),
+      postMessage: (message, transfer) => {
+        if (this.closed === undefined) line.post(message, transfer ?? []);
+      },
       addEventListener: (_type, listener) => this.replies.add(listener as (event: MessageEvent) => void),
       removeEventListener: (_type, listener) => this.replies.delete(listener as (event: MessageEvent) => void),
     };
     this.remote = wrap<SandboxApi>(endpoint);
-    const timer = setTimeout(() => this.lose(`the worker said nothing for ${TIMEOUT} ms`), TIMEOUT);
-    this.ready = this.hello.promise
-      .finally(() => clearTimeout(timer))
-      .catch((cause) => {
-        throw notStarted(cause, advice);
-      });
+    const cancel = whenOverdue(TIMEOUT, () => this.lose(`the worker said nothing for ${TIMEOUT} ms`));
+    this.ready = this.hello.promise.finally(cancel).catch((cause) => {
+      throw notStarted(cause, advice);
+    });
     // Whoever makes an agent comes to wait for it, but may have other things to wait for first.
     this.ready.catch(() => {});
     line.listen(
@@ -101,7 +123,11 @@ export class Host {
     const started = await turnToStart();
     try {
       // A refusal by the page's policy is an error event in Chromium and Firefox, and thrown in WebKit.
-      const host = new Host(await openLine(place, location.url), location.advice);
+      const host = new Host(
+        await openLine(place, location.url),
+        place.isolation === "frame" ? rooms.frame : rooms.page,
+        location.advice,
+      );
       host.ready.then(location.revoke, location.revoke);
       host.ready.then(started, started);
       return host;
@@ -135,15 +161,13 @@ export class Host {
     }
     this.pending.add(reject);
     const patience = TIMEOUT + (this.client?.limits.deadlineMs ?? 0);
-    const timer =
-      name === "run"
-        ? undefined
-        : setTimeout(() => this.lose(`the worker did not answer for ${patience} ms`), patience);
+    const late = () => this.lose(`the worker did not answer for ${patience} ms`);
+    const cancel = name === "run" ? undefined : whenOverdue(patience, late);
     const method = this.remote[name] as unknown as (...args: unknown[]) => Promise<unknown>;
     method(...args).then(resolve, reject);
     return promise.finally(() => {
       this.pending.delete(reject);
-      clearTimeout(timer);
+      cancel?.();
     });
   }
 
@@ -157,6 +181,9 @@ export class Host {
     this.closed = why;
     this.hello.reject(new WorkerLost(why));
     this.line.end();
+    // Comlink would keep the endpoint, and with it all that there is of the agent, for as long as the page lives.
+    this.remote[releaseProxy]();
+    this.room.freed();
     for (const reject of this.pending) reject(new WorkerLost(why));
     this.pending.clear();
   }
@@ -189,12 +216,11 @@ export class Host {
   }
 
   private floods(): boolean {
-    const second = Math.floor(performance.now() / 1000);
-    if (second !== this.second) {
-      this.second = second;
-      this.messages = 0;
-    }
-    return ++this.messages > MESSAGES_PER_SECOND;
+    const now = performance.now();
+    const earned = ((now - this.counted) / 1000) * MESSAGES_PER_SECOND;
+    this.counted = now;
+    this.allowance = Math.min(MESSAGES_AT_ONCE, this.allowance + earned) - 1;
+    return this.allowance < 0;
   }
 }
 

@@ -19,6 +19,7 @@ import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, pageWaitMode, WorkerLost } from "./host.ts";
 import { checkGrants, Rights } from "./rights.ts";
+import type { OnFull } from "./room.ts";
 import type { Support } from "./support.ts";
 
 export interface KernelOptions {
@@ -47,6 +48,12 @@ export interface KernelOptions {
   /** For agents whose spawn does not say; see {@link SpawnOptions}. */
   isolation?: Isolation;
   workerUrl?: string | URL;
+  /**
+   * What becomes of a run where the browser has no room for another program, as Chromium has not past about 125 in a
+   * page at once: `"wait"`, the default, until runs of others have ended, while its deadline stands still; or `"fail"`, with
+   * a message that says so. Where there are no others to wait for, it fails either way.
+   */
+  onFull?: OnFull;
 }
 
 /** A program: a response that is or will be there, where to fetch it, or its bytes. */
@@ -162,6 +169,8 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   if (source !== undefined) checkCompiles();
   const place = checkPlace(options);
   const people = checkPeople(options);
+  const { onFull = "wait" } = options;
+  if (onFull !== "wait" && onFull !== "fail") throw new VakError("invalid-argument", 'onFull is "wait" or "fail".');
   const { constitution } = options;
   if (constitution !== undefined && (typeof constitution !== "string" || source === undefined)) {
     throw new VakError("invalid-argument", "A constitution is Cedar text, and stands above a policy: give both.");
@@ -173,7 +182,7 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
     log = await openLog(options.log ?? {});
     const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
     const policy = source === undefined ? DENY_ALL : await loadEngine([...tools.values()], ledger, options);
-    const kernel = new Kernel(tools, policy, log, place, spare, people, ledger);
+    const kernel = new Kernel(tools, policy, log, place, spare, people, ledger, onFull);
     if (source === undefined) return kernel;
     if (log.writing) await kernel.policy.load(source);
     // Until another tab leaves the log to this one, there is nothing to decide; a policy that is refused then denies all.
@@ -284,6 +293,7 @@ export class Kernel {
   private readonly place: Place;
   /** A worker there that nobody has used, started ahead, because that is most of what a spawn takes. */
   private spare: Promise<Host | undefined> | undefined;
+  private readonly onFull: OnFull;
   private closing: Promise<void> | undefined;
 
   /** @internal */
@@ -295,7 +305,9 @@ export class Kernel {
     spare: Promise<Host | undefined> | undefined,
     people: Pick<KernelOptions, "onApproval" | "approvalMs">,
     ledger: Ledger | undefined,
+    onFull: OnFull,
   ) {
+    this.onFull = onFull;
     this.tools = tools;
     this.place = place;
     this.spare = spare;
@@ -395,6 +407,7 @@ export class Kernel {
         leases: new Set(),
         log: this.auditLog,
         answers,
+        onFull: this.onFull,
         recorder,
         machine,
         onClose: (gone) => this.agents.delete(gone),

@@ -138,6 +138,11 @@ export class Bridge implements Outside {
     this.meter = undefined;
   }
 
+  /** The run is over: nothing of the guest is kept. */
+  end(): void {
+    this.meter = undefined;
+  }
+
   /** The kernel changed a file, while the guest stood still. */
   changed(): void {
     this.changes.push(this.place);

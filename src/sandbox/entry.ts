@@ -1,7 +1,9 @@
 import { type Endpoint, expose, transfer } from "comlink";
+import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import {
   type KernelMessage,
+  type NoRoom,
   PROTOCOL_VERSION,
   type RunEnd,
   type RunRequest,
@@ -33,6 +35,24 @@ let booted: Booted | undefined;
 let program: Loaded | undefined;
 let running = false;
 
+/** ms after a run until its garbage is collected, unless the next one comes. */
+const SWEEP_MS = 100;
+/** More than what V8 lets pile up outside its heap before it collects all garbage at once, bytes. Nothing touches them. */
+const SWEEP_BYTES = 2 ** 28;
+let sweeping: ReturnType<typeof setTimeout> | undefined;
+
+/**
+ * Makes the engine collect garbage. An idle worker does not do so by itself, and the memory of a run that has ended would
+ * take room, in the machine and in the few that a process may have, until the worker ends.
+ */
+function sweep(times = 2): void {
+  try {
+    new ArrayBuffer(SWEEP_BYTES);
+  } catch {} // where there is not even so much
+  // What one collection has found the next gives back.
+  if (times > 1) sweeping = setTimeout(sweep, SWEEP_MS / 2, times - 1);
+}
+
 function machine(): Booted {
   if (!booted) throw new Error("the sandbox has not booted");
   return booted;
@@ -61,14 +81,23 @@ const api: SandboxApi = {
   adopt(admitted) {
     program = load(admitted);
   },
-  async run(request: RunRequest): Promise<RunEnd> {
+  async run(request: RunRequest): Promise<RunEnd | NoRoom> {
     const { limits, bridge, runner } = machine();
     if (!program) throw new Error("there is no program to run");
     bridge.begin(request.answers, request.silent);
+    clearTimeout(sweeping);
     running = true;
-    const ended = await runner.execute(program, request, limits, bridge, request.silent ? () => {} : post);
-    running = false;
-    return { ...ended, stop: bridge.stop, changes: bridge.changes, readings: bridge.readings };
+    try {
+      const ended = await runner.execute(program, request, limits, bridge, request.silent ? () => {} : post);
+      return { ...ended, stop: bridge.stop, changes: bridge.changes, readings: bridge.readings };
+    } catch (error) {
+      if (error instanceof VakError) return { noRoom: error.message };
+      throw error;
+    } finally {
+      running = false;
+      bridge.end();
+      sweeping = setTimeout(sweep, SWEEP_MS / 2);
+    }
   },
   readFile(path) {
     const bytes = machine().volume.readFile(path);

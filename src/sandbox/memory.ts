@@ -29,6 +29,11 @@ export class GuestMemory {
     if (memory instanceof WebAssembly.Memory) this.memory = memory;
   }
 
+  /** The guest is no more, and its memory must not be kept. */
+  release(): void {
+    this.memory = undefined;
+  }
+
   get byteLength(): number {
     return this.memory ? bufferOf.call(this.memory).byteLength : 0;
   }

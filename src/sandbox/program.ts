@@ -1,3 +1,4 @@
+import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { attach, COST_TABLE, instrument, METER_VERSION, type Meter, RESERVED_PREFIX } from "../meter/index.ts";
 import type { Admitted, Ended, Outcome, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
@@ -110,7 +111,11 @@ export class Runner {
     this.volume = volume;
   }
 
-  /** Runs an admitted program, or calls a function of it, to its end. Never throws for what the guest does. */
+  /**
+   * Runs an admitted program, or calls a function of it, to its end. Never throws for what the guest does.
+   *
+   * @throws VakError `unsupported` when the engine has no room for the program's memory; nothing of it was run
+   */
   async execute(
     program: Loaded,
     request: RunRequest,
@@ -151,6 +156,7 @@ export class Runner {
         kept = this.current;
       }
     } catch (error) {
+      if (error instanceof VakError) throw error;
       outcome = { status: "trapped", ...trapOf(error) };
     }
     // What ended it first, from the surest sign on: a guest that is out of fuel has done nothing since.
@@ -162,9 +168,10 @@ export class Runner {
       outcome = { status: "trapped", trap: "stack", message: "the limit stackDepth was reached" };
     else this.kept = kept;
     outlet.flush();
+    this.current = undefined;
+    const { byteLength: memoryBytes } = memory;
     if (!this.kept) process.close();
-    const { fileBytes } = volume;
-    return { outcome, fuel: meter?.used ?? 0, memoryBytes: memory.byteLength, fileBytes, files: volume.sha256() };
+    return { outcome, fuel: meter?.used ?? 0, memoryBytes, fileBytes: volume.fileBytes, files: volume.sha256() };
   }
 }
 
@@ -240,9 +247,19 @@ export async function link(
     imports[module] ??= nullRecord();
     imports[module][name] = doors[name]!;
   }
-  // Not `new Instance`: where this is replayed on a page, Chromium refuses that to large modules.
-  return (await WebAssembly.instantiate(program.module, imports)).exports;
+  try {
+    // Not `new Instance`: where this is replayed on a page, Chromium refuses that to large modules.
+    return (await WebAssembly.instantiate(program.module, imports)).exports;
+  } catch (cause) {
+    // Firefox throws a string.
+    const message = cause instanceof Error ? cause.message : String(cause);
+    if (!NO_ROOM.test(message)) throw cause;
+    throw new VakError("unsupported", `The engine has no room for the program: ${message.slice(0, 200)}.`, { cause });
+  }
 }
+
+/** What Chromium, Firefox and WebKit say of a memory or table that they cannot make. */
+const NO_ROOM = /out of memory|allocat/i;
 
 /** Without a prototype there is no `constructor` for a guest to import. */
 const nullRecord = <T>(): Record<string, T> => Object.create(null) as Record<string, T>;

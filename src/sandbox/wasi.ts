@@ -91,7 +91,7 @@ export interface Process {
   begin(request: RunRequest, outlet: Outlet, outside: Outside): void;
   /** Why the run was ended from inside a system call, if it was. */
   ended(): { exitCode: number } | Halt | undefined;
-  /** Closes what the guest left open. */
+  /** Closes what the guest left open, and lets go of its instance. */
   close(): void;
   /** What of a run changes while it is at work, live: a replay keeps a copy. Not while a system call is at work. */
   save(): ProcessState;
@@ -508,6 +508,12 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     ended: () => ended,
     close: () => {
       for (const it of fds) it?.file.close();
+      // The files outlive it, and know its clock and its device.
+      const last = clock!.stamp();
+      volume.now = () => last;
+      memory.release();
+      meter = undefined;
+      pace = () => {};
     },
     save: () => ({ fds: [...fds], open, clock, random, answer, outlet }),
     restore: (state) => {

@@ -1,10 +1,11 @@
 /**
  * `npm run load`: many agents in one page, at once and one after the other, some of them killed at random; and more than a
- * browser holds. Says what it took, and whether workers, frames and memory are back to what they were.
+ * browser holds. Says what it took, and whether workers, frames and memory are back to what they were. `--quick` takes
+ * fewer of them, `--only=at-once`, `sequence` or `past` a part.
  */
 import type { Page } from "playwright";
 import { buildGuests } from "../../scripts/guests.mjs";
-import type { Isolation } from "../../src/index.ts";
+import type { Isolation, OnFull } from "../../src/index.ts";
 import { type BrowserName, chosenBrowsers, root, withPage } from "./page.ts";
 
 interface Scope {
@@ -15,6 +16,8 @@ interface Scope {
 export async function run(argv: string[]): Promise<number> {
   await buildGuests();
   const quick = argv.includes("--quick");
+  const only = argv.find((arg) => arg.startsWith("--only="))?.slice("--only=".length) ?? "";
+  const chosen = (part: string) => part.includes(only);
   const faults: string[] = [];
   for (const browser of chosenBrowsers(argv)) {
     await withPage(browser, { "/guests/": `${root}test/guests/out` }, async (page, version) => {
@@ -24,10 +27,17 @@ export async function run(argv: string[]): Promise<number> {
         console.log(`  FAULT: ${what}`);
       };
       await page.evaluate(start);
-      await atOnce(page, "opaque", quick ? 20 : 100, fault);
-      await atOnce(page, "frame", quick ? 20 : 100, fault);
-      await inSequence(page, browser, quick ? 100 : 1000, fault);
-      await past(page, browser, quick ? 40 : 200, fault);
+      if (chosen("at-once")) {
+        await atOnce(page, "opaque", quick ? 20 : 100, fault);
+        await atOnce(page, "frame", quick ? 20 : 100, fault);
+        await atOnce(page, "frame", quick ? 30 : 300, fault);
+      }
+      if (chosen("sequence")) await inSequence(page, browser, quick ? 100 : 1000, fault);
+      if (!chosen("past")) return;
+      for (const isolation of ["opaque", "frame"] as const) {
+        for (const onFull of ["wait", "fail"] as const)
+          await past(page, { isolation, onFull }, quick ? 40 : 300, fault);
+      }
     });
   }
   return faults.length ? 1 : 0;
@@ -135,40 +145,75 @@ async function inSequence(
   if (exited !== count) fault(`${count - exited} of ${count} did not exit`);
   const left = await settled(() => page.workers().length);
   if (left > 1) fault(`${left} workers are left`);
+  if (browser === "chromium") {
+    const kept = await objects(page, "Worker");
+    if (kept > 2) fault(`${kept} Worker objects are left in the page's heap`);
+  }
 }
 
-/** More guests with a memory alive at once than a browser holds: what fits runs, the rest says why it does not. */
-async function past(page: Page, browser: BrowserName, count: number, fault: (what: string) => void): Promise<void> {
-  const ends = await page.evaluate(async (count) => {
-    const { kernel } = globalThis as unknown as Scope;
-    const program = new Uint8Array(await (await fetch("/guests/sleep.wasm")).arrayBuffer());
-    const agents = [];
-    const ends: string[] = [];
-    for (let i = 0; i < count; i++) {
-      const agent = await kernel!
-        .spawn({ name: `agent ${i}`, program: program.slice() })
-        .catch((error: Error) => void ends.push(`spawn: ${error.message}`));
-      if (agent) agents.push(agent);
-    }
-    const runs = agents.map((agent) => agent.run());
-    const results = await Promise.all(runs.map((run) => run.result));
-    await Promise.all(agents.map((agent) => agent.close()));
-    for (const result of results) {
-      ends.push("message" in result ? `${result.status}: ${result.message}` : result.status);
-    }
-    return ends;
-  }, count);
-  const counts = new Map<string, number>();
-  for (const end of ends) counts.set(end, (counts.get(end) ?? 0) + 1);
-  const said = [...counts].map(([end, n]) => `${n} ${end}`).join("; ");
-  console.log(`  ${count} with a memory alive at once, ${browser}: ${said}`);
-  if (ends.length !== count) fault(`${count - ends.length} of ${count} never ended`);
-  const hello = await page.evaluate(async () => {
-    const { kernel } = globalThis as unknown as Scope;
-    const agent = await kernel!.spawn({ name: "after", program: fetch("/guests/hello.wasm") });
-    return (await agent.run().result).status;
-  });
-  if (hello !== "exited") fault(`an agent after them: ${hello}`);
+/**
+ * More runs at once than a browser has room for. Each waits for a tool that answers nobody until no more of them come, so
+ * that the memories of all that fit are alive at the same time.
+ */
+async function past(
+  page: Page,
+  { isolation, onFull }: { isolation: Isolation; onFull: OnFull },
+  count: number,
+  fault: (what: string) => void,
+): Promise<void> {
+  const seen = await page.evaluate(
+    async ({ isolation, onFull, count }) => {
+      let atOnce = 0;
+      const open = Promise.withResolvers<void>();
+      const add = library.defineTool({
+        name: "add",
+        description: "Adds two integers, once the door is open.",
+        inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
+        execute: async ({ a, b }: { a?: number; b?: number }) => {
+          atOnce++;
+          await open.promise;
+          return a! + b!;
+        },
+      });
+      const kernel = await library.createKernel({
+        policy: "permit (principal, action, resource);",
+        tools: [add],
+        log: { name: `past-${isolation}-${onFull}` },
+        isolation,
+        onFull,
+      });
+      const program = new Uint8Array(await (await fetch("/guests/agent.wasm")).arrayBuffer());
+      const limits = { deadlineMs: 600_000 };
+      const agents = await Promise.all(
+        Array.from({ length: count }, (_, i) =>
+          kernel.spawn({ name: `agent ${i}`, program: program.slice(), files: { "in.txt": "input" }, limits }),
+        ),
+      );
+      let failed = 0;
+      const runs = agents.map((agent) => agent.run());
+      for (const run of runs) run.result.then(({ status }) => (failed += Number(status === "failed")));
+      for (let last = -1; last < atOnce + failed; ) {
+        last = atOnce + failed;
+        await new Promise((resolve) => setTimeout(resolve, 3000));
+      }
+      const fitted = atOnce;
+      open.resolve();
+      const ends = new Map<string, number>();
+      for (const result of await Promise.all(runs.map((run) => run.result))) {
+        const end = "message" in result ? `${result.status} (${result.message})` : result.status;
+        ends.set(end, (ends.get(end) ?? 0) + 1);
+      }
+      const again = await agents.at(-1)!.run().result;
+      await kernel.close();
+      return { fitted, ends: [...ends], again: again.status };
+    },
+    { isolation, onFull, count },
+  );
+  const said = seen.ends.map(([end, n]) => `${n} ${end}`).join("; ");
+  console.log(`  ${count} waiting for a tool at once, ${isolation}, onFull ${onFull}: ${seen.fitted} fitted; ${said}`);
+  const exited = new Map(seen.ends).get("exited") ?? 0;
+  if (exited !== (onFull === "wait" ? count : seen.fitted)) fault(`${exited} of ${count} exited`);
+  if (seen.again !== "exited") fault(`one of them, run again: ${seen.again}`);
 }
 
 /** A number once it no longer falls: what ends does so in its own time. */
@@ -179,6 +224,17 @@ async function settled(read: () => number): Promise<number> {
     last = read();
   }
   return last;
+}
+
+/** Objects of a class in the page's heap, after a collection. */
+async function objects(page: Page, name: string): Promise<number> {
+  const session = await page.context().newCDPSession(page);
+  const evaluated = await session.send("Runtime.evaluate", { expression: `${name}.prototype` });
+  const query = { prototypeObjectId: evaluated.result.objectId! };
+  const { objects } = await session.send("Runtime.queryObjects", query);
+  const { result } = await session.send("Runtime.getProperties", { objectId: objects.objectId!, ownProperties: true });
+  await session.detach();
+  return Number(result.find(({ name }) => name === "length")!.value!.value);
 }
 
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

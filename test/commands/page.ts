@@ -7,7 +7,7 @@ import { chromium, firefox, type Page } from "playwright";
 import type * as Audit from "../../src/audit/index.ts";
 import type * as Vak from "../../src/index.ts";
 import type * as Replay from "../../src/replay/index.ts";
-import { serve } from "../serve.ts";
+import { isolation, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
 
 declare global {
@@ -30,11 +30,14 @@ export function chosenBrowsers(argv: string[]): BrowserName[] {
 /**
  * Opens a page with the library as `globalThis.library`, in a browser with a profile of its own on disk, hands it to
  * `work`, and takes all of it down again. What the page is to fetch is served from `directories`, by URL prefix.
+ *
+ * @param shared on a cross-origin isolated page without JSPI, where guests wait on shared memory
  */
 export async function withPage<T>(
   browser: BrowserName,
   directories: Record<string, string>,
   work: (page: Page, version: string) => Promise<T>,
+  { shared = false } = {},
 ): Promise<T> {
   const profile = await mkdtemp(join(tmpdir(), "vak-command-"));
   const html = `<!doctype html><title>vak</title>
@@ -42,6 +45,7 @@ export async function withPage<T>(
       "@noble/": "/modules/@noble/", "fflate": "/modules/fflate/esm/browser.js",
       "@noble/ed25519": "/modules/@noble/ed25519/index.js"
     } }</script>
+    <script>${shared ? "delete WebAssembly.Suspending; delete WebAssembly.promising;" : ""}</script>
     <script type="module">
       import * as library from "/dist/vak.js";
       globalThis.library = library;
@@ -50,6 +54,7 @@ export async function withPage<T>(
   const server = await serve({
     directories: { ...directories, "/dist/": `${root}dist`, "/modules/": `${root}node_modules` },
     pages: { "/": html },
+    headers: shared ? isolation : {},
   });
   const type = browser === "chromium" ? chromium : firefox;
   const context = await type.launchPersistentContext(profile, found(browser));

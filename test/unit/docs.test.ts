@@ -13,7 +13,7 @@ import { MAX_BUNDLE_BYTES, MAX_ENTITIES, MAX_TESTS } from "../../src/policy/bund
 import { createCedarEngine } from "../../src/policy/cedar.ts";
 import type { PolicyBundle } from "../../src/policy/engine.ts";
 import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../src/policy/read.ts";
-import { MAX_PATH, MESSAGES_PER_SECOND, TRAPS } from "../../src/protocol.ts";
+import { MAX_PATH, MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, TRAPS } from "../../src/protocol.ts";
 import { WASI_IMPORTS } from "../../src/sandbox/imports.ts";
 import { defineTool, type Tool } from "../../src/tool.ts";
 import supported from "../setup/support.json";
@@ -223,6 +223,7 @@ describe("tables", () => {
         "MAX_ARGS",
       ),
       "messages from a worker in one second, before it is ended as a flood": MESSAGES_PER_SECOND,
+      "messages from a worker at once, as to a page that was busy": MESSAGES_AT_ONCE,
       "bytes of policy text": MAX_POLICY_BYTES,
       "bytes of one log entry": MAX_ENTRY_BYTES,
     });

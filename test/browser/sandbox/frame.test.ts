@@ -5,17 +5,12 @@ import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 import { attacks } from "./hostile.cases.ts";
 
 const frames = () => document.querySelectorAll("iframe").length;
+/** Where guests cannot be suspended, frames are refused: test/isolated/no-frame.test.ts. */
 const jspi = "Suspending" in WebAssembly;
 
-test("the hash is that of the script", async () => {
+test.runIf(jspi)("the hash is that of the script", async () => {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(FRAME_SCRIPT)));
   expect(FRAME_HASH).toBe(`sha256-${btoa(String.fromCharCode(...digest))}`);
-});
-
-test.runIf(!jspi)("where guests cannot be suspended, a frame is refused, and it is said why", async () => {
-  await using kernel = await testKernel();
-  const spawned = kernel.spawn({ name: "framed", program: await loadGuest("hello"), isolation: "frame" });
-  await expect(spawned).rejects.toMatchObject({ code: "unsupported", message: expect.stringContaining("frame") });
 });
 
 describe.runIf(jspi)("in a frame", () => {
@@ -66,7 +61,7 @@ describe.runIf(jspi)("in a frame", () => {
     expect(frames()).toBe(before);
   });
 
-  // The rest are run where workers are cheaper; what differs here is the way in and out.
+  // `npm run hostile` runs them all here too; what differs in a frame is the way in and out.
   const some = Object.entries(attacks).flatMap(([group, list]) =>
     list.filter((_, i) => i % 12 === 0).map((attack) => ({ group, ...attack })),
   );
@@ -169,7 +164,7 @@ test.runIf(jspi)(
   },
 );
 
-test("attack: another window that speaks to the page as the frame would is not heard", async () => {
+test.runIf(jspi)("attack: another window that speaks to the page as the frame would is not heard", async () => {
   const lost: string[] = [];
   const line = openFrame("data:text/javascript,", (html) => html);
   line.listen(

@@ -1,0 +1,139 @@
+/**
+ * A page that is busy, frozen or slow loses nothing of its agents: what they print, call and write is the same as
+ * ever. Over the built library (`npm run build`).
+ */
+import type { CDPSession, Page } from "playwright";
+import { expect, test } from "vitest";
+import { type BrowserName, root, withPage } from "../commands/page.ts";
+
+type Kernel = Awaited<ReturnType<typeof library.createKernel>>;
+interface Scope {
+  kernel: Kernel;
+  run: ReturnType<Awaited<ReturnType<Kernel["spawn"]>>["run"]>;
+  stdout: Promise<string>;
+  calls: number;
+}
+
+const ROUNDS = 120;
+
+/** A page with an agent that works, calls, writes, sleeps and prints, in so many rounds. */
+async function start(page: Page): Promise<void> {
+  await page.evaluate(async (rounds) => {
+    const scope = globalThis as unknown as Scope;
+    scope.calls = 0;
+    const add = library.defineTool({
+      name: "add",
+      description: "Adds two integers.",
+      inputSchema: {
+        type: "object",
+        properties: { a: { type: "integer" }, b: { type: "integer" } },
+        required: ["a", "b"],
+      },
+      execute: ({ a, b }) => {
+        scope.calls++;
+        return a + b;
+      },
+    });
+    await scope.kernel?.close();
+    scope.kernel = await library.createKernel({
+      policy: `permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`,
+      tools: [add],
+      log: { name: "away" },
+    });
+    const agent = await scope.kernel.spawn({
+      name: "busy",
+      program: fetch("/guests/busy.wasm"),
+      files: { "inbox.txt": "some\nlines\n" },
+      seed: 1,
+      limits: { deadlineMs: 100_000 },
+    });
+    scope.run = agent.run({ args: [String(rounds)] });
+    scope.stdout = new Response(scope.run.stdout).text();
+  }, ROUNDS);
+}
+
+/** How the run ended: all that there is of it, in digests and counts. */
+function finish(page: Page) {
+  return page.evaluate(async () => {
+    const scope = globalThis as unknown as Scope;
+    const { kernel, run, stdout } = scope;
+    const { status, digest, usage } = await run.result;
+    const lines = (await stdout).split("\n").length - 1;
+    const types: Record<string, number> = {};
+    for await (const { entry } of kernel.log.entries()) {
+      if ("run" in entry && entry.run === run.id) types[entry.type] = (types[entry.type] ?? 0) + 1;
+    }
+    return { status, digest, fuel: usage.fuel, lines, calls: usage.calls, effects: scope.calls, types };
+  });
+}
+
+/** Keeps the main thread from anything else for so long. */
+const block = (page: Page, ms: number) =>
+  page.evaluate((ms) => {
+    for (const until = performance.now() + ms; performance.now() < until; );
+  }, ms);
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** What is done to a page while an agent of it runs. */
+type Disturbance = [name: string, disturb: (page: Page) => Promise<void>];
+
+const busy: Disturbance = [
+  "busy for seconds, again and again",
+  async (page) => {
+    for (const ms of [1500, 1500]) {
+      await block(page, ms);
+      await pause(50);
+    }
+  },
+];
+
+/** By Chromium's own protocol, which can do to a page what a system does to a tab. */
+const throughDevtools =
+  (work: (session: CDPSession) => Promise<void>) =>
+  async (page: Page): Promise<void> => {
+    const session = await page.context().newCDPSession(page);
+    await work(session);
+    await session.detach();
+  };
+
+const disturbances: Record<BrowserName, Disturbance[]> = {
+  chromium: [
+    busy,
+    [
+      "frozen, as a tab is that nobody has looked at for long",
+      throughDevtools(async (session) => {
+        await session.send("Page.setWebLifecycleState", { state: "frozen" });
+        await pause(3000);
+        await session.send("Page.setWebLifecycleState", { state: "active" });
+      }),
+    ],
+    [
+      "left a tenth of a processor",
+      throughDevtools(async (session) => {
+        await session.send("Emulation.setCPUThrottlingRate", { rate: 10 });
+        await pause(2000);
+        await session.send("Emulation.setCPUThrottlingRate", { rate: 1 });
+      }),
+    ],
+  ],
+  // Stock Firefox can be told none of this, and a headless one hides no tab.
+  firefox: [busy],
+};
+
+test.each(["chromium", "firefox"] as const)(
+  "%s: a run is the same whatever is done to its page",
+  (browser) =>
+    withPage(browser, { "/guests/": `${root}test/guests/out` }, async (page) => {
+      await start(page);
+      const undisturbed = await finish(page);
+      expect(undisturbed).toMatchObject({ status: "exited", lines: ROUNDS, calls: ROUNDS / 2 });
+      expect(undisturbed.types).toMatchObject({ "run-start": 1, "run-end": 1, intent: undisturbed.effects });
+      for (const [name, disturb] of disturbances[browser]) {
+        await start(page);
+        await disturb(page);
+        expect(await finish(page), name).toEqual(undisturbed);
+      }
+    }),
+  300_000,
+);
