@@ -26,7 +26,13 @@ await mkdir(`${root}dist`, { recursive: true });
 const errors = `${root}src/errors.ts`;
 const index = `${root}src/index.ts`;
 await bundle(
-  { index, meter: `${root}src/meter/index.ts`, python: `${root}src/runtimes/python.ts`, errors },
+  {
+    index,
+    meter: `${root}src/meter/index.ts`,
+    python: `${root}src/runtimes/python.ts`,
+    policies: `${root}src/policies.ts`,
+    errors,
+  },
   {
     format: "es",
     chunkFileNames,

@@ -375,6 +375,11 @@ function describe(report: Report): string {
     ...report.witnesses.map(({ key, time }) => `  witness  ${key} at ${new Date(time).toISOString()}`),
     "",
     ...report.runs.flatMap(describeRun),
+    ...report.declassified.map(
+      ({ seq, agent, labels, by, reason }) =>
+        `Entry ${seq}: ${labels.join(", ")} of ${agent.name} declassified by ${by}: ${reason}`,
+    ),
+    ...(report.declassified.length > 0 ? [""] : []),
     ...(report.notChecked.length > 0 ? ["Not checked:", ...report.notChecked.map((what) => `  - ${what}`), ""] : []),
   ];
   return lines.map((line) => `${plain(line)}\n`).join("");

@@ -16,6 +16,7 @@ export type {
   Agent,
   AgentFiles,
   CallOptions,
+  Declassification,
   Run,
   RunOptions,
   RunOutcome,
@@ -53,5 +54,5 @@ export type {
   PolicyTest,
 } from "./policy/engine.ts";
 export type { FileStat, Trap } from "./protocol.ts";
-export { defineTool, type Tool, type ToolContext, type ToolDefinition } from "./tool.ts";
+export { defineTool, type Tool, type ToolContext, type ToolDefinition, type ToolLabels } from "./tool.ts";
 export type { ForkPoint } from "./trace.ts";

@@ -1,5 +1,6 @@
 import type { dereference, OutputUnit, Schema, validate } from "@cfworker/json-schema";
 import { VakError } from "./errors.ts";
+import { checkLabels } from "./labels.ts";
 
 /** A JSON Schema, draft 2020-12. */
 export type JsonSchema = { readonly [keyword: string]: unknown };
@@ -38,9 +39,32 @@ export interface ToolContext {
    * `cost` said. A whole number.
    */
   charge(unit: string, amount: number): void;
+  /** What the agent had read when the call was decided; so what the input may come from. */
+  readonly labels: readonly string[];
+  /**
+   * Says that the answer, or the error, is labelled so, besides what the tool `returns`: with the labels of an agent whose
+   * output it passes on, say. Until the tool has answered.
+   */
+  label(labels: readonly string[]): void;
 }
 
-/** MCP's hints: what a tool says of itself. They inform people; they bind nobody. */
+/** What data a tool gives and takes. */
+export interface ToolLabels {
+  /** Labels of whatever it answers, errors too. They are the agent's before the guest has the answer. */
+  readonly returns?: readonly string[];
+  /** An agent with any other label than these may not call it. All are accepted unless given; with `[]` none is. */
+  readonly accepts?: readonly string[];
+  /**
+   * Names what it keeps between calls, such as a mailbox or a table. Whatever comes out of a tool that keeps it has the
+   * labels of every agent that was let to call one.
+   */
+  readonly keeps?: string;
+}
+
+/**
+ * MCP's hints: what a tool says of itself. They inform people, and place the tool's action in groups that policies may
+ * speak of; see {@link groupsOf}.
+ */
 export interface ToolAnnotations {
   readonly title?: string;
   readonly readOnlyHint?: boolean;
@@ -57,6 +81,7 @@ export interface Tool<Input = unknown> {
   readonly inputSchema: JsonSchema;
   readonly outputSchema?: JsonSchema;
   readonly annotations?: ToolAnnotations;
+  readonly labels?: ToolLabels;
   cost?(input: Input): { readonly [unit: string]: number };
   execute(input: Input, context: ToolContext): unknown;
 }
@@ -75,6 +100,8 @@ export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
   /** What an answer must be, as JSON Schema. */
   outputSchema?: JsonSchema;
   annotations?: ToolAnnotations;
+  /** What data it gives and takes, and what it keeps. */
+  labels?: ToolLabels;
   /**
    * What a call may cost at most, by unit: whole numbers. So much is set aside of each budget that counts the unit,
    * before the policy decides, and given back as far as `execute` charges less. It must be quick, and do nothing.
@@ -175,7 +202,7 @@ const checksOf = new WeakMap<Tool, Checks>();
 export function defineTool<const S extends JsonSchema | StandardSchema>(
   definition: ToolDefinition<S>,
 ): Tool<InputOf<S>> {
-  const { name, title, description, annotations, cost, execute } = definition;
+  const { name, title, description, annotations, labels, cost, execute } = definition;
   if (typeof name !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
     throw invalid(`"${String(name).slice(0, 80)}" is not a tool's name: use 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
@@ -197,6 +224,7 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     inputSchema,
     ...(outputSchema && { outputSchema }),
     ...(annotations && { annotations: { ...annotations } }),
+    ...(labels && { labels: readLabels(name, labels) }),
     ...(cost && { cost }),
     execute,
   });
@@ -206,6 +234,46 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     standard,
   });
   return tool;
+}
+
+/** @throws VakError `invalid-tool` */
+function readLabels(name: string, labels: ToolLabels): ToolLabels {
+  const { returns, accepts, keeps, ...rest } = labels;
+  const [stray] = Object.keys(rest);
+  if (stray !== undefined) throw invalid(`Tool "${name}": labels has no ${JSON.stringify(stray)}.`);
+  if (keeps !== undefined && (typeof keeps !== "string" || keeps === ""))
+    throw invalid(`Tool "${name}": labels.keeps names what the tool keeps.`);
+  try {
+    return {
+      ...(returns && { returns: checkLabels(returns, `what tool "${name}" returns`) }),
+      ...(accepts && { accepts: checkLabels(accepts, `what tool "${name}" accepts`) }),
+      ...(keeps !== undefined && { keeps }),
+    };
+  } catch (cause) {
+    throw new VakError("invalid-tool", (cause as Error).message, { cause });
+  }
+}
+
+/**
+ * The groups of a tool's action, with MCP's own defaults: who says nothing is `destructive`, and reaches the `network`.
+ */
+export function groupsOf({ readOnlyHint, destructiveHint, openWorldHint }: ToolAnnotations = {}): string[] {
+  const destructive = readOnlyHint !== true && destructiveHint !== false;
+  return [...(destructive ? ["destructive"] : []), ...(openWorldHint !== false ? ["network"] : [])];
+}
+
+/** A tool as policies see it. */
+export function describeToPolicy(tool: Tool) {
+  const { name, inputSchema, annotations, labels } = tool;
+  return {
+    ...{ name, inputSchema, groups: groupsOf(annotations) },
+    ...(labels?.accepts && { accepts: labels.accepts }),
+    /** What is wrong with an input, if anything is. */
+    async check(input: unknown): Promise<string | undefined> {
+      const parsed = await parseInput(tool, input);
+      return parsed.ok ? undefined : parsed.message;
+    },
+  };
 }
 
 /**

@@ -93,6 +93,8 @@ export interface ForkPoint {
   machine: string;
   limits: Record<string, number>;
   seed: number;
+  /** What the agent had read before that call, whatever was declassified since: who goes on has to say so anew. */
+  labels: readonly string[];
   /** The agent's runs up to this one, the last. */
   runs: RunPrefix[];
 }

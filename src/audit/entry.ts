@@ -1,5 +1,6 @@
 /** What an entry of the log says. An entry is one leaf of the tree: an object in canonical JSON. */
 import { VakError } from "../errors.ts";
+import { areLabels } from "../labels.ts";
 import { canonicalBytes, parseCanonical } from "./canonical.ts";
 import type { Bytes } from "./merkle.ts";
 import { MAX_ENTRY_BYTES } from "./sizes.ts";
@@ -82,6 +83,26 @@ export interface AgentSpawn extends Common {
   parent?: string;
   /** The tools that it may ask for; absent where it is not held to some. */
   grants?: string[];
+  /** What it has read from the beginning: its files and its parent's labels; absent where there are none. */
+  labels?: string[];
+}
+
+/** The host says that the agent has now something of these labels, besides what other entries say. */
+export interface AgentLabel extends Common {
+  type: "agent-label";
+  agent: AgentRef;
+  labels: string[];
+}
+
+/** The host says that nothing the agent holds, in its memory and its files, is of these labels any more. */
+export interface AgentDeclassify extends Common {
+  type: "agent-declassify";
+  agent: AgentRef;
+  /** Labels that it had. */
+  labels: string[];
+  /** Who says so. */
+  by: string;
+  reason: string;
 }
 
 /** From here on the agent may ask for these tools only, of those it had. */
@@ -152,6 +173,8 @@ export interface RunStart extends Common {
    * was answered from the recording.
    */
   continues?: { run: string; call: number };
+  /** What it is given is labelled so; absent where there are none. */
+  labels?: string[];
 }
 
 interface CallEntry extends Common {
@@ -245,6 +268,8 @@ export interface Outcome extends CallEntry {
   error: string | null;
   /** What the call came to, by unit, where there are budgets. */
   cost?: { readonly [unit: string]: number };
+  /** The answer is labelled so, and the agent from here on; absent where there are none. */
+  labels?: string[];
 }
 
 export interface RunEnd extends Common {
@@ -294,6 +319,8 @@ export type Entry =
   | PolicyLoad
   | PolicyRefused
   | AgentSpawn
+  | AgentLabel
+  | AgentDeclassify
   | AgentAttenuate
   | AgentRevoke
   | Lease
@@ -397,7 +424,10 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     machine: isText,
     parent: { maybe: isText },
     grants: { maybe: isTexts },
+    labels: { maybe: areLabels },
   },
+  "agent-label": { agent: isAgent, labels: areLabels },
+  "agent-declassify": { agent: isAgent, labels: areLabels, by: isText, reason: isText },
   "agent-attenuate": { agent: isAgent, grants: isTexts },
   "agent-revoke": { agent: isAgent },
   lease: { agent: isAgent, permit: isText, policies: isTexts, policyDigest: isDigest, until: orNull(isCount) },
@@ -415,6 +445,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     continues: {
       maybe: (value) => isObject(value) && Object.keys(value).length === 2 && isText(value.run) && isCount(value.call),
     },
+    labels: { maybe: areLabels },
   },
   "approval-request": {
     ...CALL,
@@ -466,6 +497,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     outputDigest: orNull(isDigest),
     error: orNull(isText),
     cost: { maybe: isCounts },
+    labels: { maybe: areLabels },
   },
   "run-end": {
     agent: isAgent,

@@ -3,6 +3,7 @@
  * policy that was loaded. The writer and the verifier hold to the same rules, so that what the log takes, verifies.
  */
 import { VakError } from "../errors.ts";
+import { joinLabels } from "../labels.ts";
 import type { AgentRef, Approval, ApprovalRequest, Denial, Digest, Entry, Intent } from "./entry.ts";
 
 interface Opened {
@@ -16,6 +17,8 @@ interface Spawned extends Opened {
   parent: Spawned | undefined;
   grants: ReadonlySet<string> | undefined;
   revoked: boolean;
+  /** What it has read, in order. */
+  labels: readonly string[];
 }
 
 function holds(agent: Spawned | undefined, tool: string): boolean {
@@ -27,6 +30,18 @@ function isRevoked(agent: Spawned | undefined): boolean {
   for (let at = agent; at; at = at.parent) if (at.revoked) return true;
   return false;
 }
+
+/** A request for an approval, and what its agent had read then. */
+type Requested = ApprovalRequest & { labels: readonly string[] };
+
+interface Approved {
+  approval: Approval;
+  request: Requested;
+  used: boolean;
+}
+
+const sameTexts = (value: unknown, texts: readonly string[]): boolean =>
+  Array.isArray(value) && value.length === texts.length && texts.every((text, i) => value[i] === text);
 
 /** What of an earlier session is needed to go on. */
 export interface Resumed {
@@ -45,10 +60,10 @@ export class Order {
   readonly #runs = new Map<string, Opened & { intents: number }>();
   readonly #intents = new Map<number, Intent>();
   /** Requests that wait for an answer, and the answers that a call may still refer to, until their run ends. */
-  readonly #requests = new Map<number, ApprovalRequest>();
+  readonly #requests = new Map<number, Requested>();
   /** Leases that have not ended, by their `seq`. */
   readonly #leases = new Map<number, { agent: string; policyDigest: Digest }>();
-  readonly #approvals = new Map<number, { approval: Approval; request: ApprovalRequest; used: boolean }>();
+  readonly #approvals = new Map<number, Approved>();
   /** Outcomes of unknown status at the very end: those that a recovery speaks of. */
   #unknown = 0;
 
@@ -116,8 +131,14 @@ export class Order {
         if (this.#agents.has(entry.agent.id)) return `agent "${entry.agent.id}" is open already`;
         if (entry.parent === undefined) return undefined;
         return this.#agents.has(entry.parent)
-          ? this.#widened(this.#agents.get(entry.parent), entry.grants ?? [])
+          ? (this.#widened(this.#agents.get(entry.parent), entry.grants ?? []) ??
+              this.#shed(entry.parent, entry.labels))
           : `its parent "${entry.parent}" is not an open agent`;
+      case "agent-declassify": {
+        const { labels } = this.#agents.get(entry.agent.id)!;
+        const none = entry.labels.find((label) => !labels.includes(label));
+        return none === undefined ? undefined : `the agent has no label "${none}"`;
+      }
       case "agent-attenuate":
         return this.#widened(this.#agents.get(entry.agent.id), entry.grants);
       case "agent-revoke":
@@ -153,10 +174,13 @@ export class Order {
             return `entry ${entry.lease} is not a lease of the agent under this policy`;
           }
         }
-        return this.#unknownPolicy(entry.policyDigest) ?? this.#unapproved(entry);
+        return this.#unknownPolicy(entry.policyDigest) ?? this.#unapproved(entry) ?? this.#mislabelled(entry);
       case "denial":
         return (
-          (entry.policyDigest === "" ? undefined : this.#unknownPolicy(entry.policyDigest)) ?? this.#unapproved(entry)
+          (entry.policyDigest === "" ? undefined : this.#unknownPolicy(entry.policyDigest)) ??
+          this.#unapproved(entry) ??
+          // A request that never came to a decision has no digest.
+          (entry.callDigest === null ? undefined : this.#mislabelled(entry))
         );
       case "outcome": {
         const intent = this.#intents.get(entry.intentOf);
@@ -188,6 +212,26 @@ export class Order {
     return more === undefined ? undefined : `there is no right to "${more}" that could be handed on`;
   }
 
+  /** What is wrong with the labels of a child. */
+  #shed(parent: string, labels: readonly string[] = []): string | undefined {
+    const lost = this.#agents.get(parent)!.labels.find((label) => !labels.includes(label));
+    return lost === undefined ? undefined : `its parent has the label "${lost}", and it has not`;
+  }
+
+  /** What is wrong with the labels that a call was decided with: they are what the log says that the agent had read. */
+  #mislabelled({ agent, facts }: Intent | Denial): string | undefined {
+    const { labels } = this.#agents.get(agent.id)!;
+    return sameTexts(facts?.labels ?? [], labels)
+      ? undefined
+      : `it was decided with other labels than the agent had: ${labels.join(", ") || "none"}`;
+  }
+
+  #label(agent: string, labels: readonly string[] = []): void {
+    if (labels.length === 0) return;
+    const labelled = this.#agents.get(agent)!;
+    labelled.labels = joinLabels(labelled.labels, labels);
+  }
+
   /** What is wrong with how a call refers to an approval: an approval is for one call, or one kind of call in one run. */
   #unapproved(entry: Intent | Denial): string | undefined {
     if ([...this.#requests.values()].some(({ run, call }) => run === entry.run && call === entry.call)) {
@@ -207,6 +251,8 @@ export class Order {
     if (approval.scope === "call" && (used || approval.callDigest !== entry.callDigest)) {
       return used ? `${where} was used already` : `${where} is of another call`;
     }
+    const { labels } = this.#agents.get(entry.agent.id)!;
+    if (!sameTexts(request.labels, labels)) return `${where} is from before the agent had other labels`;
     return request.action === entry.action &&
       request.resource === entry.resource &&
       request.policyDigest === entry.policyDigest
@@ -232,8 +278,17 @@ export class Order {
           parent: this.#agents.get(entry.parent ?? ""),
           grants: entry.grants && new Set(entry.grants),
           revoked: false,
+          labels: entry.labels ?? [],
         });
         break;
+      case "agent-label":
+        this.#label(entry.agent.id, entry.labels);
+        break;
+      case "agent-declassify": {
+        const declassified = this.#agents.get(entry.agent.id)!;
+        declassified.labels = declassified.labels.filter((label) => !entry.labels.includes(label));
+        break;
+      }
       case "agent-attenuate":
         this.#agents.get(entry.agent.id)!.grants = new Set(entry.grants);
         break;
@@ -252,9 +307,10 @@ export class Order {
         break;
       case "run-start":
         this.#runs.set(entry.run, { seq: entry.seq, agent: entry.agent, intents: 0 });
+        this.#label(entry.agent.id, entry.labels);
         break;
       case "approval-request":
-        this.#requests.set(entry.seq, entry);
+        this.#requests.set(entry.seq, { ...entry, labels: this.#agents.get(entry.agent.id)!.labels });
         break;
       case "approval":
         this.#approvals.set(entry.seq, { approval: entry, request: this.#requests.get(entry.requestOf)!, used: false });
@@ -268,6 +324,7 @@ export class Order {
         break;
       case "outcome":
         this.#intents.delete(entry.intentOf);
+        this.#label(entry.agent.id, entry.labels);
         this.#runs.get(entry.run)!.intents--;
         break;
       case "run-end":

@@ -18,6 +18,7 @@ import {
 import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
 import { fromUtf8, toBase64 } from "./encoding.ts";
 import {
+  type AgentDeclassify,
   type AgentRef,
   type Denial,
   type Digest,
@@ -91,6 +92,8 @@ export interface Report {
   entries: Partial<Record<EntryType, number>>;
   agents: AgentRef[];
   runs: RunSummary[];
+  /** What was declassified, by whom and why. */
+  declassified: AgentDeclassify[];
   /** `seq` of the entries whose value was erased, as the log says. */
   erased: number[];
   /** `seq` of the other entries whose value is not in the bundle. */
@@ -180,6 +183,7 @@ class Verification {
     entries: {},
     agents: [],
     runs: [],
+    declassified: [],
     erased: [],
     missing: [],
     withheld: 0,
@@ -552,6 +556,9 @@ class Verification {
         this.report.runs.push(summary);
         break;
       }
+      case "agent-declassify":
+        this.report.declassified.push(entry);
+        break;
       case "approval":
         if (entry.verdict === "granted" && entry.by !== null) this.#approvers.set(entry.seq, entry.by);
         break;

@@ -9,13 +9,15 @@ import { createCedarEngine } from "../policy/cedar.ts";
 import type { PolicySource, PolicyTool } from "../policy/engine.ts";
 import { type Redecided, redecide } from "../policy/redecide.ts";
 import { cedarWasmUrl } from "../policy/wasm-url.ts";
-import { defineTool, parseInput } from "../tool.ts";
+import { defineTool, describeToPolicy, type Tool } from "../tool.ts";
+
+/** As much of a tool as policies see. */
+type SeenTool = Pick<Tool, "name" | "inputSchema" | "annotations" | "labels">;
 
 /** What a file for `policy test` holds: as JSON, or as the exports of a module. */
 interface PolicyFile {
   policy: PolicySource;
-  /** Tools, or as much of them as policies see. */
-  tools: readonly PolicyTool[];
+  tools: readonly SeenTool[];
   /** As `createKernel` takes them. */
   budgets?: { readonly [name: string]: Budget } | undefined;
   constitution?: string | undefined;
@@ -90,16 +92,11 @@ async function load(path: string): Promise<unknown> {
   return /\.m?js$/.test(path) ? import(pathToFileURL(resolve(path)).href) : JSON.parse(await readFile(path, "utf8"));
 }
 
-/** A tool whose input is checked as the broker checks it. Only its name and schema matter here. */
-function checked(tool: PolicyTool): PolicyTool {
-  const { name, inputSchema } = (tool ?? {}) as PolicyTool;
-  const made = defineTool({ name, description: "-", inputSchema: inputSchema ?? {}, execute: () => null });
-  return {
-    name: made.name,
-    inputSchema: made.inputSchema,
-    async check(input) {
-      const parsed = await parseInput(made, input);
-      return parsed.ok ? undefined : parsed.message;
-    },
-  };
+/** A tool whose input is checked as the broker checks it. */
+function checked(tool: SeenTool): PolicyTool {
+  const { name, inputSchema, annotations, labels } = tool ?? {};
+  const more = { ...(annotations && { annotations }), ...(labels && { labels }) };
+  return describeToPolicy(
+    defineTool({ name, description: "-", inputSchema: inputSchema ?? {}, ...more, execute: () => null }) as Tool,
+  );
 }

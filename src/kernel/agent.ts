@@ -7,6 +7,7 @@ import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import type { Commitment } from "../audit/value.ts";
 import { VakError } from "../errors.ts";
+import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import {
   AnswerBuffer,
@@ -29,6 +30,7 @@ import {
 import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import type { Broker } from "./broker.ts";
 import { type Host, WorkerLost, whenOverdue } from "./host.ts";
+import { type Labels, label } from "./labels.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Recorder, RunRecorder } from "./recorder.ts";
 import { checkGrants, type Rights } from "./rights.ts";
@@ -93,9 +95,19 @@ export interface RunOptions {
    * Default true. Without, neither this run nor a later one of the agent can be replayed, and the log says so.
    */
   trace?: boolean;
+  /** What the run is given (arguments, environment, stdin, input) is labelled so, and the agent from here on. */
+  labels?: readonly string[];
 }
 
-export type CallOptions = Pick<RunOptions, "signal" | "startTime" | "clock" | "trace">;
+export type CallOptions = Pick<RunOptions, "signal" | "startTime" | "clock" | "trace" | "labels">;
+
+/** Who says that what an agent holds is free of a label, and why; both are in the log. */
+export interface Declassification {
+  /** 1 to 128 printable characters. */
+  by: string;
+  /** 1 to 1,000 printable characters. */
+  reason: string;
+}
 
 /** What the kernel makes an agent of. */
 export interface AgentParts {
@@ -107,6 +119,7 @@ export interface AgentParts {
   host: Host;
   broker: Broker;
   rights: Rights;
+  labels: Labels;
   leases: Set<Lease>;
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */
@@ -170,7 +183,11 @@ export class Agent {
     this.program = parts.ref.program;
     this.machine = parts.machine;
     this.limits = parts.limits;
-    this.files = new AgentFiles(parts.host, parts.limits, parts.recorder, (error) => this.explain(error));
+    this.files = new AgentFiles(
+      parts,
+      (labels) => this.join(labels),
+      (error) => this.explain(error),
+    );
   }
 
   /**
@@ -200,13 +217,14 @@ export class Agent {
     if (!this.parts.reactor) {
       throw new VakError("invalid-argument", "The program is a command: start it with agent.run.");
     }
-    const { signal, startTime, clock, trace } = options;
+    const { signal, startTime, clock, trace, labels } = options;
     const checked = checkOptions({
       args: [name],
       ...(signal && { signal }),
       ...(startTime !== undefined && { startTime }),
       ...(clock !== undefined && { clock }),
       ...(trace !== undefined && { trace }),
+      ...(labels && { labels }),
     });
     const json = encoder.encode(toJson(input));
     if (json.byteLength > this.limits.callBytes) {
@@ -270,6 +288,7 @@ export class Agent {
     this.assertAlive();
     if (this.current)
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
+    this.parts.labels.joined(options.labels); // throws where there would be too many
     const run = new Run(this.parts, ++this.runs, options, fork);
     this.current = run;
     run.result.then(() => {
@@ -277,6 +296,54 @@ export class Agent {
       if (run.lost !== undefined) this.lose(run.lost);
     });
     return run;
+  }
+
+  /**
+   * What the agent has read, in order: what it holds, in memory and in files, and whatever it says may come of that. It only
+   * grows, but for {@link declassify}.
+   */
+  get labels(): readonly string[] {
+    return this.parts.labels.list;
+  }
+
+  /**
+   * Says that the agent has now something of these labels, which reached it in a way that vak cannot see.
+   *
+   * @throws VakError `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
+   */
+  async label(labels: readonly string[]): Promise<void> {
+    await this.join(checkLabels(labels, "an agent"));
+  }
+
+  /** What it throws, it throws at once. */
+  private join(labels: readonly string[]): Promise<unknown> {
+    this.assertAlive();
+    return label(this.parts, labels);
+  }
+
+  /**
+   * Says that nothing that the agent holds, in its memory and in its files, is of these labels any more. From the next
+   * call on, and in the log. What it gets later labels it anew.
+   *
+   * @param labels that it has
+   * @throws VakError `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
+   * @example
+   * await agent.declassify(["secret"], { by: "ann", reason: "The summary has no names in it; I read it." });
+   */
+  async declassify(labels: readonly string[], { by, reason }: Declassification): Promise<void> {
+    this.assertAlive();
+    const gone = checkLabels(labels, "a declassification");
+    const { log, ref, labels: held } = this.parts;
+    const none = gone.find((label) => !held.list.includes(label));
+    if (none !== undefined || gone.length === 0) {
+      throw new VakError("invalid-argument", `agent.declassify: the agent has no label ${JSON.stringify(none ?? "")}.`);
+    }
+    if (!isSaid(by, 128) || !isSaid(reason, 1000)) {
+      throw new VakError("invalid-argument", "agent.declassify: say who says so (by), and why (reason).");
+    }
+    // In one turn: no intent can come between the two.
+    held.drop(gone);
+    await log.append({ type: "agent-declassify", agent: ref, labels: [...gone], by, reason });
   }
 
   /**
@@ -414,9 +481,13 @@ type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
 };
 
 const answersOf = ({ calls }: RunPrefix): Uint8Array[] => calls.map(({ answer }) => encoder.encode(answer));
+/** Text that a person gives for the log. */
+const isSaid = (text: unknown, length: number): text is string =>
+  typeof text === "string" && text.length <= length && /^[^\p{C}]+$/u.test(text);
 
 const optionsOf = ({ args, env, stdin, startTime }: RunPrefix, signal: AbortSignal | undefined): CheckedOptions => ({
-  ...{ args, env, startTime, clock: "virtual", signal, trace: true },
+  // What it was given, the agent is labelled by already.
+  ...{ args, env, startTime, clock: "virtual", signal, trace: true, labels: [] },
   stdin: toBytes(stdin as Uint8Array<ArrayBuffer>),
 });
 
@@ -429,7 +500,7 @@ function toJson(input: unknown): string {
 }
 
 function checkOptions(options: RunOptions): CheckedOptions {
-  const { args = [], stdin = "", env = {}, signal, startTime, clock = "virtual", trace = true } = options;
+  const { args = [], stdin = "", env = {}, signal, startTime, clock = "virtual", trace = true, labels = [] } = options;
   const invalid = (what: string) => new VakError("invalid-argument", `agent.run: ${what}.`);
   const clean = (text: unknown): text is string =>
     typeof text === "string" && text.isWellFormed() && !text.includes("\0");
@@ -447,7 +518,8 @@ function checkOptions(options: RunOptions): CheckedOptions {
   const time = startTime ?? (real ? Date.now() : DEFAULT_START_TIME);
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime is a whole number of ms since 1970");
   if (typeof trace !== "boolean") throw invalid("trace is true or false");
-  return { args: [...args], stdin: toBytes(stdin), env: { ...env }, signal, startTime: time, clock, trace };
+  const given = { args: [...args], stdin: toBytes(stdin), env: { ...env }, labels: checkLabels(labels, "a run") };
+  return { ...given, signal, startTime: time, clock, trace };
 }
 
 /** A copy of the bytes, or the text as UTF-8. */
@@ -656,13 +728,14 @@ export class Run {
   private async call(request: Uint8Array, call: number): Promise<void> {
     const { broker, ref, limits, host, answers } = this.parts;
     const { signal } = this.abort;
-    const { rights, leases } = this.parts;
+    const { rights, leases, labels } = this.parts;
     const caller = {
       agent: ref,
       run: this.id,
       call,
       callBytes: limits.callBytes,
       signal,
+      labels,
       hold: () => this.hold(),
       rights,
       leases,
@@ -696,8 +769,10 @@ export class Run {
     /** Where there was no end, but it is known that nothing was done. */
     let fuel: number | null = null;
     try {
-      const { args, env, startTime, clock, call, stdin } = options;
+      const { args, env, startTime, clock, call, stdin, labels } = options;
       const commitment = await this.recorder.input({ env, stdin: call?.input ?? stdin });
+      // In one turn with the entry.
+      this.parts.labels.join(labels);
       await log.append(
         {
           type: "run-start",
@@ -708,6 +783,7 @@ export class Run {
           startTime,
           ...(clock === "real" && { clock }),
           ...this.continues(),
+          ...(labels.length > 0 && { labels: [...labels] }),
         },
         commitment && { commitment },
       );
@@ -862,16 +938,23 @@ export class Run {
 
 /** An agent's own files, as the page sees them. Paths are relative to the root: `"out/result.txt"`. */
 export class AgentFiles {
+  private readonly parts: AgentParts;
   private readonly host: Host;
   private readonly limits: Limits;
   private readonly recorder: Recorder;
+  private readonly join: (labels: readonly string[]) => Promise<unknown>;
   private readonly explain: (error: unknown) => VakError;
 
-  /** @internal */
-  constructor(host: Host, limits: Limits, recorder: Recorder, explain: (error: unknown) => VakError) {
-    this.host = host;
-    this.limits = limits;
-    this.recorder = recorder;
+  /**
+   * @internal
+   * @param join labels the agent
+   */
+  constructor(parts: AgentParts, join: AgentFiles["join"], explain: AgentFiles["explain"]) {
+    this.parts = parts;
+    this.join = join;
+    this.host = parts.host;
+    this.limits = parts.limits;
+    this.recorder = parts.recorder;
     this.explain = explain;
   }
 
@@ -890,13 +973,35 @@ export class AgentFiles {
   /**
    * Writes a whole file, making the directories above it.
    *
+   * @param options.labels what the data is labelled: the agent is from here on, whether it reads the file or not
    * @throws VakError `invalid-argument` when it does not fit the limits or the path is taken
    */
-  async write(path: string, data: string | BufferSource): Promise<void> {
+  async write(
+    path: string,
+    data: string | BufferSource,
+    { labels = [] }: { labels?: readonly string[] } = {},
+  ): Promise<void> {
     const bytes = toBytes(data);
     const checked = checkPath(path);
+    // In one turn: no call that knows the file is decided without its labels.
+    const labelled = this.join(checkLabels(labels, "a file"));
     this.recorder.change(checked, bytes);
-    await this.call("writeFile", checked, transfer(bytes, [bytes.buffer]));
+    await Promise.all([labelled, this.call("writeFile", checked, transfer(bytes, [bytes.buffer]))]);
+  }
+
+  /**
+   * Copies a file to another agent, which is labelled as this one then.
+   *
+   * @param to the files of the other agent, of any kernel of this page
+   * @param as its path there; the same unless given
+   * @throws VakError as {@link read} and {@link write}
+   * @example await writer.files.copy("summary.txt", mailer.files);
+   */
+  async copy(path: string, to: AgentFiles, as: string = path): Promise<void> {
+    const before = this.parts.labels.list;
+    const bytes = await this.read(path);
+    // What was declassified meanwhile may be in the bytes still.
+    await to.write(as, bytes, { labels: joinLabels(before, this.parts.labels.list) });
   }
 
   /** Every file, directory and symbolic link, in order of path. */
@@ -905,14 +1010,16 @@ export class AgentFiles {
   }
 
   /**
-   * What a path names; of a symbolic link, the link itself.
+   * What a path names; of a symbolic link, the link itself. Its labels are the agent's: which of the things that it read
+   * a program wrote into which file, only the program knows.
    *
    * @throws VakError `not-found`, `closed`, `agent-lost`
    */
-  async stat(path: string): Promise<FileStat> {
+  async stat(path: string): Promise<FileStat & { labels: readonly string[] }> {
     const reply = await this.call("statFile", checkPath(path));
     if (reply === null) throw notFound(path);
-    return parseFileStat(reply, this.limits) ?? this.garbage();
+    const stat = parseFileStat(reply, this.limits) ?? this.garbage();
+    return { ...stat, labels: this.parts.labels.list };
   }
 
   /**
@@ -926,7 +1033,7 @@ export class AgentFiles {
 
   /**
    * A zip of the files and directories. Symbolic links are left out: where one leads is the program's to say, and an
-   * unpacker might follow it. The names are the program's too.
+   * unpacker might follow it. The names are the program's too, and all of it is labelled as the agent is.
    *
    * @throws VakError `unsupported` past 65,535 files; `closed`, `agent-lost`
    */

@@ -18,6 +18,8 @@ export interface ApprovalRequest {
   };
   /** What the tool would be given, with null in place of each secret. */
   readonly input: unknown;
+  /** What the agent has read, and so what the input may come from. */
+  readonly labels: readonly string[];
   /** Ids of the policies that would allow the call if it were approved, and what they say of themselves. */
   readonly policies: readonly string[];
   readonly annotations: Annotations;
@@ -33,7 +35,7 @@ export interface ApprovalAnswer {
   by: string;
   /**
    * `call`, the default: this one call. `run`: also each later call of this run with the same tool and exactly the same
-   * input, as long as the policy is the same.
+   * input, as long as the policy is the same, and the labels of the agent.
    */
   for?: "call" | "run";
 }
@@ -61,9 +63,14 @@ export interface AskedCall {
 }
 
 /** What came of asking: `approval` is the `seq` of the entry that says so. */
-export type Verdict =
-  | { granted: true; approval: number }
-  | { granted: false; reason: DenyReason; approval?: number; message?: string };
+export type Verdict = { granted: true; approval: number } | Refused;
+
+export interface Refused {
+  granted: false;
+  reason: DenyReason;
+  approval?: number;
+  message?: string;
+}
 
 /** How the answers of people are asked for, kept and logged. */
 export class Approvals {
@@ -83,14 +90,14 @@ export class Approvals {
   /**
    * Whether a person lets the call pass. The answer is in the log before this resolves.
    *
-   * @param key equal for calls that "allow for this run" makes equal: of the same tool, input and policy
+   * @param key equal for calls that "allow for this run" makes equal: of the same tool, input, labels and policy
    * @param run its signal fires when the run ends; `hold` lets the run's deadline stand still until what it gives is called
    * @throws VakError `log-unavailable`
    */
   async ask(
     call: AskedCall,
     inputDigest: string,
-    shown: Pick<ApprovalRequest, "tool" | "input" | "annotations">,
+    shown: Pick<ApprovalRequest, "tool" | "input" | "labels" | "annotations">,
     key: string,
     run: { signal: AbortSignal; hold: () => () => void },
   ): Promise<Verdict> {

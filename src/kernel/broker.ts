@@ -3,6 +3,8 @@ import { type AgentRef, clip } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import { type Commitment, commitValue } from "../audit/value.ts";
 import { openValue } from "../audit/value-opening.ts";
+import { VakError } from "../errors.ts";
+import { checkLabels, joinLabels } from "../labels.ts";
 import type { Bill, Ledger, Payer } from "../policy/budget.ts";
 import { callDigest } from "../policy/digest.ts";
 import type {
@@ -14,7 +16,8 @@ import type {
   PolicyRequest,
 } from "../policy/engine.ts";
 import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
-import type { Approvals, OnApproval, Verdict } from "./approval.ts";
+import type { Approvals, OnApproval, Refused, Verdict } from "./approval.ts";
+import { type Labels, Stores } from "./labels.ts";
 import type { Lease } from "./lease.ts";
 import type { Rights } from "./rights.ts";
 
@@ -28,6 +31,8 @@ export interface Caller {
   callBytes: number;
   /** Aborts when the run ends; nobody waits for the answer then. */
   signal: AbortSignal;
+  /** What the agent has read. */
+  labels: Labels;
   /** Lets the run's deadline stand still until what it gives is called. */
   hold(): () => void;
   /** Which tools the agent may ask for; all unless given. */
@@ -49,10 +54,10 @@ export type CallErrorCode =
 /** A call that nobody makes, to be explained. */
 export interface ProposedCall {
   /** Who would make it: an agent, or what policies see of one. */
-  agent: { readonly name: string; readonly program: string; readonly id?: string };
+  agent: { readonly name: string; readonly program: string; readonly id?: string; readonly labels?: readonly string[] };
   tool: string;
   input?: unknown;
-  /** What the kernel would know: the clock is now and the rest zero, unless given. */
+  /** What the kernel would know: the clock is now, the labels are the agent's, and the rest zero, unless given. */
   vak?: Partial<Omit<PolicyRequest["vak"], "callDigest">>;
 }
 
@@ -82,6 +87,13 @@ interface Decided {
   vak: PolicyRequest["vak"];
 }
 
+/** What became of an allowed call, and how the answer is labelled. */
+interface Effect {
+  answer: Answer;
+  status?: "unknown";
+  labels: readonly string[];
+}
+
 type JsonObject = { readonly [field: string]: unknown };
 type Answer = { ok: unknown } | { error: { code: CallErrorCode; message: string } };
 
@@ -105,6 +117,8 @@ export class Broker {
   private readonly log: AuditLog;
   private readonly people: { onApproval?: OnApproval; approvalMs?: number };
   private readonly ledger: Ledger | undefined;
+  /** What tools keep between calls. */
+  private readonly stores = new Stores();
   private approvals: Promise<Approvals> | undefined;
 
   /**
@@ -157,7 +171,10 @@ export class Broker {
   /** Decides, and does what was decided. */
   private async decided(caller: Caller, tool: Tool, asked: Asked): Promise<{ bytes: Uint8Array; kept?: number }> {
     const { argument, commitment, request, bill } = asked;
-    const { decision: made, vak, approval, lease } = await this.decideWithPeople(caller, tool, asked);
+    let last = await this.decideWithPeople(caller, tool, asked);
+    // What came to the agent while it was decided counts.
+    while (last.vak.labels !== caller.labels.list) last = await this.decideWithPeople(caller, tool, asked, last.no);
+    const { decision: made, vak, approval, lease } = last;
     // Looked at in the turn in which the intent is appended: what is taken away before it is not there any more.
     const decision = withRights(caller, tool, lease && !lease.live ? { ...made, ...NO_PERMIT } : made);
     const { callDigest, ...facts } = vak;
@@ -186,12 +203,20 @@ export class Broker {
       decision: "allow",
       ...(lease && { lease: lease.seq }),
     } as const;
+    // Before the effect: whoever takes something out meanwhile may have it of this call.
+    this.stores.join(tool.labels?.keeps, vak.labels);
     const { seq } = await this.log.append(intent, { commitment });
-    const { answer, status } = await this.effect(caller, tool, argument, bill);
+    const { answer, status, labels } = withRoom(
+      caller.labels,
+      await this.effect(caller, tool, argument, bill, vak.labels),
+    );
     const { bytes, sent } = this.answer(caller, answer);
     const counted = { calls: 1, bytes: request.byteLength + bytes.byteLength };
     const cost = bill && { cost: bill.settle(counted, status !== "unknown") };
-    const outcome = { type: "outcome", ...position(caller), intentOf: seq, ...cost } as const;
+    // In one turn with the entry, and before the guest has the answer.
+    caller.labels.join(labels);
+    const labelled = labels.length > 0 && { labels: [...labels] };
+    const outcome = { type: "outcome", ...position(caller), intentOf: seq, ...cost, ...labelled } as const;
     if (status === "unknown") {
       await this.log.append({ ...outcome, status, error: null });
       return { bytes };
@@ -204,12 +229,17 @@ export class Broker {
     return bytes.byteLength > 0 ? { bytes, kept } : { bytes };
   }
 
-  /** The decision; where the policy asks for a person's approval, after it was given or not. */
+  /**
+   * The decision; where the policy asks for a person's approval, after it was given or not.
+   *
+   * @param no what a person has said of this call already: it stands, and nobody is asked again
+   */
   private async decideWithPeople(
     caller: Caller,
     tool: Tool,
     { input, commitment, bill }: Asked,
-  ): Promise<Decided & { approval?: number }> {
+    no?: Refused,
+  ): Promise<Decided & { approval?: number; no?: Refused }> {
     const decide = (approved: boolean) => this.decide(caller, tool, input, commitment.digest, approved, bill);
     for (;;) {
       const asked = await decide(false);
@@ -226,14 +256,16 @@ export class Broker {
       const shown = {
         tool: described,
         input: openValue(commitment.file, "input", commitment.digest).value,
+        labels: asked.vak.labels,
         annotations,
       };
-      const key = canonicalJson({ input, policyDigest, tool: name });
+      const key = canonicalJson({ input, labels: asked.vak.labels, policyDigest, tool: name });
       const approvals = await this.loadApprovals().catch(messageOf);
       const verdict: Verdict =
-        typeof approvals === "string"
+        no ??
+        (typeof approvals === "string"
           ? { granted: false, reason: "approval-unavailable", message: approvals }
-          : await approvals.ask(call, commitment.digest, shown, key, caller);
+          : await approvals.ask(call, commitment.digest, shown, key, caller));
       if (!verdict.granted) {
         const { reason, approval, message } = verdict;
         const errors = message === undefined ? [] : [message];
@@ -246,12 +278,13 @@ export class Broker {
           annotations,
           ...(shadow && { shadow }),
         };
-        return { decision, vak: asked.vak, ...(approval !== undefined && { approval }) };
+        return { decision, vak: asked.vak, no: verdict, ...(approval !== undefined && { approval }) };
       }
       // Decided again, with the approval: a forbid may have come to match while the person thought.
       const again = await decide(true);
-      if (again.decision.policyDigest === policyDigest) return { ...again, approval: verdict.approval };
-      // It was given under a policy that is no longer in force, and counts for nothing under another.
+      const same = again.decision.policyDigest === policyDigest && again.vak.labels === asked.vak.labels;
+      if (same) return { ...again, approval: verdict.approval };
+      // It was given under another policy, or for an agent that had read less, and counts for nothing now.
     }
   }
 
@@ -285,11 +318,12 @@ export class Broker {
   ): Promise<Decided> {
     const { agent, call } = caller;
     for (;;) {
+      const labels = caller.labels.list;
       const policyDigest = this.policy.loaded?.digest ?? "";
       const digest = callDigest(agent, tool.name, inputDigest, policyDigest);
       const none: Decision = { decision: "deny", policies: [], reason: "not-granted", errors: [], policyDigest };
       const budget = this.ledger && { budget: this.ledger.states(payer(caller, tool)) };
-      const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved, ...budget };
+      const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved, labels, ...budget };
       if (caller.rights?.has(tool.name) === false) return { decision: withRights(caller, tool, none), vak };
       try {
         const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
@@ -324,13 +358,13 @@ export class Broker {
         : (["unknown-tool", name] as const);
       return { decision: "deny", reason, policies: [], because: [], errors: [message], policyDigest };
     }
-    const { id = "", program } = agent;
+    const { id = "", program, labels = [] } = agent;
     const budget = this.ledger && { budget: { ...this.ledger.states(), ...vak?.budget } };
     const request = {
       agent: { id, name: agent.name, program },
       tool: name,
       input: checked.input,
-      vak: { now: Date.now(), calls: 0, approved: false, ...vak, callDigest: "", ...budget },
+      vak: { now: Date.now(), calls: 0, approved: false, labels, ...vak, callDigest: "", ...budget },
     };
     const { annotations: _, ...decision } = await this.policy.explain(request);
     return decision;
@@ -342,24 +376,37 @@ export class Broker {
     tool: Tool,
     argument: unknown,
     bill: Bill | undefined,
-  ): Promise<{ answer: Answer; status?: "unknown" }> {
+    read: readonly string[],
+  ): Promise<Effect> {
     const { signal } = caller;
     const aborted: Answer = { error: { code: "aborted", message: "The run has ended." } };
     if (signal.aborted) {
       bill?.cancel();
-      return { answer: aborted };
+      return { answer: aborted, labels: [] };
     }
-    const gone = Promise.withResolvers<{ answer: Answer; status: "unknown" }>();
-    const onAbort = () => gone.resolve({ answer: aborted, status: "unknown" });
+    const gone = Promise.withResolvers<Effect>();
+    let answered = false;
+    let noted: readonly string[] = [];
+    const label = (labels: readonly string[]) => {
+      const more = checkLabels(labels, "an answer");
+      if (answered) throw new VakError("invalid-argument", "label: the call was answered already.");
+      noted = joinLabels(noted, more);
+    };
+    const onAbort = () => gone.resolve({ answer: aborted, status: "unknown", labels: [] });
     signal.addEventListener("abort", onAbort, { once: true });
     const charge = (unit: string, amount: number) => bill?.charge(unit, amount);
-    const context = { signal, agent: caller.agent, run: caller.run, call: caller.call, charge };
+    const context = { signal, agent: caller.agent, run: caller.run, call: caller.call, charge, labels: read, label };
     const done = Promise.resolve()
       .then(() => tool.execute(argument, context))
       .then(
-        async (ok): Promise<{ answer: Answer }> => ({ answer: await checkedAnswer(tool, ok) }),
-        (error): { answer: Answer } => ({ answer: { error: { code: "tool-error", message: messageOf(error) } } }),
-      );
+        (ok): Promise<Answer> => checkedAnswer(tool, ok),
+        (error): Answer => ({ error: { code: "tool-error", message: messageOf(error) } }),
+      )
+      .then((answer): Effect => {
+        answered = true;
+        const { returns = [], keeps } = tool.labels ?? {};
+        return { answer, labels: joinLabels(returns, noted, this.stores.of(keeps)) };
+      });
     try {
       return await Promise.race([done, gone.promise]);
     } finally {
@@ -407,6 +454,7 @@ const DENIALS: Readonly<Record<DenyReason, string>> = {
   "no-permit": "No policy permits this call.",
   "policy-error": "A policy could not be evaluated, so the call is denied.",
   "policy-unavailable": "No policy could decide this call, so it is denied.",
+  "label-not-accepted": "The tool does not accept what this agent has read.",
   "not-granted": "The agent was given no right to this tool.",
   revoked: "The agent's rights were taken away.",
   "budget-exceeded": "The call may cost more than there is left to spend.",
@@ -483,6 +531,16 @@ function affordable(decision: Decision, bill: Bill | undefined): Decision {
   if (bill?.exceeded === undefined || decision.decision === "deny") return decision;
   const errors = [clip(bill.exceeded, MAX_MESSAGE)];
   return { ...decision, decision: "deny", reason: "budget-exceeded", policies: [], errors };
+}
+
+/** An answer that would give the agent more labels than it can have does not reach it. */
+function withRoom(held: Labels, effect: Effect): Effect {
+  try {
+    held.joined(effect.labels);
+    return effect;
+  } catch (error) {
+    return { ...effect, answer: { error: { code: "tool-error", message: messageOf(error) } }, labels: [] };
+  }
 }
 
 const actionOf = ({ name }: Tool) => ({ action: `call:${name}`, resource: name });

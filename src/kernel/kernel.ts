@@ -6,18 +6,20 @@ import { type AgentRef, clip } from "../audit/entry.ts";
 import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
+import { checkLabels, joinLabels } from "../labels.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { Budget, Ledger } from "../policy/budget.ts";
 import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
-import { parseInput, type Tool } from "../tool.ts";
+import { describeToPolicy, type Tool } from "../tool.ts";
 import type { ForkPoint } from "../trace.ts";
 import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, pageWaitMode, WorkerLost } from "./host.ts";
+import { Labels } from "./labels.ts";
 import { checkGrants, Rights } from "./rights.ts";
 import type { OnFull } from "./room.ts";
 import type { Support } from "./support.ts";
@@ -59,8 +61,16 @@ export interface KernelOptions {
 /** A program: a response that is or will be there, where to fetch it, or its bytes. */
 export type ProgramSource = Response | Promise<Response> | URL | string | BufferSource;
 
-/** Text, bytes, an empty directory, or a symbolic link, whose target is relative to the directory that it is in. */
-export type FirstFile = string | BufferSource | { type: "directory" } | { type: "symlink"; target: string };
+/**
+ * Text, bytes, either with labels, an empty directory, or a symbolic link, whose target is relative to the directory that
+ * it is in.
+ */
+export type FirstFile =
+  | string
+  | BufferSource
+  | { data: string | BufferSource; labels: readonly string[] }
+  | { type: "directory" }
+  | { type: "symlink"; target: string };
 
 export interface SpawnOptions {
   /** What policies and the log call the agent; 1 to 64 characters. */
@@ -76,6 +86,11 @@ export interface SpawnOptions {
   parent?: Agent;
   /** Names of the tools that it may ask for, if the policy lets it; all that the parent may ask for unless given. */
   grants?: readonly string[];
+  /**
+   * What it is labelled from the beginning, besides its parent's labels and those of its files: where another agent wrote
+   * its program, say.
+   */
+  labels?: readonly string[];
   isolation?: Isolation;
   /** Where you serve the file `vak/worker`; with isolation "page" only. */
   workerUrl?: string | URL;
@@ -230,17 +245,14 @@ async function loadEngine(
   { cedar: wasm, constitution }: KernelOptions,
 ): Promise<PolicyEngine> {
   const { createCedarEngine } = await import("../policy/cedar.ts");
-  const described = tools.map((tool) => ({
-    name: tool.name,
-    inputSchema: tool.inputSchema,
-    async check(input: unknown) {
-      const parsed = await parseInput(tool, input);
-      return parsed.ok ? undefined : parsed.message;
-    },
-  }));
   const budgets = ledger && { budgets: Object.fromEntries(ledger.budgets) };
   const above = constitution !== undefined && { constitution };
-  return createCedarEngine({ tools: described, ...budgets, ...above, ...(wasm !== undefined && { wasm }) });
+  return createCedarEngine({
+    tools: tools.map(describeToPolicy),
+    ...budgets,
+    ...above,
+    ...(wasm !== undefined && { wasm }),
+  });
 }
 
 const DENIED: Decision = {
@@ -347,7 +359,7 @@ export class Kernel {
     const limits = resolveLimits(options.limits);
     const seed = checkSeed(options.seed);
     this.handOn(options);
-    const files = checkFiles(options.files ?? {}, limits);
+    const { files, labels } = checkFiles(options.files ?? {}, limits, checkLabels(options.labels ?? [], "an agent"));
     const place = options.isolation === undefined && options.workerUrl === undefined ? this.place : checkPlace(options);
     const { isolation } = place;
     checkCompiles();
@@ -381,7 +393,10 @@ export class Kernel {
       program = await sha256Hex(bytes);
       checkAborted(signal);
       // No compiled module passes into a sandboxed frame, or out of one.
-      const admitted = isolation === "frame" ? compile(host, bytes, false) : this.admit(host, bytes, program, limits);
+      const admitted =
+        isolation === "frame"
+          ? compile(host, bytes, false)
+          : this.admit(host, bytes, program, limits, labels.length === 0);
       admitted.catch(() => {});
       await host.ready;
       await booted;
@@ -393,7 +408,7 @@ export class Kernel {
       checkAborted(signal);
       const ref: AgentRef = { name, id: crypto.randomUUID(), program };
       // In one turn with the entry: nothing is handed on that was taken away meanwhile.
-      const { rights, handed } = this.handOn(options);
+      const { rights, held, handed } = this.handOn({ ...options, labels });
       const spawned = { type: "agent-spawn", agent: ref, limits: { ...limits }, seed, isolation, machine } as const;
       await this.auditLog.append({ ...spawned, ...handed });
       agent = new Agent({
@@ -404,6 +419,7 @@ export class Kernel {
         host,
         broker: this.broker,
         rights,
+        labels: held,
         leases: new Set(),
         log: this.auditLog,
         answers,
@@ -447,7 +463,8 @@ export class Kernel {
    */
   async fork(point: ForkPoint, options: ForkOptions): Promise<{ agent: Agent; run: Run }> {
     const { name, seed, limits, program, machine } = point;
-    const agent = await this.spawn({ ...options, name, seed, limits: limits as Partial<Limits> });
+    const labels = checkLabels(point.labels, "what is gone on with");
+    const agent = await this.spawn({ ...options, name, seed, limits: limits as Partial<Limits>, labels });
     const close = () => void agent.close();
     options.signal?.addEventListener("abort", close, { once: true });
     try {
@@ -499,8 +516,8 @@ export class Kernel {
     }
   }
 
-  /** The rights of an agent to be, and what its entry says of them. */
-  private handOn({ parent, grants }: Pick<SpawnOptions, "parent" | "grants">) {
+  /** The rights and the labels of an agent to be, and what its entry says of them. */
+  private handOn({ parent, grants, labels = [] }: Pick<SpawnOptions, "parent" | "grants" | "labels">) {
     if (parent !== undefined && !this.agents.has(parent)) {
       throw new VakError("invalid-argument", "The parent is not an agent of this kernel that lives.");
     }
@@ -508,8 +525,13 @@ export class Kernel {
     if (from.revoked)
       throw new VakError("invalid-argument", "The parent's rights were taken away; it has none to hand on.");
     const tools = grants && checkGrants(grants, from, this.tools);
-    const handed = { ...(parent && { parent: parent.id }), ...(tools && { grants: tools }) };
-    return { rights: new Rights(parent?.rights, tools), handed };
+    const held = new Labels(joinLabels(parent?.labels ?? [], labels));
+    const handed = {
+      ...(parent && { parent: parent.id }),
+      ...(tools && { grants: tools }),
+      ...(held.list.length > 0 && { labels: [...held.list] }),
+    };
+    return { rights: new Rights(parent?.rights, tools), held, handed };
   }
 
   private async takeHost(place: Place): Promise<Host> {
@@ -524,14 +546,25 @@ export class Kernel {
     if (!this.closing) this.spare ??= startAhead(this.place);
   }
 
-  /** Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one. */
-  private async admit(host: Host, bytes: Uint8Array<ArrayBuffer>, program: string, limits: Limits): Promise<Admission> {
+  /**
+   * Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one.
+   *
+   * @param share whether later agents may have it; not of a worker that has labelled files, which a module could carry
+   */
+  private async admit(
+    host: Host,
+    bytes: Uint8Array<ArrayBuffer>,
+    program: string,
+    limits: Limits,
+    share: boolean,
+  ): Promise<Admission> {
     const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
     const cached = await this.programs.get(key)?.catch(() => undefined);
     if (cached?.module) {
       await host.call("adopt", { ...cached, module: cached.module });
       return cached;
     }
+    if (!share) return compile(host, bytes, false);
     const compiled = compile(host, bytes, true);
     this.programs.set(key, compiled);
     if (this.programs.size > MAX_PROGRAMS) this.programs.delete(this.programs.keys().next().value!);
@@ -659,19 +692,30 @@ function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place 
   return { isolation, workerUrl };
 }
 
-function checkFiles(files: Record<string, FirstFile>, limits: Limits): Record<string, SeedFile> {
+/** @param labels what else the agent is labelled */
+function checkFiles(
+  files: Record<string, FirstFile>,
+  limits: Limits,
+  labels: readonly string[],
+): { files: Record<string, SeedFile>; labels: readonly string[] } {
   const checked: Record<string, SeedFile> = Object.create(null);
   let total = 0;
-  for (const [path, data] of Object.entries(files)) {
-    const file = checkFile(path, data);
+  let joined = labels;
+  for (const [path, given] of Object.entries(files)) {
+    const labelled = isLabelled(given);
+    if (labelled) joined = joinLabels(joined, checkLabels(given.labels, `the file ${JSON.stringify(path)}`));
+    const file = checkFile(path, labelled ? given.data : given);
     if (file instanceof Uint8Array) total += file.byteLength;
     checked[checkPath(path)] = file;
   }
-  if (total <= limits.fileBytes) return { ...checked };
+  if (total <= limits.fileBytes) return { files: { ...checked }, labels: joined };
   throw new VakError("invalid-argument", `The files hold ${total} bytes; limits.fileBytes is ${limits.fileBytes}.`);
 }
 
-function checkFile(path: string, data: FirstFile): SeedFile {
+const isLabelled = (file: FirstFile): file is Extract<FirstFile, { data: unknown }> =>
+  typeof file === "object" && file !== null && "data" in file;
+
+function checkFile(path: string, data: Exclude<FirstFile, { data: unknown }>): SeedFile {
   if (typeof data === "string" || typeof (data as ArrayBuffer)?.byteLength === "number") {
     return toBytes(data as string | BufferSource);
   }
@@ -687,7 +731,7 @@ function checkFile(path: string, data: FirstFile): SeedFile {
   }
   throw new VakError(
     "invalid-argument",
-    `The file ${JSON.stringify(path)} is text, bytes, { type: "directory" } or { type: "symlink", target }.`,
+    `The file ${JSON.stringify(path)} is text, bytes, { data, labels }, { type: "directory" } or { type: "symlink", target }.`,
   );
 }
 

@@ -101,7 +101,7 @@ export function requestOf(
     agent: { id: "test", name: "test", program: "0".repeat(64), ...agent },
     tool,
     input,
-    vak: { now: NOON, calls: 0, approved: false, ...vak, budget, callDigest: "0".repeat(64) },
+    vak: { now: NOON, calls: 0, approved: false, labels: [], ...vak, budget, callDigest: "0".repeat(64) },
   };
 }
 

@@ -29,7 +29,7 @@ export interface Verdict {
 }
 
 /** Reasons that a policy alone has for a denial. */
-const OF_POLICY = ["forbidden", "no-permit", "policy-error", "policy-unavailable"];
+const OF_POLICY = ["forbidden", "no-permit", "policy-error", "policy-unavailable", "label-not-accepted"];
 
 const OF_RIGHTS = ["not-granted", "revoked"];
 
@@ -79,7 +79,12 @@ async function requestOf(bundle: Bundle, entry: Intent | Denial): Promise<Policy
     agent,
     tool,
     input,
-    vak: { ...(facts as Omit<PolicyRequest["vak"], "callDigest">), callDigest: callDigest ?? "" },
+    // The facts of logs of before there were labels have none.
+    vak: {
+      ...(facts as Omit<PolicyRequest["vak"], "callDigest">),
+      labels: (facts.labels ?? []) as string[],
+      callDigest: callDigest ?? "",
+    },
   };
 }
 

@@ -23,6 +23,8 @@ export interface PolicyRequest {
     calls: number;
     /** A person has approved just this call. */
     approved: boolean;
+    /** What the agent has read: its labels, in order. */
+    labels: readonly string[];
     /** How the kernel's budgets stand, with what this call may cost; absent when it has none. */
     budget?: BudgetStates;
   };
@@ -34,6 +36,7 @@ export type DenyReason =
   | "no-permit" // nothing matched
   | "policy-error" // a policy failed while it was evaluated
   | "policy-unavailable" // there is no policy, or it could not be asked
+  | "label-not-accepted" // the agent has a label that the tool does not accept
   | "not-granted" // the agent was given no right to this tool
   | "revoked" // the agent's rights were taken away
   | "budget-exceeded" // it may cost more than a budget has left
@@ -80,9 +83,16 @@ export type ShadowDecision = Pick<Decision, "decision" | "policies" | "reason" |
 export interface PolicyTool {
   name: string;
   inputSchema: { readonly [key: string]: unknown };
+  /** Groups that its action is in besides `call`: of {@link GROUPS}. */
+  groups?: readonly string[];
+  /** An agent with any other label than these may not call it. */
+  accepts?: readonly string[];
   /** Says what is wrong with the input of a policy's own test, as the broker would of a guest's; undefined when nothing is. */
   check?(input: unknown): Promise<string | undefined>;
 }
+
+/** Groups of actions that every policy may speak of. */
+export const GROUPS = ["destructive", "network"] as const;
 
 /** A policy with what belongs to it. Plain JSON: it is kept in the log as it was given. */
 export interface PolicyBundle {

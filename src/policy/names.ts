@@ -26,7 +26,9 @@ export function strayName(policy: PolicyJson, views: ReadonlyMap<string, ToolVie
 function toolsOf({ action }: PolicyJson, views: ReadonlyMap<string, ToolView>): ToolView[] {
   if (action.op === "All" || "slot" in action) return [...views.values()];
   const ids = ("entities" in action ? action.entities : [action.entity]).map((entity) => uid(entity).id);
-  return [...views].filter(([tool]) => ids.includes("call") || ids.includes(`call:${tool}`)).map(([, view]) => view);
+  return [...views]
+    .filter(([tool, { groups }]) => ids.includes(`call:${tool}`) || groups.some((group) => ids.includes(group)))
+    .map(([, view]) => view);
 }
 
 function strayTool(node: Node, views: ReadonlyMap<string, ToolView>): string | undefined {

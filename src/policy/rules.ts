@@ -28,6 +28,7 @@ export type Budgets = { readonly [name: string]: Budget };
 export interface Rules {
   readonly digest: string;
   readonly views: ReadonlyMap<string, ToolView>;
+  readonly tools: Base["tools"];
   readonly schema: SchemaJson<string>;
   /** Text by id, in the order of the source: of the policies that are in force. */
   readonly enforced: ReadonlyMap<string, string>;
@@ -53,7 +54,11 @@ const TRIED = "tried";
 export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}, constitution = ""): Base {
   const views = new Map(tools.map((tool) => [tool.name, viewTool(tool, Object.keys(budgets))]));
   if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
-  const seen = tools.map(({ name, inputSchema }) => ({ inputSchema, name }));
+  const seen = tools.map(({ name, inputSchema, groups, accepts }) => ({
+    ...{ inputSchema, name },
+    ...(groups && { groups }),
+    ...(accepts && { accepts }),
+  }));
   const more = { ...(Object.keys(budgets).length > 0 && { budgets }), ...(constitution !== "" && { constitution }) };
   const text = canonicalJson({ tools: seen, ...more }, MAX_BASE_DEPTH);
   return {
@@ -96,6 +101,7 @@ export function readRules(cedar: Cedar, base: Base, source: ReadSource, lease?: 
   const rules: Rules = {
     digest: source.digest,
     views: base.views,
+    tools: base.tools,
     schema,
     enforced: new Map([...texts].filter(([id]) => !shadowed.has(id))),
     tried: shadowed.size > 0 && lease === undefined ? texts : undefined,
@@ -234,10 +240,19 @@ export function judge(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, 
   } catch (error) {
     return deny(rules, "policy-unavailable", [error]);
   }
+  const unaccepted = unacceptedBy(rules.tools.get(request.tool), request.vak.labels);
+  if (unaccepted.length > 0) {
+    const decision = deny(rules, "label-not-accepted", [`the tool does not accept ${unaccepted.join(", ")}`]);
+    return rules.tried ? { ...decision, shadow: shadowOf(decision) } : decision;
+  }
   const decision = weigh(cedar, rules, call);
   if (!rules.tried) return decision;
   return { ...decision, shadow: shadowOf(weigh(cedar, rules, { ...call, preparsedPolicySetId: TRIED })) };
 }
+
+/** Above every policy: what the tool says that it takes. */
+const unacceptedBy = (tool: PolicyTool | undefined, labels: readonly string[]): readonly string[] =>
+  tool?.accepts ? labels.filter((label) => !tool.accepts!.includes(label)) : [];
 
 /**
  * Answers as an instance that was prepared with these rules would, by Cedar's plain `isAuthorized`: it parses schema and

@@ -1,5 +1,5 @@
 import type { CedarValueJson, SchemaJson, Type } from "@cedar-policy/cedar-wasm/web";
-import type { PolicyTool } from "./engine.ts";
+import { GROUPS, type PolicyTool } from "./engine.ts";
 
 /**
  * What a policy can see of a value: the part of a JSON Schema that has one Cedar type. The same view types the policy
@@ -18,6 +18,8 @@ interface Field {
 export interface ToolView {
   /** `context`: the tool's `input`, and the kernel's `vak`. */
   readonly context: View;
+  /** What its action is in: `call`, and others of {@link GROUPS}. */
+  readonly groups: readonly string[];
   readonly hidden: readonly HiddenField[];
 }
 
@@ -50,6 +52,7 @@ function viewVak(budgets: readonly string[]): View {
     now: { type: "datetime" },
     calls: LONG,
     approved: { type: "Boolean" },
+    labels: { type: "Set", element: { type: "String" } },
     ...(budgets.length > 0 && { budget: recordOf(Object.fromEntries(budgets.map((name) => [name, BUDGET]))) }),
   });
 }
@@ -59,26 +62,27 @@ function viewVak(budgets: readonly string[]): View {
  *
  * @param budgets names of the kernel's budgets
  */
-export function viewTool({ inputSchema: root }: PolicyTool, budgets: readonly string[] = []): ToolView {
+export function viewTool({ inputSchema: root, groups = [] }: PolicyTool, budgets: readonly string[] = []): ToolView {
   const hidden: HiddenField[] = [];
   const declared = isObject(root.properties) ? root : { ...root, properties: {} };
   const input = viewRecord(declared, root, "input", 0, hidden);
-  return { context: recordOf({ input, vak: viewVak(budgets) }), hidden };
+  return { context: recordOf({ input, vak: viewVak(budgets) }), groups: ["call", ...groups], hidden };
 }
 
 /** Every tool's action and the entities around it, as a Cedar schema. */
 export function cedarSchema(views: ReadonlyMap<string, ToolView>): SchemaJson<string> {
   const actions = Object.fromEntries(
-    [...views].map(([tool, { context }]) => [
+    [...views].map(([tool, { context, groups }]) => [
       `call:${tool}`,
       {
-        memberOf: [{ id: "call" }],
+        memberOf: groups.map((id) => ({ id })),
         appliesTo: { principalTypes: ["Agent"], resourceTypes: ["Tool"], context: cedarType(context) },
       },
     ]),
   );
   const entityTypes = { Agent: { shape: cedarType(AGENT) }, Tool: {} };
-  return { "": { entityTypes, actions: { call: {}, ...actions } } };
+  const groups = Object.fromEntries(GROUPS.map((group) => [group, {}]));
+  return { "": { entityTypes, actions: { call: {}, ...groups, ...actions } } };
 }
 
 /**

@@ -14,7 +14,8 @@ export async function forkAt(recording: Recording, run: LoggedRun, call: number)
     runs.push(...(await prefixOf(recording, one, one === run ? call : undefined)));
   }
   const { name, program } = agent;
-  return { run: run.id, call, name, program, machine, limits: { ...limits }, seed, runs };
+  const labels = recording.labelsBefore(run, call);
+  return { run: run.id, call, name, program, machine, limits: { ...limits }, seed, labels, runs };
 }
 
 /**

@@ -7,6 +7,7 @@ import type { AgentSpawn, Denial, Entry, Intent, Outcome, RunEnd, RunStart } fro
 import type { OpenedValue } from "../audit/value-opening.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
+import { joinLabels } from "../labels.ts";
 import { parseInput, parseTrace, type RecordedCall, type RunInput, type Trace } from "../trace.ts";
 
 /** What the log says of a run. */
@@ -47,9 +48,12 @@ export interface ValueFault {
 export class Recording {
   readonly runs: readonly LoggedRun[];
   private readonly bundle: Bundle;
+  /** What the log says that agents read, and where, by their id. */
+  private readonly read: ReadonlyMap<string, { seq: number; labels: readonly string[] }[]>;
 
-  private constructor(bundle: Bundle, runs: readonly LoggedRun[]) {
+  private constructor(bundle: Bundle, runs: readonly LoggedRun[], read: Recording["read"]) {
     this.bundle = bundle;
+    this.read = read;
     this.runs = runs;
   }
 
@@ -57,7 +61,12 @@ export class Recording {
   static async open(bundle: Bundle): Promise<Recording> {
     const runs = new Map<string, LoggedRun>();
     const agents = new Map<string, AgentSpawn>();
+    const read = new Map<string, { seq: number; labels: readonly string[] }[]>();
     for await (const entry of entriesOf(bundle)) {
+      if ("labels" in entry && entry.type !== "agent-declassify" && entry.labels) {
+        const { seq, labels, agent } = entry;
+        read.set(agent.id, [...(read.get(agent.id) ?? []), { seq, labels }]);
+      }
       if (entry.type === "agent-spawn") agents.set(entry.agent.id, entry);
       if (!("run" in entry)) continue;
       if (entry.type === "run-start") {
@@ -76,7 +85,7 @@ export class Recording {
       else if (entry.type === "outcome") run.outcomes.set(entry.seq, entry);
       else if (entry.type === "intent" || entry.type === "denial") run.calls.set(entry.call, entry);
     }
-    return new Recording(bundle, [...runs.values()]);
+    return new Recording(bundle, [...runs.values()], read);
   }
 
   /**
@@ -92,6 +101,13 @@ export class Recording {
   /** A run and the runs of its agent before it, the first first. */
   upTo(run: LoggedRun): LoggedRun[] {
     return this.runs.filter(({ spawn, number }) => spawn === run.spawn && number <= run.number);
+  }
+
+  /** All that a run's agent had read before a call, declassified or not. */
+  labelsBefore(run: LoggedRun, call: number): readonly string[] {
+    const until = run.calls.get(call)?.seq ?? Infinity;
+    const read = this.read.get(run.spawn.agent.id) ?? [];
+    return joinLabels(...read.flatMap(({ seq, labels }) => (seq < until ? [labels] : [])));
   }
 
   /** As {@link valueBeside}. */

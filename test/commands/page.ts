@@ -41,11 +41,11 @@ export async function withPage<T>(
 ): Promise<T> {
   const profile = await mkdtemp(join(tmpdir(), "vak-command-"));
   const html = `<!doctype html><title>vak</title>
+    <script>${shared ? "delete WebAssembly.Suspending; delete WebAssembly.promising;" : ""}</script>
     <script type="importmap">{ "imports": {
       "@noble/": "/modules/@noble/", "fflate": "/modules/fflate/esm/browser.js",
       "@noble/ed25519": "/modules/@noble/ed25519/index.js"
     } }</script>
-    <script>${shared ? "delete WebAssembly.Suspending; delete WebAssembly.promising;" : ""}</script>
     <script type="module">
       import * as library from "/dist/vak.js";
       globalThis.library = library;

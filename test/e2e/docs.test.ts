@@ -16,7 +16,7 @@ const find = (key: "run" | "output", name: string): Block =>
   blocks.find(({ info }) => info[key] === name) ?? expect.fail(`no document has a block ${key}=${name}`);
 
 const folder = `${root}test/.cache/docs-run`;
-const imports = { vak: "/dist/vak.js", "vak/python": "/dist/python.js" };
+const imports = { vak: "/dist/vak.js", "vak/policies": "/dist/policies.js", "vak/python": "/dist/python.js" };
 /** Browsers ask for it of their own accord, and complain where there is none. */
 const icon = { "/favicon.ico": "" };
 const cdn = "https://cdn.jsdelivr.net/npm/vak@0.1.0/";
@@ -62,6 +62,8 @@ describe.skipIf(!built)("examples", () => {
         "/first.js": `${find("run", "first").text}\nexport { zip };\n`,
         "/python.html": moduleAt("python"),
         "/python.js": find("run", "python").text,
+        "/tainted.html": moduleAt("tainted"),
+        "/tainted.js": find("run", "tainted").text,
         "/module.html": fromCdn("module"),
         "/classic.html": fromCdn("classic"),
         ...icon,
@@ -142,6 +144,10 @@ describe.skipIf(!built)("examples", () => {
 
     test(`${name}: CPython`, async () => {
       await run(open[i]!.browser, "python");
+    });
+
+    test(`${name}: the tainted e-mail`, async () => {
+      await run(open[i]!.browser, "tainted");
     });
 
     test.each(["module", "classic"])(`${name}: from a CDN, as a %s script`, async (way) => {

@@ -33,21 +33,23 @@ test("Node imports what does not need a browser, and all of it is the same error
     import { VakError, MiB } from "vak";
     import { verify, parseVkey } from "vak/audit";
     import { instrument } from "vak/meter";
+    import { stockPolicies } from "vak/policies";
     import { pythonModule } from "vak/python";
     import { replay } from "vak/replay";
     try { parseVkey("x"); } catch (error) { console.log(error instanceof VakError, error.code); }
     try { instrument(new Uint8Array(8)); } catch (error) { console.log(error instanceof VakError, error.code); }
     await replay(new Map(), 1).catch((error) => console.log(error instanceof VakError, error.code));
-    console.log(MiB, typeof verify, typeof pythonModule, typeof replay, typeof import.meta.resolve("vak/worker"));`;
+    console.log(MiB, typeof verify, typeof stockPolicies, typeof pythonModule, typeof replay, typeof import.meta.resolve("vak/worker"));`;
   const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: app });
   expect(stdout).toBe(
-    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\n1048576 function string function string\n",
+    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\n1048576 function string string function string\n",
   );
 });
 
 const consumer = `
 import { openBundle, type Report, verify } from "vak/audit";
 import { instrument } from "vak/meter";
+import { stockPolicies } from "vak/policies";
 import { pythonModule } from "vak/python";
 import { type Replay, replay } from "vak/replay";
 import { createKernel, defineTool, type Kernel, MiB, type RunResult, VakError } from "vak";
@@ -85,7 +87,7 @@ export async function main(bytes: Uint8Array<ArrayBuffer>): Promise<RunResult> {
   const replayed: Replay = await replay(await openBundle(await kernel.log.export({ programs: [bytes] })), 1);
   replayed.verdict satisfies "same" | "diverged" | "incomplete";
   const report: Report = await verify(await openBundle(await kernel.log.export()));
-  if (!report.ok) throw new VakError("invalid-bundle", report.problems[0]?.message ?? pythonModule);
+  if (!report.ok) throw new VakError("invalid-bundle", report.problems[0]?.message ?? pythonModule + stockPolicies);
   // @ts-expect-error: there is no such code
   new VakError("nonsense", "");
   instrument(bytes).bytes satisfies Uint8Array;

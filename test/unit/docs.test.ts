@@ -9,13 +9,14 @@ import type { VakError } from "../../src/errors.ts";
 import { FRAME_HASH, FRAME_POLICY } from "../../src/kernel/frame.ts";
 import { LIMIT_NAMES, LIMIT_RANGES, type LimitName } from "../../src/limits.ts";
 import { MODULE_LIMITS } from "../../src/meter/index.ts";
+import { stockPolicies } from "../../src/policies.ts";
 import { MAX_BUNDLE_BYTES, MAX_ENTITIES, MAX_TESTS } from "../../src/policy/bundle.ts";
 import { createCedarEngine } from "../../src/policy/cedar.ts";
 import type { PolicyBundle } from "../../src/policy/engine.ts";
 import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../src/policy/read.ts";
 import { MAX_PATH, MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, TRAPS } from "../../src/protocol.ts";
 import { WASI_IMPORTS } from "../../src/sandbox/imports.ts";
-import { defineTool, type Tool } from "../../src/tool.ts";
+import { defineTool, describeToPolicy, type Tool } from "../../src/tool.ts";
 import supported from "../setup/support.json";
 import { anchors, type Block, documents, root, table } from "./markdown.ts";
 import { wasmBytes } from "./policy/wasm.ts";
@@ -81,6 +82,7 @@ describe("TypeScript", () => {
       vak: [`${up}/src/index.ts`],
       "vak/audit": [`${up}/src/audit/index.ts`],
       "vak/meter": [`${up}/src/meter/index.ts`],
+      "vak/policies": [`${up}/src/policies.ts`],
       "vak/python": [`${up}/src/runtimes/python.ts`],
       "vak/replay": [`${up}/src/replay/index.ts`],
     };
@@ -122,7 +124,8 @@ describe("Cedar", () => {
     return new Function("defineTool", `return ${definition}`)(defineTool);
   }
 
-  const engine = ({ info }: Block) => createCedarEngine({ tools: tools[info.tools ?? ""]!, wasm: wasmBytes });
+  const engine = ({ info }: Block) =>
+    createCedarEngine({ tools: tools[info.tools ?? ""]!.map(describeToPolicy), wasm: wasmBytes });
   const isRefused = ({ info }: Block) => "refused" in info;
 
   test.each(["bundle", "groups"])("the bundle %s loads, and its tests hold", async (name) => {
@@ -176,6 +179,10 @@ test.each(inLanguage("sh"))("$where runs scripts and commands that there are", (
     else if (program === "node") expect(existsSync(join(root, word))).toBe(true);
     else expect(program, where).toBe("clang");
   }
+});
+
+test("the stock policies are the ones that are exported", () => {
+  expect(inLanguage("cedar").map(({ text }) => text)).toContain(stockPolicies);
 });
 
 test("the policy of frames is the one that they have", () => {

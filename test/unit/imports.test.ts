@@ -16,18 +16,20 @@ const arrows: Record<string, string[]> = {
   replay: ["sandbox", "audit", "protocol", "trace", "meter"],
   cli: ["audit", "replay", "policy", "tool"],
   runtimes: [],
+  policies: [],
   policy: ["audit"],
   audit: [],
   meter: [],
   protocol: [],
   tool: [],
   limits: [],
+  labels: [],
   errors: [],
 };
-const everyone = ["limits", "errors"];
+const everyone = ["limits", "labels", "errors"];
 
 /** Rooms that run anywhere, with no DOM and no worker. */
-const pure = ["meter", "audit", "tool", "protocol", "trace", "replay", "limits", "errors"];
+const pure = ["meter", "audit", "tool", "protocol", "trace", "replay", "limits", "labels", "errors"];
 const impure = ["core", "lock", "log", "memory", "reading", "signer", "store", "stored"].map(
   (name) => `audit/${name}.ts`,
 );

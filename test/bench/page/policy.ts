@@ -18,7 +18,7 @@ const request: PolicyRequest = {
   agent: { id: "2b1c3d", name: "bookkeeper", program: "ab".repeat(32) },
   tool: "transfer",
   input: { to: "rent", cents: 950, note: "for May" },
-  vak: { callDigest: "cd".repeat(32), now: Date.UTC(2026, 4, 1, 9), calls: 3, approved: false },
+  vak: { callDigest: "cd".repeat(32), now: Date.UTC(2026, 4, 1, 9), calls: 3, approved: false, labels: [] },
 };
 
 /** The same in Cedar's JSON. */
@@ -50,7 +50,7 @@ const schema = `
     principal: Agent, resource: Tool,
     context: {
       input: { to: String, cents: Long, note?: String },
-      vak: { callDigest: String, now: datetime, calls: Long, approved: Bool },
+      vak: { callDigest: String, now: datetime, calls: Long, approved: Bool, labels: Set<String> },
     },
   };
 `;

@@ -16,6 +16,7 @@ import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note-readin
 import { VakError } from "../../../src/errors.ts";
 import { createKernel } from "../../../src/index.ts";
 import { Broker } from "../../../src/kernel/broker.ts";
+import { Labels } from "../../../src/kernel/labels.ts";
 import type { LoadedPolicy, PolicyEngine } from "../../../src/policy/engine.ts";
 import { defineTool, type Tool } from "../../../src/tool.ts";
 import { add as addTool } from "../../setup/kernel.ts";
@@ -410,6 +411,7 @@ describe("private values", () => {
         call,
         callBytes: 1000,
         signal: new AbortController().signal,
+        labels: new Labels(),
         hold: () => () => {},
       };
       await broker.handle(caller, request);

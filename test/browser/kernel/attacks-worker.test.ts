@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { stockPolicies } from "../../../src/policies.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 
@@ -33,6 +34,9 @@ function hostileWorker(onRun: string): string {
       if (method === "compile") {
         const module = await WebAssembly.compile(data.argumentList[0].value);
         return reply({ module, size: 1, start: null, reactor: false, imports: [], machine: "m" });
+      }
+      if (method === "writeFile") {
+        return send({ id: data.id, type: "HANDLER", name: "throw", value: { isError: true, value: { message: "no" } } });
       }
       if (method === "listFiles") return reply([]);
       if (method === "boot") answers = data.argumentList[0].value.answers;
@@ -170,5 +174,35 @@ test("attack: the worker asks for what the policy forbids, however it says so: n
     "no-permit",
     "no-permit",
     "malformed",
+  ]);
+});
+
+test("attack: the worker says that it has read nothing, and that the file with the secret never came", async () => {
+  await using kernel = await testKernel({ constitution: stockPolicies });
+  const secret = new TextEncoder().encode("the secret");
+  await using agent = await kernel.spawn({
+    name: "hostile",
+    program: await loadGuest("hello"),
+    isolation: "page",
+    workerUrl: hostileWorker(`
+      send({ vak: "call", run: 1, call: 1, fuel: 1, bytes: bytes(ADD), labels: [] });
+      await answered();
+      call(2, '{"tool":"add","input":{"a":1,"b":2},"labels":[]}');
+      await answered();
+      call(3, '{"tool":"add","input":{"a":1,"b":2,"labels":[]}}');
+      await answered();
+      reply(END);
+    `),
+  });
+  const refused = agent.files.write("in.txt", secret, { labels: ["secret"] });
+  await expect(refused).rejects.toMatchObject({ code: "invalid-argument" });
+  expect(agent.labels).toEqual(["secret"]);
+  await finish(agent.run());
+  expect(effects).toEqual([]);
+  const denials = await entriesOf(kernel, "denial");
+  expect(denials.map(({ reason, facts }) => [reason, facts?.labels])).toEqual([
+    ["forbidden", ["secret"]],
+    ["malformed", undefined],
+    ["invalid-input", undefined],
   ]);
 });

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { openLog } from "../../../src/audit/log.ts";
 import { createKernel, defineTool, VakError } from "../../../src/index.ts";
 import { Broker } from "../../../src/kernel/broker.ts";
+import { Labels } from "../../../src/kernel/labels.ts";
 import type { Decision, PolicyEngine } from "../../../src/policy/engine.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { add, effects, entriesOf, finish, policy, testKernel, wipe } from "../../setup/kernel.ts";
@@ -116,6 +117,7 @@ test.each(decisions)("the policy engine %s: the call is denied, and nothing is d
     call: 1,
     callBytes: 1000,
     signal: new AbortController().signal,
+    labels: new Labels(),
     hold: () => () => {},
   };
   const request = new TextEncoder().encode('{"tool":"add","input":{"a":1,"b":2}}');

@@ -56,6 +56,7 @@ test("a person is asked only where the policy asks, sees the call, and who and w
       call: 2,
       tool: { name: "add", description: "Adds two integers." },
       input: { a: 50, b: 2 },
+      labels: [],
       policies: ["asked"],
       annotations: { asked: { reason: "Adding is a serious matter." } },
       callDigest: expect.stringMatching(/^[0-9a-f]{64}$/),

@@ -27,7 +27,7 @@ function request(input: Record<string, unknown> = { a: 1, b: 2 }): PolicyRequest
     agent: { id: "a1", name: "test", program: "00" },
     tool: "add",
     input,
-    vak: { callDigest: "abcd", now: Date.UTC(2026, 0), calls: 3, approved: false },
+    vak: { callDigest: "abcd", now: Date.UTC(2026, 0), calls: 3, approved: false, labels: [] },
   };
 }
 

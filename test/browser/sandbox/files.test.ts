@@ -45,9 +45,9 @@ test("agent.files: what is written is listed, described, digested and exported",
   const files = { "a.txt": "one", "d/b": Uint8Array.of(1, 2), l: { type: "symlink", target: "a.txt" } } as const;
   await using agent = await kernel.spawn({ name: "files", program, files });
   await using other = await kernel.spawn({ name: "other", program });
-  expect(await agent.files.stat("a.txt")).toEqual({ path: "a.txt", type: "file", size: 3 });
-  expect(await agent.files.stat("d")).toEqual({ path: "d", type: "directory", size: 0 });
-  expect(await agent.files.stat("l")).toEqual({ path: "l", type: "symlink", size: 5, target: "a.txt" });
+  expect(await agent.files.stat("a.txt")).toEqual({ path: "a.txt", type: "file", size: 3, labels: [] });
+  expect(await agent.files.stat("d")).toEqual({ path: "d", type: "directory", size: 0, labels: [] });
+  expect(await agent.files.stat("l")).toEqual({ path: "l", type: "symlink", size: 5, target: "a.txt", labels: [] });
   await expect(agent.files.stat("none")).rejects.toMatchObject({ code: "not-found" });
   await expect(agent.files.stat("../a.txt")).rejects.toMatchObject({ code: "invalid-argument" });
 

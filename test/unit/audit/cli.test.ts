@@ -65,6 +65,18 @@ describe("vak verify", () => {
     }
   });
 
+  test("what was declassified, by whom and why, in print that cannot fool", async () => {
+    const spawn = { limits: {}, seed: 1, isolation: "opaque", machine: "m", labels: ["secret", "untrusted"] };
+    const by = { by: "ann", reason: "I read it.\u202e" };
+    const steps: Step[] = [
+      [{ type: "agent-spawn", agent: AGENT, ...spawn }],
+      [{ type: "agent-declassify", agent: AGENT, labels: ["secret"], ...by }],
+    ];
+    const { code, out } = await vak("verify", await writeZip("declassified.zip", await makeLog(steps)));
+    expect(code).toBe(0);
+    expect(out).toContain("Entry 2: secret of tester declassified by ann: I read it.\\u{202e}\n");
+  });
+
   test("without a key it says that the bundle's own was believed", async () => {
     const { code, out } = await vak("verify", await writeZip("good.zip", files));
     expect(code).toBe(0);

@@ -26,7 +26,7 @@ async function loaded(source: PolicySource): Promise<PolicyEngine> {
 }
 
 function request(tool: string, input: Record<string, unknown> = {}): PolicyRequest {
-  const vak = { callDigest: "abcd", now: Date.UTC(2026, 0), calls: 3, approved: false };
+  const vak = { callDigest: "abcd", now: Date.UTC(2026, 0), calls: 3, approved: false, labels: [] };
   return { agent: { id: "a1", name: "test", program: "00" }, tool, input, vak };
 }
 

@@ -57,7 +57,7 @@ function request(
     agent: { id: "a1", name: "summariser", program: "00ff" },
     tool: "send",
     input,
-    vak: { callDigest: "abcd", now: Date.UTC(2026, 0, 2, 9), calls: 3, approved: false },
+    vak: { callDigest: "abcd", now: Date.UTC(2026, 0, 2, 9), calls: 3, approved: false, labels: [] },
     ...more,
   };
 }
@@ -99,7 +99,7 @@ describe("the model", () => {
       policyDigest: engine.loaded?.digest,
     });
     const other = request({ to: "bob", cents: 50 }, { agent: { id: "a2", name: "x", program: "" } });
-    other.vak = { callDigest: "", now: Date.UTC(2028, 0), calls: 9, approved: false };
+    other.vak = { callDigest: "", now: Date.UTC(2028, 0), calls: 9, approved: false, labels: [] };
     expect(await engine.decide(other)).toMatchObject({ decision: "deny", reason: "no-permit", policies: [] });
   });
 
@@ -596,9 +596,9 @@ describe("traps of Cedar, each named", () => {
   });
 
   test.each<[string, PolicyRequest["vak"]]>([
-    ["now", { callDigest: "", now: Number.NaN, calls: 0, approved: false }],
-    ["calls", { callDigest: "", now: 0, calls: 0.5, approved: false }],
-    ["callDigest", { callDigest: 5 as unknown as string, now: 0, calls: 0, approved: false }],
+    ["now", { callDigest: "", now: Number.NaN, calls: 0, approved: false, labels: [] }],
+    ["calls", { callDigest: "", now: 0, calls: 0.5, approved: false, labels: [] }],
+    ["callDigest", { callDigest: 5 as unknown as string, now: 0, calls: 0, approved: false, labels: [] }],
   ])("a bad fact of the kernel's own (%s): deny, and the engine goes on", async (_, vak) => {
     const engine = await loaded(ALL);
     expect(await engine.decide(request({ to: "", cents: 1 }, { vak }))).toMatchObject({

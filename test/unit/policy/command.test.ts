@@ -46,6 +46,33 @@ describe("vak policy test", () => {
     expect((await vak("policy", "test", file("good.mjs", text))).code).toBe(0);
   });
 
+  test("tools with annotations and labels: the groups of their actions, and what they accept", async () => {
+    const tested = (labels: string[], tool: string, expected: string) => ({ tool, vak: { labels }, expect: expected });
+    const policies = `
+      permit (principal, action, resource);
+      forbid (principal, action in Action::"network", resource) when { context.vak.labels.contains("secret") };`;
+    const inputSchema = { type: "object" };
+    const content = {
+      policy: {
+        policies,
+        tests: [
+          tested(["secret"], "look", "allow"),
+          tested(["secret"], "send", "deny"),
+          tested(["untrusted"], "send", "allow"),
+          tested(["untrusted"], "look", "deny"),
+        ],
+      },
+      tools: [
+        { name: "look", inputSchema, annotations: { openWorldHint: false }, labels: { accepts: ["secret"] } },
+        { name: "send", inputSchema },
+      ],
+    };
+    expect(await vak("policy", "test", file("labels.json", content))).toMatchObject({ code: 0, err: "" });
+    content.policy.tests.push(tested([5 as never], "send", "deny"));
+    const { code, err } = await vak("policy", "test", file("labels.json", content));
+    expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("context.vak.labels[0] is not a String") });
+  });
+
   test("a test that fails: exit 1, and what was decided instead", async () => {
     const { code, out, err } = await vak(
       "policy",

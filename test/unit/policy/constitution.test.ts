@@ -20,7 +20,7 @@ const constitution = `
 const engineOf = (text = constitution) => createCedarEngine({ tools, constitution: text, wasm: module });
 
 function request(tool: string, cents: number, name = "ann", approved = false): PolicyRequest {
-  const vak = { callDigest: "abcd", now: Date.UTC(2026, 0), calls: 3, approved };
+  const vak = { callDigest: "abcd", now: Date.UTC(2026, 0), calls: 3, approved, labels: [] };
   return { agent: { id: "a1", name, program: "00" }, tool, input: { cents }, vak };
 }
 

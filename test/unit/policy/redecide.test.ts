@@ -9,6 +9,7 @@ import type { AuditLog } from "../../../src/audit/log.ts";
 import { verify } from "../../../src/audit/verify.ts";
 import type { Bundle } from "../../../src/audit/zip.ts";
 import { Broker } from "../../../src/kernel/broker.ts";
+import { Labels } from "../../../src/kernel/labels.ts";
 import { Ledger } from "../../../src/policy/budget.ts";
 import { createCedarEngine } from "../../../src/policy/cedar.ts";
 import { simulate } from "../../../src/policy/decisions.ts";
@@ -70,10 +71,11 @@ async function record(policies: PolicySource[], requests: unknown[], approve: (c
   const run = `${AGENT.id}/1`;
   await append({ type: "run-start", agent: AGENT, run, args: [], env: [], startTime: 0 });
   const { signal } = new AbortController();
+  const labels = new Labels();
   for (const [i, request] of requests.entries()) {
     const source = policies[Math.floor((i * policies.length) / requests.length)]!;
     if (i > 0) await load(source);
-    const caller = { agent: AGENT, run, call: i + 1, callBytes: 10_000, signal, hold: () => () => {} };
+    const caller = { agent: AGENT, run, call: i + 1, callBytes: 10_000, signal, labels, hold: () => () => {} };
     await broker.handle(caller, new TextEncoder().encode(JSON.stringify(request)));
   }
   engine.close();
