@@ -32,7 +32,7 @@ function browserProject(
     {
       extends: true,
       server: { headers },
-      optimizeDeps: { include: ["wabt"] },
+      optimizeDeps: { include: ["wabt", "@secretlint/secretlint-rule-preset-recommend", "fast-luhn", "ibantools"] },
       test: {
         name,
         include: [include],

@@ -99,3 +99,13 @@ export function rawText(): Plugin {
     },
   };
 }
+
+/** For a library that imports `node:path` and `node:fs`, and does without where there are none. */
+export function withoutNode(): Plugin {
+  return {
+    name: "vak:without-node",
+    resolveId: (source) =>
+      /^node:(path|fs)$/.test(source) ? { id: "\0without-node", moduleSideEffects: false } : null,
+    load: (id) => (id === "\0without-node" ? "export default { basename: (path) => path };" : null),
+  };
+}

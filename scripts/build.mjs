@@ -46,11 +46,18 @@ await bundle(
   },
   { external },
 );
-// The tools have files of their own. They share its errors with `vak`, and little else: who uses both loads that twice.
+const taken = ["@secretlint/secretlint-rule-preset-recommend/LICENSE", "ibantools/LICENSE.MIT", "fast-luhn/license"];
+const licences = taken.map(async (path) => `${path}\n\n${await readFile(`${root}node_modules/${path}`, "utf8")}`);
+const notices = `/*! This file has parts of:\n\n${(await Promise.all(licences)).join("\n").replaceAll("*/", "* /")}*/`;
+// These have files of their own. They share its errors with `vak`, and little else: who uses both loads that twice. The rules
+// by which leaks are found are taken in: they are written for Node, and of that they only name files.
 await bundle(
-  { audit: `${root}src/audit/index.ts`, replay: `${root}src/replay/index.ts` },
-  { format: "es", chunkFileNames },
-  { external, plugins: [...plugins, { name: "vak:errors", load: (id) => (id === errors ? reexport : null) }] },
+  { audit: `${root}src/audit/index.ts`, fetch: `${root}src/fetch/index.ts`, replay: `${root}src/replay/index.ts` },
+  { format: "es", chunkFileNames, banner: ({ name }) => (name === "fetch" ? notices : "") },
+  {
+    external,
+    plugins: [...plugins, ours.withoutNode(), { name: "vak:errors", load: (id) => (id === errors ? reexport : null) }],
+  },
 );
 await bundle({ vak: `${root}src/index.ts` }, { format: "es", codeSplitting: false, minify: true });
 await bundle(

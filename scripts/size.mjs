@@ -34,7 +34,7 @@ const rows = [
   { what: "vak.js, for CDNs", size: await file("vak.js") },
   { what: "vak.global.js, for CDNs", size: await file("vak.global.js") },
 ];
-for (const name of ["audit", "meter", "policies", "python", "replay"]) {
+for (const name of ["audit", "fetch", "meter", "policies", "python", "replay"]) {
   const chunks = await bundle(`${root}dist/${name}.js`);
   rows.push({ what: `vak/${name}, by itself`, size: sum(chunks.filter(({ lazy }) => !lazy)) });
 }

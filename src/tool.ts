@@ -48,6 +48,17 @@ export interface ToolContext {
   label(labels: readonly string[]): void;
 }
 
+/** What was found in an input that should not leave. */
+export interface Leaks {
+  /** Kinds of it, in a word each: `context.vak.leaks` in a policy, and in the log. At most 32. */
+  readonly kinds: readonly string[];
+  /** The input with all of it taken out; absent where that cannot be done. */
+  readonly redacted?: unknown;
+}
+
+/** What a tool is told when it looks for leaks. */
+export type LeaksContext = Pick<ToolContext, "signal" | "call" | "agent" | "run">;
+
 /** What data a tool gives and takes. */
 export interface ToolLabels {
   /** Labels of whatever it answers, errors too. They are the agent's before the guest has the answer. */
@@ -83,6 +94,7 @@ export interface Tool<Input = unknown> {
   readonly annotations?: ToolAnnotations;
   readonly labels?: ToolLabels;
   cost?(input: Input): { readonly [unit: string]: number };
+  leaks?(input: Input, context: LeaksContext): Leaks | Promise<Leaks>;
   execute(input: Input, context: ToolContext): unknown;
 }
 
@@ -94,7 +106,8 @@ export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
   /**
    * A JSON Schema whose `type` is `object`, or a {@link StandardSchema}. An object that lists `properties` and says
    * nothing of others is closed: an undeclared field is refused, because no policy could see it. Say
-   * `additionalProperties: true` to let undeclared fields through, unseen by policies.
+   * `additionalProperties: true` to let undeclared fields through, unseen by policies. A string with
+   * `format: "http-url"` is put into the one spelling of a URL before anything else sees it (`docs/policy.md`).
    */
   inputSchema: S;
   /** What an answer must be, as JSON Schema. */
@@ -107,6 +120,11 @@ export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
    * before the policy decides, and given back as far as `execute` charges less. It must be quick, and do nothing.
    */
   cost?(input: InputOf<S>): { readonly [unit: string]: number };
+  /**
+   * Finds in an input what should not leave. It is asked before the policy decides, which sees the kinds; where it throws,
+   * the call is denied. It must do nothing.
+   */
+  leaks?(input: InputOf<S>, context: LeaksContext): Leaks | Promise<Leaks>;
   /**
    * Does it. Called only after the policy allowed the call and the log has it. The answer, or what its promise resolves
    * to, must be JSON; what it throws reaches the guest as an error.
@@ -149,7 +167,7 @@ export type InputOf<S> = S extends StandardSchema<infer Output> ? Output : FromS
 export type ParsedInput =
   | {
       readonly ok: true;
-      /** A frozen copy of the guest's JSON, with no prototypes: what is decided on and logged. */
+      /** A frozen copy of the guest's JSON, with no prototypes and with URLs in one spelling: what is decided on and logged. */
       readonly input: { readonly [field: string]: unknown };
       /** What `execute` gets: `input`, or what the Standard Schema made of it. */
       readonly argument: unknown;
@@ -183,6 +201,8 @@ interface Checks {
   readonly input: () => Promise<Validator>;
   readonly output: (() => Promise<Validator>) | undefined;
   readonly standard: StandardSchema | undefined;
+  /** Whether the schema says of a string that it is a URL. */
+  readonly urls: boolean;
 }
 
 const checksOf = new WeakMap<Tool, Checks>();
@@ -202,7 +222,7 @@ const checksOf = new WeakMap<Tool, Checks>();
 export function defineTool<const S extends JsonSchema | StandardSchema>(
   definition: ToolDefinition<S>,
 ): Tool<InputOf<S>> {
-  const { name, title, description, annotations, labels, cost, execute } = definition;
+  const { name, title, description, annotations, labels, cost, leaks, execute } = definition;
   if (typeof name !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
     throw invalid(`"${String(name).slice(0, 80)}" is not a tool's name: use 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
@@ -211,6 +231,8 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
 
   if (cost !== undefined && typeof cost !== "function")
     throw invalid(`Tool "${name}": cost is a function (input) => ({ unit: amount }).`);
+  if (leaks !== undefined && typeof leaks !== "function")
+    throw invalid(`Tool "${name}": leaks is a function (input) => ({ kinds: […] }).`);
 
   const standard = isStandard(definition.inputSchema) ? definition.inputSchema : undefined;
   const given = standard ? describe(name, standard) : definition.inputSchema;
@@ -226,14 +248,21 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     ...(annotations && { annotations: { ...annotations } }),
     ...(labels && { labels: readLabels(name, labels) }),
     ...(cost && { cost }),
+    ...(leaks && { leaks }),
     execute,
   });
   checksOf.set(tool, {
     input: validator(inputSchema),
     output: outputSchema && validator(outputSchema),
     standard,
+    urls: JSON.stringify(inputSchema).includes('"format":"http-url"'),
   });
   return tool;
+}
+
+/** A tool as it is, or made of an object that has all that a tool has, as `fetchTool` gives. */
+export function asTool(tool: Tool): Tool {
+  return checksOf.has(tool) ? tool : (defineTool(tool) as Tool);
 }
 
 /** @throws VakError `invalid-tool` */
@@ -264,28 +293,27 @@ export function groupsOf({ readOnlyHint, destructiveHint, openWorldHint }: ToolA
 
 /** A tool as policies see it. */
 export function describeToPolicy(tool: Tool) {
-  const { name, inputSchema, annotations, labels } = tool;
+  const { name, inputSchema, annotations, labels, leaks } = tool;
   return {
     ...{ name, inputSchema, groups: groupsOf(annotations) },
+    ...(leaks && { leaks: true }),
     ...(labels?.accepts && { accepts: labels.accepts }),
-    /** What is wrong with an input, if anything is. */
-    async check(input: unknown): Promise<string | undefined> {
-      const parsed = await parseInput(tool, input);
-      return parsed.ok ? undefined : parsed.message;
-    },
+    read: (input: unknown) => readInput(tool, input),
   };
 }
 
 /**
  * Checks what a guest sent before anything else sees it: plain JSON, at most 64 levels and 16,384 values, whole numbers
- * that JavaScript holds exactly, whole characters, no reserved keys, valid under the tool's schema.
+ * that JavaScript holds exactly, whole characters, no reserved keys, valid under the tool's schema. URLs get their one
+ * spelling first, so that the schema is about what they are then.
  *
  * @throws VakError `invalid-tool` when the tool was not made by `defineTool`
  */
 export async function parseInput(tool: Tool, value: unknown): Promise<ParsedInput> {
-  const { input: validator, standard } = checks(tool);
+  const { input: validator, standard, urls } = checks(tool);
   try {
-    const input = copyJson(value, "input", 0, { left: MAX_INPUT_VALUES }) as { readonly [field: string]: unknown };
+    let input = copyJson(value, "input", 0, { left: MAX_INPUT_VALUES }) as { readonly [field: string]: unknown };
+    if (urls) input = (await import("./marks.ts")).withNormalUrls(tool.inputSchema, input) as typeof input;
     check(await validator(), input, "input");
     if (!standard) return { ok: true, input, argument: input };
     const result = await standard["~standard"].validate(input);
@@ -294,6 +322,35 @@ export async function parseInput(tool: Tool, value: unknown): Promise<ParsedInpu
   } catch (error) {
     return { ok: false, message: (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE) };
   }
+}
+
+const MAX_KINDS = 32;
+const KIND = /^[a-z0-9][a-z0-9-]{0,31}$/;
+
+/**
+ * What a tool finds in an input that should not leave.
+ *
+ * @throws Error when it does not say: then nothing may leave
+ */
+export async function leaksIn(tool: Tool, argument: unknown, context: LeaksContext): Promise<Leaks> {
+  const { agent, run, call, signal } = context;
+  const { kinds, redacted } = (await tool.leaks?.(argument, { agent: { ...agent }, run, call, signal })) ?? {};
+  if (!Array.isArray(kinds) || kinds.length > MAX_KINDS || !kinds.every((kind) => KIND.test(kind))) {
+    throw new Error("the tool did not say what there is in the input");
+  }
+  return { kinds: [...new Set(kinds)].sort(), ...(redacted !== undefined && { redacted }) };
+}
+
+/**
+ * Reads the input of a call that nobody makes, as {@link parseInput} does, with the kinds of leaks that there would be.
+ *
+ * @throws whatever the tool does when it looks for them
+ */
+export async function readInput(tool: Tool, value: unknown): Promise<ParsedInput & { leaks?: readonly string[] }> {
+  const parsed = await parseInput(tool, value);
+  if (!parsed.ok || !tool.leaks) return parsed;
+  const nobody = { agent: { id: "", name: "", program: "" }, run: "", call: 1, signal: new AbortController().signal };
+  return { ...parsed, leaks: (await leaksIn(tool, parsed.argument, nobody)).kinds };
 }
 
 /**
@@ -330,11 +387,15 @@ function check({ schema, lookup, validate }: Validator, value: unknown, name: st
   });
   const { valid, errors } = validate(value, schema, "2020-12", counted);
   if (valid) return;
-  const wrappers = ["properties", "patternProperties", "additionalProperties", "items", "prefixItems", "$ref", "allOf"];
+  const wrappers = ["properties", "patternProperties", "additionalProperties", "items", "prefixItems"];
+  wrappers.push("$ref", "allOf", "if");
   const first = errors.find((error) => !wrappers.includes(error.keyword)) ?? errors[0];
   if (!first) throw new Error(`${name} is not valid`);
-  throw new Error(`${pathOf(first, name)}: ${first.keyword === "false" ? "no such field" : first.error}`);
+  throw new Error(`${pathOf(first, name)}: ${ERRORS[first.keyword] ?? first.error}`);
 }
+
+/** What the library says in words that say little. */
+const ERRORS: Readonly<Record<string, string>> = { false: "no such field", anyOf: "is none of what the tool takes" };
 
 function pathOf({ instanceLocation }: OutputUnit, name: string): string {
   const fields = instanceLocation.split("/").slice(1);

@@ -190,6 +190,8 @@ interface Decided {
   facts?: { readonly [name: string]: unknown };
   /** `seq` of the approval that the call was decided with, or that refused it; absent when no person was asked. */
   approval?: number;
+  /** Kinds of what was taken out of the input before this decision, as a policy wants it (`@redact`). */
+  redacted?: string[];
   /** What would have been decided with the policies that were only tried. */
   shadow?: { decision: "allow" | "deny" | "ask"; policies: string[]; reason?: string; errors: string[] };
 }
@@ -402,7 +404,12 @@ const isShadow: Check = (value) =>
   isTexts(value.errors) &&
   (value.reason === undefined || isText(value.reason)) &&
   Object.keys(value).length === ("reason" in value ? 4 : 3);
-const DECIDED = { facts: { maybe: isFacts }, approval: { maybe: isCount }, shadow: { maybe: isShadow } };
+const DECIDED = {
+  facts: { maybe: isFacts },
+  approval: { maybe: isCount },
+  redacted: { maybe: isTexts },
+  shadow: { maybe: isShadow },
+};
 const CALL = { agent: isAgent, run: isText, call: isCount };
 
 /** Every field of every type, so that the compiler says when one is missing here. */

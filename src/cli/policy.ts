@@ -12,7 +12,7 @@ import { cedarWasmUrl } from "../policy/wasm-url.ts";
 import { defineTool, describeToPolicy, type Tool } from "../tool.ts";
 
 /** As much of a tool as policies see. */
-type SeenTool = Pick<Tool, "name" | "inputSchema" | "annotations" | "labels">;
+type SeenTool = Pick<Tool, "name" | "inputSchema" | "annotations" | "labels"> & { leaks?: Tool["leaks"] | true };
 
 /** What a file for `policy test` holds: as JSON, or as the exports of a module. */
 interface PolicyFile {
@@ -51,16 +51,18 @@ export async function testPolicy(path: string): Promise<string> {
 /**
  * Makes the decisions of a log again.
  *
- * @returns what came of it, and what to print
+ * @returns what came of it, and what to print; it is not `good` where none could be made, though there are some
  */
-export async function redecideLog(bundle: Bundle): Promise<{ result: Redecided; lines: string[] }> {
+export async function redecideLog(bundle: Bundle): Promise<{ result: Redecided; good: boolean; lines: string[] }> {
   const result = await redecide(bundle, { wasm: await readFile(cedarWasmUrl) });
   const { decisions, agreed, differing, undecided } = result;
-  const verdict = differing.length === 0 ? "agrees" : "DOES NOT AGREE";
+  const made = differing.length > 0 || agreed > 0 || decisions === 0;
+  const verdict = !made ? "CANNOT BE ASKED about" : differing.length === 0 ? "agrees with" : "DOES NOT AGREE with";
   return {
     result,
+    good: made && differing.length === 0,
     lines: [
-      `Cedar ${verdict} with the log: of ${count(decisions, "decision", "decisions")}, ${agreed} come out the same.`,
+      `Cedar ${verdict} the log: of ${count(decisions, "decision", "decisions")}, ${agreed} come out the same.`,
       ...differing.map(
         ({ seq, of, logged, decided }) => `  entry ${seq}, ${of}: ${show(logged)} in the log, ${show(decided)} now`,
       ),
@@ -92,11 +94,11 @@ async function load(path: string): Promise<unknown> {
   return /\.m?js$/.test(path) ? import(pathToFileURL(resolve(path)).href) : JSON.parse(await readFile(path, "utf8"));
 }
 
-/** A tool whose input is checked as the broker checks it. */
+/** A tool whose input is checked as the broker checks it, and searched for leaks where it is there whole. */
 function checked(tool: SeenTool): PolicyTool {
-  const { name, inputSchema, annotations, labels } = tool ?? {};
-  const more = { ...(annotations && { annotations }), ...(labels && { labels }) };
-  return describeToPolicy(
-    defineTool({ name, description: "-", inputSchema: inputSchema ?? {}, ...more, execute: () => null }) as Tool,
-  );
+  const { name, inputSchema, annotations, labels, leaks } = tool ?? {};
+  const looks = typeof leaks === "function" && { leaks };
+  const more = { ...(annotations && { annotations }), ...(labels && { labels }), ...looks };
+  const made = defineTool({ name, description: "-", inputSchema: inputSchema ?? {}, ...more, execute: () => null });
+  return { ...describeToPolicy(made as Tool), leaks: Boolean(leaks) };
 }

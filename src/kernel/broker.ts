@@ -15,7 +15,7 @@ import type {
   PolicyEngine,
   PolicyRequest,
 } from "../policy/engine.ts";
-import { checkOutput, type JsonSchema, parseInput, type Tool } from "../tool.ts";
+import { checkOutput, type JsonSchema, leaksIn, parseInput, readInput, type Tool } from "../tool.ts";
 import type { Approvals, OnApproval, Refused, Verdict } from "./approval.ts";
 import { type Labels, Stores } from "./labels.ts";
 import type { Lease } from "./lease.ts";
@@ -77,6 +77,10 @@ interface Asked {
   commitment: Commitment;
   request: Uint8Array;
   bill: Bill | undefined;
+  /** Kinds of what was found in it that should not leave, or why that is not known; undefined where nobody looks. */
+  leaks?: readonly string[] | Error;
+  /** Kinds of what was taken out of the guest's input. */
+  redacted?: readonly string[];
 }
 
 /** A decision, and what the kernel told the policy for it. */
@@ -162,9 +166,31 @@ export class Broker {
     const commitment = commitValue("input", input, await secretsIn(tool.inputSchema, input));
     const bill = this.openBill(caller, tool, checked.argument, request);
     try {
-      return await this.decided(caller, tool, { input, argument: checked.argument, commitment, request, bill });
+      const asked = { input, argument: checked.argument, commitment, request, bill };
+      return await this.decided(caller, tool, tool.leaks ? await this.withLeaks(caller, tool, asked) : asked);
     } finally {
       bill?.cancel();
+    }
+  }
+
+  /**
+   * Has the tool look for what should not leave. Where only such forbids as would have it taken out deny the call, the
+   * call is asked about without it, as if the guest had asked so: what is decided, logged and done is one input.
+   */
+  private async withLeaks(caller: Caller, tool: Tool, asked: Asked): Promise<Asked> {
+    try {
+      const { kinds: leaks, redacted } = await leaksIn(tool, asked.argument, caller);
+      const found = { ...asked, leaks };
+      if (leaks.length === 0 || redacted === undefined) return found;
+      if (!wantsRedaction((await this.decide(caller, tool, found, false)).decision)) return found;
+      const checked = await parseInput(tool, redacted);
+      if (!checked.ok) return found;
+      const { input, argument } = checked;
+      const commitment = commitValue("input", input, await secretsIn(tool.inputSchema, input));
+      const again = await leaksIn(tool, argument, caller);
+      return { ...asked, input, argument, commitment, leaks: again.kinds, redacted: leaks };
+    } catch (error) {
+      return { ...asked, leaks: new Error(messageOf(error)) };
     }
   }
 
@@ -185,6 +211,7 @@ export class Broker {
       policyDigest,
       facts,
       ...(approval !== undefined && { approval }),
+      ...(asked.redacted && { redacted: [...asked.redacted] }),
       ...(shadow && { shadow }),
     };
     if (decision.decision !== "allow") {
@@ -237,10 +264,11 @@ export class Broker {
   private async decideWithPeople(
     caller: Caller,
     tool: Tool,
-    { input, commitment, bill }: Asked,
+    given: Asked,
     no?: Refused,
   ): Promise<Decided & { approval?: number; no?: Refused }> {
-    const decide = (approved: boolean) => this.decide(caller, tool, input, commitment.digest, approved, bill);
+    const { input, commitment } = given;
+    const decide = (approved: boolean) => this.decide(caller, tool, given, approved);
     for (;;) {
       const asked = await decide(false);
       if (asked.decision.decision !== "ask") return asked;
@@ -311,21 +339,21 @@ export class Broker {
   private async decide(
     caller: Caller,
     tool: Tool,
-    input: JsonObject,
-    inputDigest: string,
+    { input, commitment, bill, leaks }: Asked,
     approved: boolean,
-    bill: Bill | undefined,
   ): Promise<Decided> {
     const { agent, call } = caller;
     for (;;) {
       const labels = caller.labels.list;
       const policyDigest = this.policy.loaded?.digest ?? "";
-      const digest = callDigest(agent, tool.name, inputDigest, policyDigest);
+      const digest = callDigest(agent, tool.name, commitment.digest, policyDigest);
       const none: Decision = { decision: "deny", policies: [], reason: "not-granted", errors: [], policyDigest };
       const budget = this.ledger && { budget: this.ledger.states(payer(caller, tool)) };
-      const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved, labels, ...budget };
+      const found = Array.isArray(leaks) && { leaks };
+      const vak = { callDigest: digest, now: Date.now(), calls: call - 1, approved, labels, ...found, ...budget };
       if (caller.rights?.has(tool.name) === false) return { decision: withRights(caller, tool, none), vak };
       try {
+        if (leaks instanceof Error) throw leaks;
         const decision = await this.policy.decide({ agent, tool: tool.name, input, vak });
         // Where another policy came into force in between, ask again: the digest must name the one that decided.
         if (decision.policyDigest !== policyDigest) continue;
@@ -351,7 +379,7 @@ export class Broker {
   async explain({ agent, tool: name, input = {}, vak }: ProposedCall): Promise<Explanation> {
     const policyDigest = this.policy.loaded?.digest ?? "";
     const tool = this.tools.get(name);
-    const checked = tool && (await parseInput(tool, input));
+    const checked = tool && (await readInput(tool, input));
     if (!checked?.ok) {
       const [reason, message] = checked
         ? (["invalid-input", checked.message] as const)
@@ -360,11 +388,12 @@ export class Broker {
     }
     const { id = "", program, labels = [] } = agent;
     const budget = this.ledger && { budget: { ...this.ledger.states(), ...vak?.budget } };
+    const found = checked.leaks && { leaks: checked.leaks };
     const request = {
       agent: { id, name: agent.name, program },
       tool: name,
       input: checked.input,
-      vak: { now: Date.now(), calls: 0, approved: false, labels, ...vak, callDigest: "", ...budget },
+      vak: { now: Date.now(), calls: 0, approved: false, labels, ...found, ...vak, callDigest: "", ...budget },
     };
     const { annotations: _, ...decision } = await this.policy.explain(request);
     return decision;
@@ -496,7 +525,13 @@ const marked = new WeakMap<JsonSchema, boolean>();
 /** JSON pointers to the secrets in an input. Most schemas, which are frozen, mark none, and are asked at every call. */
 async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> {
   if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
-  return marked.get(schema) ? (await import("./secrets.ts")).secretsOf(schema, input) : [];
+  return marked.get(schema) ? (await import("../marks.ts")).secretsOf(schema, input) : [];
+}
+
+/** Whether nothing but forbids denies that would rather have it taken out: those with `@redact`. */
+function wantsRedaction({ reason, policies, annotations = {} }: Decision): boolean {
+  const redacts = (id: string) => Object.hasOwn(annotations, id) && Object.hasOwn(annotations[id]!, "redact");
+  return reason === "forbidden" && policies.length > 0 && policies.every(redacts);
 }
 
 /** Whose budgets a call is charged to: the agent by its one reference, the run by its one signal. */

@@ -13,7 +13,7 @@ import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
-import { describeToPolicy, type Tool } from "../tool.ts";
+import { asTool, describeToPolicy, type Tool } from "../tool.ts";
 import type { ForkPoint } from "../trace.ts";
 import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
 import type { OnApproval } from "./approval.ts";
@@ -176,7 +176,7 @@ export interface KernelPolicy {
  * });
  */
 export async function createKernel(options: KernelOptions = {}): Promise<Kernel> {
-  const tools = new Map((options.tools ?? []).map((tool) => [tool.name, tool as Tool]));
+  const tools = new Map((options.tools ?? []).map((tool) => [tool.name, asTool(tool as Tool)]));
   if (tools.size !== (options.tools ?? []).length) {
     throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
   }

@@ -25,6 +25,8 @@ export interface PolicyRequest {
     approved: boolean;
     /** What the agent has read: its labels, in order. */
     labels: readonly string[];
+    /** Kinds of what was found in the input that should not leave; absent where the tool does not look for it. */
+    leaks?: readonly string[];
     /** How the kernel's budgets stand, with what this call may cost; absent when it has none. */
     budget?: BudgetStates;
   };
@@ -87,8 +89,17 @@ export interface PolicyTool {
   groups?: readonly string[];
   /** An agent with any other label than these may not call it. */
   accepts?: readonly string[];
-  /** Says what is wrong with the input of a policy's own test, as the broker would of a guest's; undefined when nothing is. */
-  check?(input: unknown): Promise<string | undefined>;
+  /** Whether it looks for leaks: then its calls have `context.vak.leaks`. A tool's own function counts as yes. */
+  leaks?: unknown;
+  /** Reads the input of a policy's own test as the broker would a guest's, or says what is wrong with it. */
+  read?(input: unknown): Promise<
+    | {
+        readonly ok: true;
+        readonly input: { readonly [field: string]: unknown };
+        readonly leaks?: readonly string[];
+      }
+    | { readonly ok: false; readonly message: string }
+  >;
 }
 
 /** Groups of actions that every policy may speak of. */

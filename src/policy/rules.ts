@@ -54,10 +54,11 @@ const TRIED = "tried";
 export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}, constitution = ""): Base {
   const views = new Map(tools.map((tool) => [tool.name, viewTool(tool, Object.keys(budgets))]));
   if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
-  const seen = tools.map(({ name, inputSchema, groups, accepts }) => ({
+  const seen = tools.map(({ name, inputSchema, groups, accepts, leaks }) => ({
     ...{ inputSchema, name },
     ...(groups && { groups }),
     ...(accepts && { accepts }),
+    ...(leaks ? { leaks: true } : {}),
   }));
   const more = { ...(Object.keys(budgets).length > 0 && { budgets }), ...(constitution !== "" && { constitution }) };
   const text = canonicalJson({ tools: seen, ...more }, MAX_BASE_DEPTH);
@@ -205,9 +206,14 @@ function annotationsOf(parts: readonly Part[]): Annotations {
 export async function runTests(cedar: Cedar, base: Base, rules: Rules, { tests }: ReadSource): Promise<void> {
   const failed = [];
   for (const [index, test] of tests.entries()) {
-    const request = requestOf(test, base.budgets);
-    const wrong = await base.tools.get(test.tool)?.check?.(request.input);
-    const decision = wrong === undefined ? judge(cedar, rules, request) : deny(rules, "policy-unavailable", [wrong]);
+    const tool = base.tools.get(test.tool);
+    const { vak, ...request } = requestOf(test, base.budgets);
+    const read = await tool?.read?.(request.input);
+    const found = tool?.leaks ? { leaks: test.vak?.leaks ?? (read?.ok ? read.leaks : undefined) ?? [] } : {};
+    const decision =
+      read?.ok === false
+        ? deny(rules, "policy-unavailable", [read.message])
+        : judge(cedar, rules, { ...request, ...(read && { input: read.input }), vak: { ...vak, ...found } });
     const failure = failureOf(test, index, decision);
     if (failure) failed.push(failure);
   }
@@ -271,7 +277,11 @@ export function stateless(cedar: Cedar, { schema, enforced, tried }: Rules): Pic
 }
 
 /** Asks Cedar; and where nothing but a permit is missing, whether an approval would make up for it. */
-function weigh(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, call: StatefulAuthorizationCall): Decision {
+export function weigh(
+  cedar: Pick<Cedar, "statefulIsAuthorized">,
+  rules: Pick<Rules, "digest" | "annotations" | "asks">,
+  call: StatefulAuthorizationCall,
+): Decision {
   const decision = interpret(cedar.statefulIsAuthorized(call), rules);
   const vak = call.context.vak as Context;
   if (decision.reason !== "no-permit" || !rules.asks || vak.approved === true) return decision;

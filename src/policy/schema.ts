@@ -1,4 +1,5 @@
 import type { CedarValueJson, SchemaJson, Type } from "@cedar-policy/cedar-wasm/web";
+import { normalUrl, urlParts } from "../url.ts";
 import { GROUPS, type PolicyTool } from "./engine.ts";
 
 /**
@@ -8,7 +9,12 @@ import { GROUPS, type PolicyTool } from "./engine.ts";
 export type View =
   | { readonly type: "String" | "Long" | "Boolean" | "decimal" | "datetime" }
   | { readonly type: "Set"; readonly element: View }
-  | { readonly type: "Record"; readonly fields: ReadonlyMap<string, Field> };
+  | {
+      readonly type: "Record";
+      readonly fields: ReadonlyMap<string, Field>;
+      /** What is shown are the parts of a URL, which itself is a string. */
+      readonly url?: true;
+    };
 
 interface Field {
   readonly view: View;
@@ -44,15 +50,22 @@ const MAX_TIME = 253_402_300_799_999;
 export const AGENT = recordOf({ name: { type: "String" }, program: { type: "String" } });
 const LONG = { type: "Long" } as const;
 const BUDGET = recordOf({ used: LONG, left: LONG, limit: LONG });
+const TEXT = { type: "String" } as const;
+/** A string with `format: "http-url"`: in one piece, `like "https://*.example.com/*"` would match what it should not. */
+const URL_PARTS: View = {
+  ...recordOf({ href: TEXT, scheme: TEXT, host: TEXT, port: LONG, path: TEXT, query: TEXT }),
+  url: true,
+};
 
 /** What only the kernel knows: `context.vak`. */
-function viewVak(budgets: readonly string[]): View {
+function viewVak(budgets: readonly string[], leaks: boolean): View {
   return recordOf({
     callDigest: { type: "String" },
     now: { type: "datetime" },
     calls: LONG,
     approved: { type: "Boolean" },
-    labels: { type: "Set", element: { type: "String" } },
+    labels: { type: "Set", element: TEXT },
+    ...(leaks && { leaks: { type: "Set", element: TEXT } as const }),
     ...(budgets.length > 0 && { budget: recordOf(Object.fromEntries(budgets.map((name) => [name, BUDGET]))) }),
   });
 }
@@ -62,11 +75,14 @@ function viewVak(budgets: readonly string[]): View {
  *
  * @param budgets names of the kernel's budgets
  */
-export function viewTool({ inputSchema: root, groups = [] }: PolicyTool, budgets: readonly string[] = []): ToolView {
+export function viewTool(
+  { inputSchema: root, groups = [], leaks }: PolicyTool,
+  budgets: readonly string[] = [],
+): ToolView {
   const hidden: HiddenField[] = [];
   const declared = isObject(root.properties) ? root : { ...root, properties: {} };
   const input = viewRecord(declared, root, "input", 0, hidden);
-  return { context: recordOf({ input, vak: viewVak(budgets) }), groups: ["call", ...groups], hidden };
+  return { context: recordOf({ input, vak: viewVak(budgets, Boolean(leaks)) }), groups: ["call", ...groups], hidden };
 }
 
 /** Every tool's action and the entities around it, as a Cedar schema. */
@@ -115,16 +131,24 @@ export function project(view: View, value: unknown, path = "context"): CedarValu
       if (Array.isArray(value)) return value.map((item, index) => project(view.element, item, `${path}[${index}]`));
       break;
     case "Record": {
-      if (!isObject(value) || Array.isArray(value)) break;
-      const copy: [string, CedarValueJson][] = [];
-      for (const [name, field] of view.fields) {
-        if (Object.hasOwn(value, name)) copy.push([name, project(field.view, value[name], `${path}.${name}`)]);
-        else if (field.required) throw new Error(`${path}.${name} is missing`);
+      if (view.url && typeof value === "string") {
+        if (normalUrl(value) !== value) throw new Error(`${path} is not spelled as a URL is`);
+        return projectFields(view.fields, urlParts(value), path);
       }
-      return Object.fromEntries(copy);
+      if (!view.url && isObject(value) && !Array.isArray(value)) return projectFields(view.fields, value, path);
+      break;
     }
   }
   throw new Error(`${path} is not a ${view.type} that Cedar can hold`);
+}
+
+function projectFields(fields: ReadonlyMap<string, Field>, value: JsonSchema, path: string): CedarValueJson {
+  const copy: [string, CedarValueJson][] = [];
+  for (const [name, field] of fields) {
+    if (Object.hasOwn(value, name)) copy.push([name, project(field.view, value[name], `${path}.${name}`)]);
+    else if (field.required) throw new Error(`${path}.${name} is missing`);
+  }
+  return Object.fromEntries(copy);
 }
 
 function cedarType(view: View): Type<string> {
@@ -146,7 +170,7 @@ function cedarType(view: View): Type<string> {
   }
 }
 
-function recordOf(views: Readonly<Record<string, View>>): View {
+function recordOf(views: Readonly<Record<string, View>>): View & { type: "Record" } {
   const fields = Object.entries(views).map(([name, view]) => [name, { view, required: true }] as const);
   return { type: "Record", fields: new Map(fields) };
 }
@@ -164,7 +188,7 @@ function viewSchema(
   if (!resolved) return "its schema says nothing of its type";
   switch (typeName(resolved)) {
     case "string":
-      return { type: "String" };
+      return resolved.format === "http-url" ? URL_PARTS : TEXT;
     case "integer":
       return { type: "Long" };
     case "boolean":

@@ -2,6 +2,7 @@
 import { canonicalJson } from "../audit/canonical.ts";
 import { withhold } from "../audit/value.ts";
 import { VakError } from "../errors.ts";
+import { withNormalUrls } from "../marks.ts";
 import type { Meter } from "../meter/index.ts";
 import type { Point } from "../protocol.ts";
 import { Halt, type Outside, type Slices } from "../sandbox/bridge.ts";
@@ -274,8 +275,8 @@ export class Recorded implements Outside {
       return this.differ("tool", entry.resource, tool || text.slice(0, MAX_NAME), { call });
     }
     if (input) {
-      const asked = spelled(request.input ?? {}, input.withheld);
-      if (asked !== input.json) {
+      const asked = spelled(request.input ?? {}, input);
+      if (asked !== input.json && !(entry?.redacted && isRedacted(asked, input.json))) {
         return this.differ("input", input.json, asked, { call, byte: firstDifference(input.json, asked) });
       }
     } else if (requestBytes !== bytes.byteLength) {
@@ -324,12 +325,26 @@ export class Silent implements Outside {
 }
 
 /** An input as the log commits to it; what has no canonical form is spelled as JSON, and was never committed to. */
-function spelled(input: unknown, withheld: string[]): string {
+function spelled(input: unknown, { withheld, schema }: NonNullable<KnownCall["input"]>): string {
   try {
-    return canonicalJson(withhold(input, "", new Set(withheld), []));
+    return canonicalJson(withhold(withNormalUrls(schema, input), "", new Set(withheld), []));
   } catch {
     return JSON.stringify(input);
   }
+}
+
+/** Whether a text is another in which something was taken out. */
+function isRedacted(whole: string, redacted: string): boolean {
+  const [first = "", ...rest] = redacted.split("REDACTED");
+  const last = rest.pop();
+  if (last === undefined || !whole.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of rest) {
+    const found = whole.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return whole.length - last.length >= at && whole.endsWith(last);
 }
 
 /** The first byte of their UTF-8 at which two texts differ. */

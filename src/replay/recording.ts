@@ -1,7 +1,7 @@
 /** Reads what a bundle holds of its runs. Says nothing of who signed it: that is for `verify`. */
-import { MAX_PROGRAM_BYTES, programPath } from "../audit/bundle.ts";
+import { MAX_PROGRAM_BYTES, policyPath, programPath } from "../audit/bundle.ts";
 import { canonicalJson } from "../audit/canonical.ts";
-import { toUtf8 } from "../audit/encoding.ts";
+import { fromUtf8, toUtf8 } from "../audit/encoding.ts";
 import { entriesOf, valueBeside } from "../audit/entries.ts";
 import type { AgentSpawn, Denial, Entry, Intent, Outcome, RunEnd, RunStart } from "../audit/entry.ts";
 import type { OpenedValue } from "../audit/value-opening.ts";
@@ -23,6 +23,8 @@ export interface LoggedRun {
   calls: Map<number, Intent | Denial>;
   /** By `seq`. */
   outcomes: Map<number, Outcome>;
+  /** Digest of what the policy stood on that was in force at a call, by the number of the call. */
+  bases: Map<number, string>;
 }
 
 /** A call as it was recorded, with what is kept of it. */
@@ -31,11 +33,16 @@ export interface KnownCall extends RecordedCall {
   entry: Intent | Denial | undefined;
   /** It was made in the run that this one goes on with, and decided there. */
   elsewhere: boolean;
-  /** The input that the log commits to; undefined where it commits to none, or it is not in the bundle. */
-  input: { json: string; withheld: string[] } | undefined;
+  /**
+   * The input that the log commits to, and the schema by which its URLs were spelled; undefined where it commits to none,
+   * or it is not in the bundle.
+   */
+  input: { json: string; withheld: string[]; schema: Schema } | undefined;
   /** What the guest read; undefined where it read nothing, or that is not in the bundle. */
   answered: Uint8Array | undefined;
 }
+
+type Schema = { readonly [keyword: string]: unknown };
 
 /** A value in the bundle that is not the one which the log commits to. */
 export interface ValueFault {
@@ -44,10 +51,15 @@ export interface ValueFault {
   message: string;
 }
 
+/** Bytes of what a policy stood on. */
+const MAX_BASE_BYTES = 16 * 2 ** 20;
+
 /** A bundle's runs, in the order in which they started. */
 export class Recording {
   readonly runs: readonly LoggedRun[];
   private readonly bundle: Bundle;
+  /** Of tools by name, by the digest of what has them. */
+  private readonly schemas = new Map<string, ReadonlyMap<string, Schema>>();
   /** What the log says that agents read, and where, by their id. */
   private readonly read: ReadonlyMap<string, { seq: number; labels: readonly string[] }[]>;
 
@@ -62,7 +74,9 @@ export class Recording {
     const runs = new Map<string, LoggedRun>();
     const agents = new Map<string, AgentSpawn>();
     const read = new Map<string, { seq: number; labels: readonly string[] }[]>();
+    let base: string | undefined;
     for await (const entry of entriesOf(bundle)) {
+      if (entry.type === "policy-load") base = entry.baseDigest;
       if ("labels" in entry && entry.type !== "agent-declassify" && entry.labels) {
         const { seq, labels, agent } = entry;
         read.set(agent.id, [...(read.get(agent.id) ?? []), { seq, labels }]);
@@ -76,14 +90,17 @@ export class Recording {
           throw bad(`Entry ${entry.seq} starts a run that no agent has`);
         }
         const run = { id: entry.run, number: Number(number[0]), spawn, start: entry, end: undefined };
-        runs.set(entry.run, { ...run, calls: new Map(), outcomes: new Map() });
+        runs.set(entry.run, { ...run, calls: new Map(), outcomes: new Map(), bases: new Map() });
         continue;
       }
       const run = runs.get(entry.run);
       if (!run) throw bad(`Entry ${entry.seq} speaks of a run that has not started`);
       if (entry.type === "run-end") run.end = entry;
       else if (entry.type === "outcome") run.outcomes.set(entry.seq, entry);
-      else if (entry.type === "intent" || entry.type === "denial") run.calls.set(entry.call, entry);
+      else if (entry.type === "intent" || entry.type === "denial") {
+        run.calls.set(entry.call, entry);
+        if (base !== undefined) run.bases.set(entry.call, base);
+      }
     }
     return new Recording(bundle, [...runs.values()], read);
   }
@@ -150,7 +167,10 @@ export class Recording {
       let answered: Uint8Array | undefined;
       try {
         const opened = entry && (await this.value(entry));
-        if (opened) input = { json: canonicalJson(opened.value), withheld: opened.withheld };
+        if (opened) {
+          const schema = await this.schemaOf(run.bases.get(number), entry!.resource);
+          input = { json: canonicalJson(opened.value), withheld: opened.withheld, schema };
+        }
         answered = await this.answerOf(run, number, call.answer);
       } catch (error) {
         if (!(error instanceof VakError)) throw error;
@@ -160,6 +180,18 @@ export class Recording {
       known.push({ ...call, entry, elsewhere, input, answered });
     }
     return { known, faults };
+  }
+
+  /** The tool's schema, as the policy stood on it; empty where the log does not have it. */
+  private async schemaOf(base: string | undefined, tool: string): Promise<Schema> {
+    if (base === undefined) return {};
+    let schemas = this.schemas.get(base);
+    if (!schemas) {
+      const bytes = await this.bundle.read(policyPath(base, true), MAX_BASE_BYTES);
+      schemas = readSchemas(bytes ? fromUtf8(bytes) : undefined);
+      this.schemas.set(base, schemas);
+    }
+    return schemas.get(tool) ?? {};
   }
 
   /** The bytes that the guest read. */
@@ -176,6 +208,16 @@ export class Recording {
   /** The program of that digest, if the bundle has it. */
   program(digest: string): Promise<Uint8Array | undefined> {
     return this.bundle.read(programPath(digest), MAX_PROGRAM_BYTES);
+  }
+}
+
+/** The schemas in a text that `policy/rules.ts` wrote. A text that is another gives none: who checks the log says so. */
+function readSchemas(text: string | undefined): Map<string, Schema> {
+  try {
+    const { tools } = JSON.parse(text ?? "") as { tools: { name: string; inputSchema: Schema }[] };
+    return new Map(tools.map(({ name, inputSchema }) => [String(name), { ...inputSchema }]));
+  } catch {
+    return new Map();
   }
 }
 

@@ -16,7 +16,12 @@ const find = (key: "run" | "output", name: string): Block =>
   blocks.find(({ info }) => info[key] === name) ?? expect.fail(`no document has a block ${key}=${name}`);
 
 const folder = `${root}test/.cache/docs-run`;
-const imports = { vak: "/dist/vak.js", "vak/policies": "/dist/policies.js", "vak/python": "/dist/python.js" };
+const imports = {
+  vak: "/dist/vak.js",
+  "vak/fetch": "/dist/fetch.js",
+  "vak/policies": "/dist/policies.js",
+  "vak/python": "/dist/python.js",
+};
 /** Browsers ask for it of their own accord, and complain where there is none. */
 const icon = { "/favicon.ico": "" };
 const cdn = "https://cdn.jsdelivr.net/npm/vak@0.1.0/";
@@ -64,6 +69,9 @@ describe.skipIf(!built)("examples", () => {
         "/python.js": find("run", "python").text,
         "/tainted.html": moduleAt("tainted"),
         "/tainted.js": find("run", "tainted").text,
+        "/fetch.html": moduleAt("fetch"),
+        "/fetch.js": find("run", "fetch").text,
+        "/weather/zurich": "sunny",
         "/module.html": fromCdn("module"),
         "/classic.html": fromCdn("classic"),
         ...icon,
@@ -142,8 +150,9 @@ describe.skipIf(!built)("examples", () => {
       await run(open[i]!.browser, "first", `${strict.url}/csp.html`);
     });
 
-    test(`${name}: CPython`, async () => {
+    test(`${name}: CPython, and what it can fetch`, async () => {
       await run(open[i]!.browser, "python");
+      await run(open[i]!.browser, "fetch");
     });
 
     test(`${name}: the tainted e-mail`, async () => {

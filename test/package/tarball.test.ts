@@ -32,22 +32,25 @@ test("Node imports what does not need a browser, and all of it is the same error
   const script = `
     import { VakError, MiB } from "vak";
     import { verify, parseVkey } from "vak/audit";
-    import { instrument } from "vak/meter";
+    import { fetchTool } from "vak/fetch";
+import { instrument } from "vak/meter";
     import { stockPolicies } from "vak/policies";
     import { pythonModule } from "vak/python";
     import { replay } from "vak/replay";
     try { parseVkey("x"); } catch (error) { console.log(error instanceof VakError, error.code); }
     try { instrument(new Uint8Array(8)); } catch (error) { console.log(error instanceof VakError, error.code); }
     await replay(new Map(), 1).catch((error) => console.log(error instanceof VakError, error.code));
+    try { fetchTool({ allow: [] }); } catch (error) { console.log(error instanceof VakError, error.code); }
     console.log(MiB, typeof verify, typeof stockPolicies, typeof pythonModule, typeof replay, typeof import.meta.resolve("vak/worker"));`;
   const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: app });
   expect(stdout).toBe(
-    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\n1048576 function string string function string\n",
+    "true invalid-bundle\ntrue invalid-module\ntrue invalid-bundle\ntrue invalid-argument\n1048576 function string string function string\n",
   );
 });
 
 const consumer = `
 import { openBundle, type Report, verify } from "vak/audit";
+import { type FetchToolOptions, fetchTool } from "vak/fetch";
 import { instrument } from "vak/meter";
 import { stockPolicies } from "vak/policies";
 import { pythonModule } from "vak/python";
@@ -67,7 +70,8 @@ export async function main(bytes: Uint8Array<ArrayBuffer>): Promise<RunResult> {
       return signal.aborted ? first : second;
     },
   });
-  await using kernel: Kernel = await createKernel({ policy: "", tools: [add], log: { name: "x" } });
+  const web: FetchToolOptions = { allow: [{ origin: "https://api.example.com", methods: ["GET"] }] };
+  await using kernel: Kernel = await createKernel({ policy: "", tools: [add, fetchTool(web)], log: { name: "x" } });
   await using agent = await kernel.spawn({ name: "a", program: bytes, limits: { memoryBytes: 16 * MiB } });
   // @ts-expect-error: there is no such limit
   await kernel.spawn({ name: "a", program: bytes, limits: { memory: 1 } });

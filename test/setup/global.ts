@@ -1,5 +1,28 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { TestProject } from "vitest/node";
 import { buildGuests } from "../../scripts/guests.mjs";
+import { startWeb } from "./web.ts";
 
-export default async function setup(): Promise<void> {
-  await buildGuests();
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Origins of the servers in `web.ts`. */
+    web: { good: string; evil: string };
+    /** Cedar's own tests, their texts by path; none where they are not there. */
+    cedarVectors: Record<string, string>;
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const [, web] = await Promise.all([buildGuests(), startWeb()]);
+  project.provide("web", { good: web.good, evil: web.evil });
+  project.provide("cedarVectors", readTexts("../shared/vectors/cedar"));
+  return async () => web[Symbol.asyncDispose]();
+}
+
+function readTexts(folder: string): Record<string, string> {
+  if (!existsSync(folder)) return {};
+  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((path) => path.replaceAll("\\", "/"));
+  const files = paths.filter((path) => /\.(json|cedar|cedarschema)$/.test(path));
+  return Object.fromEntries(files.map((path) => [path, readFileSync(join(folder, path), "utf8")]));
 }

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { MAX_ENTRY_BYTES } from "../../src/audit/sizes.ts";
 import type { VakError } from "../../src/errors.ts";
+import { fetchTool } from "../../src/fetch/index.ts";
 import { FRAME_HASH, FRAME_POLICY } from "../../src/kernel/frame.ts";
 import { LIMIT_NAMES, LIMIT_RANGES, type LimitName } from "../../src/limits.ts";
 import { MODULE_LIMITS } from "../../src/meter/index.ts";
@@ -17,6 +18,7 @@ import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../src/policy/read.ts";
 import { MAX_PATH, MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, TRAPS } from "../../src/protocol.ts";
 import { WASI_IMPORTS } from "../../src/sandbox/imports.ts";
 import { defineTool, describeToPolicy, type Tool } from "../../src/tool.ts";
+import { normalUrl } from "../../src/url.ts";
 import supported from "../setup/support.json";
 import { anchors, type Block, documents, root, table } from "./markdown.ts";
 import { wasmBytes } from "./policy/wasm.ts";
@@ -81,6 +83,7 @@ describe("TypeScript", () => {
     const paths = {
       vak: [`${up}/src/index.ts`],
       "vak/audit": [`${up}/src/audit/index.ts`],
+      "vak/fetch": [`${up}/src/fetch/index.ts`],
       "vak/meter": [`${up}/src/meter/index.ts`],
       "vak/policies": [`${up}/src/policies.ts`],
       "vak/python": [`${up}/src/runtimes/python.ts`],
@@ -114,7 +117,11 @@ describe("TypeScript", () => {
 describe("Cedar", () => {
   let tools: Record<string, Tool[]>;
   beforeAll(() => {
-    tools = { add: [toolOf("first", "add")], transfer: [toolOf("transfer", "transfer")] };
+    tools = {
+      add: [toolOf("first", "add")],
+      transfer: [toolOf("transfer", "transfer")],
+      fetch: [fetchTool({ allow: [{ origin: "https://*" }] }) as Tool],
+    };
   });
 
   /** A tool that a document defines, made of its very text. */
@@ -250,6 +257,20 @@ describe("tables", () => {
   test("what a guest reads when its call did not succeed", () => {
     const codes = union("src/kernel/broker.ts", "CallErrorCode").filter((code) => code !== "tool" && code !== "input");
     expect(firstColumn(table(doc("docs/guests.md"), "code", "why"))).toEqual(codes);
+  });
+
+  test("URLs, and the one spelling of each", () => {
+    const rows = table(doc("docs/fetch.md"), "written", "is");
+    expect(rows.length).toBeGreaterThan(5);
+    for (const [written, is] of rows) for (const url of written!.split(", ")) expect(normalUrl(url)).toBe(is);
+  });
+
+  test("what a request can fail by, and the kinds of leaks", () => {
+    const words = [...source("src/fetch/fetch.ts").matchAll(/(?:Error|Refused)\(\s*[`"](\w[\w-]*:) /g)].map(
+      (match) => match[1]!,
+    );
+    expect(firstColumn(table(doc("docs/fetch.md"), "word", "why")).sort()).toEqual([...new Set(words)].sort());
+    expect(firstColumn(table(doc("docs/fetch.md"), "kind", "is"))).toEqual(union("src/fetch/leaks.ts", "LeakKind"));
   });
 
   test("why a call is denied", () => {

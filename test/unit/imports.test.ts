@@ -10,18 +10,21 @@ import { describe, expect, test } from "vitest";
  */
 const arrows: Record<string, string[]> = {
   index: ["kernel", "policy", "audit", "protocol", "tool", "trace"],
-  kernel: ["policy", "audit", "protocol", "tool", "trace"],
+  kernel: ["policy", "audit", "protocol", "tool", "trace", "marks"],
   sandbox: ["meter", "protocol"],
   trace: ["audit", "protocol"],
-  replay: ["sandbox", "audit", "protocol", "trace", "meter"],
+  replay: ["sandbox", "audit", "protocol", "trace", "meter", "marks"],
   cli: ["audit", "replay", "policy", "tool"],
   runtimes: [],
+  fetch: ["tool", "url"],
   policies: [],
-  policy: ["audit"],
+  policy: ["audit", "url"],
   audit: [],
   meter: [],
   protocol: [],
-  tool: [],
+  tool: ["marks"],
+  marks: ["audit", "url"],
+  url: [],
   limits: [],
   labels: [],
   errors: [],
@@ -29,7 +32,7 @@ const arrows: Record<string, string[]> = {
 const everyone = ["limits", "labels", "errors"];
 
 /** Rooms that run anywhere, with no DOM and no worker. */
-const pure = ["meter", "audit", "tool", "protocol", "trace", "replay", "limits", "labels", "errors"];
+const pure = ["meter", "audit", "tool", "marks", "url", "protocol", "trace", "replay", "limits", "labels", "errors"];
 const impure = ["core", "lock", "log", "memory", "reading", "signer", "store", "stored"].map(
   (name) => `audit/${name}.ts`,
 );

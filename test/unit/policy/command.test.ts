@@ -73,6 +73,31 @@ describe("vak policy test", () => {
     expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("context.vak.labels[0] is not a String") });
   });
 
+  test("tests about URLs and leaks: by the tool itself where there is one, else as they say", async () => {
+    const inputSchema = {
+      type: "object",
+      properties: { url: { type: "string", format: "http-url" }, text: { type: "string" } },
+      required: ["url"],
+    };
+    const policies = `@id("a") permit (principal, action, resource)
+      when { context.input.url.host == "a.example" && context.vak.leaks.isEmpty() };`;
+    const input = { url: "HTTPS://A.example", text: "1234" };
+    const leaks = `({ text }) => ({ kinds: text ? ["pin"] : [] })`;
+    const tests = [
+      { tool: "open", input: { url: input.url }, expect: "allow" },
+      { tool: "open", input, expect: "deny" },
+      { tool: "open", input: { url: "https://b.example" }, expect: "deny" },
+    ];
+    const text = `export const tools = [{ name: "open", inputSchema: ${JSON.stringify(inputSchema)}, leaks: ${leaks} }];
+      export const policy = ${JSON.stringify({ policies, tests })};`;
+    expect(await vak("policy", "test", file("leaks.mjs", text))).toMatchObject({ code: 0, err: "" });
+    const said = [tests[0], { tool: "open", input, vak: { leaks: ["pin"] }, expect: "deny" }, tests[2]];
+    const json = { policy: { policies, tests: said }, tools: [{ name: "open", inputSchema, leaks: true }] };
+    expect(await vak("policy", "test", file("leaks.json", json))).toMatchObject({ code: 0, err: "" });
+    const without = { policy: { policies }, tools: [{ name: "open", inputSchema }] };
+    expect((await vak("policy", "test", file("unseen.json", without))).err).toContain("leaks");
+  });
+
   test("a test that fails: exit 1, and what was decided instead", async () => {
     const { code, out, err } = await vak(
       "policy",

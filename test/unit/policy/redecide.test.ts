@@ -45,12 +45,35 @@ const send = defineTool({
   cost: ({ cents }) => ({ cents: Math.max(0, cents) }),
   execute: ({ cents }) => cents,
 });
+/** Looks for what should not leave, as `fetchTool` does, and takes URLs. */
+const mail = defineTool({
+  name: "mail",
+  description: "Mails.",
+  inputSchema: {
+    type: "object",
+    properties: { text: { type: "string" }, link: { type: "string", format: "http-url" } },
+    required: ["text"],
+  },
+  leaks: ({ text, link }) => ({
+    kinds: [...(/\d{4}/.test(text) ? ["number"] : []), ...(text.includes("@") ? ["email"] : [])],
+    ...(!text.includes("!") && {
+      redacted: { text: text.replace(/\d{4,}/g, "REDACTED"), link: link ?? "http://a.example" },
+    }),
+  }),
+  execute: ({ text }) => text,
+});
 const tools = new Map([["send", send as Tool]]);
+const both = new Map([...tools, ["mail", mail as Tool]]);
 
 const budgets = { money: { of: "cents", limit: 500, per: "run" as const } };
 
 /** The product's broker, engine and writer: a run that makes these calls, and the log of it. */
-async function record(policies: PolicySource[], requests: unknown[], approve: (call: number) => boolean = () => true) {
+async function record(
+  policies: PolicySource[],
+  requests: unknown[],
+  approve: (call: number) => boolean = () => true,
+  known = tools,
+) {
   const log = new MemoryLog();
   const append = async (...step: Step) => {
     const seq = log.append(...step);
@@ -59,13 +82,13 @@ async function record(policies: PolicySource[], requests: unknown[], approve: (c
   };
   await append(...(await logOpen()));
   const ledger = new Ledger(budgets);
-  const engine = createCedarEngine({ tools: [...tools.values()], budgets, wasm: module });
+  const engine = createCedarEngine({ tools: [...known.values()], budgets, wasm: module });
   const load = (source: PolicySource) =>
     engine.load(source, async ({ policies, text, base }) => {
       await append({ type: "policy-load", policies: [...policies] }, { policy: text, base });
     });
   const people = { onApproval: ({ call }: { call: number }) => ({ approve: approve(call), by: "ann" }) };
-  const broker = new Broker(tools, engine, { append } as unknown as AuditLog, people, ledger);
+  const broker = new Broker(known, engine, { append } as unknown as AuditLog, people, ledger);
   await load(policies[0]!);
   await append({ type: "agent-spawn", agent: AGENT, limits: {}, seed: 1, isolation: "opaque", machine: "m" });
   const run = `${AGENT.id}/1`;
@@ -179,6 +202,55 @@ test("whatever the policies and the calls are", async () => {
     ),
     { numRuns: 40 },
   );
+});
+
+test("those on URLs in one spelling, and on what should not leave, taken out or not", async () => {
+  const text = `
+    @id("mails") permit (principal, action == Action::"call:mail", resource)
+    unless { context.input has link && context.input.link.host == "evil.example" };
+    @id("asked") permit (principal, action == Action::"call:mail", resource) when { context.vak.approved };
+    @id("no-numbers") @redact
+    forbid (principal, action == Action::"call:mail", resource) when { context.vak.leaks.contains("number") };
+    @id("no-numbers-in-mail")
+    forbid (principal, action == Action::"call:mail", resource)
+    when { context.vak.leaks.containsAll(["number", "email"]) };
+  `;
+  const mails: [text: string, link?: string][] = [
+    ["hello", "HTTPS://Example.com/a/../b"],
+    ["hello", "HTTPS://Evil.Example."],
+    ["my pin is 1234"],
+    ["my pin is 1234!"],
+    ["my pin is 1234, ann@x"],
+    ["ann@x"],
+  ];
+  const requests = mails.map(([text, link]) => ({ tool: "mail", input: { text, ...(link && { link }) } }));
+  const log = await record([text], requests, undefined, both);
+  const files = await log.bundle();
+  expect((await verify(files)).problems).toEqual([]);
+  const entries = log.stored.map((bytes) => JSON.parse(new TextDecoder().decode(bytes)) as Entry);
+  const decided = entries.flatMap((entry) =>
+    entry.type === "intent" || entry.type === "denial"
+      ? [[entry.decision, entry.policies, entry.facts!.leaks, entry.redacted]]
+      : [],
+  );
+  expect(decided).toEqual([
+    ["allow", ["mails"], [], undefined],
+    ["allow", ["asked"], [], undefined],
+    ["allow", ["mails"], [], ["number"]],
+    ["deny", ["no-numbers"], ["number"], undefined],
+    ["deny", ["no-numbers", "no-numbers-in-mail"], ["email", "number"], undefined],
+    ["allow", ["mails"], ["email"], undefined],
+  ]);
+  const kept = [...files.entries()].filter(([path]) => path.startsWith("values/"));
+  const inputs = kept.map(([, bytes]) => JSON.parse(new TextDecoder().decode(bytes)).input?.value).filter(Boolean);
+  expect(inputs.map(({ link }) => link).slice(0, 3)).toEqual([
+    "https://example.com/b",
+    "https://evil.example/",
+    "http://a.example/",
+  ]);
+  expect(inputs[2].text).toBe("my pin is REDACTED");
+  const result = await redecide(inMemory(files), { wasm: module });
+  expect(result).toEqual({ decisions: 6, agreed: 6, differing: [], undecided: [] });
 });
 
 describe("a log whose writer lied", () => {
@@ -350,6 +422,27 @@ describe("vak policy replay", async () => {
     expect(out).toMatch(/Not made again: 1\n {2}entry \d+: its input was kept without its secrets\n/);
     const json = await vak("policy", "replay", path, "--json");
     expect(JSON.parse(json.out)).toMatchObject({ decisions: 3, agreed: 2 });
+  });
+
+  test("a log of whose decisions none can be made again: exit 1, for nothing was shown", async () => {
+    const path = await file(
+      "none.zip",
+      await record([plain], [call({ cents: 1, pin: "x" }), call({ cents: 2, pin: "y" })]),
+    );
+    const { code, out } = await vak("policy", "replay", path);
+    expect(code).toBe(1);
+    expect(out).toContain(
+      "Cedar CANNOT BE ASKED about the log: of 2 decisions, 0 come out the same.\nNot made again: 2\n",
+    );
+    expect((await vak("policy", "replay", path, "--json")).code).toBe(1);
+  });
+
+  test("a log without decisions: exit 0", async () => {
+    const { code, out } = await vak("policy", "replay", await file("empty.zip", await record([plain], [])));
+    expect({ code, out }).toEqual({
+      code: 0,
+      out: "The log verifies.\nCedar agrees with the log: of 0 decisions, 0 come out the same.\n",
+    });
   });
 
   test("a log that does not verify is not looked into: exit 1", async () => {

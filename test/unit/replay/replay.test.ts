@@ -256,6 +256,45 @@ test("programs made at random: 100 of them, two runs each", async () => {
   expect([...ends]).toEqual(expect.arrayContaining(["exited", "out-of-bounds", "overflow", "divide"]));
 });
 
+describe("an input that was not logged as the guest wrote it", () => {
+  const schema = {
+    type: "object",
+    properties: { url: { type: "string", format: "http-url" }, text: { type: "string" } },
+  };
+  const asked = { url: "HTTPS://A.example/x/../y#z", text: "pins 1234 and 5678" };
+  const url = "https://a.example/y";
+  let honest: Step[];
+  let program: Uint8Array<ArrayBuffer>;
+  beforeAll(async () => {
+    program = await loadGuest("requests");
+    const stdin = `${JSON.stringify({ tool: "open", input: asked })}\n`;
+    honest = await recordSteps([{ program, runs: [{ stdin }] }]);
+    const [loaded, { policy } = {}] = honest[1]!;
+    const base = JSON.stringify({ tools: [{ inputSchema: schema, name: "open" }] });
+    honest[1] = [loaded, { policy: policy!, base }];
+  });
+
+  test.each<[string, object, string[] | undefined, "same" | "diverged"]>([
+    ["its URL in one spelling", { ...asked, url }, undefined, "same"],
+    ["attack: another URL", { ...asked, url: "https://b.example/y" }, undefined, "diverged"],
+    ["attack: another text", { url, text: "pins 1234 and 5679" }, undefined, "diverged"],
+    ["something taken out", { url, text: "pins REDACTED and REDACTED" }, ["pin"], "same"],
+    ["all of it taken out", { url, text: "REDACTED" }, ["pin"], "same"],
+    ["attack: it is not said", { url, text: "pins REDACTED and REDACTED" }, undefined, "diverged"],
+    ["attack: other words around it", { url, text: "pins REDACTED or REDACTED" }, ["pin"], "diverged"],
+    ["attack: more around it than there was", { url, text: "pins 1234 and REDACTED8 and 5678" }, ["pin"], "diverged"],
+  ])("%s", async (_, input, redacted, verdict) => {
+    const steps = [...honest];
+    const at = placesOf(steps, "agent-0/1", "intent")[0]!;
+    change(steps, at, () => input);
+    if (redacted) patch(steps, at, { redacted });
+    const bundle = await bundleOf(steps);
+    expect(await verify(bundle)).toMatchObject({ ok: true });
+    const result = await replay(bundle, 1, { program });
+    expect(result).toMatchObject({ verdict, divergence: verdict === "same" ? null : { call: 1, what: "input" } });
+  });
+});
+
 describe("attack: a forger with the log's key changes", () => {
   let steps: Step[];
   let honest: Step[];

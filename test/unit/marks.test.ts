@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { commitValue } from "../../../src/audit/value.ts";
-import { openValue } from "../../../src/audit/value-opening.ts";
-import { secretsOf } from "../../../src/kernel/secrets.ts";
-import { defineTool, type JsonSchema } from "../../../src/tool.ts";
+import { commitValue } from "../../src/audit/value.ts";
+import { openValue } from "../../src/audit/value-opening.ts";
+import { secretsOf } from "../../src/marks.ts";
+import { defineTool, type JsonSchema } from "../../src/tool.ts";
 
 const SECRET = { type: "string", writeOnly: true };
 

@@ -1,16 +1,63 @@
-import { childPointer } from "../audit/value.ts";
-import type { JsonSchema } from "../tool.ts";
+/** What a tool's schema says of single values in an input, beyond what they may be. */
+import { childPointer } from "./audit/value.ts";
+import { normalUrl } from "./url.ts";
+
+type JsonSchema = { readonly [keyword: string]: unknown };
+
+/**
+ * JSON pointers to the values in an input that its schema marks `"writeOnly": true` (JSON Schema 2020-12, validation
+ * §9.4): secrets, which the log must not keep. Better a value too many is left out than a secret kept.
+ */
+export function secretsOf(schema: JsonSchema, input: unknown): string[] {
+  return placesOf(schema, input, ({ writeOnly }) => writeOnly === true, true);
+}
+
+/** The `format` of strings that are put into the one spelling of a URL. */
+const HTTP_URL = "http-url";
+
+/**
+ * A frozen copy of an input in which each string that its schema calls `"format": "http-url"` is spelled as
+ * {@link normalUrl} does; the input itself where there is none. Fields that only `patternProperties` describes are left:
+ * the schema may be a stranger's, in a log, and so its patterns.
+ *
+ * @throws Error that says which has no such spelling, and why
+ */
+export function withNormalUrls(schema: JsonSchema, input: unknown): unknown {
+  const places = new Set(placesOf(schema, input, ({ format }) => format === HTTP_URL, false));
+  return places.size === 0 ? input : rewrite(input, "", places);
+}
+
+function rewrite(value: unknown, pointer: string, places: ReadonlySet<string>): unknown {
+  if (typeof value === "string" && places.has(pointer)) {
+    try {
+      return normalUrl(value);
+    } catch (error) {
+      throw new Error(`input${pointer.replaceAll("/", ".")} ${(error as Error).message}`);
+    }
+  }
+  if (Array.isArray(value)) return Object.freeze(value.map((item, i) => rewrite(item, `${pointer}/${i}`, places)));
+  if (typeof value !== "object" || value === null) return value;
+  const copy = Object.create(null);
+  for (const [key, item] of Object.entries(value)) copy[key] = rewrite(item, childPointer(pointer, key), places);
+  return Object.freeze(copy);
+}
 
 /** Keywords whose schemas speak of the same value as the schema they stand in. */
 const SAME_LISTS = ["allOf", "anyOf", "oneOf"];
 const SAME = ["if", "then", "else", "not"];
 
 /**
- * JSON pointers to the values in an input that its schema marks `"writeOnly": true` (JSON Schema 2020-12, validation
- * §9.4): secrets, which the log must not keep. A mark in any branch counts, whether or not that branch is the one that
- * holds: better a value too many is left out than a secret kept.
+ * JSON pointers to the values in an input whose schema is marked. A mark in any branch counts, whether or not that branch
+ * is the one that holds.
+ *
+ * @param patterned whether to look at `patternProperties`
  */
-export function secretsOf(schema: JsonSchema, input: unknown): string[] {
+function placesOf(
+  schema: JsonSchema,
+  input: unknown,
+  isMarked: (schema: JsonSchema) => boolean,
+  patterned: boolean,
+): string[] {
   const found = new Set<string>();
   const seen = new Set<string>();
   const ids = new Map<unknown, number>();
@@ -24,7 +71,7 @@ export function secretsOf(schema: JsonSchema, input: unknown): string[] {
     seen.add(step);
 
     const s = at as JsonSchema;
-    if (s.writeOnly === true) {
+    if (isMarked(s)) {
       found.add(pointer);
       return;
     }
@@ -40,7 +87,7 @@ export function secretsOf(schema: JsonSchema, input: unknown): string[] {
       }
       return;
     }
-    const patterns = fieldsOf(s.patternProperties);
+    const patterns = patterned ? fieldsOf(s.patternProperties) : [];
     for (const [key, item] of fieldsOf(value)) {
       const inner = childPointer(pointer, key);
       const named = fieldsOf(s.properties).find(([name]) => name === key);
