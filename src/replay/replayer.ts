@@ -1,4 +1,5 @@
 /** Executes runs again any number of times, and goes back to where it has been. */
+import { VakError } from "../errors.ts";
 import { checkUntil } from "./recorded.ts";
 import type { LoggedRun, Recording } from "./recording.ts";
 import type { Checkpoint, Keeping, Looking, Replay, Session } from "./run.ts";
@@ -42,7 +43,7 @@ class Timeline {
 
   private async execute(run: LoggedRun, looking: Looking): Promise<Replay> {
     if (!this.session) {
-      this.session = await this.start(run, this.rewritten);
+      this.session = await this.startSession(run);
       this.checkpoints = [];
       this.keep(this.session.save(0));
     }
@@ -58,6 +59,17 @@ class Timeline {
       if (result.verdict !== "same") break;
     }
     return result!;
+  }
+
+  /** Where the engine does not take the rewritten program, its functions having become too large, it is left as it is. */
+  private async startSession(run: LoggedRun): Promise<Session> {
+    try {
+      return await this.start(run, this.rewritten);
+    } catch (error) {
+      if (!this.rewritten || !(error instanceof VakError) || error.code !== "unsupported") throw error;
+      this.rewritten = false;
+      return this.start(run, false);
+    }
   }
 
   private keeping({ number, end }: LoggedRun): Keeping {

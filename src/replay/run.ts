@@ -101,13 +101,16 @@ export interface Checkpoint {
   run: number;
   host: Host;
   /** The instance, where a reactor has one between two calls; its exports are made anew. */
-  kept: { instance: Instance; contents: Contents } | undefined;
+  kept: { instance: HostSide; contents: Contents } | undefined;
   inside: Inside | undefined;
 }
 
+/** What the host has of an instance, without which it goes. */
+type HostSide = Omit<Instance, "exports">;
+
 /** What there is of a run within it. */
 export interface Inside {
-  instance: Instance;
+  instance: HostSide;
   capture: Capture;
   progress: Progress;
   output: Outputs;
@@ -161,7 +164,8 @@ export class Session {
     const contents = instance && this.capturable && saveContents(instance.exports, this.capturable, undefined);
     if (instance && !contents) return undefined;
     const host = saveHost(this.volume, instance?.process, this.kept);
-    return { run, host, kept: instance && contents && { instance, contents }, inside: undefined };
+    const kept = instance && contents && { instance: hostSide(instance), contents };
+    return { run, host, kept, inside: undefined };
   }
 
   /** Goes back, or on, to a checkpoint of its own between two runs. */
@@ -174,7 +178,7 @@ export class Session {
   }
 
   /** A fresh instance for what the host has of an old one. */
-  private async reviveInstance({ memory, process }: Instance): Promise<Instance> {
+  private async reviveInstance({ memory, process }: HostSide): Promise<Instance> {
     const exports = await link(this.program, await this.program.gate, process, "atomics");
     memory.attach(exports.memory);
     return { exports, memory, process };
@@ -330,7 +334,7 @@ export class Session {
     const { capturable, limits, volume, runner } = this;
     if (!capturable || !(keeping || inside) || this.program.reactor) return {};
     const onCapture = (capture: Capture) => {
-      const instance = runner.current!;
+      const instance = hostSide(runner.current!);
       keeping?.onCheckpoint({
         run: run.number,
         host: saveHost(volume, instance.process, this.kept),
@@ -390,6 +394,7 @@ function mounted(limits: Limits, { mounts }: LoggedRun["spawn"]): Volume {
     throw new VakError("invalid-bundle", "The agent's mounts are none that there can be.", { cause });
   }
 }
+const hostSide = ({ memory, process }: Instance): HostSide => ({ memory, process });
 
 /** A value in the bundle that is not the one which the log commits to. */
 function valueFault({ id }: LoggedRun, { calls }: Trace, { call, message }: ValueFault): Divergence {

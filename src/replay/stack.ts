@@ -863,7 +863,7 @@ class Rewriter {
   }
 
   private typeOf(params: Types, results: Types): number {
-    const key = `${params} ${results}`;
+    const key = String.fromCharCode(...params, 0, ...results);
     const known = this.typeIndices.get(key);
     if (known !== undefined) return known;
     const vector = (types: Types) => [...new Writer().unsigned(types.length).raw(types).written()];

@@ -168,6 +168,7 @@ export class Runner {
       outcome = { status: "trapped", trap: "stack", message: "the limit stackDepth was reached" };
     else this.kept = kept;
     outlet.flush();
+    this.current = undefined;
     const { byteLength: memoryBytes } = memory;
     if (!this.kept) {
       // Nothing holds the ended instance: it would take room for as long as the agent lives.

@@ -31,9 +31,16 @@ primes = [n for n in range(2, 12000) if all(n % d for d in range(2, int(n**0.5) 
 print(len(words), sum(primes), hashlib.sha256(text.encode()).hexdigest())
 `;
 const python = await fetchBytes("/python/python.wasm");
+/** A machine that has other work to do is no reason to stop. */
+const PATIENT = { deadlineMs: 300_000 };
 const kinds = {
-  python: { program: python, files: { "main.py": script }, args: ["/main.py"], limits: {} },
-  calls: { program: await fetchBytes("/bench-guests/call-add.wasm"), files: {}, args: [], limits: { calls: 10_000 } },
+  python: { program: python, files: { "main.py": script }, args: ["/main.py"], limits: PATIENT },
+  calls: {
+    program: await fetchBytes("/bench-guests/call-add.wasm"),
+    files: {},
+    args: [],
+    limits: { ...PATIENT, calls: 10_000 },
+  },
 };
 export type Kind = keyof typeof kinds;
 
@@ -94,7 +101,13 @@ print(text[:16])
  */
 export async function rewind(times: number): Promise<{ rewound: [number, number][]; first: [number, number] }> {
   await using kernel = await newKernel();
-  await using agent = await kernel.spawn({ name: "caller", seed: 1, program: python, files: { "main.py": caller } });
+  await using agent = await kernel.spawn({
+    name: "caller",
+    seed: 1,
+    program: python,
+    files: { "main.py": caller },
+    limits: PATIENT,
+  });
   await time(agent, ["/main.py"], true);
   const bundle = await openBundle(await kernel.log.export());
   const program = python;

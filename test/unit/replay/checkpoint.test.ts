@@ -144,6 +144,38 @@ test("a divergence after a checkpoint is found at the right call, from a checkpo
   await compare(replayer, bundle, program, [[1, { call: 4 }]]);
 });
 
+test("attack: a function that the rewriting makes too large for the engine: it is executed as it is", async () => {
+  const calls = "(call $f)".repeat(300_000);
+  const program = wat(`(module (memory (export "memory") 1) (type $t (func)) (table 1 funcref) (elem (i32.const 0) $g)
+    (func $g) (func $f (call_indirect (type $t) (i32.const 0))) (func (export "_start") ${calls}))`);
+  const bundle = await record([{ program, runs: [{}] }]);
+  const replayer = await openReplay(bundle, { program });
+  expect(await replayer.replay(1)).toMatchObject({ verdict: "same" });
+  expect(replayer.checkpoints(1)).toEqual([]);
+  await compare(replayer, bundle, program, [[1, { fuel: 100_000 }]]);
+});
+
+test("attack: a stack so deep that the engine ends it where frames are larger: nothing is found that is not there", async () => {
+  const dive = (depth: number) => `(i32.store (i32.const 8) (call $f (i32.const ${depth})))`;
+  const program = wat(`(module (memory (export "memory") 16)
+    (type $t (func (param i32) (result i32))) (table 1 funcref) (elem (i32.const 0) $f)
+    (func $f (param i32) (result i32)
+      (if (i32.eqz (local.get 0)) (then (return (i32.const 0))))
+      (i32.add (i32.const 1) (call_indirect (type $t) (i32.sub (local.get 0) (i32.const 1)) (i32.const 0))))
+    (func (export "_start") (local i32)
+      (loop ${dive(2)} (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 9000))))
+      ${dive(3000)} ${dive(100_000)}))`);
+  const bundle = await record([{ program, limits: { stackDepth: 40_000 }, runs: [{}, {}] }]);
+  const plain = await replay(bundle, 2, { program });
+  expect(plain).toMatchObject({ verdict: "same" });
+  const replayer = await openReplay(bundle, { program });
+  expect(await replayer.replay(2)).toEqual(plain);
+  await compare(replayer, bundle, program, [
+    [2, { fuel: Math.ceil(plain.fuel / 2) }],
+    [1, { fuel: plain.fuel - 1000 }],
+  ]);
+});
+
 test("misuse: until and runs are checked before anything is executed; several calls wait for one another", async () => {
   const program = await loadGuest("busy");
   const bundle = await record([{ program, answer, runs: [{ args: ["6"] }] }]);
