@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { runnerImport } from "vite";
+import { buildGuests } from "./guests.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const [name = "", ...argv] = process.argv.slice(2);
@@ -14,6 +15,9 @@ if (!existsSync(`${root}dist/vak.js`)) {
   console.error("There is no dist/vak.js: npm run build makes it.");
   process.exit(1);
 }
+
+// Here, since what Vite runs imports nothing more once it is loaded: the compilers are imported when they are needed.
+await buildGuests();
 
 // Node 20 does not run TypeScript, and does not know `await using`; Vite does.
 /** @type {{ module: { run(argv: string[]): Promise<number> } }} */
