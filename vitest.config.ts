@@ -63,7 +63,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["test/unit/**/*.test.ts"], sequence: { groupOrder: 0 }, testTimeout: 60_000 },
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          sequence: { groupOrder: 0 },
+          maxWorkers: 2,
+          testTimeout: 60_000,
+        },
       },
       ...browserProject(1, "browser", "test/browser/**/*.test.ts", [...chromium, ...firefox]),
       ...browserProject(
@@ -86,6 +92,7 @@ export default defineConfig({
             ...(process.env.VAK_MILLION ? [] : ["test/outside/million.test.ts"]),
           ],
           sequence: { groupOrder: 4 },
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 300_000,
         },
