@@ -29,6 +29,7 @@ const AREAS = [
   ["many agents; more than there is room for", /\/(load|room)\.test/],
   ["the meter: fuel, stack, NaNs, the same in each", /\/meter\/|\/(kernel|isolated)\/same\.test/],
   ["tools and policies; fail closed", /\/policy\/|\/fail-closed\.test/],
+  ["the element `<vak-approval>`", /\/approval\//],
   ["the tools for the network", /\/fetch\/|\/url\.test/],
   ["the log", /\/audit\//],
   ["replay, forks", /\/replay(\/|\.test)/],
@@ -82,6 +83,13 @@ const REASONS = [
     columns: /^WebKitGTK/,
     what: "runs for which there is no room",
     why: "3,000 memories at once do not fill it",
+  },
+  {
+    files: /\/meter\/fuel\.test/,
+    title: /^several memories/,
+    columns: /^WebKitGTK/,
+    what: "several memories",
+    why: "the engine does not have them",
   },
 ];
 
