@@ -179,7 +179,7 @@ export class Session {
 
   /** A fresh instance for what the host has of an old one. */
   private async reviveInstance({ memory, process }: HostSide): Promise<Instance> {
-    const exports = await link(this.program, await this.program.gate, process, "atomics");
+    const exports = await link(this.program, this.program.gate, process, "atomics");
     memory.attach(exports.memory);
     return { exports, memory, process };
   }

@@ -80,13 +80,12 @@ function checkExports(exports: Metered["exports"]): void {
 
 /** A program that this worker can run. */
 export interface Loaded extends Admitted {
-  /** Being compiled, so that no run has to wait for it. */
-  gate: Promise<WebAssembly.Module>;
+  gate: WebAssembly.Module;
 }
 
 export function load(program: Admitted): Loaded {
   const wanted = new Set(program.imports.map(({ name }) => name));
-  return { ...program, gate: WebAssembly.compile(gateModule(wanted)) };
+  return { ...program, gate: new WebAssembly.Module(gateModule(wanted)) };
 }
 
 /** A program's instance, and what is the host's of it. */
@@ -138,7 +137,7 @@ export class Runner {
     let outcome: Outcome;
     let kept: Instance | undefined;
     try {
-      const exports = before?.exports ?? (await link(program, await program.gate, process, wait));
+      const exports = before?.exports ?? (await link(program, program.gate, process, wait));
       memory.attach(exports.memory);
       this.current = { exports, memory, process };
       meter = attach(exports, { fuel: limits.fuel, slice: firstSlice });
@@ -252,7 +251,8 @@ export async function link(
     imports[module][name] = doors[name]!;
   }
   try {
-    // Not `new Instance`: where this is replayed on a page, Chromium refuses that to large modules.
+    // At once, in one turn; but on a page, where this is replayed too, Chromium refuses that to large modules.
+    if (!("document" in globalThis)) return new WebAssembly.Instance(program.module, imports).exports;
     return (await WebAssembly.instantiate(program.module, imports)).exports;
   } catch (cause) {
     // Firefox throws a string.
