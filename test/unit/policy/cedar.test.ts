@@ -792,8 +792,10 @@ describe("fuzz", () => {
   }, async () => {
     const engine = await loaded(ALL);
     let through = 0;
+    const price = fc.integer({ min: -(10 ** 9), max: 10 ** 9 }).map((cents) => cents / 100);
+    const valid = fc.record({ to: fc.string(), cents: fc.integer(), price }, { requiredKeys: ["to", "cents"] });
     await fc.assert(
-      fc.asyncProperty(input, async (value) => {
+      fc.asyncProperty(fc.oneof(input, valid), async (value) => {
         const parsed = await parseInput(send, value);
         if (!parsed.ok) return;
         through++;
