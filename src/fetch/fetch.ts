@@ -2,7 +2,7 @@ import { VakError } from "../errors.ts";
 import type { JsonSchema, Leaks, Tool } from "../tool.ts";
 import { type AllowedRequests, schemaOf } from "./allow.ts";
 import { findLeaks, kindsIn, type LeakKind } from "./leaks.ts";
-import { fromBinary, REDACTED, scrubber, toBinary } from "./scrub.ts";
+import { fromBinary, joinBytes, REDACTED, scrubber, toBinary } from "./scrub.ts";
 
 /** What the host adds to requests and keeps from everyone else: guest, policy, log and people see neither name nor value. */
 export interface FetchSecret {
@@ -251,13 +251,7 @@ async function readAll(response: Response, maxBytes: number): Promise<Uint8Array
     }
     parts.push(value);
   }
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return joinBytes(parts);
 }
 
 const encoder = new TextEncoder();

@@ -6,7 +6,7 @@
 import luhn from "fast-luhn";
 import { getCountrySpecifications, isValidIBAN } from "ibantools";
 import { findKeys } from "./keys.ts";
-import { fromBinary } from "./scrub.ts";
+import { fromBinary, joinBytes } from "./scrub.ts";
 
 /**
  * `key`: keys, tokens, passwords in connection strings. `card`: numbers of payment cards. `iban`. `email`. `entropy`: what
@@ -243,11 +243,5 @@ async function unpack(bytes: Uint8Array<ArrayBuffer>, format: CompressionFormat,
   } finally {
     reader.cancel().catch(() => {});
   }
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return joinBytes(parts);
 }
