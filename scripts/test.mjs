@@ -1,7 +1,7 @@
 // `npm test`: every check there is, one after the other. A step that fails does not stop those after it.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBrowsers } from "./browsers.mjs";
@@ -21,8 +21,6 @@ const vitest = (report, ...projects) =>
   projects.map((project) => `--project "${project}"`).join(" ");
 
 const WEBKIT = "tests in WebKit";
-/** ms that a test has in a browser (vitest.config.ts). */
-const TEST_TIMEOUT = 60_000;
 
 /**
  * A step without a command is one that the project does not have yet.
@@ -74,13 +72,6 @@ for (const { name, command } of steps) {
     for (const failure of failures) console.log(`== and this failed in it before, which proves nothing: ${failure}`);
     continue;
   }
-  if (name === WEBKIT && hung(count("webkit"))) {
-    for (const failure of count("webkit").failures) console.log(`== A TEST HUNG in WebKitGTK, NOT COUNTED: ${failure}`);
-    for (const report of readdirSync(`${cache}projects`)) {
-      if (report.includes("webkit")) rmSync(`${cache}projects/${report}`); // the matrix is of those that ended
-    }
-    continue;
-  }
   failed.push(name);
   console.log(`== ${name} FAILED (${error?.message ?? signal ?? `exit code ${status}`})`);
 }
@@ -89,7 +80,7 @@ const tests = count("tests");
 tests.skipped += tests.pending;
 const inWebKit = count("webkit");
 tests.passed += inWebKit.passed;
-if (died(inWebKit) || hung(inWebKit)) inWebKit.failures = [];
+if (died(inWebKit)) inWebKit.failures = [];
 else tests.failed += inWebKit.failed;
 tests.skipped += inWebKit.skipped + inWebKit.pending;
 // A step that failed counts as one failure; steps of tests, and what is made of them, do so only when no test says why, as
@@ -117,23 +108,12 @@ function died({ passed, pending }) {
 }
 
 /**
- * Whether all that failed is one test that did not come to its end, while the page's timers went on. Version 2.50 does
- * that about once in every second run of all its tests, and did before a crash, too; the same test by itself ends a hundred
- * times. Why is not known: it is said, loudly, and two are not excused.
- *
- * @param {ReturnType<typeof count>} result
- */
-function hung({ passed, failed, timedOut }) {
-  return passed > 0 && failed === 1 && timedOut === 1;
-}
-
-/**
  * Sums Vitest's report. A file that could not be run counts as one failure.
  *
  * @param {"tests" | "webkit"} report
  */
 function count(report) {
-  const sum = { passed: 0, failed: 0, timedOut: 0, skipped: 0, pending: 0, failures: /** @type {string[]} */ ([]) };
+  const sum = { passed: 0, failed: 0, skipped: 0, pending: 0, failures: /** @type {string[]} */ ([]) };
   let files;
   try {
     files = JSON.parse(readFileSync(`${cache}${report}.json`, "utf8")).testResults;
@@ -147,7 +127,6 @@ function count(report) {
       if (test.status === "passed") sum.passed++;
       else if (test.status === "failed") {
         failedHere++;
-        if (test.duration >= TEST_TIMEOUT) sum.timedOut++;
         sum.failures.push(`${file} > ${test.fullName}\n${test.failureMessages.join("\n").slice(0, 2000)}`);
       } else if (test.status === "pending")
         sum.pending++; // it was never begun

@@ -9,9 +9,14 @@ import type { Store } from "./store.ts";
 /** Milliseconds between two looks at a log that another tab is just making. */
 const MAKING_MS = 20;
 
-/** Opens for writing where nobody else does; otherwise for reading, as soon as there is something to read. */
-export async function openForReading(name: string, settings: Settings): Promise<Core> {
+/**
+ * Opens for writing where nobody else does; otherwise for reading, as soon as there is something to read.
+ *
+ * @throws the signal's reason
+ */
+export async function openForReading(name: string, settings: Settings, signal?: AbortSignal): Promise<Core> {
   for (;;) {
+    signal?.throwIfAborted();
     const lock = await takeLock(keyOf(name));
     const core = await openCore(name, settings, lock);
     if (core.writer) return core;

@@ -40,8 +40,9 @@ export async function openLog({ name = "default", onBusy = "fail", signal, ...re
     throw new VakError("unsupported", "The log needs IndexedDB and Web Locks; serve the page over https, unsandboxed.");
   }
   try {
+    signal?.throwIfAborted();
     if (onBusy === "read") {
-      return new AuditLog(await (await lazy(import("./follow.ts"))).openForReading(name, rest));
+      return new AuditLog(await (await lazy(import("./follow.ts"))).openForReading(name, rest, signal));
     }
     for (let i = 1; i <= (onBusy === "own" ? MAX_OWN : 1); i++) {
       const own = i === 1 ? name : `${name.slice(0, 60)}.${i}`;
@@ -50,7 +51,7 @@ export async function openLog({ name = "default", onBusy = "fail", signal, ...re
     }
   } catch (error) {
     if (error instanceof VakError) throw error;
-    if (signal?.aborted) throw new VakError("aborted", "Waiting for the log was aborted.", { cause: error });
+    if (signal?.aborted) throw new VakError("aborted", "The opening of the log was aborted.", { cause: error });
     throw unavailable(error);
   }
   throw inUse();

@@ -35,7 +35,7 @@ export async function compile(
   checkImports(metered.imports);
   checkExports(metered.exports);
   return {
-    module: await WebAssembly.compile(finish(metered.bytes)),
+    module: await make(finish(metered.bytes)),
     size: metered.bytes.byteLength,
     start: metered.start ?? null,
     reactor: !metered.exports.some(({ name }) => name === "_start"),
@@ -43,6 +43,16 @@ export async function compile(
     machine: MACHINE,
   };
 }
+
+/**
+ * Where this is replayed on a page, it must not stand still, and Chromium refuses it to. A worker has nothing else to do
+ * meanwhile; and in one of WebKitGTK 2.50 the promise of `WebAssembly.compile` is now and then settled only when the next
+ * message comes, which may be never.
+ */
+const ON_PAGE = "document" in globalThis;
+
+const make = (bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | Promise<WebAssembly.Module> =>
+  ON_PAGE ? WebAssembly.compile(bytes) : new WebAssembly.Module(bytes);
 
 type Metered = ReturnType<typeof instrument>;
 
@@ -251,9 +261,8 @@ export async function link(
     imports[module][name] = doors[name]!;
   }
   try {
-    // At once, in one turn; but on a page, where this is replayed too, Chromium refuses that to large modules.
-    if (!("document" in globalThis)) return new WebAssembly.Instance(program.module, imports).exports;
-    return (await WebAssembly.instantiate(program.module, imports)).exports;
+    if (ON_PAGE) return (await WebAssembly.instantiate(program.module, imports)).exports;
+    return new WebAssembly.Instance(program.module, imports).exports;
   } catch (cause) {
     // Firefox throws a string.
     const message = cause instanceof Error ? cause.message : String(cause);

@@ -700,6 +700,21 @@ describe("two tabs, one log: the second one", () => {
     await (await openTracked(name)).append(NOTE);
   });
 
+  test("that reads, gives up when told to while there is nothing to read yet", async () => {
+    const name = newName();
+    const making = Promise.withResolvers<void>(); // the first tab has the lock, and stands still before it has made the log
+    const held = navigator.locks.request(`vak:log:${name}`, () => making.promise);
+    const stop = new AbortController();
+    const second = refusal(openLog({ name, onBusy: "read", signal: stop.signal }));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    stop.abort();
+    expect((await second).code).toBe("aborted");
+    making.resolve();
+    await held;
+    await (await openTracked(name)).append(NOTE);
+    expect((await refusal(openLog({ name: newName(), signal: AbortSignal.abort() }))).code).toBe("aborted");
+  });
+
   test("and a third, at the very start: one writes, and the next goes on", async () => {
     const name = newName();
     const logs = await Promise.all([0, 1, 2].map(() => openLog({ name, onBusy: "read" })));

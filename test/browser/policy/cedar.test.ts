@@ -99,6 +99,40 @@ describe("traps of Cedar in this browser", () => {
     expect((await engine.decide(request())).decision).toBe("allow");
   });
 
+  /** The next `times` instances of Cedar trap in what they are asked first, as an engine's bug would have them do. */
+  function trapsIn(times: number): () => void {
+    const { instantiate } = WebAssembly;
+    let left = times;
+    WebAssembly.instantiate = async (module: BufferSource | WebAssembly.Module, imports?: WebAssembly.Imports) => {
+      const instance = (await instantiate(module as WebAssembly.Module, imports)) as WebAssembly.Instance;
+      if (left-- <= 0) return instance as WebAssembly.Instance & WebAssembly.WebAssemblyInstantiatedSource;
+      const validate = () => {
+        throw new WebAssembly.RuntimeError("Out of bounds memory access");
+      };
+      return { module, instance: { exports: { ...instance.exports, validate } } } as never;
+    };
+    return () => {
+      WebAssembly.instantiate = instantiate;
+    };
+  }
+
+  test("an instance that traps while a policy is read is replaced once; then the policy is to blame", async () => {
+    for (const [times, code] of [
+      [1, undefined],
+      [2, "invalid-policy"],
+    ] as const) {
+      const restore = trapsIn(times);
+      const engine = createCedarEngine({ tools: [add], wasm: module });
+      const failed = await engine.load(ALL).then(
+        () => undefined,
+        (error) => error,
+      );
+      restore();
+      expect(failed?.code, failed?.message).toBe(code);
+      expect((await engine.decide(request())).decision).toBe(code ? "deny" : "allow");
+    }
+  });
+
   test("what is just inside the bounds loads and decides", async () => {
     const n = MAX_POLICY_DEPTH;
     for (const expression of [
