@@ -1,0 +1,98 @@
+/**
+ * The playground as it is published: the built site, on any host, under any path, without special headers. For the tests
+ * beside this file: who imports it has it built and served for as long as the file of tests runs.
+ */
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Browser, type BrowserContextOptions, chromium, firefox, type Page } from "playwright";
+import { build } from "vite";
+import { afterAll, beforeAll, expect } from "vitest";
+import { openBundle } from "../../../src/audit/index.ts";
+import { type Server, serve } from "../../serve.ts";
+import { buildCli } from "../../setup/cli.ts";
+import { found } from "../../setup/launch.ts";
+
+export const root = fileURLToPath(new URL("../../..", import.meta.url));
+export const path = "/some/where/else/";
+/** Of this process alone: another that builds the site meanwhile must not empty it. */
+export const scratch = await mkdtemp(join(tmpdir(), "vak-playground-"));
+const site = join(scratch, "site");
+const downloads = join(scratch, "downloads");
+await mkdir(downloads);
+
+/** Stock Firefox saves a blob, when told not to ask, but says nothing of it: the file has to be looked for. */
+const saving = {
+  "browser.download.dir": downloads,
+  "browser.download.folderList": 2,
+  "browser.download.useDownloadDir": true,
+  "browser.helperApps.neverAsk.saveToDisk": "application/zip",
+};
+export const open = [
+  { name: "chromium", browser: await chromium.launch(found("chromium")) },
+  {
+    name: "firefox",
+    browser: await firefox.launch({ ...found("firefox"), downloadsPath: downloads, firefoxUserPrefs: saving }),
+  },
+];
+export let server: Server;
+export let vak: Awaited<ReturnType<typeof buildCli>>;
+
+beforeAll(async () => {
+  await build({ configFile: `${root}demo/vite.config.ts`, logLevel: "error", build: { outDir: site } });
+  server = await serve({ directories: { [path]: site } });
+  vak = await buildCli(join(scratch, "cli"));
+});
+afterAll(async () => {
+  await Promise.all(open.map(({ browser }) => browser.close()));
+  await server?.close();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+/** A page of its own origin storage, ready to run, and what it complained of. */
+export async function visit(browser: Browser, options: BrowserContextOptions = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  await page.goto(server.url + path);
+  await status(page, /^Ready$/);
+  return { page, complaints, [Symbol.asyncDispose]: () => context.close() };
+}
+
+export const status = (page: Page, text: RegExp) => page.getByRole("status").filter({ hasText: text }).waitFor();
+export const terminal = (page: Page) => page.getByRole("region", { name: "Output of the program" });
+export const prints = (page: Page, text: string) => terminal(page).filter({ hasText: text }).waitFor();
+export const calls = (page: Page, what: string) => page.getByRole("log").getByRole("button", { name: what });
+export const press = (page: Page, name: string) => page.getByRole("button", { name, exact: true }).click();
+export const choose = (page: Page, name: string) => page.getByRole("radio", { name }).check({ force: true });
+
+/** Replaces all of an editor's text, as someone at the keyboard does. */
+export async function write(page: Page, editor: string, text: string): Promise<void> {
+  await page.getByRole("textbox", { name: editor }).click();
+  await page.keyboard.press("ControlOrMeta+a");
+  await page.keyboard.type(text);
+}
+
+/** What Export saves as log.zip. */
+export async function exported(page: Page): Promise<Uint8Array> {
+  if (page.context().browser()?.browserType() === chromium) {
+    const downloading = page.waitForEvent("download");
+    await press(page, "Export");
+    const download = await downloading;
+    expect(download.suggestedFilename()).toBe("log.zip");
+    return readFile(await download.path());
+  }
+  await press(page, "Export");
+  const file = join(downloads, "log.zip");
+  await expect.poll(() => readFile(file).then(openBundle).then(Boolean, String), { timeout: 20_000 }).toBe(true);
+  return readFile(file);
+}
+
+export const asked = (page: Page, name: string) => page.getByRole("alertdialog", { name });
+export const answer = (page: Page, name: string) =>
+  page.getByRole("alertdialog").getByRole("button", { name, exact: true, disabled: false }).click();
