@@ -7,7 +7,7 @@ import { chromium, firefox, type Page } from "playwright";
 import type * as Audit from "../../src/audit/index.ts";
 import type * as Vak from "../../src/index.ts";
 import type * as Replay from "../../src/replay/index.ts";
-import { isolation, serve } from "../serve.ts";
+import { isolation, type Server, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
 
 declare global {
@@ -40,22 +40,7 @@ export async function withPage<T>(
   { shared = false } = {},
 ): Promise<T> {
   const profile = await mkdtemp(join(tmpdir(), "vak-command-"));
-  const html = `<!doctype html><title>vak</title>
-    <script>${shared ? "delete WebAssembly.Suspending; delete WebAssembly.promising;" : ""}</script>
-    <script type="importmap">{ "imports": {
-      "@noble/": "/modules/@noble/", "fflate": "/modules/fflate/esm/browser.js",
-      "@noble/ed25519": "/modules/@noble/ed25519/index.js"
-    } }</script>
-    <script type="module">
-      import * as library from "/dist/vak.js";
-      globalThis.library = library;
-      globalThis.forensics = () => Promise.all([import("/dist/audit.js"), import("/dist/replay.js")]);
-    </script>`;
-  const server = await serve({
-    directories: { ...directories, "/dist/": `${root}dist`, "/modules/": `${root}node_modules` },
-    pages: { "/": html },
-    headers: shared ? isolation : {},
-  });
+  const server = await serveLibrary(directories, { shared });
   const type = browser === "chromium" ? chromium : firefox;
   const context = await type.launchPersistentContext(profile, found(browser));
   try {
@@ -69,6 +54,26 @@ export async function withPage<T>(
     await server.close();
     await rm(profile, { recursive: true, force: true });
   }
+}
+
+/** Serves the page of {@link withPage} at `/`. */
+export async function serveLibrary(directories: Record<string, string>, { shared = false } = {}): Promise<Server> {
+  const html = `<!doctype html><title>vak</title>
+    <script>${shared ? "delete WebAssembly.Suspending; delete WebAssembly.promising;" : ""}</script>
+    <script type="importmap">{ "imports": {
+      "@noble/": "/modules/@noble/", "fflate": "/modules/fflate/esm/browser.js",
+      "@noble/ed25519": "/modules/@noble/ed25519/index.js"
+    } }</script>
+    <script type="module">
+      import * as library from "/dist/vak.js";
+      globalThis.library = library;
+      globalThis.forensics = () => Promise.all([import("/dist/audit.js"), import("/dist/replay.js")]);
+    </script>`;
+  return serve({
+    directories: { ...directories, "/dist/": `${root}dist`, "/modules/": `${root}node_modules` },
+    pages: { "/": html },
+    headers: shared ? isolation : {},
+  });
 }
 
 /** Objects of a class in the page's heap, after a collection; in Chromium alone. */

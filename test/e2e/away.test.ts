@@ -1,10 +1,11 @@
 /**
- * A page that is busy, frozen or slow loses nothing of its agents: what they print, call and write is the same as
+ * A page that is hidden, busy, frozen or slow loses nothing of its agents: what they print, call and write is the same as
  * ever. Over the built library (`npm run build`).
  */
 import type { CDPSession, Page } from "playwright";
 import { expect, test } from "vitest";
-import { type BrowserName, objects, root, withPage } from "../commands/page.ts";
+import { type BrowserName, objects, root, serveLibrary, withPage } from "../commands/page.ts";
+import { type Tab, withTabs } from "../setup/devtools.ts";
 
 type Kernel = Awaited<ReturnType<typeof library.createKernel>>;
 interface Scope {
@@ -17,7 +18,7 @@ interface Scope {
 const ROUNDS = 120;
 
 /** A page with an agent that works, calls, writes, sleeps and prints, in so many rounds. */
-async function start(page: Page): Promise<void> {
+async function start(page: Pick<Tab, "evaluate">): Promise<void> {
   await page.evaluate(async (rounds) => {
     const scope = globalThis as unknown as Scope;
     scope.calls = 0;
@@ -53,7 +54,7 @@ async function start(page: Page): Promise<void> {
 }
 
 /** How the run ended: all that there is of it, in digests and counts. */
-function finish(page: Page) {
+function finish(page: Pick<Tab, "evaluate">) {
   return page.evaluate(async () => {
     const scope = globalThis as unknown as Scope;
     const { kernel, run, stdout } = scope;
@@ -152,3 +153,28 @@ test("chromium: agents that were closed leave nothing in the page", () =>
     });
     await expect.poll(() => objects(page, "Worker")).toBeLessThanOrEqual(1);
   }));
+
+test("chromium: a run is the same in a tab that nobody sees, whose timers go once a second", async () => {
+  const server = await serveLibrary({ "/guests/": `${root}test/guests/out` });
+  try {
+    await withTabs(async (open) => {
+      const tab = await open(`${server.url}/`);
+      await expect.poll(() => tab.evaluate(() => "library" in globalThis)).toBe(true);
+      await start(tab);
+      const seen = await finish(tab);
+      expect(seen).toMatchObject({ status: "exited", lines: ROUNDS, calls: ROUNDS / 2 });
+
+      await start(tab);
+      await open("about:blank");
+      await expect.poll(() => tab.evaluate(() => document.hidden)).toBe(true);
+      expect(await finish(tab)).toEqual(seen);
+      // Begun while it is hidden, from the first worker on; and seen again before its end.
+      await start(tab);
+      expect(await tab.evaluate(() => document.hidden)).toBe(true);
+      await tab.show();
+      expect(await finish(tab)).toEqual(seen);
+    });
+  } finally {
+    await server.close();
+  }
+}, 300_000);

@@ -16,25 +16,27 @@ const newKernel = () =>
     log: { name: crypto.randomUUID() },
   });
 
-/** Works for some seconds: numbers, strings, dicts, sorting, files. */
-const script = `
+/** Works so many times over: numbers, strings, dicts, sorting, files. */
+const script = (times: number) => `
 import hashlib, json
-words = {}
-for n in range(60000):
-    word = hashlib.sha256(str(n).encode()).hexdigest()[:5]
-    words.setdefault(word, []).append(n)
-text = json.dumps(words, sort_keys=True)
-for n in range(20):
-    with open(f"/{n}.json", "w") as file:
-        file.write(text[n * 1000 : n * 1000 + 30000])
-primes = [n for n in range(2, 12000) if all(n % d for d in range(2, int(n**0.5) + 1))]
+for time in range(${times}):
+    words = {}
+    for n in range(60000):
+        word = hashlib.sha256(str(n).encode()).hexdigest()[:5]
+        words.setdefault(word, []).append(n)
+    text = json.dumps(words, sort_keys=True)
+    for n in range(20):
+        with open(f"/{n}.json", "w") as file:
+            file.write(text[n * 1000 : n * 1000 + 30000])
+    primes = [n for n in range(2, 12000) if all(n % d for d in range(2, int(n**0.5) + 1))]
 print(len(words), sum(primes), hashlib.sha256(text.encode()).hexdigest())
 `;
 const python = await fetchBytes("/python/python.wasm");
 /** A machine that has other work to do is no reason to stop. */
 const PATIENT = { deadlineMs: 300_000 };
 const kinds = {
-  python: { program: python, files: { "main.py": script }, args: ["/main.py"], limits: PATIENT },
+  python: { program: python, files: { "main.py": script(1) }, args: ["/main.py"], limits: PATIENT },
+  long: { program: python, files: { "main.py": script(8) }, args: ["/main.py"], limits: PATIENT },
   calls: {
     program: await fetchBytes("/bench-guests/call-add.wasm"),
     files: {},

@@ -1,0 +1,83 @@
+/**
+ * Chromium by its DevTools protocol alone (https://chromedevtools.github.io/devtools-protocol), for what Playwright cannot
+ * do: it keeps every page that it drives in the foreground.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { found } from "./launch.ts";
+
+/** A tab, and what runs in its page. */
+export interface Tab {
+  /** Calls a function in the page, with an argument that JSON can write, and gives what its promise resolves with. */
+  evaluate<A, T>(work: (arg: A) => T | Promise<T>, arg?: A): Promise<T>;
+  /** Brings it to the foreground; the tab that was there is hidden. */
+  show(): Promise<void>;
+}
+
+interface Reply {
+  id?: number;
+  result?: Record<string, unknown>;
+  error?: { message: string };
+}
+
+/** Starts a Chromium with one window and a profile of its own, hands it to `work`, and ends it. */
+export async function withTabs<T>(work: (open: (url: string) => Promise<Tab>) => Promise<T>): Promise<T> {
+  const profile = await mkdtemp(join(tmpdir(), "vak-tabs-"));
+  const { executablePath, args } = found("chromium");
+  const browser = spawn(
+    executablePath!,
+    [...(args ?? []), "--headless=new", "--remote-debugging-pipe", `--user-data-dir=${profile}`, "about:blank"],
+    { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true },
+  );
+  const ended = once(browser, "exit");
+  try {
+    const send = connect(browser.stdio[3] as Writable, browser.stdio[4] as Readable);
+    const open = async (url: string): Promise<Tab> => {
+      const { targetId } = await send("Target.createTarget", { url });
+      const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
+      return {
+        async evaluate(work, arg) {
+          const expression = `(${work})(${JSON.stringify(arg)})`;
+          const how = { expression, awaitPromise: true, returnByValue: true };
+          const { result, exceptionDetails } = await send("Runtime.evaluate", how, sessionId as string);
+          if (exceptionDetails) throw new Error(JSON.stringify(exceptionDetails));
+          return (result as { value: never }).value;
+        },
+        show: async () => void (await send("Target.activateTarget", { targetId })),
+      };
+    };
+    return await work(open);
+  } finally {
+    process.kill(-browser.pid!, "SIGKILL");
+    await ended;
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** What sends a command, and gives what comes back: JSON, each message ended by a 0. */
+function connect(to: Writable, from: Readable) {
+  const waiting = new Map<number, (reply: Reply) => void>();
+  let heard = "";
+  from.setEncoding("utf8").on("data", (text: string) => {
+    const messages = (heard + text).split("\0");
+    heard = messages.pop()!;
+    for (const message of messages) {
+      const reply: Reply = JSON.parse(message);
+      if (reply.id !== undefined) waiting.get(reply.id)?.(reply);
+    }
+  });
+  let last = 0;
+  return async (method: string, params: object, sessionId?: string): Promise<Record<string, unknown>> => {
+    const id = ++last;
+    const replied = new Promise<Reply>((resolve) => waiting.set(id, resolve));
+    to.write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
+    const { result, error } = await replied;
+    waiting.delete(id);
+    if (!result) throw new Error(`${method}: ${error?.message}`);
+    return result;
+  };
+}
