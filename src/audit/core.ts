@@ -39,6 +39,8 @@ interface Waiting {
 }
 
 const CHECKPOINT_MS = 10_000;
+/** ms between two words to other tabs that there is more: a word for each commit would cost as much as a part of it. */
+const TELL_MS = 20;
 
 /** Codes of the errors that end a log. */
 const FATAL: readonly string[] = ["log-unavailable", "log-corrupt", "log-rollback"];
@@ -107,6 +109,10 @@ export class Core {
   #closing = false;
   #waiting: Waiting[] = [];
   #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Set for a while after other tabs were told. */
+  #telling: ReturnType<typeof setTimeout> | undefined;
+  /** Whether there is more since. */
+  #untold = false;
 
   constructor(name: string, store: Store, settings: Settings) {
     this.name = name;
@@ -175,11 +181,22 @@ export class Core {
     this.head = batch.after;
     for (const { seq, resolve } of waiting) resolve({ seq });
     this.wake();
-    this.channel.postMessage(null);
+    this.#tell();
     this.#checkpointTimer ??= setTimeout(() => {
       this.#checkpointTimer = undefined;
       this.checkpoint().catch(() => {}); // whoever needs it will ask again, and be told
     }, this.settings.checkpointMs ?? CHECKPOINT_MS);
+  }
+
+  /** Tells those who read in other tabs that there is more: at once, and then no more often than so. */
+  #tell(): void {
+    this.#untold = this.#telling !== undefined;
+    if (this.#untold) return;
+    this.channel.postMessage(null);
+    this.#telling = setTimeout(() => {
+      this.#telling = undefined;
+      if (this.#untold) this.#tell();
+    }, TELL_MS);
   }
 
   wake(): void {
@@ -197,6 +214,8 @@ export class Core {
     if (this.ended) return;
     this.ended = error;
     clearTimeout(this.#checkpointTimer);
+    clearTimeout(this.#telling);
+    if (this.#untold) this.channel.postMessage(null);
     this.channel.close();
     this.stopped.abort();
     this.store.close();
