@@ -332,7 +332,7 @@ await prepare();
 process.exitCode = await runAll().finally(() => rm(scratch, { recursive: true, force: true }));
 
 async function prepare() {
-  for (const path of ["src/meter", "src/errors.ts", "test/unit/meter", "test/browser/meter"]) {
+  for (const path of ["src/meter", "src/errors.ts", "test/unit/meter", "test/browser/meter", "test/setup/fuzz.ts"]) {
     await cp(join(root, path), join(scratch, path), { recursive: true });
   }
   await rm(join(scratch, "test/unit/meter/python.test.ts"));
@@ -348,7 +348,7 @@ async function prepare() {
     export default {
       server: { fs: { strict: false } },
       optimizeDeps: { include: ["wabt"] },
-      test: { testTimeout: 60_000, projects: [
+      test: { testTimeout: 60_000, env: { VAK_FUZZ: "1" }, projects: [
         { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
         { extends: true, test: { name: "browser", include: ["test/browser/meter/{references,costs,fuel,attacks}.test.ts"], browser } },
       ] },

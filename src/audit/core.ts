@@ -104,8 +104,8 @@ export class Core {
   tail: Promise<unknown> = Promise.resolve();
   /** What the browser's second place is being told (see `memory.ts`). */
   remembered: Promise<void> = Promise.resolve();
-  /** Replaced at each commit, for those who follow. */
-  changed = Promise.withResolvers<void>();
+  /** Settles at the next commit; made for those who follow. */
+  #changed: PromiseWithResolvers<void> | undefined;
   #closing = false;
   #waiting: Waiting[] = [];
   #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
@@ -171,7 +171,7 @@ export class Core {
     const waiting = this.#waiting;
     this.#waiting = [];
     try {
-      await this.store.commit(batch, await also?.());
+      await this.store.commit(batch, also && (await also()));
       if (this.ended) throw this.ended;
     } catch (error) {
       this.fail(error);
@@ -199,9 +199,15 @@ export class Core {
     }, TELL_MS);
   }
 
+  /** Resolves when there is more in the log, or it has ended. */
+  get changed(): Promise<void> {
+    this.#changed ??= Promise.withResolvers();
+    return this.#changed.promise;
+  }
+
   wake(): void {
-    this.changed.resolve();
-    this.changed = Promise.withResolvers();
+    this.#changed?.resolve();
+    this.#changed = undefined;
   }
 
   /** Ends the log: nothing is acknowledged from here on. */

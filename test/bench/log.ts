@@ -22,7 +22,7 @@ export const log: Section = {
           await tab.call("vak", ...args),
           await tab.call("raw", ...args),
         ];
-        const [most, many, one] = [await pair(5, 2000), await pair(20, 100), await pair(200, 1)];
+        const [most, many, one] = [await pair(5, 2000), await pair(20, 100), await pair(1000, 1)];
         if (j < 0) continue;
         pipelined.push(most);
         batches.push(many);
