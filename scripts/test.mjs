@@ -64,7 +64,9 @@ for (const { name, command } of steps) {
     continue;
   }
   if (name === WEBKIT && !findBrowsers().webkit) continue;
+  const began = performance.now();
   const { status, signal, error } = spawnSync(command, { cwd: root, env, shell: true, stdio: "inherit" });
+  console.log(`== ${name}: ${Math.round((performance.now() - began) / 1000)} s`);
   if (status === 0) continue;
   if (name === WEBKIT && died(count("webkit"))) {
     const { pending, failures } = count("webkit");

@@ -1,39 +1,20 @@
 /** Files that are kept, in tabs that are reloaded, opened twice, and closed in the middle. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContext, Page as Tab } from "playwright";
-import { createServer, type ViteDevServer } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cedarGlue, workerSource } from "../../../build/plugins.ts";
 import { buildGuests } from "../../../scripts/guests.mjs";
 import { browsers } from "../../setup/launch.ts";
+import { type SourceServer, serveSources } from "../../setup/source-server.ts";
 
 /** In the tabs. */
 declare const page: typeof import("./page.ts").page;
 
-let server: ViteDevServer;
-let scratch: string;
+let server: SourceServer;
 
 beforeAll(async () => {
   await buildGuests();
-  scratch = await mkdtemp(join(tmpdir(), "vak-files-"));
-  server = await createServer({
-    configFile: false,
-    root: fileURLToPath(new URL("../../..", import.meta.url)),
-    cacheDir: scratch,
-    logLevel: "error",
-    plugins: [workerSource(), cedarGlue()],
-    optimizeDeps: { noDiscovery: true },
-    server: { port: 0, hmr: false, watch: null },
-  });
-  await server.listen();
+  server = await serveSources();
 });
-afterAll(async () => {
-  await server?.close();
-  await rm(scratch, { recursive: true, force: true });
-});
+afterAll(() => server?.close());
 
 describe.each(browsers)("$name", ({ launch }) => {
   let browser: Browser;
@@ -46,7 +27,7 @@ describe.each(browsers)("$name", ({ launch }) => {
 
   async function open(): Promise<Tab> {
     const tab = await context.newPage();
-    await tab.goto(`${server.resolvedUrls!.local[0]}test/e2e/files/page.html`);
+    await tab.goto(`${server.url}test/e2e/files/page.html`);
     await tab.waitForFunction(() => "page" in globalThis);
     return tab;
   }

@@ -1,12 +1,7 @@
 /** Pages in the two browsers that record and replay, over the sources as they are. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Browser, Page as Tab } from "playwright";
-import { createServer } from "vite";
-import { cedarGlue, workerSource } from "../../../build/plugins.ts";
 import { browsers } from "../../setup/launch.ts";
+import { serveSources } from "../../setup/source-server.ts";
 
 export interface Tabs {
   chromium: Tab;
@@ -15,24 +10,14 @@ export interface Tabs {
 }
 
 export async function openTabs(): Promise<Tabs> {
-  const scratch = await mkdtemp(join(tmpdir(), "vak-replay-"));
-  const server = await createServer({
-    configFile: false,
-    root: fileURLToPath(new URL("../../..", import.meta.url)),
-    cacheDir: scratch,
-    logLevel: "error",
-    plugins: [workerSource(), cedarGlue()],
-    optimizeDeps: { noDiscovery: true },
-    server: { port: 0, hmr: false, watch: null },
-  });
-  await server.listen();
+  const server = await serveSources();
   const open: Browser[] = [];
   const tabs: Partial<Record<"chromium" | "firefox", Tab>> = {};
   for (const { name, launch } of browsers) {
     const browser = await launch();
     open.push(browser);
     const tab = await browser.newPage();
-    await tab.goto(`${server.resolvedUrls!.local[0]}test/e2e/replay/page.html`);
+    await tab.goto(`${server.url}test/e2e/replay/page.html`);
     await tab.waitForFunction(() => "page" in globalThis);
     tabs[name] = tab;
   }
@@ -42,7 +27,6 @@ export async function openTabs(): Promise<Tabs> {
     async close() {
       await Promise.all(open.map((browser) => browser.close()));
       await server.close();
-      await rm(scratch, { recursive: true, force: true });
     },
   };
 }
