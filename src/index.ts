@@ -13,18 +13,8 @@ export type {
 export type { Signer } from "./audit/signer.ts";
 export { VakError, type VakErrorCode } from "./errors.ts";
 export type { FileChange } from "./files/watch.ts";
-export type {
-  Agent,
-  AgentFiles,
-  CallOptions,
-  Declassification,
-  Run,
-  RunOptions,
-  RunOutcome,
-  RunResult,
-  StopLimit,
-  Usage,
-} from "./kernel/agent.ts";
+export type { Agent, Declassification } from "./kernel/agent.ts";
+export type { AgentFiles } from "./kernel/agent-files.ts";
 export type { ApprovalAnswer, ApprovalRequest, OnApproval } from "./kernel/approval.ts";
 export type { CallErrorCode, Explanation, ProposedCall } from "./kernel/broker.ts";
 export type { Isolation } from "./kernel/host.ts";
@@ -42,6 +32,7 @@ export {
 } from "./kernel/kernel.ts";
 export type { Lease, LeaseOptions } from "./kernel/lease.ts";
 export type { OnFull } from "./kernel/room.ts";
+export type { CallOptions, Run, RunOptions, RunOutcome, RunResult, StopLimit, Usage } from "./kernel/run.ts";
 export type { Support, WasmFeature } from "./kernel/support.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";

@@ -16,13 +16,15 @@ import type { WasmSource } from "../policy/wasm.ts";
 import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
 import { asTool, describeToPolicy, type Tool } from "../tool.ts";
 import type { ForkPoint } from "../trace.ts";
-import { Agent, checkPath, type Run, toBytes } from "./agent.ts";
+import { Agent } from "./agent.ts";
+import { checkPath, toBytes } from "./agent-files.ts";
 import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
 import { Host, type Isolation, type Place, pageWaitMode, WorkerLost } from "./host.ts";
 import { Labels } from "./labels.ts";
 import { checkGrants, Rights } from "./rights.ts";
 import type { OnFull } from "./room.ts";
+import type { Run } from "./run.ts";
 import type { Support } from "./support.ts";
 
 export interface KernelOptions {

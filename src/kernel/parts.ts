@@ -1,0 +1,34 @@
+import type { AgentRef } from "../audit/entry.ts";
+import type { AuditLog } from "../audit/log.ts";
+import type { Mounts } from "../files/mounts.ts";
+import type { Limits } from "../limits.ts";
+import type { Broker } from "./broker.ts";
+import type { Host } from "./host.ts";
+import type { Labels } from "./labels.ts";
+import type { Lease } from "./lease.ts";
+import type { Recorder } from "./recorder.ts";
+import type { Rights } from "./rights.ts";
+import type { OnFull } from "./room.ts";
+
+/** What an agent, its files and its runs have in common. */
+export interface Parts {
+  ref: AgentRef;
+  limits: Readonly<Limits>;
+  seed: number;
+  /** Its functions are called; else it is a command, and run. */
+  reactor: boolean;
+  host: Host;
+  broker: Broker;
+  rights: Rights;
+  labels: Labels;
+  leases: Set<Lease>;
+  log: AuditLog;
+  /** Where answers go when the worker waits in `Atomics.wait`. */
+  answers: SharedArrayBuffer | undefined;
+  onFull: OnFull;
+  /** Knows of the agent's first files already. */
+  recorder: Recorder;
+  /** See `agent-spawn` in the log. */
+  machine: string;
+  mounts: Mounts | undefined;
+}
