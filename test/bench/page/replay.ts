@@ -36,7 +36,12 @@ const python = await fetchBytes("/python/python.wasm");
 const PATIENT = { deadlineMs: 300_000 };
 const kinds = {
   python: { program: python, files: { "main.py": script(1) }, args: ["/main.py"], limits: PATIENT },
-  long: { program: python, files: { "main.py": script(8) }, args: ["/main.py"], limits: PATIENT },
+  long: {
+    program: python,
+    files: { "main.py": script(8) },
+    args: ["/main.py"],
+    limits: { ...PATIENT, fuel: 10 ** 12 },
+  },
   calls: {
     program: await fetchBytes("/bench-guests/call-add.wasm"),
     files: {},
