@@ -116,7 +116,7 @@ describe("traps of Cedar in this browser", () => {
     };
   }
 
-  test("an instance that traps while a policy is read is replaced once; then the policy is to blame", async () => {
+  test("what one instance says against a policy has to be said by another, too", async () => {
     for (const [times, code] of [
       [1, undefined],
       [2, "invalid-policy"],
