@@ -39,8 +39,6 @@ interface Waiting {
 }
 
 const CHECKPOINT_MS = 10_000;
-/** ms between two words to other tabs that there is more: a word for each commit would cost as much as a part of it. */
-const TELL_MS = 20;
 
 /** Codes of the errors that end a log. */
 const FATAL: readonly string[] = ["log-unavailable", "log-corrupt", "log-rollback"];
@@ -104,15 +102,11 @@ export class Core {
   tail: Promise<unknown> = Promise.resolve();
   /** What the browser's second place is being told (see `memory.ts`). */
   remembered: Promise<void> = Promise.resolve();
-  /** Settles at the next commit; made for those who follow. */
-  #changed: PromiseWithResolvers<void> | undefined;
+  /** Replaced at each commit, for those who follow. */
+  changed = Promise.withResolvers<void>();
   #closing = false;
   #waiting: Waiting[] = [];
   #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Set for a while after other tabs were told. */
-  #telling: ReturnType<typeof setTimeout> | undefined;
-  /** Whether there is more since. */
-  #untold = false;
 
   constructor(name: string, store: Store, settings: Settings) {
     this.name = name;
@@ -171,7 +165,7 @@ export class Core {
     const waiting = this.#waiting;
     this.#waiting = [];
     try {
-      await this.store.commit(batch, also && (await also()));
+      await this.store.commit(batch, await also?.());
       if (this.ended) throw this.ended;
     } catch (error) {
       this.fail(error);
@@ -181,33 +175,16 @@ export class Core {
     this.head = batch.after;
     for (const { seq, resolve } of waiting) resolve({ seq });
     this.wake();
-    this.#tell();
+    this.channel.postMessage(null);
     this.#checkpointTimer ??= setTimeout(() => {
       this.#checkpointTimer = undefined;
       this.checkpoint().catch(() => {}); // whoever needs it will ask again, and be told
     }, this.settings.checkpointMs ?? CHECKPOINT_MS);
   }
 
-  /** Tells those who read in other tabs that there is more: at once, and then no more often than so. */
-  #tell(): void {
-    this.#untold = this.#telling !== undefined;
-    if (this.#untold) return;
-    this.channel.postMessage(null);
-    this.#telling = setTimeout(() => {
-      this.#telling = undefined;
-      if (this.#untold) this.#tell();
-    }, TELL_MS);
-  }
-
-  /** Resolves when there is more in the log, or it has ended. */
-  get changed(): Promise<void> {
-    this.#changed ??= Promise.withResolvers();
-    return this.#changed.promise;
-  }
-
   wake(): void {
-    this.#changed?.resolve();
-    this.#changed = undefined;
+    this.changed.resolve();
+    this.changed = Promise.withResolvers();
   }
 
   /** Ends the log: nothing is acknowledged from here on. */
@@ -220,8 +197,6 @@ export class Core {
     if (this.ended) return;
     this.ended = error;
     clearTimeout(this.#checkpointTimer);
-    clearTimeout(this.#telling);
-    if (this.#untold) this.channel.postMessage(null);
     this.channel.close();
     this.stopped.abort();
     this.store.close();

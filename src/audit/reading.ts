@@ -85,7 +85,7 @@ export async function* entries(
   try {
     let next = from;
     while (!signal?.aborted) {
-      const { changed } = core;
+      const changed = core.changed.promise;
       for await (const record of records(core, next, core.head.size)) {
         next = record.seq + 1;
         if (matches(record.entry, where)) yield record;

@@ -61,8 +61,7 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
 
   /**
    * Reads and tests a policy on an instance of its own. What is wrong with it is wrong again on another: in WebKitGTK 2.50
-   * one load in about 5,000 of the same good policy traps, or is refused for nothing. To be let in wrongly gains nothing: what
-   * is not valid does not evaluate, and denies.
+   * one load in about 5,000 of the same good policy traps, or is refused for nothing.
    */
   async function make(source: ReadSource, lease?: string): Promise<{ rules: Rules; cedar: Cedar }> {
     try {

@@ -34,8 +34,12 @@ export async function withTabs<T>(work: (open: (url: string) => Promise<Tab>) =>
     { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true },
   );
   const ended = once(browser, "exit");
+  const gone = ended.then((): never => {
+    throw new Error("Chromium has ended");
+  });
+  gone.catch(() => {}); // whoever waits for an answer hears of it
   try {
-    const send = connect(browser.stdio[3] as Writable, browser.stdio[4] as Readable);
+    const send = connect(browser.stdio[3] as Writable, browser.stdio[4] as Readable, gone);
     const open = async (url: string): Promise<Tab> => {
       const { targetId } = await send("Target.createTarget", { url });
       const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
@@ -52,14 +56,15 @@ export async function withTabs<T>(work: (open: (url: string) => Promise<Tab>) =>
     };
     return await work(open);
   } finally {
-    process.kill(-browser.pid!, "SIGKILL");
+    if (browser.exitCode === null && browser.signalCode === null) process.kill(-browser.pid!, "SIGKILL");
     await ended;
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
 /** What sends a command, and gives what comes back: JSON, each message ended by a 0. */
-function connect(to: Writable, from: Readable) {
+function connect(to: Writable, from: Readable, gone: Promise<never>) {
+  to.on("error", () => {}); // it is gone, and says so
   const waiting = new Map<number, (reply: Reply) => void>();
   let heard = "";
   from.setEncoding("utf8").on("data", (text: string) => {
@@ -75,7 +80,7 @@ function connect(to: Writable, from: Readable) {
     const id = ++last;
     const replied = new Promise<Reply>((resolve) => waiting.set(id, resolve));
     to.write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
-    const { result, error } = await replied;
+    const { result, error } = await Promise.race([replied, gone]);
     waiting.delete(id);
     if (!result) throw new Error(`${method}: ${error?.message}`);
     return result;

@@ -15,6 +15,7 @@ import {
   press,
   prints,
   root,
+  run,
   scratch,
   status,
   terminal,
@@ -37,8 +38,7 @@ test.each(open)("$name: the job runs, streams, is governed and is measured", asy
       observer.disconnect();
     }).observe(screen, { childList: true, subtree: true, characterData: true });
   });
-  await press(page, "Run");
-  await status(page, /^Done: exited 0$/);
+  await run(page);
   await prints(page, "3 requests tonight");
   expect(await terminal(page).getAttribute("data-streamed")).toBe("true");
 
@@ -84,8 +84,7 @@ test.each(open)(
     await prints(page, "All work and no play");
 
     await choose(page, "Break the rules");
-    await press(page, "Run");
-    await status(page, /^Done: exited 0$/);
+    await run(page);
     const output = await terminal(page).innerText();
     expect(output).not.toContain("GOT THROUGH");
     expect(output).toContain("bite 9: A policy forbids this call.");
@@ -99,8 +98,7 @@ test.each(open)(
   async ({ browser }) => {
     await using tab = await visit(browser);
     const { page, complaints } = tab;
-    await press(page, "Run");
-    await status(page, /^Done: exited 0$/);
+    await run(page);
 
     await press(page, "Verify");
     const sheet = page.getByRole("dialog");
@@ -137,8 +135,7 @@ test.each(open)(
   async ({ browser }) => {
     await using tab = await visit(browser);
     const { page, complaints } = tab;
-    await press(page, "Run");
-    await status(page, /^Done: exited 0$/);
+    await run(page);
     await press(page, "Replay");
     const sheet = page.getByRole("dialog");
     await sheet.getByText("The same", { exact: true }).waitFor();
@@ -178,8 +175,7 @@ test.each(open)(
   async ({ name, browser }) => {
     await using tab = await visit(browser);
     const { page, complaints } = tab;
-    await press(page, "Run");
-    await status(page, /^Done: exited 0$/);
+    await run(page);
 
     const sheet = page.getByRole("dialog");
     await press(page, "What if?");

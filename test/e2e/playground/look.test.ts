@@ -9,6 +9,7 @@ import {
   path,
   press,
   prints,
+  run,
   server,
   status,
   terminal,
@@ -94,8 +95,7 @@ const themes = open.flatMap((each) => (["light", "dark"] as const).map((colorSch
 test.each(themes)("$name, $colorScheme: names, headings, ids and contrast", async ({ browser, colorScheme }) => {
   await using tab = await visit(browser, { colorScheme, reducedMotion: "reduce" });
   const { page } = tab;
-  await press(page, "Run");
-  await status(page, /^Done: exited 0$/);
+  await run(page);
   expect(await page.evaluate(faults, undefined)).toEqual([]);
   await press(page, "Verify");
   await page.getByRole("dialog").getByText("Nothing is wrong").waitFor();
@@ -147,8 +147,7 @@ test("nothing moves while it loads and runs", async () => {
   });
   await page.goto(server.url + path);
   await status(page, /^Ready$/);
-  await press(page, "Run");
-  await status(page, /^Done: exited 0$/);
+  await run(page);
   expect(await page.evaluate(() => (globalThis as unknown as { moved: string[] }).moved)).toEqual([]);
   await context.close();
 });

@@ -69,6 +69,11 @@ export const terminal = (page: Page) => page.getByRole("region", { name: "Output
 export const prints = (page: Page, text: string) => terminal(page).filter({ hasText: text }).waitFor();
 export const calls = (page: Page, what: string) => page.getByRole("log").getByRole("button", { name: what });
 export const press = (page: Page, name: string) => page.getByRole("button", { name, exact: true }).click();
+/** Runs what is in the editor, to its good end. */
+export const run = async (page: Page) => {
+  await press(page, "Run");
+  await status(page, /^Done: exited 0$/);
+};
 export const choose = (page: Page, name: string) => page.getByRole("radio", { name }).check({ force: true });
 
 /** Replaces all of an editor's text, as someone at the keyboard does. */
