@@ -135,11 +135,19 @@ export class Core {
   }
 
   async append(draft: Parameters<Writer["append"]>[0], attached?: Attached): Promise<{ seq: number }> {
+    return this.post(draft, attached).committed;
+  }
+
+  /** As {@link append}, for one who goes on before it is on disk: throws at once, and says later. */
+  post(
+    draft: Parameters<Writer["append"]>[0],
+    attached?: Attached,
+  ): { seq: number; committed: Promise<{ seq: number }> } {
     const seq = this.mayWrite().append(draft, attached);
-    const { promise, resolve, reject } = Promise.withResolvers<{ seq: number }>();
+    const { promise: committed, resolve, reject } = Promise.withResolvers<{ seq: number }>();
     this.#waiting.push({ seq, resolve, reject });
     if (this.#waiting.length === 1) this.serially(() => this.#commit());
-    return promise;
+    return { seq, committed };
   }
 
   /** One after the other: commits and checkpoints never overlap. */

@@ -115,6 +115,14 @@ export class AuditLog {
   }
 
   /**
+   * @internal As {@link append}, without waiting: whoever goes on has to see to it that nothing has an effect before a
+   * later entry is on disk, and with it this one.
+   */
+  post(draft: Draft, attached: Attached = {}): { seq: number; committed: Promise<unknown> } {
+    return this.#core.post(draft, attached);
+  }
+
+  /**
    * Signs what the log is now, everything appended so far included.
    *
    * @throws VakError `log-unavailable`, `closed`

@@ -8,11 +8,14 @@ import { TILE_WIDTH } from "./sizes.ts";
 import type { Batch, Head, LoadedText } from "./writer.ts";
 
 export interface Schema {
-  /** What was committed together, 256 entries at most: as an entry bundle of C2SP has them, by the `seq` of the first. */
-  entries: { key: number; value: Bytes };
+  /**
+   * What was committed together, 256 entries at most: as an entry bundle of C2SP has them, by the `seq` of the first. With
+   * them their values, where these are few: each record of a commit costs time.
+   */
+  entries: { key: number; value: Bytes | { bundle: Bytes; values: Values } };
   /** By level and index. */
   tiles: { key: [level: number, index: number]; value: Bytes };
-  /** Those of what was committed together, 256 at most, by the `seq` of the first that there was. */
+  /** The others: those of what was committed together, 256 at most, by the `seq` of the first that there was. */
   values: { key: number; value: Values };
   /** By digest. */
   policies: { key: Digest; value: LoadedText };
@@ -26,6 +29,9 @@ export interface Values {
   ends: number[];
   bytes: Bytes;
 }
+
+/** Bytes of values that are stored with their entries; who reads the entries reads them too. */
+const FEW_BYTES = 16 * 1024;
 
 type StoreName = keyof Schema;
 const STORES: StoreName[] = ["entries", "tiles", "values", "policies", "meta"];
@@ -158,17 +164,21 @@ export class Store {
    * @param also what else is written with it
    */
   commit(batch: Batch, also?: (transaction: IDBTransaction) => void): Promise<void> {
-    const stores = STORES.filter((name) => name === "meta" || batch[name].length > 0 || (also && name === "values"));
+    const few = withFewValues(batch);
+    const values = few ? [] : batch.values;
+    const has = { ...batch, values, meta: ["head"] };
     return this.#write(
-      stores,
+      STORES.filter((name) => has[name].length > 0 || (also && name === "values")),
       batch.before,
       (transaction) => {
         const store = (name: StoreName) => transaction.objectStore(name);
         // `add` where nothing may be overwritten; a tile grows in place.
-        for (const some of chunks(batch.entries))
-          store("entries").add(encodeEntries(some.map(({ bytes }) => bytes)), some[0]!.seq);
+        for (const some of chunks(batch.entries)) {
+          const bundle = encodeEntries(some.map(({ bytes }) => bytes));
+          store("entries").add(few ? { bundle, values: packValues(batch.values) } : bundle, some[0]!.seq);
+        }
         for (const { level, index, hashes } of batch.tiles) store("tiles").put(hashes, [level, index]);
-        for (const some of chunks(batch.values)) store("values").add(packValues(some), some[0]!.seq);
+        for (const some of chunks(values)) store("values").add(packValues(some), some[0]!.seq);
         for (const policy of batch.policies) store("policies").add(policy, policy.digest);
         store("meta").put(batch.after, "head");
         also?.(transaction);
@@ -235,6 +245,12 @@ export class Store {
 function sameHead(stored: Head | undefined, expected: Head | undefined): boolean {
   if (!stored || !expected) return stored === expected;
   return stored.size === expected.size && equalBytes(stored.root, expected.root);
+}
+
+/** Whether there are values, and so few that they are stored with the entries, in the one record that these are. */
+function withFewValues({ entries, values }: Batch): boolean {
+  if (values.length === 0 || entries.length > TILE_WIDTH) return false;
+  return values.reduce((sum, { file }) => sum + file.length, 0) <= FEW_BYTES;
 }
 
 function* chunks<T>(all: readonly T[]): Generator<readonly T[]> {

@@ -38,10 +38,12 @@ export class Stored {
     return (await this.values(seq, seq + 1))[0]?.file;
   }
 
-  /** The values kept beside entries from `from` up to, not including, `end`. */
+  /** The values kept beside entries from `from` up to, not including, `end`, in order. */
   async values(from: number, end: number): Promise<{ seq: number; file: Bytes }[]> {
-    const { records } = await this.#around("values", from, end);
-    return records.flatMap(unpackValues).filter(({ seq }) => seq >= from && seq < end);
+    const [few, others] = await Promise.all([this.#around("entries", from, end), this.#around("values", from, end)]);
+    return [...few.records.flatMap(valuesWith), ...others.records.flatMap(unpackValues)]
+      .filter(({ seq }) => seq >= from && seq < end)
+      .sort((a, b) => a.seq - b.seq);
   }
 
   /** The records that have something from `from` up to `end`, and the key of the first. */
@@ -66,7 +68,8 @@ export class Stored {
 }
 
 /** What was stored cannot be trusted to be what was written, so this never throws: whoever hashes it will know. */
-function unpack(bundle: Bytes): Bytes[] {
+function unpack(record: Schema["entries"]["value"]): Bytes[] {
+  const bundle = record instanceof Uint8Array ? record : (record?.bundle ?? []);
   const entries: Bytes[] = [];
   for (let at = 0; at + 2 <= bundle.length; ) {
     const end = at + 2 + ((bundle[at]! << 8) | bundle[at + 1]!);
@@ -80,18 +83,35 @@ function unpackValues({ seqs, ends, bytes }: Values): { seq: number; file: Bytes
   return seqs.map((seq, i) => ({ seq, file: bytes.slice(ends[i - 1] ?? 0, ends[i]) }));
 }
 
+/** The values that are stored with entries. */
+function valuesWith(record: Schema["entries"]["value"]): { seq: number; file: Bytes }[] {
+  return record instanceof Uint8Array ? [] : unpackValues(record.values);
+}
+
 /** Rewrites the records that have these values without them, one after the other. */
 export function eraseValues(transaction: IDBTransaction, seqs: readonly number[]): void {
   const [seq, ...rest] = seqs;
   if (seq === undefined) return;
-  const found = transaction.objectStore("values").openCursor(IDBKeyRange.upperBound(seq), "prev");
-  found.onsuccess = () => {
-    const cursor = found.result;
-    const left = cursor && unpackValues(cursor.value).filter((value) => value.seq !== seq);
-    if (left && left.length > 0) cursor.update(packValues(left));
-    else cursor?.delete();
-    eraseValues(transaction, rest);
+  const without = (values: { seq: number; file: Bytes }[]) => values.filter((value) => value.seq !== seq);
+  const around = (store: "entries" | "values", rewrite: (cursor: IDBCursorWithValue) => void, then: () => void) => {
+    const found = transaction.objectStore(store).openCursor(IDBKeyRange.upperBound(seq), "prev");
+    found.onsuccess = () => {
+      if (found.result) rewrite(found.result);
+      then();
+    };
   };
+  const withEntries = (cursor: IDBCursorWithValue) => {
+    const few = valuesWith(cursor.value);
+    const left = without(few);
+    if (left.length < few.length) cursor.update({ ...cursor.value, values: packValues(left) });
+  };
+  const others = (cursor: IDBCursorWithValue) => {
+    const all = unpackValues(cursor.value);
+    const left = without(all);
+    if (left.length === 0) cursor.delete();
+    else if (left.length < all.length) cursor.update(packValues(left));
+  };
+  around("entries", withEntries, () => around("values", others, () => eraseValues(transaction, rest)));
 }
 
 export function writeRotation(transaction: IDBTransaction, identity: Identity, rotation: Rotation): void {

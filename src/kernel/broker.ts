@@ -51,6 +51,18 @@ export type CallErrorCode =
   | "too-large" // the request or the answer is longer than `callBytes`
   | "aborted"; // the run ended first
 
+/** What the guest is to read. */
+export interface Answered {
+  bytes: Uint8Array;
+  /** The `seq` of the outcome beside which it is kept, if there is one. */
+  kept?: number;
+  /**
+   * Of a call that had an effect: settles as the outcome is on disk, or cannot be. The guest need not wait for that, as
+   * whatever it does next that has an effect is on disk only with the outcome; but then the run must stop.
+   */
+  committed?: Promise<unknown>;
+}
+
 /** A call that nobody makes, to be explained. */
 export interface ProposedCall {
   /** Who would make it: an agent, or what policies see of one. */
@@ -116,7 +128,7 @@ const encoder = new TextEncoder();
 
 /**
  * The one choke point. Every call of every guest passes `handle`, and nothing else runs a tool: decide, then the
- * intent into the log, then the effect, then its outcome into the log, then the answer.
+ * intent into the log, on disk, then the effect, then its outcome into the log, and the answer while that is written.
  */
 export class Broker {
   private readonly tools: ReadonlyMap<string, Tool>;
@@ -149,11 +161,10 @@ export class Broker {
   /**
    * Answers a call with JSON bytes no longer than `callBytes`.
    *
-   * @returns those bytes, and in `kept` the `seq` of the outcome beside which they are kept, if there is one
    * @throws VakError `log-unavailable` when the log cannot be written; the effect has then not happened, or its outcome
    *   could not be recorded, and the run must stop
    */
-  async handle(caller: Caller, request: Uint8Array): Promise<{ bytes: Uint8Array; kept?: number }> {
+  async handle(caller: Caller, request: Uint8Array): Promise<Answered> {
     const parsed = parseRequest(request);
     if ("error" in parsed) return this.refuse(caller, { code: "malformed", message: parsed.error });
     if (parsed.tool === LIST) return this.list(caller, parsed.input);
@@ -226,7 +237,7 @@ export class Broker {
   }
 
   /** Decides, and does what was decided. */
-  private async decided(caller: Caller, tool: Tool, asked: Asked): Promise<{ bytes: Uint8Array; kept?: number }> {
+  private async decided(caller: Caller, tool: Tool, asked: Asked): Promise<Answered> {
     const { argument, commitment, request, bill } = asked;
     let last = await this.decideWithPeople(caller, tool, asked);
     // What came to the agent while it was decided counts.
@@ -276,15 +287,15 @@ export class Broker {
     const labelled = labels.length > 0 && { labels: [...labels] };
     const outcome = { type: "outcome", ...position(caller), intentOf: seq, ...cost, ...labelled } as const;
     if (status === "unknown") {
-      await this.log.append({ ...outcome, status, error: null });
-      return { bytes };
+      const { committed } = this.log.post({ ...outcome, status, error: null });
+      return { bytes, committed };
     }
-    const { seq: kept } =
+    const { seq: kept, committed } =
       "ok" in sent
-        ? await this.log.append({ ...outcome, status: "ok", error: null }, { output: sent.ok })
-        : await this.log.append({ ...outcome, status: "error", error: sent.error.code }, { output: sent });
+        ? this.log.post({ ...outcome, status: "ok", error: null }, { output: sent.ok })
+        : this.log.post({ ...outcome, status: "error", error: sent.error.code }, { output: sent });
     // An answer that does not even fit as an error is not what is kept.
-    return bytes.byteLength > 0 ? { bytes, kept } : { bytes };
+    return bytes.byteLength > 0 ? { bytes, kept, committed } : { bytes, committed };
   }
 
   /**

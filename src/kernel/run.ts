@@ -19,6 +19,7 @@ import {
 } from "../protocol.ts";
 import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
 import { type AgentFiles, toBytes } from "./agent-files.ts";
+import type { Answered } from "./broker.ts";
 import { WorkerLost, whenOverdue } from "./host.ts";
 import type { Parts } from "./parts.ts";
 import type { RunRecorder } from "./recorder.ts";
@@ -373,13 +374,14 @@ export class Run {
       rights,
       leases,
     };
-    let bytes: Uint8Array;
-    let kept: number | undefined;
+    let answer: Answered;
     try {
-      ({ bytes, kept } = await broker.handle(caller, request));
+      answer = await broker.handle(caller, request);
     } catch {
       return this.stopFor("log-unavailable");
     }
+    const { bytes, kept, committed } = answer;
+    committed?.catch(() => this.stopFor("log-unavailable"));
     if (this.abort.signal.aborted) return;
     this.recorder.answer(bytes, kept);
     if (!answers) return host.send({ vak: "answer", call, bytes });

@@ -75,6 +75,92 @@ test("for every k: the log fails at its k-th write, and no effect is without its
   expect(stages).toBeGreaterThan(10);
 }, 120_000);
 
+/** Keeps everyone else from writing the log, until what it gives is called. */
+async function occupy(name: string): Promise<() => void> {
+  const opening = indexedDB.open(`vak:log:${name}`);
+  const db = await new Promise<IDBDatabase>((resolve) => {
+    opening.onsuccess = () => resolve(opening.result);
+  });
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const store = db.transaction("meta", "readwrite").objectStore("meta");
+  let free = false;
+  // As long as there are requests it does not end.
+  const ask = () => {
+    begin();
+    if (free) db.close();
+    else store.count().onsuccess = ask;
+  };
+  store.count().onsuccess = ask;
+  await begun;
+  return () => {
+    free = true;
+  };
+}
+
+test("an outcome that is not on disk yet: the guest has its answer, and no other effect", async () => {
+  const name = crypto.randomUUID();
+  let release = () => {};
+  const held = defineTool({
+    name: "add",
+    description: "Adds two integers, and nothing is written after that.",
+    inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
+    execute: async () => {
+      release = await occupy(name);
+      return 3;
+    },
+  });
+  await using kernel = await testKernel({
+    tools: [held, wipe],
+    policy: "permit (principal, action, resource);",
+    log: { name },
+  });
+  await using agent = await kernel.spawn({
+    name: "job",
+    program: await loadGuest("agent"),
+    files: { "in.txt": "x" },
+  });
+  const run = agent.run();
+  let seen = "";
+  const reader = run.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  while (!seen.includes('add: {"ok":3}')) seen += (await reader.read()).value;
+  const { size } = kernel.log;
+  // Long enough for the next call to come, and for its effect to be done if it were.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(effects).toEqual([]);
+  expect(kernel.log.size).toBe(size);
+  release();
+  expect(await run.result).toMatchObject({ status: "exited" });
+  expect(effects).toEqual(["wipe /"]);
+  const kinds = (await entriesOf(kernel)).map(({ type }) => type);
+  expect(kinds.slice(-5)).toEqual(["intent", "outcome", "intent", "outcome", "run-end"]);
+});
+
+test("an outcome that cannot be written: the run stops, and no other effect is done", async () => {
+  const name = crypto.randomUUID();
+  const breaking = defineTool({
+    name: "add",
+    description: "Adds two integers, and then the disk is full.",
+    inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
+    execute: () => {
+      failWrites(1);
+      return 3;
+    },
+  });
+  const kernel = await testKernel({
+    tools: [breaking, wipe],
+    policy: "permit (principal, action, resource);",
+    log: { name },
+  });
+  const agent = await kernel.spawn({ name: "job", program: await loadGuest("agent"), files: { "in.txt": "x" } });
+  const { result } = await finish(agent.run());
+  expect(result).toMatchObject({ status: "stopped", limit: "log-unavailable" });
+  expect(effects).toEqual([]);
+  await kernel.close();
+  Object.assign(IDBObjectStore.prototype, writes);
+  await using again = await createKernel({ log: { name } });
+  expect(await entriesOf(again, "outcome")).toMatchObject([{ status: "unknown" }]);
+});
+
 const decisions: [name: string, decide: () => Promise<Decision>][] = [
   ["rejects", () => Promise.reject(new Error("broken"))],
   [

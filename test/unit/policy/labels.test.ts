@@ -50,8 +50,9 @@ const tools = [
 /** Agents of one kernel, each with a run that is under way. */
 async function start(count: number) {
   const log = new MemoryLog();
-  const append = async (...step: Step) => ({ seq: log.append(...step) });
-  const audit = { append } as unknown as AuditLog;
+  const post = (...step: Step) => ({ seq: log.append(...step), committed: Promise.resolve() });
+  const append = async (...step: Step) => post(...step);
+  const audit = { append, post } as unknown as AuditLog;
   await append(...(await logOpen()));
   const engine = createCedarEngine({ tools: tools.map(describeToPolicy), constitution: stockPolicies, wasm: module });
   await engine.load("permit (principal, action, resource);", async ({ policies, text, base }) => {

@@ -75,11 +75,12 @@ async function record(
   known = tools,
 ) {
   const log = new MemoryLog();
-  const append = async (...step: Step) => {
+  const post = (...step: Step) => {
     const seq = log.append(...step);
     log.commit();
-    return { seq };
+    return { seq, committed: Promise.resolve() };
   };
+  const append = async (...step: Step) => post(...step);
   await append(...(await logOpen()));
   const ledger = new Ledger(budgets);
   const engine = createCedarEngine({ tools: [...known.values()], budgets, wasm: module });
@@ -88,7 +89,7 @@ async function record(
       await append({ type: "policy-load", policies: [...policies] }, { policy: text, base });
     });
   const people = { onApproval: ({ call }: { call: number }) => ({ approve: approve(call), by: "ann" }) };
-  const broker = new Broker(known, engine, { append } as unknown as AuditLog, people, ledger);
+  const broker = new Broker(known, engine, { append, post } as unknown as AuditLog, people, ledger);
   await load(policies[0]!);
   await append({ type: "agent-spawn", agent: AGENT, limits: {}, seed: 1, isolation: "opaque", machine: "m" });
   const run = `${AGENT.id}/1`;
