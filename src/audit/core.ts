@@ -40,6 +40,9 @@ interface Waiting {
 
 const CHECKPOINT_MS = 10_000;
 
+/** ms after which an entry is committed that nobody waits for, and that no other came to be committed with. */
+const POST_MS = 1;
+
 /** Codes of the errors that end a log. */
 const FATAL: readonly string[] = ["log-unavailable", "log-corrupt", "log-rollback"];
 
@@ -106,6 +109,9 @@ export class Core {
   changed = Promise.withResolvers<void>();
   #closing = false;
   #waiting: Waiting[] = [];
+  /** Whether a commit of what waits is on its way, and the timer of one that is not. */
+  #queued = false;
+  #postTimer: ReturnType<typeof setTimeout> | undefined;
   #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(name: string, store: Store, settings: Settings) {
@@ -135,29 +141,52 @@ export class Core {
   }
 
   async append(draft: Parameters<Writer["append"]>[0], attached?: Attached): Promise<{ seq: number }> {
-    return this.post(draft, attached).committed;
+    const { committed } = this.#enter(draft, attached);
+    this.#flush();
+    return committed;
   }
 
-  /** As {@link append}, for one who goes on before it is on disk: throws at once, and says later. */
+  /**
+   * As {@link append}, for one who goes on before it is on disk: throws at once, and says later. Committed with what comes
+   * next, if that comes soon.
+   */
   post(
     draft: Parameters<Writer["append"]>[0],
     attached?: Attached,
   ): { seq: number; committed: Promise<{ seq: number }> } {
+    const entered = this.#enter(draft, attached);
+    // The timers of a page that nobody sees may run once a minute.
+    if (globalThis.document?.hidden) this.#flush();
+    else if (!this.#queued) this.#postTimer ??= setTimeout(() => this.#flush(), POST_MS);
+    return entered;
+  }
+
+  #enter(draft: Parameters<Writer["append"]>[0], attached: Attached | undefined) {
     const seq = this.mayWrite().append(draft, attached);
     const { promise: committed, resolve, reject } = Promise.withResolvers<{ seq: number }>();
     this.#waiting.push({ seq, resolve, reject });
-    if (this.#waiting.length === 1) this.serially(() => this.#commit());
     return { seq, committed };
+  }
+
+  /** Has what was appended committed; what is appended until that begins is committed with it. */
+  #flush(): void {
+    clearTimeout(this.#postTimer);
+    this.#postTimer = undefined;
+    if (this.#queued || this.#waiting.length === 0) return;
+    this.#queued = true;
+    this.tail = this.tail.then(() => this.#commit()).catch(() => {});
   }
 
   /** One after the other: commits and checkpoints never overlap. */
   serially<T>(job: () => Promise<T>): Promise<T> {
+    this.#flush();
     const result = this.tail.then(job);
     this.tail = result.catch(() => {});
     return result;
   }
 
   async #commit(): Promise<void> {
+    this.#queued = false;
     const batch = this.writer!.take();
     if (this.ended || !batch) return;
     const { erased } = batch;
@@ -205,6 +234,7 @@ export class Core {
     if (this.ended) return;
     this.ended = error;
     clearTimeout(this.#checkpointTimer);
+    clearTimeout(this.#postTimer);
     this.channel.close();
     this.stopped.abort();
     this.store.close();
@@ -265,6 +295,7 @@ export class Core {
 
   async close(): Promise<void> {
     this.#closing = true;
+    this.#flush();
     await this.tail;
     this.#end(closed());
     await this.remembered;
