@@ -365,6 +365,50 @@ describe("private values", () => {
     await verified(log);
   });
 
+  test("few or many, small or large: each is read, exported and erased by itself", async () => {
+    const name = newName();
+    let log = await openTracked(name);
+    await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
+    await log.append(SPAWN);
+    await log.append(START);
+    const callDigest = "cd".repeat(32);
+    const about = {
+      type: "denial",
+      agent: AGENT,
+      run: "r1",
+      action: "call:add",
+      resource: "tool:add",
+      callDigest,
+    } as const;
+    const why = { decision: "deny", reason: "no-permit", policyDigest: "" } as const;
+    const kept = new Map<number, string>();
+    // Of each commit the lengths of its values; they are stored with the entries where they have 16 KiB together.
+    for (const lengths of [[10], [20_000], [10, 0, 30], [10, 20_000, 10], [8_000, 8_000], Array(260).fill(10)]) {
+      const inputs = lengths.map((length: number) => "v".repeat(length));
+      const appended = inputs.map((input: string, call: number) =>
+        log.append({ ...about, ...why, policies: [], errors: [], call }, { input }),
+      );
+      for (const [i, { seq }] of (await Promise.all(appended)).entries()) kept.set(seq, inputs[i]!);
+    }
+    const some = [...[...kept.keys()].slice(0, 16), ...[...kept.keys()].slice(-4)];
+    const check = async () => {
+      for (const seq of some) expect(await log.value(seq)).toBe(kept.get(seq));
+      const bundle = await openBundle(await log.export());
+      const files = [...(await bundle.paths())].filter((path) => path.startsWith("values/"));
+      expect(files.sort()).toEqual([...kept.keys()].map((seq) => `values/${seq}.json`).sort());
+      return verified(log);
+    };
+    await check();
+    const erased = some.filter((seq) => seq % 3 !== 0);
+    await Promise.all(erased.map((seq) => log.erase(seq)));
+    for (const seq of erased) kept.delete(seq);
+    expect(erased.length).toBeGreaterThan(10);
+    expect(await check()).toMatchObject({ erased, missing: [] });
+    await log.close();
+    log = await openTracked(name);
+    await check();
+  });
+
   test("of a tool whose schema marks secrets: no part of the log, its storage or its export has them", async () => {
     const name = newName();
     const log = await openTracked(name);
