@@ -6,7 +6,7 @@ export const call: Section = {
   name: "call",
   where: "browser",
   async measure({ browser, times, launch }) {
-    const allowed: Record<"bare" | "commits", Pair[]> = { bare: [], commits: [] };
+    const allowed: Record<"bare" | "commit" | "commits", Pair[]> = { bare: [], commit: [], commits: [] };
     const denied: Record<"bare" | "commit", Pair[]> = { bare: [], commit: [] };
     for (let i = 0; i < times(3, 1); i++) {
       await using browser = await launch();
@@ -19,6 +19,7 @@ export const call: Section = {
         const oneCommit: number = await tab.call("bare", 1);
         if (j < 0) continue;
         allowed.bare.push([governed, bare]);
+        allowed.commit.push([governed, oneCommit]);
         allowed.commits.push([governed, twoCommits]);
         denied.bare.push([refused, bare]);
         denied.commit.push([refused, oneCommit]);
@@ -26,6 +27,7 @@ export const call: Section = {
     }
     const rows = [
       ["allowed, beside a bare round trip", ...ratioCells(allowed.bare, "µs")],
+      ["allowed, beside one with one commit", ...ratioCells(allowed.commit, "µs")],
       ["allowed, beside one with two commits", ...ratioCells(allowed.commits, "µs")],
       ["denied, beside a bare round trip", ...ratioCells(denied.bare, "µs")],
       ["denied, beside one with one commit", ...ratioCells(denied.commit, "µs")],
