@@ -18,19 +18,16 @@ export type { AgentFiles } from "./kernel/agent-files.ts";
 export type { ApprovalAnswer, ApprovalRequest, OnApproval } from "./kernel/approval.ts";
 export type { CallErrorCode, Explanation, ProposedCall } from "./kernel/broker.ts";
 export type { Isolation } from "./kernel/host.ts";
-export type { KernelLog, KernelPolicy } from "./kernel/kernel.ts";
-export {
-  createKernel,
-  type FirstFile,
-  type ForkOptions,
-  type Kernel,
-  type KernelOptions,
-  type Mount,
-  type ProgramSource,
-  type SpawnOptions,
-  support,
-} from "./kernel/kernel.ts";
+export { createKernel, type Kernel, type KernelLog, type KernelPolicy, support } from "./kernel/kernel.ts";
 export type { Lease, LeaseOptions } from "./kernel/lease.ts";
+export type {
+  FirstFile,
+  ForkOptions,
+  KernelOptions,
+  Mount,
+  ProgramSource,
+  SpawnOptions,
+} from "./kernel/options.ts";
 export type { OnFull } from "./kernel/room.ts";
 export type { CallOptions, Run, RunOptions, RunOutcome, RunResult, StopLimit, Usage } from "./kernel/run.ts";
 export type { Support, WasmFeature } from "./kernel/support.ts";

@@ -1,140 +1,39 @@
-import { bytesToHex } from "@noble/hashes/utils.js";
-import { transfer } from "comlink";
 import { canonicalJson } from "../audit/canonical.ts";
 import { lazy } from "../audit/core.ts";
 import { type AgentRef, clip, MAX_MOUNTS } from "../audit/entry.ts";
-import { type AuditLog, type LogOptions, openLog } from "../audit/log.ts";
+import { type AuditLog, openLog } from "../audit/log.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import type { Mounts, Wanted } from "../files/mounts.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
-import type { Budget, Ledger } from "../policy/budget.ts";
+import type { Ledger } from "../policy/budget.ts";
 import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
-import type { WasmSource } from "../policy/wasm.ts";
-import { type Admission, AnswerBuffer, MAX_PATH, parseAdmitted, type SeedFile, type WaitMode } from "../protocol.ts";
+import { AnswerBuffer, type SeedFile } from "../protocol.ts";
 import { asTool, describeToPolicy, type Tool } from "../tool.ts";
 import type { ForkPoint } from "../trace.ts";
 import { Agent } from "./agent.ts";
 import { checkPath, toBytes } from "./agent-files.ts";
-import type { OnApproval } from "./approval.ts";
 import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
-import { Host, type Isolation, type Place, pageWaitMode, WorkerLost } from "./host.ts";
+import { Host, type Place, WorkerLost } from "./host.ts";
 import { Labels } from "./labels.ts";
+import {
+  checkFiles,
+  checkName,
+  checkPeople,
+  checkPlace,
+  checkSeed,
+  type ForkOptions,
+  type KernelOptions,
+  type Mount,
+  type SpawnOptions,
+} from "./options.ts";
+import { checkCompiles, compile, Programs, readProgram, sha256Hex, waitMode } from "./program.ts";
 import { checkGrants, Rights } from "./rights.ts";
 import type { OnFull } from "./room.ts";
 import type { Run } from "./run.ts";
 import type { Support } from "./support.ts";
-
-export interface KernelOptions {
-  /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
-  policy?: PolicySource;
-  /**
-   * Cedar text of forbids that stand above every policy: no policy that is loaded later, and no approval, can lift them.
-   * Fixed with the kernel, and in the log with each policy.
-   */
-  constitution?: string;
-  /** What guests may ask for, if the policy lets them. */
-  tools?: readonly Tool<never>[];
-  /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
-  log?: LogOptions;
-  /**
-   * Asks a person where the policy does: where a call would be allowed if only `context.vak.approved` were so. The guest
-   * waits, and its deadline stands still. Without, such calls are denied.
-   */
-  onApproval?: OnApproval;
-  /** ms that a person has to answer; no answer means no. 120,000 unless given, at most 2^31 - 1. */
-  approvalMs?: number;
-  /** How much may be used, by name; see {@link Budget}. At most 32. */
-  budgets?: { readonly [name: string]: Budget };
-  /** Where Cedar's WebAssembly is, if not in `cedar.wasm` beside this script. */
-  cedar?: WasmSource;
-  /** For agents whose spawn does not say; see {@link SpawnOptions}. */
-  isolation?: Isolation;
-  workerUrl?: string | URL;
-  /**
-   * What becomes of a run where the browser has no room for another program, as Chromium has not past about 125 in a
-   * page at once: `"wait"`, the default, until runs of others have ended, while its deadline stands still; or `"fail"`, with
-   * a message that says so. Where there are no others to wait for, it fails either way.
-   */
-  onFull?: OnFull;
-}
-
-/** A program: a response that is or will be there, where to fetch it, or its bytes. */
-export type ProgramSource = Response | Promise<Response> | URL | string | BufferSource;
-
-/**
- * Text, bytes, either with labels, an empty directory, or a symbolic link, whose target is relative to the directory that
- * it is in.
- */
-export type FirstFile =
-  | string
-  | BufferSource
-  | { data: string | BufferSource; labels: readonly string[] }
-  | { type: "directory" }
-  | { type: "symlink"; target: string };
-
-/**
- * A directory of an agent's files that is kept elsewhere: in files that the page gives; in a directory that it has, one
- * which a person picked or one of the origin private file system; under a name in this origin, which survives a reload; or
- * as another agent's folder, of which this one has a copy. `docs/files.md` has what happens when.
- */
-export type Mount = (
-  | { files: Record<string, FirstFile> }
-  | { directory: FileSystemDirectoryHandle }
-  | { persist: string }
-  | { agent: Agent; folder?: string }
-) & {
-  /** Whether the program can only read it. Another agent's folder is. */
-  readOnly?: boolean;
-  /** Bytes that it may hold, of the agent's `fileBytes`; all of those unless given. */
-  quotaBytes?: number;
-  /** What is in it is labelled so: the agent is from its spawn on, whether it reads it or not. */
-  labels?: readonly string[];
-};
-
-export interface SpawnOptions {
-  /** What policies and the log call the agent; 1 to 64 characters. */
-  name: string;
-  /** A WASI preview 1 command, or a reactor. */
-  program: ProgramSource;
-  limits?: Partial<Limits>;
-  /** The agent's first files, by path. */
-  files?: Record<string, FirstFile>;
-  /** Directories that are kept elsewhere, by path, such as `"data"`; `"/"` is all that is in no other. At most 16. */
-  mounts?: Record<string, Mount>;
-  /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
-  seed?: number;
-  /** An agent of this kernel, whose rights it shares: it never has more, and loses what that one loses. */
-  parent?: Agent;
-  /** Names of the tools that it may ask for, if the policy lets it; all that the parent may ask for unless given. */
-  grants?: readonly string[];
-  /**
-   * What it is labelled from the beginning, besides its parent's labels and those of its files: where another agent wrote
-   * its program, say.
-   */
-  labels?: readonly string[];
-  isolation?: Isolation;
-  /** Where you serve the file `vak/worker`; with isolation "page" only. */
-  workerUrl?: string | URL;
-  /** Gives up the spawn. */
-  signal?: AbortSignal;
-  /** Told how far a large program has come. */
-  onProgress?: (progress: SpawnProgress) => void;
-}
-
-/** How a recorded run is gone on with: its program, where it runs; `signal` stops it. */
-export type ForkOptions = Pick<SpawnOptions, "program" | "isolation" | "workerUrl" | "signal" | "onProgress">;
-
-export interface SpawnProgress {
-  /** `load`: its bytes arrive. `compile`: it is checked, metered and compiled. `ready`: it can be run. */
-  phase: "load" | "compile" | "ready";
-  /** Bytes there so far. */
-  loaded: number;
-  /** Bytes in all; null where the server did not say. */
-  total: number | null;
-}
 
 /** The log, as the page may use it: only the kernel writes. */
 export type KernelLog = Pick<
@@ -332,7 +231,7 @@ export class Kernel {
   private readonly tools: ReadonlyMap<string, Tool>;
   private readonly agents = new Set<Agent>();
   /** Compiled programs, by digest and by the limits that are compiled in; shared by agents. */
-  private readonly programs = new Map<string, Promise<Admission>>();
+  private readonly programs = new Programs();
   /** Where agents run whose spawn does not say. */
   private readonly place: Place;
   /** A worker there that nobody has used, started ahead, because that is most of what a spawn takes. */
@@ -447,7 +346,7 @@ export class Kernel {
       const admitted =
         isolation === "frame"
           ? compile(host, bytes, false)
-          : this.admit(host, bytes, program, limits, labels.length === 0);
+          : this.programs.admit(host, bytes, program, limits, labels.length === 0);
       admitted.catch(() => {});
       await host.ready;
       await booted;
@@ -649,43 +548,10 @@ export class Kernel {
   private startSpare(): void {
     if (!this.closing) this.spare ??= startAhead(this.place);
   }
-
-  /**
-   * Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one.
-   *
-   * @param share whether later agents may have it; not of a worker that has labelled files, which a module could carry
-   */
-  private async admit(
-    host: Host,
-    bytes: Uint8Array<ArrayBuffer>,
-    program: string,
-    limits: Limits,
-    share: boolean,
-  ): Promise<Admission> {
-    const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
-    const cached = await this.programs.get(key)?.catch(() => undefined);
-    if (cached?.module) {
-      await host.call("adopt", { ...cached, module: cached.module });
-      return cached;
-    }
-    if (!share) return compile(host, bytes, false);
-    const compiled = compile(host, bytes, true);
-    this.programs.set(key, compiled);
-    if (this.programs.size > MAX_PROGRAMS) this.programs.delete(this.programs.keys().next().value!);
-    try {
-      return await compiled;
-    } catch (error) {
-      this.programs.delete(key);
-      throw error;
-    }
-  }
 }
 
 /** Longest message of a refusal in the log, UTF-16 units. */
 const MAX_MESSAGE = 2000;
-
-/** Compiled programs that a kernel keeps. */
-const MAX_PROGRAMS = 32;
 
 async function boot(host: Host, options: Parameters<typeof host.call<"boot">>[1]): Promise<void> {
   try {
@@ -694,53 +560,6 @@ async function boot(host: Host, options: Parameters<typeof host.call<"boot">>[1]
     if (cause instanceof WorkerLost) throw cause;
     throw new VakError("invalid-argument", `The agent's files were refused: ${(cause as Error).message}.`, { cause });
   }
-}
-
-/** @param share whether the compiled module is to come back, for other workers */
-async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>, share: boolean): Promise<Admission> {
-  let reply: unknown;
-  try {
-    reply = await host.call("compile", transfer(bytes, [bytes.buffer]), share);
-  } catch (cause) {
-    if (cause instanceof WorkerLost) throw cause;
-    throw new VakError("invalid-module", (cause as Error).message, { cause });
-  }
-  const admitted = parseAdmitted(reply);
-  if (!admitted || (admitted.module !== null) !== share)
-    throw new WorkerLost("the worker answered with what is not of the protocol");
-  return admitted;
-}
-
-/** Tells a Content Security Policy that forbids WebAssembly from a module that is none. */
-function checkCompiles(): void {
-  try {
-    new WebAssembly.Module(Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00));
-  } catch (cause) {
-    throw new VakError(
-      "unsupported",
-      "This page may not compile WebAssembly: add 'wasm-unsafe-eval' to script-src in its Content Security Policy.",
-      { cause },
-    );
-  }
-}
-
-/** How the guests of an agent will wait. */
-function waitMode(isolation: Isolation): WaitMode {
-  const mode = pageWaitMode();
-  if (isolation === "frame" && mode !== "jspi") {
-    throw new VakError(
-      "unsupported",
-      'Isolation "frame" needs WebAssembly JavaScript Promise Integration, which this browser does not have (Chrome 137, ' +
-        'Firefox 153, Safari 27 do): no memory can be shared with a sandboxed frame. Use "opaque".',
-    );
-  }
-  if (mode) return mode;
-  throw new VakError(
-    "unsupported",
-    "A guest cannot wait for an answer in this browser: it has no WebAssembly JavaScript Promise Integration " +
-      "(Chrome 137, Firefox 153, Safari 27 have it). Serve the page with the headers Cross-Origin-Opener-Policy: " +
-      "same-origin and Cross-Origin-Embedder-Policy: require-corp, and shared memory is used instead.",
-  );
 }
 
 const align = (bytes: number): number => Math.ceil(bytes / 8) * 8;
@@ -759,63 +578,6 @@ function checkAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw aborted(signal);
 }
 
-function checkName(name: unknown): string {
-  if (typeof name === "string" && /^[^\p{C}]{1,64}$/u.test(name)) return name;
-  throw new VakError("invalid-argument", "An agent's name has 1 to 64 printable characters.");
-}
-
-function checkSeed(seed: number | undefined): number {
-  if (seed === undefined) return crypto.getRandomValues(new Uint32Array(1))[0]!;
-  if (Number.isSafeInteger(seed)) return seed;
-  throw new VakError("invalid-argument", `The seed is ${seed}; give a whole number.`);
-}
-
-function checkPeople({ onApproval, approvalMs }: KernelOptions): Pick<KernelOptions, "onApproval" | "approvalMs"> {
-  if (onApproval !== undefined && typeof onApproval !== "function") {
-    throw new VakError("invalid-argument", "onApproval is a function (request, { signal }) => ({ approve, by }).");
-  }
-  if (approvalMs !== undefined && !(Number.isSafeInteger(approvalMs) && approvalMs >= 1 && approvalMs < 2 ** 31)) {
-    throw new VakError("invalid-argument", "approvalMs is a whole number of ms, from 1 to 2^31 - 1.");
-  }
-  return { ...(onApproval && { onApproval }), ...(approvalMs !== undefined && { approvalMs }) };
-}
-
-function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>): Place {
-  if (isolation !== "opaque" && isolation !== "frame" && isolation !== "page") {
-    throw new VakError(
-      "invalid-argument",
-      `There is no isolation ${JSON.stringify(isolation)}; use "opaque", "frame" or "page".`,
-    );
-  }
-  if (isolation === "frame" && typeof document === "undefined") {
-    throw new VakError("unsupported", 'Isolation "frame" needs a document; in a worker use "opaque".');
-  }
-  if (workerUrl !== undefined && isolation !== "page") {
-    throw new VakError("invalid-argument", 'A workerUrl is of the page\'s own origin: say isolation: "page" as well.');
-  }
-  return { isolation, workerUrl };
-}
-
-/** @param labels what else the agent is labelled */
-function checkFiles(
-  files: Record<string, FirstFile>,
-  limits: Limits,
-  labels: readonly string[],
-): { files: Record<string, SeedFile>; labels: readonly string[] } {
-  const checked: Record<string, SeedFile> = Object.create(null);
-  let total = 0;
-  let joined = labels;
-  for (const [path, given] of Object.entries(files)) {
-    const labelled = isLabelled(given);
-    if (labelled) joined = joinLabels(joined, checkLabels(given.labels, `the file ${JSON.stringify(path)}`));
-    const file = checkFile(path, labelled ? given.data : given);
-    if (file instanceof Uint8Array) total += file.byteLength;
-    checked[checkPath(path)] = file;
-  }
-  if (total <= limits.fileBytes) return { files: { ...checked }, labels: joined };
-  throw new VakError("invalid-argument", `The files hold ${total} bytes; limits.fileBytes is ${limits.fileBytes}.`);
-}
-
 /** All that is in an agent's files to begin with. */
 function withMounts(given: Record<string, SeedFile>, mounts: Mounts | undefined, limits: Limits) {
   if (!mounts) return given;
@@ -828,62 +590,4 @@ function withMounts(given: Record<string, SeedFile>, mounts: Mounts | undefined,
     "invalid-argument",
     `Files and mounts hold ${total} bytes together; limits.fileBytes is ${limits.fileBytes}.`,
   );
-}
-
-const isLabelled = (file: FirstFile): file is Extract<FirstFile, { data: unknown }> =>
-  typeof file === "object" && file !== null && "data" in file;
-
-function checkFile(path: string, data: Exclude<FirstFile, { data: unknown }>): SeedFile {
-  if (typeof data === "string" || typeof (data as ArrayBuffer)?.byteLength === "number") {
-    return toBytes(data as string | BufferSource);
-  }
-  const { type, target } = (data ?? {}) as { type?: unknown; target?: unknown };
-  if (type === "directory") return { type };
-  if (type === "symlink") {
-    const good = typeof target === "string" && /^[^/\0][^\0]*$/.test(target) && target.isWellFormed();
-    if (good && target.length <= MAX_PATH) return { type, target };
-    throw new VakError(
-      "invalid-argument",
-      `The target of the symbolic link ${JSON.stringify(path)} is a relative path, such as "../data/x".`,
-    );
-  }
-  throw new VakError(
-    "invalid-argument",
-    `The file ${JSON.stringify(path)} is text, bytes, { data, labels }, { type: "directory" } or { type: "symlink", target }.`,
-  );
-}
-
-/** The program's bytes, in a buffer of our own: what is hashed is what is compiled. */
-async function readProgram(
-  source: ProgramSource,
-  onProgress: SpawnOptions["onProgress"],
-): Promise<Uint8Array<ArrayBuffer>> {
-  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return toBytes(source);
-  const given = typeof source === "string" || source instanceof URL ? fetch(source) : source;
-  try {
-    const response = await given;
-    if (!response.ok) throw new Error(`HTTP status ${response.status} from ${response.url}`);
-    if (!onProgress || !response.body) return new Uint8Array(await response.arrayBuffer());
-    // The length is that of the bytes on the wire: of no use where they were compressed.
-    const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
-    const total = length === null ? null : Number(length);
-    let loaded = 0;
-    const counted = response.body.pipeThrough(
-      new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
-        transform(chunk, controller) {
-          loaded += chunk.byteLength;
-          onProgress({ phase: "load", loaded, total });
-          controller.enqueue(chunk);
-        },
-      }),
-    );
-    return new Uint8Array(await new Response(counted).arrayBuffer());
-  } catch (cause) {
-    throw new VakError("invalid-module", `The program could not be loaded: ${(cause as Error).message}.`, { cause });
-  }
-}
-
-async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  // Off the main thread, and many times faster than JavaScript; the log needs a secure context anyway.
-  return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
