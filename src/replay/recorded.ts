@@ -276,9 +276,11 @@ export class Recorded implements Outside {
     this.divergence ??= { ...at, what, recorded, replayed, ...(more.byte !== undefined && { byte: more.byte }) };
   }
 
-  private compare({ entry, elsewhere, input, fuel, requestBytes }: KnownCall, bytes: Uint8Array): void {
+  private compare({ entry, elsewhere, input, fuel, requestBytes, answer }: KnownCall, bytes: Uint8Array): void {
     const call = this.calls;
-    if (!entry && !elsewhere) return this.differ("decision", "none in the log", "a call", { call });
+    // A run may be cut off before its last call is decided.
+    const undecided = this.cutOff && answer === null;
+    if (!entry && !elsewhere && !undecided) return this.differ("decision", "none in the log", "a call", { call });
     let request: { tool?: unknown; input?: unknown } = {};
     let text = "";
     try {

@@ -210,6 +210,8 @@ export class Recording {
       const opened = await this.value(entry, left);
       if (!opened) throw cannot(`${what} is not in the bundle (values/${entry.seq}.json)`);
       left -= opened.bytes;
+      // A bundle in memory is read whole.
+      if (left < 0) throw bad(`The trace of run ${id} is larger than a trace may be`);
       return opened.value;
     };
     for (const entry of parts) {
