@@ -209,7 +209,7 @@ export const PROTOCOL_VERSION = 1;
 
 /** Longest stretch of output in one message, bytes. */
 export const OUTPUT_CHUNK = 64 * 1024;
-/** Messages a worker may post in a second, in the long run, before it is taken for a flood; an honest one posts at most 500 or so. */
+/** Messages a worker may post in a second, in the long run, before it is taken for a flood; an honest one posts at most 1000 or so. */
 export const MESSAGES_PER_SECOND = 5000;
 /** Messages that may come at once: what an honest worker posts while the page is busy for half a minute. */
 export const MESSAGES_AT_ONCE = 15_000;

@@ -153,6 +153,21 @@ test("a part that could not be stored: there is no trace, and nothing is left un
   expect(recorder.broken).toContain("a part of its trace could not be stored");
 });
 
+test("what a run goes on with is in its first part, which goes at least so far", async () => {
+  const before = { number: 1, args: [], env: {}, stdin: bytes(1), startTime: 0, changes: [], calls: [] };
+  const calls = [1, 2].map((n) => ({ fuel: n * 100, requestBytes: 9, answer: "{}" }));
+  const { run, stored, end } = begin();
+  run.goOn({
+    ...{ run: "r/2", call: 3, name: "forked", program: "00".repeat(32), machine: "m", limits: {}, seed: 1, labels: [] },
+    runs: [before, { ...before, number: 2, calls }],
+  });
+  expect(run.met(met(50, [], [1]))).toBe(true);
+  await expect.poll(() => stored.length).toBe(1);
+  expect(parsePart(stored[0]!.value)).toMatchObject({ before: [{ number: 1 }], calls, fuel: 200 });
+  call(run, 300);
+  expect((await end())!.calls.map(({ fuel }) => fuel)).toEqual([100, 200, 300]);
+});
+
 test("a worker that is lost leaves the parts that there are, and the page's changes to nobody", async () => {
   const { run, stored } = begin();
   call(run, 1, LARGE);
