@@ -97,8 +97,9 @@ export class RunRecorder {
   untraced: string | undefined;
   private readonly recorder: Recorder;
   private readonly store: (part: number, commitment: Commitment) => Promise<unknown>;
-  /** See `Met.before`. */
+  /** See `Met.before`; and the calls that the run goes on with, as far as it is not known that the guest has made them. */
   private runsBefore: RunPrefix[] = [];
+  private given: RecordedCall[] = [];
   /** Changes that the worker is told of before it is told of the run. */
   private before = 0;
   /** While the guest may be at work. */
@@ -139,9 +140,8 @@ export class RunRecorder {
   /** The run goes on with a recorded one: its first calls are answered already, and that one's earlier runs come before. */
   goOn({ runs }: ForkPoint): void {
     this.runsBefore = runs.slice(0, -1);
-    this.calls.push(...(runs.at(-1)?.calls ?? []));
-    this.fuel = this.calls.at(-1)?.fuel ?? 0;
-    this.callBytes = JSON.stringify([this.calls, this.runsBefore.map(prefixToJson)]).length;
+    this.given = [...(runs.at(-1)?.calls ?? [])];
+    this.callBytes = JSON.stringify([this.given, this.runsBefore.map(prefixToJson)]).length;
   }
 
   /** The worker is about to be told of the run. */
@@ -212,7 +212,7 @@ export class RunRecorder {
     if (this.timer === undefined) return;
     this.release();
     if (!this.traceable()) return;
-    const part = partToJson({ ...this.take(), fuel: this.fuel });
+    const part = partToJson({ ...this.take(this.fuel), fuel: this.fuel });
     const number = ++this.parts;
     this.storing = this.storing.then(async () => {
       const commitment = await commitLarge("trace", part);
@@ -242,8 +242,12 @@ export class RunRecorder {
     return this.untraced === undefined;
   }
 
-  private take(): Part {
-    const { runsBefore: before, calls, readings, answered } = this;
+  /** @param fuel units of work done by now */
+  private take(fuel: number): Part {
+    const { runsBefore: before, readings, answered } = this;
+    const made = this.given.filter((call) => call.fuel <= fuel);
+    this.given = this.given.slice(made.length);
+    const calls = [...made, ...this.calls];
     const changes = this.recorder.take(this.before, this.points);
     this.before = 0;
     this.runsBefore = [];
@@ -270,10 +274,11 @@ export class RunRecorder {
     }
     let commitment: Commitment | undefined;
     if (this.traceable()) {
-      const rest = this.take();
+      const { stop, files } = end;
+      // Where it was stopped as it entered a call, it has not made it.
+      const rest = this.take(stop?.at === "entry" ? end.fuel - 1 : end.fuel);
       recorder.next();
       await this.storing;
-      const { stop, files } = end;
       if (this.untraced === undefined)
         commitment = await commitLarge("trace", traceToJson({ ...rest, stop, files, stdout, stderr }));
       // What is in one piece is bounded as it was gathered.

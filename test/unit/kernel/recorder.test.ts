@@ -31,8 +31,8 @@ function begin({ recorder = new Recorder(), traced = true, fails = false } = {})
     stored.push({ part, value: valueIn(commitment) });
   });
   run.enter();
-  const end = async () => {
-    const commitment = await run.trace(END, NOTHING, NOTHING);
+  const end = async (how: { fuel?: number; stop?: Point | null } = {}) => {
+    const commitment = await run.trace({ ...END, ...how }, NOTHING, NOTHING);
     return commitment && joinParts([...stored.map(({ value }) => parsePart(value)), parseTrace(valueIn(commitment))]);
   };
   return { recorder, run, stored, end };
@@ -153,19 +153,32 @@ test("a part that could not be stored: there is no trace, and nothing is left un
   expect(recorder.broken).toContain("a part of its trace could not be stored");
 });
 
-test("what a run goes on with is in its first part, which goes at least so far", async () => {
+test("of what a run goes on with a part has what the guest has done by then, and the end what it has done at all", async () => {
   const before = { number: 1, args: [], env: {}, stdin: bytes(1), startTime: 0, changes: [], calls: [] };
   const calls = [1, 2].map((n) => ({ fuel: n * 100, requestBytes: 9, answer: "{}" }));
-  const { run, stored, end } = begin();
-  run.goOn({
+  const point = {
     ...{ run: "r/2", call: 3, name: "forked", program: "00".repeat(32), machine: "m", limits: {}, seed: 1, labels: [] },
     runs: [before, { ...before, number: 2, calls }],
-  });
-  expect(run.met(met(50, [], [1]))).toBe(true);
+  };
+  const { run, stored, end } = begin();
+  run.goOn(point);
+  expect(run.met(met(150, [], [1]))).toBe(true);
   await expect.poll(() => stored.length).toBe(1);
-  expect(parsePart(stored[0]!.value)).toMatchObject({ before: [{ number: 1 }], calls, fuel: 200 });
+  const first = { before: [{ number: 1 }], calls: [{ fuel: 100 }], readings: [1], fuel: 150 };
+  expect(parsePart(stored[0]!.value)).toMatchObject(first);
   call(run, 300);
-  expect((await end())!.calls.map(({ fuel }) => fuel)).toEqual([100, 200, 300]);
+  expect((await end({ fuel: 400 }))!.calls.map(({ fuel }) => fuel)).toEqual([100, 200, 300]);
+
+  for (const [fuel, stop, made] of [
+    [99, null, 0],
+    [100, { at: "entry", systemCalls: 1, fuel: 100 }, 0],
+    [100, { at: "check", systemCalls: 1, fuel: 100 }, 1],
+    [250, null, 2],
+  ] as const) {
+    const stopped = begin();
+    stopped.run.goOn(point);
+    expect((await stopped.end({ fuel, stop }))!.calls).toHaveLength(made);
+  }
 });
 
 test("a worker that is lost leaves the parts that there are, and the page's changes to nobody", async () => {
