@@ -176,6 +176,8 @@ function describe(entry: Exclude<Entry, { type: "intent" | "denial" }>): [what: 
       return ["Agent closed", entry.agent.name];
     case "run-start":
       return ["Run started", `${entry.agent.name} ${entry.args.join(" ")}`];
+    case "trace":
+      return ["Trace stored", `part ${entry.part}, while the run goes on`];
     case "run-end":
       return ["Run ended", `${describeEnd(entry)} after ${formatSeconds(entry.usage.wallMs ?? 0)}`];
     case "outcome":

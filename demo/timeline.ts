@@ -78,14 +78,15 @@ export async function replayRun(
   if (!replay) return;
   const took = performance.now() - began;
   const same = replay.verdict === "same";
+  const good = same || replay.verdict === "interrupted";
   const verdict = el(
     "p",
-    `verdict ${same ? "good" : "bad"}`,
-    el("strong", "", same ? "The same" : "Another thing"),
+    `verdict ${good ? "good" : "bad"}`,
+    el("strong", "", same ? "The same" : good ? "The same as far as it was stored" : "Another thing"),
     el("span", "", `${replay.calls} calls, ${million(replay.fuel)} of fuel, in ${formatSeconds(took)}`),
   );
   const parts: HTMLElement[] = [verdict];
-  if (!same) parts.push(el("ul", "findings", finding("bad", whyNot(replay))));
+  if (!same) parts.push(el("ul", "findings", finding(good ? "info" : "bad", whyNot(replay))));
   if (replay.state) {
     parts.push(...timeline(here, run, replay.steps ?? [], replay.state, onFork));
   }

@@ -273,7 +273,12 @@ function describeState(state: State): string[] {
 }
 
 function describeReplay({ run, verdict, divergence, missing, calls, fuel, notCompared, state }: Replay): string[] {
-  const verdicts = { same: "the same", diverged: "DIVERGED", incomplete: "NOT REPLAYED TO ITS END" };
+  const verdicts = {
+    same: "the same",
+    diverged: "DIVERGED",
+    interrupted: "the same as far as its trace was stored",
+    incomplete: "NOT REPLAYED TO ITS END",
+  };
   return [
     "",
     `Run ${run}: ${verdicts[verdict]}`,

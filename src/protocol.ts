@@ -60,7 +60,7 @@ export interface RunRequest {
   seed: number;
   /** What the guest's clock says when the run starts, ms since 1970. */
   startTime: number;
-  /** Real time instead, every reading of which the run's end tells. */
+  /** Real time instead, every reading of which the worker tells. */
   clock?: "real";
   /** The function of a reactor to call, and its input as JSON. */
   call?: { name: string; input: Uint8Array };
@@ -124,10 +124,6 @@ export interface Point {
 export interface RunEnd extends Ended {
   /** Where the run was stopped because the kernel asked for it. */
   stop: Point | null;
-  /** Where each change that the kernel made to the files during the run took effect, in order. */
-  changes: Point[];
-  /** What the real clock said each time that it was read, ms: the first since 1970, each other since the one before. Null where there were more than {@link MAX_READINGS}. */
-  readings: number[] | null;
 }
 
 /** The engine had no room for the memory of the run, which has not begun. */
@@ -188,13 +184,32 @@ export type KernelMessage =
 export type WorkerMessage =
   | { vak: "hello"; version: typeof PROTOCOL_VERSION }
   | { vak: "call"; run: number; call: number; fuel: number; bytes: Uint8Array }
+  | MetMessage
   | { vak: "output"; run: number; fd: 1 | 2; bytes: Uint8Array };
+
+/**
+ * What a guest met since the message before: sent ahead of each call and of the run's end, and whenever much has piled up, so
+ * that the kernel knows all that led to a call when it is asked.
+ */
+export interface MetMessage {
+  vak: "met";
+  run: number;
+  /** Units of work done by now. */
+  fuel: number;
+  /** Where each change that the kernel made to the files during the run took effect, in order. */
+  changes: Point[];
+  /**
+   * What the real clock said each time that it was read, ms: the first since 1970, each other since the one before. Of those
+   * past {@link MAX_READINGS} only the first is told.
+   */
+  readings: number[];
+}
 
 export const PROTOCOL_VERSION = 1;
 
 /** Longest stretch of output in one message, bytes. */
 export const OUTPUT_CHUNK = 64 * 1024;
-/** Messages a worker may post in a second, in the long run, before it is taken for a flood; an honest one posts at most 500 or so. */
+/** Messages a worker may post in a second, in the long run, before it is taken for a flood; an honest one posts at most 1000 or so. */
 export const MESSAGES_PER_SECOND = 5000;
 /** Messages that may come at once: what an honest worker posts while the page is busy for half a minute. */
 export const MESSAGES_AT_ONCE = 15_000;
@@ -211,6 +226,8 @@ export const MAX_NAME = 255;
 export const MAX_READINGS = 100_000;
 /** The most changes that the kernel makes to an agent's files during one run. */
 export const MAX_CHANGES = 10_000;
+/** The most changes, and the most readings, in one message. */
+export const MET_AT_ONCE = 1024;
 
 /**
  * How the kernel speaks to a worker that sleeps in `Atomics.wait`, or never lets its event loop turn: three Int32, then
@@ -250,6 +267,13 @@ export function parseWorkerMessage(data: unknown, limits: Limits): WorkerMessage
       if (!count(message.run) || !count(message.call) || !count(message.fuel, limits.fuel)) return undefined;
       if (!bytes(message.bytes, limits.callBytes)) return undefined;
       return { vak: "call", run: message.run, call: message.call, fuel: message.fuel, bytes: message.bytes };
+    case "met": {
+      const { run, fuel } = message;
+      if (!count(run) || !count(fuel, limits.fuel)) return undefined;
+      const changes = parsePoints(message.changes, limits);
+      const readings = parseReadings(message.readings, MET_AT_ONCE);
+      return changes && readings && { vak: "met", run, fuel, changes, readings };
+    }
     case "output":
       if (!count(message.run) || (message.fd !== 1 && message.fd !== 2) || !bytes(message.bytes, OUTPUT_CHUNK)) {
         return undefined;
@@ -308,21 +332,25 @@ export function parseRunEnd(value: unknown, limits: Limits): RunEnd | undefined 
   if (!isDigest(it.files)) return undefined;
   const outcome = parseOutcome(it.outcome, limits);
   const stop = it.stop === null ? null : parsePoint(it.stop, limits);
-  if (!outcome || stop === undefined || !Array.isArray(it.changes) || it.changes.length > MAX_CHANGES) return undefined;
-  const changes: Point[] = [];
-  for (const one of it.changes) {
-    const point = parsePoint(one, limits);
-    if (!point) return undefined;
-    changes.push(point);
-  }
-  const readings = it.readings === null ? null : parseReadings(it.readings);
-  if (readings === undefined) return undefined;
+  if (!outcome || stop === undefined) return undefined;
   const { fuel, memoryBytes, fileBytes, files } = it;
-  return { outcome, fuel, memoryBytes, fileBytes, files, stop, changes, readings };
+  return { outcome, fuel, memoryBytes, fileBytes, files, stop };
 }
 
-export function parseReadings(value: unknown): number[] | undefined {
-  if (!Array.isArray(value) || value.length > MAX_READINGS) return undefined;
+function parsePoints(value: unknown, limits: Limits): Point[] | undefined {
+  if (!Array.isArray(value) || value.length > MET_AT_ONCE) return undefined;
+  const points: Point[] = [];
+  for (const one of value) {
+    const point = parsePoint(one, limits);
+    if (!point) return undefined;
+    points.push(point);
+  }
+  return points;
+}
+
+/** @param most that there may be */
+export function parseReadings(value: unknown, most: number = MAX_READINGS): number[] | undefined {
+  if (!Array.isArray(value) || value.length > most) return undefined;
   // A copy, of which no getter or hole is left.
   const readings: unknown[] = Array.from(value);
   return readings.every((one): one is number => count(one, MAX_TIME)) ? readings : undefined;

@@ -1,15 +1,27 @@
 /**
- * A trace: what a run took in from outside while it ran, and where, so that it can be executed again. It is kept as the
- * private value beside the run's `run-end` (see `audit/value.ts`): canonical JSON of at most {@link TRACE_BYTES}. What
- * else a replay needs is in the log: limits, seed and machine in `agent-spawn`; arguments, the time, and beside it the
- * environment and stdin in `run-start`.
+ * A trace: what a run took in from outside while it ran, and where, so that it can be executed again. It is kept as private
+ * values (see `audit/value.ts`), canonical JSON of at most {@link TRACE_BYTES} in all: of a run that takes longer, in parts
+ * beside `trace` entries while it runs, in the order in which the guest met what is in them; the rest, and what only the
+ * end knows, beside its `run-end`. What else a replay needs is in the log: limits, seed and machine in `agent-spawn`;
+ * arguments, the time, and beside it the environment and stdin in `run-start`.
  */
 import { fromBase64, toBase64 } from "./audit/encoding.ts";
 import type { MountRef } from "./audit/entry.ts";
 import { VakError } from "./errors.ts";
-import { MAX_CHANGES, type MountShape, type Point, parsePoint, parseReadings, type SeedFile } from "./protocol.ts";
+import {
+  MAX_CHANGES,
+  MAX_READINGS,
+  type MountShape,
+  type Point,
+  parsePoint,
+  parseReadings,
+  type SeedFile,
+} from "./protocol.ts";
 
-/** Bytes of JSON that a trace, or what a run was given, may have; what is longer is not kept, and the log says so. */
+/**
+ * Bytes of JSON that a trace, its parts together, or what a run was given, may have; what is longer is not kept, and the log
+ * says so.
+ */
 export const TRACE_BYTES = 16 * 2 ** 20;
 
 /** A change that the page made to the agent's files: since the run before, or during the run. */
@@ -40,7 +52,8 @@ export interface Stream {
   digest: string;
 }
 
-export interface Trace {
+/** What a run met, from its beginning to some place in it. */
+export interface Met {
   /**
    * Of an agent that goes on with a recorded run (`kernel.fork`): that one's runs before it, which are to be done over
    * first. Of any other run, none.
@@ -48,10 +61,25 @@ export interface Trace {
   before: RunPrefix[];
   changes: Change[];
   calls: RecordedCall[];
+  /** What the real clock said, as `WorkerMessage` has it; empty where the run had the virtual one. */
+  readings: number[];
+}
+
+/** What a run met since the part before. */
+export interface Part extends Met {
+  /** What the last call of the parts before was answered, where that was not known yet. */
+  answer?: string | number;
+}
+
+/** A part that was stored while the run went on. */
+export interface StoredPart extends Part {
+  /** Units of work done by then: the run has met nothing else up to there. */
+  fuel: number;
+}
+
+export interface Trace extends Met {
   /** Where the run was stopped, if it was asked to. */
   stop: Point | null;
-  /** What the real clock said, as `RunEnd.readings`; empty where the run had the virtual one. */
-  readings: number[];
   /** SHA-256 of the file tree at the end, hex. */
   files: string;
   stdout: Stream;
@@ -114,17 +142,19 @@ export const shapesOf = (mounts: readonly MountRef[] = []): MountShape[] =>
 export const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
 
 /** As JSON. Calls, of which there may be many, are arrays. */
-export function traceToJson({ before, changes, calls, stop, readings, files, stdout, stderr }: Trace): unknown {
-  return {
-    ...(before.length > 0 && { before: before.map(prefixToJson) }),
-    changes: changes.map(changeToJson),
-    calls: calls.map(callToJson),
-    stop: stop && { ...stop },
-    ...(readings.length > 0 && { readings }),
-    files,
-    stdout: { ...stdout },
-    stderr: { ...stderr },
-  };
+const metToJson = ({ before, changes, calls, readings, answer }: Part) => ({
+  ...(before.length > 0 && { before: before.map(prefixToJson) }),
+  changes: changes.map(changeToJson),
+  calls: calls.map(callToJson),
+  ...(readings.length > 0 && { readings }),
+  ...(answer !== undefined && { answer }),
+});
+
+export const partToJson = (part: StoredPart): unknown => ({ ...metToJson(part), fuel: part.fuel });
+
+/** A trace, or what remains of it after its parts. */
+export function traceToJson({ stop, files, stdout, stderr, ...met }: Trace & Part): unknown {
+  return { ...metToJson(met), stop: stop && { ...stop }, files, stdout: { ...stdout }, stderr: { ...stderr } };
 }
 
 const changeToJson = ({ path, data, at }: Change): unknown => ({
@@ -159,23 +189,64 @@ const bad = (what: string) => new VakError("invalid-bundle", `It is not a trace:
  *
  * @throws VakError `invalid-bundle`
  */
-export function parseTrace(value: unknown): Trace {
+export function parseTrace(value: unknown): Trace & Part {
   if (!isObject(value)) throw bad("it is not an object");
-  const { before = [], files } = value;
+  const { files } = value;
   if (!isDigest(files)) throw bad("it has no digest of the files");
+  const end = { stop: point(value.stop), files, stdout: stream(value.stdout), stderr: stream(value.stderr) };
+  return { ...parseMet(value), ...end };
+}
+
+/**
+ * Reads what {@link partToJson} writes.
+ *
+ * @throws VakError `invalid-bundle`
+ */
+export function parsePart(value: unknown): StoredPart {
+  if (!isObject(value) || !isCount(value.fuel)) throw bad("a part does not say how far it goes");
+  return { ...parseMet(value), fuel: value.fuel };
+}
+
+function parseMet({ before = [], changes, calls, readings = [], answer }: Record<string, unknown>): Part {
   if (!Array.isArray(before)) throw bad("the runs before it are malformed");
-  const readings = value.readings === undefined ? [] : parseReadings(value.readings);
-  if (!readings) throw bad("its readings of the clock are malformed");
+  const read = parseReadings(readings);
+  if (!read) throw bad("its readings of the clock are malformed");
+  if (answer !== undefined && typeof answer !== "string" && !isCount(answer)) throw bad("an answer is malformed");
   return {
-    readings,
     before: before.map(parsePrefix),
-    changes: parseChanges(value.changes),
-    calls: parseCalls(value.calls),
-    stop: point(value.stop),
-    files,
-    stdout: stream(value.stdout),
-    stderr: stream(value.stderr),
+    changes: parseChanges(changes),
+    calls: parseCalls(calls),
+    readings: read,
+    ...(answer !== undefined && { answer }),
   };
+}
+
+/**
+ * Puts the parts of a trace together, the first first.
+ *
+ * @throws VakError `invalid-bundle` when they are not parts of one
+ */
+export function joinParts(parts: readonly Part[]): Met {
+  const whole: Met = { before: [], changes: [], calls: [], readings: [] };
+  for (const [i, { before, changes, calls, readings, answer }] of parts.entries()) {
+    if (i > 0 && (before.length > 0 || changes.some(({ at }) => at === null))) {
+      throw bad("what was there before the run is not in its first part");
+    }
+    const last = whole.calls.at(-1);
+    if (answer !== undefined) {
+      if (last?.answer !== null) throw bad("a part has an answer for which no call waits");
+      last.answer = answer;
+    }
+    if (last?.answer === null && calls.length > 0) throw bad("a call was made while the one before it waited");
+    // One by one: there may be more of them than a function takes arguments.
+    for (const one of before) whole.before.push(one);
+    for (const one of changes) whole.changes.push(one);
+    for (const one of calls) whole.calls.push({ ...one });
+    for (const one of readings) whole.readings.push(one);
+    if (whole.changes.length > MAX_CHANGES) throw bad("its changes are too many");
+    if (whole.readings.length > MAX_READINGS) throw bad("its readings of the clock are too many");
+  }
+  return whole;
 }
 
 function parseChanges(changes: unknown): Change[] {

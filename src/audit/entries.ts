@@ -27,12 +27,16 @@ export async function* entriesOf(bundle: Bundle): AsyncGenerator<Entry> {
 }
 
 /**
- * The private value beside an entry; undefined when there is none, or it was erased.
+ * The private value beside an entry, and the bytes of its file; undefined when there is none, or it was erased.
  *
- * @throws VakError `invalid-bundle` when it is not the one that the entry commits to
+ * @throws VakError `invalid-bundle` when it is not the one that the entry commits to, or longer than `maxBytes`
  */
-export async function valueBeside(bundle: Bundle, entry: Entry): Promise<OpenedValue | undefined> {
+export async function valueBeside(
+  bundle: Bundle,
+  entry: Entry,
+  maxBytes: number = MAX_VALUE_BYTES,
+): Promise<(OpenedValue & { bytes: number }) | undefined> {
   const committed = committedValue(entry);
-  const file = committed && (await bundle.read(valuePath(entry.seq), MAX_VALUE_BYTES));
-  return file && openValue(file, committed.kind, committed.digest);
+  const file = committed && (await bundle.read(valuePath(entry.seq), maxBytes));
+  return file && { ...openValue(file, committed.kind, committed.digest), bytes: file.byteLength };
 }

@@ -336,6 +336,17 @@ export interface ToolsListed extends CallEntry {
   policyDigest: Digest | "";
 }
 
+/** A part of what the run took in is stored while it goes on. */
+export interface TracePart extends Common {
+  type: "trace";
+  agent: AgentRef;
+  run: string;
+  /** Its number among the run's, from 1. */
+  part: number;
+  /** Commitment to it (see `trace.ts`). */
+  traceDigest: Digest;
+}
+
 export interface RunEnd extends Common {
   type: "run-end";
   agent: AgentRef;
@@ -352,7 +363,7 @@ export interface RunEnd extends Common {
   usage: Record<string, number>;
   /** The run's digest; null when the run was lost and there is none. */
   digest: Digest | null;
-  /** Commitment to what the run took in while it ran (see `trace.ts`); null when there is none. */
+  /** Commitment to what the run took in since the last part of its trace (see `trace.ts`); null when there is no trace. */
   traceDigest: Digest | null;
   /** Why there is no trace, so that the run cannot be replayed; null when there is one. */
   untraced: string | null;
@@ -401,6 +412,7 @@ export type Entry =
   | Denial
   | Outcome
   | ToolsListed
+  | TracePart
   | RunEnd
   | Recovery
   | Erase;
@@ -411,6 +423,7 @@ export type EntryType = Entry["type"];
 interface FilledByLog {
   "policy-load": "policyDigest" | "previous" | "baseDigest";
   "run-start": "inputDigest";
+  trace: "traceDigest";
   "run-end": "traceDigest";
   intent: "inputDigest";
   denial: "inputDigest";
@@ -601,6 +614,7 @@ const FIELDS: { [T in EntryType]: Record<Exclude<keyof Extract<Entry, { type: T 
     tools: isTexts,
     policyDigest: (value) => value === "" || isDigest(value),
   },
+  trace: { agent: isAgent, run: isText, part: isCount, traceDigest: isDigest },
   "run-end": {
     agent: isAgent,
     run: isText,

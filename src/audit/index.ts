@@ -34,6 +34,7 @@ export type {
   RunEnd,
   RunStart,
   SpawnRefused,
+  TracePart,
 } from "./entry.ts";
 export { encodeEntry, parseEntry } from "./entry.ts";
 export { decodeEntries, encodeEntries } from "./entry-bundle.ts";

@@ -59,7 +59,7 @@ export class Order {
   #policy: Digest | null = null;
   readonly #policies = new Set<Digest>();
   readonly #agents = new Map<string, Spawned>();
-  readonly #runs = new Map<string, Opened & { intents: number }>();
+  readonly #runs = new Map<string, Opened & { intents: number; parts: number }>();
   readonly #intents = new Map<number, Intent>();
   /** Requests that wait for an answer, and the answers that a call may still refer to, until their run ends. */
   readonly #requests = new Map<number, Requested>();
@@ -210,6 +210,12 @@ export class Order {
           ? undefined
           : `the intent, entry ${entry.intentOf}, is of another run or call`;
       }
+      case "trace": {
+        const next = this.#runs.get(entry.run)!.parts + 1;
+        return entry.part === next
+          ? undefined
+          : `it is part ${entry.part} of the run's trace, where part ${next} is next`;
+      }
       case "run-end":
         if ([...this.#requests.values()].some(({ run }) => run === entry.run))
           return "a request of the run has no answer";
@@ -335,7 +341,7 @@ export class Order {
         this.#agents.delete(entry.agent.id);
         break;
       case "run-start":
-        this.#runs.set(entry.run, { seq: entry.seq, agent: entry.agent, intents: 0 });
+        this.#runs.set(entry.run, { seq: entry.seq, agent: entry.agent, intents: 0, parts: 0 });
         this.#label(entry.agent.id, entry.labels);
         break;
       case "approval-request":
@@ -355,6 +361,9 @@ export class Order {
         this.#intents.delete(entry.intentOf);
         this.#label(entry.agent.id, entry.labels);
         this.#runs.get(entry.run)!.intents--;
+        break;
+      case "trace":
+        this.#runs.get(entry.run)!.parts++;
         break;
       case "run-end":
         this.#runs.delete(entry.run);

@@ -9,7 +9,7 @@
  *     { "input":  { "salt": <32 hex digits>, "value": … } }     beside an intent or a denial
  *     { "output": { "salt": <32 hex digits>, "value": … } }     beside an outcome
  *     { "input":  … }                                           beside a run-start: environment and stdin
- *     { "trace":  … }                                           beside a run-end: see `trace.ts`
+ *     { "trace":  … }                                           beside a trace or a run-end: see `trace.ts`
  *
  * A secret is never stored, and nothing is that could confirm a guess of it: in the value that is committed to, null
  * stands in its place. `"withheld"` beside the value then lists the places, as JSON pointers (RFC 6901) in the order of
@@ -96,7 +96,8 @@ export function childPointer(pointer: string, key: string): string {
 export function committedValue(entry: Entry): { kind: ValueKind; digest: Digest } | undefined {
   const called = entry.type === "intent" || entry.type === "denial" || entry.type === "run-start";
   if (called && entry.inputDigest !== null) return { kind: "input", digest: entry.inputDigest };
-  if (entry.type === "run-end" && entry.traceDigest !== null) return { kind: "trace", digest: entry.traceDigest };
+  const traced = entry.type === "trace" || entry.type === "run-end";
+  if (traced && entry.traceDigest !== null) return { kind: "trace", digest: entry.traceDigest };
   if (entry.type === "outcome" && entry.outputDigest !== null) return { kind: "output", digest: entry.outputDigest };
   return undefined;
 }

@@ -57,7 +57,7 @@ export interface Attached {
   input?: unknown;
   /** The output of an outcome: JSON. */
   output?: unknown;
-  /** Instead of either, or for the trace of a run-end, a commitment that was made before. */
+  /** Instead of either, or for a trace, a commitment that was made before. */
   commitment?: Commitment;
   /** The text of the policy that a policy-load speaks of, and of what it stands on. */
   policy?: string;
@@ -201,6 +201,7 @@ const VALUE_OF: { readonly [type: string]: ValueKind } = {
   intent: "input",
   denial: "input",
   outcome: "output",
+  trace: "trace",
   "run-end": "trace",
 };
 

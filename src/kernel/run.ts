@@ -271,7 +271,10 @@ export class Run {
     this.id = `${parts.ref.id}/${number}`;
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
-    this.recorder = parts.recorder.run(options.trace);
+    const { log, ref } = parts;
+    this.recorder = parts.recorder.run(options.trace, (part, commitment) =>
+      log.append({ type: "trace", agent: ref, run: this.id, part }, { commitment }),
+    );
     if (fork) this.recorder.goOn(fork);
     this.deadline = new Countdown(parts.limits.deadlineMs, () => this.stopFor("deadline"));
     this.result = this.execute(options);
@@ -336,6 +339,7 @@ export class Run {
   /** @internal False when the worker has no business saying this now. */
   receive(message: WorkerMessage): boolean {
     if (message.vak === "hello" || message.run !== this.number) return false;
+    if (message.vak === "met") return this.recorder.met(message);
     if (this.abort.signal.aborted) return true;
     if (message.vak === "output") return this.output(message.fd, message.bytes as Uint8Array<ArrayBuffer>);
     // A guest is one thread: it asks, and waits for the answer.
@@ -465,7 +469,7 @@ export class Run {
     const stderr = this.out[2].close();
     const shown = { outcome: this.digested(outcome), stderr: stderr.digest, stdout: stdout.digest };
     const digest = end ? bytesToHex(sha256(canonicalBytes({ files: end.files, ...shown }))) : null;
-    const trace = end && (await this.recorder.trace(end, stdout, stderr));
+    const trace = await this.recorder.trace(end, stdout, stderr);
     if (end) filesError = await this.files.saveMounts();
     return this.record({ ...outcome, usage, digest, ...(filesError && { filesError }) }, trace);
   }
@@ -514,7 +518,7 @@ export class Run {
     }
     return (
       parseRunEnd(reply, limits) ??
-      parseNoRoom(reply) ??
+      (this.recorder.begun ? undefined : parseNoRoom(reply)) ??
       this.lose("the worker reported an end that is not of the protocol")
     );
   }

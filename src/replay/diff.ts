@@ -81,9 +81,14 @@ async function read({ recording, run }: Side) {
       answer: answered ? text(answered) : "",
     }),
   );
-  const how = end.exitCode ?? end.trap ?? end.limit ?? "";
-  const numbers = { fuel: `${end.usage.fuel}`, memoryBytes: `${end.usage.memoryBytes}` };
-  return { given, calls, end: { outcome: `${end.status} ${how}`, ...numbers } as Record<string, string> };
+  // Who compares two runs has executed both to their end.
+  const { status, exitCode, trap, limit, usage } = end!;
+  const numbers = { fuel: `${usage.fuel}`, memoryBytes: `${usage.memoryBytes}` };
+  return {
+    given,
+    calls,
+    end: { outcome: `${status} ${exitCode ?? trap ?? limit ?? ""}`, ...numbers } as Record<string, string>,
+  };
 }
 
 function firstCall(one: Call[], other: Call[]): RunDifference["call"] {

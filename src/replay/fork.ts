@@ -26,13 +26,14 @@ export async function forkAt(recording: Recording, run: LoggedRun, call: number)
 async function prefixOf(recording: Recording, run: LoggedRun, until: number | undefined): Promise<RunPrefix[]> {
   const cannot = (why: string) => new VakError("unsupported", `From run ${run.id} nothing can go on: ${why}.`);
   if (run.start.clock === "real") throw cannot("it had the real clock, which has gone on since");
-  const { input, trace } = await recording.traceOf(run);
+  const { input, trace, end } = await recording.traceOf(run);
   const { known, faults } = await recording.callsOf(run, trace);
   if (faults[0]) throw new VakError("invalid-bundle", `Call ${faults[0].call} of run ${run.id}: ${faults[0].message}`);
   if (until !== undefined && until > known.length) {
     throw new VakError("not-found", `Run ${run.id} has ${known.length} calls; there is no call ${until}.`);
   }
-  if (until === undefined && trace.stop) throw cannot("it was stopped, and a later one begins with its files");
+  if (until === undefined && (!end || trace.stop))
+    throw cannot("it was stopped, and a later one begins with its files");
   const kept = known.slice(0, until === undefined ? known.length : until - 1);
   const calls = kept.map(({ answered, fuel, requestBytes }, i) => {
     if (answered) return { fuel, requestBytes, answer: fromUtf8(answered) };

@@ -8,7 +8,7 @@ import type { Point } from "../protocol.ts";
 import { Halt, type Outside, type Slices } from "../sandbox/bridge.ts";
 import { Errno } from "../sandbox/errno.ts";
 import type { Volume } from "../sandbox/vfs.ts";
-import type { Change, Trace } from "../trace.ts";
+import type { Change, Met } from "../trace.ts";
 import type { Capturer } from "./checkpoint.ts";
 import type { KnownCall } from "./recording.ts";
 
@@ -68,6 +68,8 @@ export class Recorded implements Outside {
   divergence: Divergence | undefined;
   /** Why the run cannot be followed to its end, where that is no fault of its own. */
   cut: string | undefined;
+  /** Of a run that was cut off: whether it has come to where its recording ends. */
+  over = false;
   /** Calls made. */
   calls = 0;
   /** Whether the run was stopped where it was to be looked at, and the request that waits for its answer there. */
@@ -78,14 +80,15 @@ export class Recorded implements Outside {
   /** Times that the real clock was read, and what it said last. */
   readings = 0;
   private time = 0;
-  private readonly trace: Trace;
+  private readonly trace: Met;
   /** Told of each call, before it is answered. */
   onCall: ((request: Uint8Array, answer: Uint8Array | undefined) => void) | undefined;
   private readonly run: string;
   private readonly known: readonly KnownCall[];
-  private readonly happenings: readonly Happening[];
+  readonly happenings: readonly Happening[];
   private readonly volume: Volume;
-  private happened = 0;
+  /** How many of what happens to it have happened. */
+  happened = 0;
   private systemCalls = 0;
   private meter: Meter | undefined;
   private readonly lastCall: number;
@@ -93,15 +96,17 @@ export class Recorded implements Outside {
   private readonly capturer: Capturer | undefined;
   private readonly onEnter: (() => void) | undefined;
   private readonly granted: number | undefined;
+  private readonly cutOff: boolean;
 
   /**
+   * @param trace of a run that was cut off, what it met until then: it has no `stop`
    * @param capturer captures the run on its way, or lets it go on from where it was captured
    * @param granted units granted there
    * @param onEnter called when the instance is there, before it is entered
    */
   constructor(
     run: string,
-    trace: Trace,
+    trace: Met & { stop?: Point | null },
     known: readonly KnownCall[],
     volume: Volume,
     until: Until | undefined,
@@ -113,6 +118,7 @@ export class Recorded implements Outside {
     this.lastCall = until && "call" in until ? until.call : Infinity;
     this.lastFuel = until && "fuel" in until ? until.fuel : Infinity;
     this.run = run;
+    this.cutOff = trace.stop === undefined;
     this.trace = trace;
     this.known = known;
     this.volume = volume;
@@ -204,6 +210,7 @@ export class Recorded implements Outside {
   }
 
   ask(_run: number, request: Uint8Array<ArrayBuffer>): Uint8Array {
+    if (this.cutOff && this.calls === this.known.length) this.endHere();
     const call = this.known[this.calls++];
     if (call) this.compare(call, request);
     this.onCall?.(request, call?.answered);
@@ -214,6 +221,7 @@ export class Recorded implements Outside {
     if (this.reached || this.divergence || this.happen("wait")) throw new Halt("asked");
     this.arm();
     if (call?.answered) return call.answered;
+    if (call?.answer === null && this.cutOff && this.calls === this.known.length) this.endHere();
     if (!call) this.differ("calls", `${this.known.length}`, `at least ${this.calls}`, { call: this.calls });
     else if (call.answer !== null) this.cut = `what call ${this.calls} was answered is not in the bundle`;
     else this.differ("answer", "none: the run was stopped", "the program waits for one", { call: this.calls });
@@ -221,6 +229,7 @@ export class Recorded implements Outside {
   }
 
   now(): number {
+    if (this.cutOff && this.readings === this.trace.readings.length && this.meter) this.endHere();
     const since = this.trace.readings[this.readings++];
     if (since === undefined && this.meter) {
       this.differ("readings of the clock", `${this.trace.readings.length}`, "one more");
@@ -234,6 +243,12 @@ export class Recorded implements Outside {
   sleep(): void {
     if (this.happen("wait")) throw new Halt("asked");
     this.arm();
+  }
+
+  /** The recording goes no further. */
+  private endHere(): never {
+    this.over = true;
+    throw new Halt("asked");
   }
 
   /** What is to happen next, if it is here. */
@@ -261,9 +276,11 @@ export class Recorded implements Outside {
     this.divergence ??= { ...at, what, recorded, replayed, ...(more.byte !== undefined && { byte: more.byte }) };
   }
 
-  private compare({ entry, elsewhere, input, fuel, requestBytes }: KnownCall, bytes: Uint8Array): void {
+  private compare({ entry, elsewhere, input, fuel, requestBytes, answer }: KnownCall, bytes: Uint8Array): void {
     const call = this.calls;
-    if (!entry && !elsewhere) return this.differ("decision", "none in the log", "a call", { call });
+    // A run may be cut off before its last call is decided.
+    const undecided = this.cutOff && answer === null;
+    if (!entry && !elsewhere && !undecided) return this.differ("decision", "none in the log", "a call", { call });
     let request: { tool?: unknown; input?: unknown } = {};
     let text = "";
     try {

@@ -3,12 +3,33 @@ import { MAX_PROGRAM_BYTES, policyPath, programPath } from "../audit/bundle.ts";
 import { canonicalJson } from "../audit/canonical.ts";
 import { fromUtf8, toUtf8 } from "../audit/encoding.ts";
 import { entriesOf, valueBeside } from "../audit/entries.ts";
-import type { AgentSpawn, Denial, Entry, Intent, Outcome, RunEnd, RunStart, ToolsListed } from "../audit/entry.ts";
-import type { OpenedValue } from "../audit/value-opening.ts";
+import type {
+  AgentSpawn,
+  Denial,
+  Entry,
+  Intent,
+  Outcome,
+  RunEnd,
+  RunStart,
+  ToolsListed,
+  TracePart,
+} from "../audit/entry.ts";
+import { MAX_VALUE_BYTES } from "../audit/value.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import { joinLabels } from "../labels.ts";
-import { parseInput, parseTrace, type RecordedCall, type RunInput, type Trace } from "../trace.ts";
+import {
+  joinParts,
+  type Met,
+  type Part,
+  parseInput,
+  parsePart,
+  parseTrace,
+  type RecordedCall,
+  type RunInput,
+  TRACE_BYTES,
+  type Trace,
+} from "../trace.ts";
 
 /** What the log has of a call. */
 export type LoggedCall = Intent | Denial | ToolsListed;
@@ -22,12 +43,29 @@ export interface LoggedRun {
   start: RunStart;
   /** Undefined where it had not ended when the log was exported, or never did. */
   end: RunEnd | undefined;
+  /** Whether a recovery ended it, since nothing else had. */
+  interrupted: boolean;
+  /** The parts of its trace that were stored while it went on, in order. */
+  parts: TracePart[];
   /** By the number of the call. */
   calls: Map<number, LoggedCall>;
   /** By `seq`. */
   outcomes: Map<number, Outcome>;
   /** Digest of what the policy stood on that was in force at a call, by the number of the call. */
   bases: Map<number, string>;
+}
+
+/** What there is to execute a run again: all of it, or what was stored before it was cut off. */
+export type Traced =
+  | { input: RunInput; trace: Trace; end: RunEnd; reach: undefined }
+  | { input: RunInput; trace: Met; end: undefined; reach: Reach };
+
+/** How far the trace of a run goes that did not come to its end. */
+export interface Reach {
+  /** Units of work done by then. */
+  fuel: number;
+  /** Why it does not go on. */
+  why: string;
 }
 
 /** A call as it was recorded, with what is kept of it. */
@@ -85,6 +123,7 @@ export class Recording {
         read.set(agent.id, [...(read.get(agent.id) ?? []), { seq, labels }]);
       }
       if (entry.type === "agent-spawn") agents.set(entry.agent.id, entry);
+      if (entry.type === "recovery") for (const run of runs.values()) run.interrupted ||= !run.end;
       if (!("run" in entry)) continue;
       if (entry.type === "run-start") {
         const spawn = agents.get(entry.agent.id);
@@ -93,11 +132,15 @@ export class Recording {
           throw bad(`Entry ${entry.seq} starts a run that no agent has`);
         }
         const run = { id: entry.run, number: Number(number[0]), spawn, start: entry, end: undefined };
-        runs.set(entry.run, { ...run, calls: new Map(), outcomes: new Map(), bases: new Map() });
+        const nothing = { interrupted: false, parts: [], calls: new Map(), outcomes: new Map(), bases: new Map() };
+        runs.set(entry.run, { ...run, ...nothing });
         continue;
       }
       const run = runs.get(entry.run);
       if (!run) throw bad(`Entry ${entry.seq} speaks of a run that has not started`);
+      if (entry.type === "trace" && run.parts.push(entry) !== entry.part) {
+        throw bad(`Entry ${entry.seq} is not the next part of the run's trace`);
+      }
       if (entry.type === "run-end") run.end = entry;
       else if (entry.type === "outcome") run.outcomes.set(entry.seq, entry);
       else if (entry.type === "tools-listed") run.calls.set(entry.call, entry);
@@ -132,22 +175,24 @@ export class Recording {
   }
 
   /** As {@link valueBeside}. */
-  value(entry: Entry): Promise<OpenedValue | undefined> {
-    return valueBeside(this.bundle, entry);
+  value(entry: Entry, maxBytes?: number): ReturnType<typeof valueBeside> {
+    return valueBeside(this.bundle, entry, maxBytes);
   }
 
   /**
-   * What is needed to execute a run again.
+   * What is needed to execute a run again; of one that did not come to its end, as far as it was stored.
    *
    * @throws VakError `not-found` when it was not kept, or was erased; `invalid-bundle`
    */
-  async traceOf({ id, start, end }: LoggedRun): Promise<{ input: RunInput; trace: Trace; end: RunEnd }> {
+  async traceOf(run: LoggedRun): Promise<Traced> {
+    const { id, start, end, parts, interrupted } = run;
     const cannot = (why: string) => new VakError("not-found", `Run ${id} cannot be replayed: ${why}.`);
-    if (!end) throw cannot("the log does not have its end");
-    if (end.untraced !== null) throw cannot(end.untraced);
-    const [input, trace] = [await this.value(start), await this.value(end)];
+    // A worker that was lost has not said how it ended.
+    const lost = end?.digest === null && parts.length > 0;
+    if (!end && parts.length === 0) throw cannot("the log has neither its end nor a part of its trace");
+    if (end && !lost && end.untraced !== null) throw cannot(end.untraced);
+    const input = await this.value(start);
     if (!input) throw cannot(`its environment and stdin are not in the bundle (values/${start.seq}.json)`);
-    if (!trace) throw cannot(`its trace is not in the bundle (values/${end.seq}.json)`);
     const given = parseInput(input.value);
     if (
       start.env.length !== Object.keys(given.env).length ||
@@ -157,11 +202,39 @@ export class Recording {
     }
     // The order is the guest's to see.
     const env = Object.fromEntries(start.env.map((name) => [name, given.env[name]!]));
-    return { input: { ...given, env }, trace: parseTrace(trace.value), end };
+
+    const met: Part[] = [];
+    let reach = 0;
+    let left = parts.length > 0 ? TRACE_BYTES : MAX_VALUE_BYTES;
+    const next = async (entry: Entry, what: string) => {
+      const opened = await this.value(entry, left);
+      if (!opened) throw cannot(`${what} is not in the bundle (values/${entry.seq}.json)`);
+      left -= opened.bytes;
+      // A bundle in memory is read whole.
+      if (left < 0) throw bad(`The trace of run ${id} is larger than a trace may be`);
+      return opened.value;
+    };
+    for (const entry of parts) {
+      const part = parsePart(await next(entry, `part ${entry.part} of its trace`));
+      reach = Math.max(reach, part.fuel);
+      met.push(part);
+    }
+    if (end && !lost) {
+      const last = parseTrace(await next(end, parts.length > 0 ? "the last part of its trace" : "its trace"));
+      const { stop, files, stdout, stderr } = last;
+      const trace = { ...joinParts([...met, last]), stop, files, stdout, stderr };
+      return { input: { ...given, env }, trace, end, reach: undefined };
+    }
+    const why = lost
+      ? "its worker was lost"
+      : interrupted
+        ? "the page was gone before it ended"
+        : "it had not ended when the log was signed";
+    return { input: { ...given, env }, trace: joinParts(met), end: undefined, reach: { fuel: reach, why } };
   }
 
   /** The calls of a trace with what the bundle keeps of them; and the values that are not what they should be. */
-  async callsOf(run: LoggedRun, trace: Trace): Promise<{ known: KnownCall[]; faults: ValueFault[] }> {
+  async callsOf(run: LoggedRun, trace: Met): Promise<{ known: KnownCall[]; faults: ValueFault[] }> {
     const known: KnownCall[] = [];
     const faults: ValueFault[] = [];
     for (const [i, call] of trace.calls.entries()) {

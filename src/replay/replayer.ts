@@ -72,11 +72,10 @@ class Timeline {
     }
   }
 
-  private keeping({ number, end }: LoggedRun): Keeping {
-    const every = Math.max(1, Math.floor((end?.usage.fuel ?? 0) / (PER_RUN + 1)));
+  private keeping({ number }: LoggedRun): Keeping {
     const last = this.checkpoints.findLast(({ run, inside }) => run === number && inside);
     const onCheckpoint = (checkpoint: Checkpoint) => this.keep(checkpoint);
-    return { every, after: last?.inside?.capture.fuel ?? 0, onCheckpoint };
+    return { count: PER_RUN, after: last?.inside?.capture.fuel ?? 0, onCheckpoint };
   }
 
   /** The last checkpoint before what is asked for. Of a run that is to be compared as a whole, none within it. */

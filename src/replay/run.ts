@@ -9,7 +9,7 @@ import type { Ended, WorkerMessage } from "../protocol.ts";
 import { Errno } from "../sandbox/errno.ts";
 import { compile, type Instance, type Loaded, link, load, MACHINE, Runner } from "../sandbox/program.ts";
 import { Volume } from "../sandbox/vfs.ts";
-import { type RunPrefix, type Stream, shapesOf, type Trace } from "../trace.ts";
+import { type Met, type RunPrefix, type Stream, shapesOf, type Trace } from "../trace.ts";
 import {
   type Capture,
   Capturer,
@@ -23,15 +23,19 @@ import {
 } from "./checkpoint.ts";
 import { countGlobals, exportGlobals, GLOBAL_PREFIX } from "./globals.ts";
 import { applyChange, type Divergence, type Progress, Recorded, Silent, type Until } from "./recorded.ts";
-import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
+import type { LoggedRun, Reach, Recording, ValueFault } from "./recording.ts";
 import { type Capturable, makeCapturable } from "./stack.ts";
 
 /** What became of executing a run again. */
 export interface Replay {
   /** The run's id. */
   run: string;
-  /** `incomplete`: as far as it could be followed it was the same, and {@link Replay.missing} says what there was not. */
-  verdict: "same" | "diverged" | "incomplete";
+  /**
+   * `interrupted`: the recording ends before the run did, for the page or the worker was gone, and all that there is of it is
+   * the same: so many calls, up to so much fuel. `incomplete`: as far as it could be followed it was the same. Of both
+   * {@link Replay.missing} says what there was not.
+   */
+  verdict: "same" | "diverged" | "interrupted" | "incomplete";
   /** The first difference, when it diverged. */
   divergence: Divergence | null;
   missing: string | null;
@@ -116,9 +120,9 @@ export interface Inside {
   output: Outputs;
 }
 
-/** Checkpoints within a run: how far they are apart, in units of work, the last that there is, and who takes them. */
+/** Checkpoints within a run: how many there are to be, the work done at the last that there is, and who takes them. */
 export interface Keeping {
-  every: number;
+  count: number;
   after: number;
   onCheckpoint(checkpoint: Checkpoint): void;
 }
@@ -244,10 +248,11 @@ export class Session {
     };
     // Only its number was used: it was stopped before the worker heard of it, or there was no room for its memory.
     const { status, digest, usage } = run.end ?? {};
-    if (digest === null && (status === "stopped" ? usage?.fuel === undefined : usage?.fuel === 0)) {
+    const begun = run.parts.length > 0;
+    if (digest === null && !begun && (status === "stopped" ? usage?.fuel === undefined : usage?.fuel === 0)) {
       return { ...replay, notCompared: [`it ${status === "stopped" ? "was stopped" : "failed"} before it began`] };
     }
-    const { input, trace, end } = await this.recording.traceOf(run);
+    const { input, trace, end, reach } = await this.recording.traceOf(run);
     const { known, faults } = await this.recording.callsOf(run, trace);
     for (const [i, { entry, input }] of known.entries()) {
       if (entry && "inputDigest" in entry && entry.inputDigest && !input)
@@ -263,14 +268,14 @@ export class Session {
     const inside = from?.inside;
     const output: Outputs = inside
       ? { 1: inside.output[1].copy(), 2: inside.output[2].copy() }
-      : { 1: new Taken(trace.stdout.bytes, keep), 2: new Taken(trace.stderr.bytes, keep) };
+      : { 1: new Taken(end && trace.stdout.bytes, keep), 2: new Taken(end && trace.stderr.bytes, keep) };
     if (inside) this.runner.kept = await this.reviveInstance(inside.instance);
     else {
       for (const one of trace.before) await this.doOver(run, one);
       for (const change of trace.changes) if (change.at === null) applyChange(this.volume, change);
     }
     const recorded: Recorded = new Recorded(run.id, trace, known, this.volume, until, {
-      ...this.capturing(run, keeping, output, () => recorded, inside),
+      ...this.capturing(run, keeping, end?.usage.fuel ?? reach?.fuel ?? 0, output, () => recorded, inside),
       ...(from &&
         inside && {
           granted: inside.capture.granted,
@@ -292,7 +297,7 @@ export class Session {
       ...(run.start.clock && { clock: run.start.clock }),
       ...(reactor && { call: { name: run.start.args[0] ?? "", input: input.stdin } }),
     };
-    const limits = { ...this.limits, fuel: fuelFor(end, this.limits) };
+    const limits = { ...this.limits, fuel: end ? fuelFor(end, this.limits) : Math.min(reach.fuel, this.limits.fuel) };
     const post = (message: WorkerMessage) => {
       if (message.vak === "output") output[message.fd].push(message.bytes);
     };
@@ -301,14 +306,19 @@ export class Session {
     replay.fuel = ended.fuel;
     replay.missing = recorded.cut ?? null;
     if (looking) replay.state = this.look(recorded, ended.fuel, output);
-    if (!recorded.divergence && !recorded.cut && !recorded.reached)
-      compareEnds(recorded, { run, trace, end }, ended, output);
+    if (!recorded.divergence && !recorded.cut && !recorded.reached) {
+      if (end) compareEnds(recorded, { run, trace, end }, ended, output);
+      else {
+        compareReach(recorded, trace, reach.fuel, ended);
+        replay.missing = describeReach(run, trace, reach);
+      }
+    }
     const found = recorded.divergence;
     // What is wrong with a value shows before anything is executed, but belongs to its call.
     const later = fault && found && (found.call === null || found.call > faults[0]!.call);
     replay.divergence = (later ? fault : (found ?? fault)) ?? this.programFault(run);
     if (replay.divergence) replay.verdict = "diverged";
-    else if (replay.missing !== null) replay.verdict = "incomplete";
+    else if (replay.missing !== null) replay.verdict = recorded.cut === undefined ? "interrupted" : "incomplete";
     return replay;
   }
 
@@ -327,6 +337,7 @@ export class Session {
   private capturing(
     run: LoggedRun,
     keeping: Keeping | undefined,
+    fuel: number,
     output: Outputs,
     recorded: () => Recorded,
     inside: Inside | undefined,
@@ -347,7 +358,8 @@ export class Session {
         },
       });
     };
-    const { every = Number.MAX_SAFE_INTEGER, after = 0 } = keeping ?? {};
+    const { count = 0, after = 0 } = keeping ?? {};
+    const every = keeping ? Math.max(1, Math.floor(fuel / (count + 1))) : Number.MAX_SAFE_INTEGER;
     return { capturer: new Capturer(capturable, { every, after }, limits.stackDepth, onCapture, inside?.capture) };
   }
 
@@ -397,7 +409,7 @@ function mounted(limits: Limits, { mounts }: LoggedRun["spawn"]): Volume {
 const hostSide = ({ memory, process }: Instance): HostSide => ({ memory, process });
 
 /** A value in the bundle that is not the one which the log commits to. */
-function valueFault({ id }: LoggedRun, { calls }: Trace, { call, message }: ValueFault): Divergence {
+function valueFault({ id }: LoggedRun, { calls }: Met, { call, message }: ValueFault): Divergence {
   const at = { run: id, call, fuel: calls[call - 1]!.fuel, what: "value in the bundle" };
   return { ...at, recorded: "what the log commits to", replayed: message };
 }
@@ -426,8 +438,9 @@ class Taken {
   /** Kept where somebody wants to look. */
   private chunks: Uint8Array[] | undefined;
 
-  constructor(bytes: number, keep: boolean) {
-    this.left = bytes;
+  /** @param bytes that it took; undefined where nobody knows */
+  constructor(bytes: number | undefined, keep: boolean) {
+    this.left = bytes ?? 0;
     this.chunks = keep ? [] : undefined;
   }
 
@@ -506,6 +519,23 @@ function compareEnds(
   const value = outcome.status === "exited" && outcome.value && { value: bytesToHex(sha256(outcome.value)) };
   const digest = { files: ended.files, outcome: { status, ...set, ...value }, stderr, stdout };
   same("digest", end.digest, bytesToHex(sha256(canonicalBytes(digest))));
+}
+
+/** Of a run that was cut off: all that was recorded has come, and nothing ended before. */
+function compareReach(recorded: Recorded, { calls, readings }: Met, fuel: number, ended: Ended): void {
+  const came = (what: string, then: number, now: number, more?: { call: number }) => {
+    if (now < then) recorded.differ(what, `${then}`, `${now}`, more);
+  };
+  came("calls", calls.length, recorded.calls, { call: recorded.calls + 1 });
+  came("changes of files", recorded.happenings.length, recorded.happened);
+  came("readings of the clock", readings.length, recorded.readings);
+  came("fuel", fuel, ended.fuel);
+}
+
+function describeReach(run: LoggedRun, { calls }: Met, { why, fuel }: Reach): string {
+  const more = [...run.calls.keys()].filter((call) => call > calls.length).length;
+  const after = more === 0 ? "" : `; the log has ${more} later ${more === 1 ? "call" : "calls"} of it, not compared`;
+  return `${why}: what is stored of its trace goes to call ${calls.length} and ${fuel} units of fuel${after}`;
 }
 
 function compareStream(recorded: Recorded, what: string, then: Stream, now: Taken, asked: boolean): string {

@@ -3,6 +3,7 @@ import {
   AnswerBuffer,
   type KernelMessage,
   MAX_READINGS,
+  MET_AT_ONCE,
   type Point,
   type WaitMode,
   type WorkerMessage,
@@ -67,12 +68,15 @@ const LEAST_SLICE = 10_000;
  */
 export class Bridge implements Outside {
   readonly firstSlice = FIRST_SLICE;
-  /** Where the run was stopped, and where it met the changes that were made to its files meanwhile. */
+  /** Where the run was stopped. */
   stop: Point | null = null;
-  changes: Point[] = [];
-  /** As `RunEnd.readings`. */
-  readings: number[] | null = [];
+  /** What the kernel has not been told yet: as in `MetMessage`. */
+  private changes: Point[] = [];
+  private readings: number[] = [];
+  /** How often the real clock was read, and what it said last. */
+  private read = 0;
   private lastReading = 0;
+  private run = 0;
   /** Where the guest is while it is not at work. */
   private place: Point = START;
   private meter: Meter | undefined;
@@ -124,10 +128,11 @@ export class Bridge implements Outside {
   }
 
   /** Forgets the run before. With shared memory the kernel clears the state before it asks for the run. */
-  begin(given: readonly Uint8Array[] = [], alone = false): void {
+  begin(run: number, given: readonly Uint8Array[] = [], alone = false): void {
+    this.run = run;
     this.given = given;
     this.alone = alone;
-    this.calls = this.systemCalls = 0;
+    this.calls = this.systemCalls = this.read = 0;
     this.stopped = false;
     this.paused = undefined;
     this.stop = null;
@@ -146,6 +151,16 @@ export class Bridge implements Outside {
   /** The kernel changed a file, while the guest stood still. */
   changed(): void {
     this.changes.push(this.place);
+    if (this.changes.length === MET_AT_ONCE) this.tell();
+  }
+
+  /** Tells the kernel what the guest has met since it was told last. */
+  tell(): void {
+    const { run, changes, readings } = this;
+    if (this.alone || (changes.length === 0 && readings.length === 0)) return;
+    this.changes = [];
+    this.readings = [];
+    this.post({ vak: "met", run, fuel: this.meter?.used ?? 0, changes, readings });
   }
 
   /** The kernel has asked the run to stop. */
@@ -185,6 +200,7 @@ export class Bridge implements Outside {
         this.stop = this.at("check");
         meter.stop();
       } else meter.grant(slice);
+      if (this.changes.length > 0) this.tell();
       began = performance.now();
     };
     return {
@@ -223,6 +239,7 @@ export class Bridge implements Outside {
     const given = this.given[call - 1];
     if (given) return given;
     if (this.alone) throw new Halt("asked");
+    this.tell();
     this.post({ vak: "call", run, call, fuel, bytes: request }, [request.buffer]);
     if (this.wait === "jspi") return this.park(call);
     const { state, bytes } = this.answers!;
@@ -253,8 +270,8 @@ export class Bridge implements Outside {
 
   now(): number {
     const now = Math.max(this.lastReading, Math.floor(performance.timeOrigin + performance.now()));
-    if (this.readings?.length === MAX_READINGS) this.readings = null;
-    this.readings?.push(now - this.lastReading);
+    if (++this.read <= MAX_READINGS + 1) this.readings.push(now - this.lastReading);
+    if (this.readings.length === MET_AT_ONCE) this.tell();
     this.lastReading = now;
     return now;
   }

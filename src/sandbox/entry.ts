@@ -84,12 +84,13 @@ const api: SandboxApi = {
   async run(request: RunRequest): Promise<RunEnd | NoRoom> {
     const { limits, bridge, runner } = machine();
     if (!program) throw new Error("there is no program to run");
-    bridge.begin(request.answers, request.silent);
+    bridge.begin(request.run, request.answers, request.silent);
     clearTimeout(sweeping);
     running = true;
     try {
       const ended = await runner.execute(program, request, limits, bridge, request.silent ? () => {} : post);
-      return { ...ended, stop: bridge.stop, changes: bridge.changes, readings: bridge.readings };
+      bridge.tell();
+      return { ...ended, stop: bridge.stop };
     } catch (error) {
       if (error instanceof VakError) return { noRoom: error.message };
       throw error;

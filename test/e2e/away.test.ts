@@ -62,6 +62,8 @@ function finish(page: Pick<Tab, "evaluate">) {
     const lines = (await stdout).split("\n").length - 1;
     const types: Record<string, number> = {};
     for await (const { entry } of kernel.log.entries()) {
+      // In how many parts its trace is stored is up to the time that it takes.
+      if (entry.type === "trace") continue;
       if ("run" in entry && entry.run === run.id) types[entry.type] = (types[entry.type] ?? 0) + 1;
     }
     return { status, digest, fuel: usage.fuel, lines, calls: usage.calls, effects: scope.calls, types };

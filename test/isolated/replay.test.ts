@@ -1,3 +1,4 @@
 import "./without-jspi.ts";
+import "../browser/replay/parts.test.ts";
 import "../browser/replay/trace.test.ts";
 import "../browser/replay/fork.test.ts";

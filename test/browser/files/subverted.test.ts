@@ -12,7 +12,7 @@ function hostileWorker(tree: string, file = "new Uint8Array(1)"): string {
   const source = `
     const send = postMessage.bind(self);
     const END = {
-      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64), stop: null, changes: [], readings: [],
+      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64), stop: null,
     };
     const digest = "0".repeat(64);
     const entry = (path, more) => ({ path, type: "file", size: 1, revision: 1, digest, ...more });

@@ -16,8 +16,10 @@ function hostileWorker(onRun: string): string {
     const output = (text, run = 1, fd = 1) => send({ vak: "output", run, fd, bytes: bytes(text) });
     const ADD = '{"tool":"add","input":{"a":1,"b":2}}';
     const END = {
-      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64), stop: null, changes: [], readings: [],
+      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64), stop: null,
     };
+    const met = (changes, readings, run = 1) => send({ vak: "met", run, fuel: 1, changes, readings });
+    const POINT = { at: "check", systemCalls: 0, fuel: 1 };
     let answers;
     /** Waits for the kernel's answer, by shared memory where there is some. */
     const answered = async () => {
@@ -90,6 +92,15 @@ const violations: [name: string, onRun: string][] = [
     `const { port1 } = new MessageChannel(); send({ id: data.id, type: "HANDLER", name: "proxy", value: port1 }, [port1])`,
   ],
   ["a handler of the prototype's", `send({ id: data.id, type: "HANDLER", name: "constructor", value: {} })`],
+  ["what another run met", `met([], [], 2)`],
+  ["a change of files that nobody made", `met([POINT], [])`],
+  ["a change of files nowhere", `met([{ ...POINT, at: "never" }], [])`],
+  ["a clock that goes back", `met([], [5, -1])`],
+  ["more readings of the clock than are told", `for (let n = 0; n < 99; n++) met([], Array(1024).fill(1))`],
+  ["more readings of the clock at once", `met([], Array(1025).fill(1))`],
+  ["word of work that no guest may do", `send({ vak: "met", run: 1, fuel: 2 ** 53, changes: [], readings: [] })`],
+  ["a flood of nothing met", `for (let i = 0; i < 50000; i++) met([], [])`],
+  ["that there was no room for a guest that has read the clock", `met([], [1]); reply({ noRoom: "full" })`],
   ["an end that is nothing", `reply(undefined)`],
   ["an end with a forged digest", `reply({ ...END, files: "<script>" })`],
   ["an end of no kind", `reply({ ...END, outcome: { status: "won" } })`],
@@ -151,6 +162,20 @@ test("attack: the worker calls after its run has ended: nothing is done, and it 
   expect(await entriesOf(kernel, "intent")).toEqual([]);
 });
 
+test("attack: the worker tells what was met when its run has ended: it is ended", async () => {
+  for (const late of [`met([], [1])`, `met([], [])`]) {
+    const { kernel, agent, end } = await attack(`reply(END); setTimeout(() => ${late}, 50)`);
+    await using _kernel = kernel;
+    expect(end).toMatchObject({ status: "exited", untraced: null });
+    const alive = () =>
+      agent.files.list().then(
+        () => "alive",
+        (error) => error.code,
+      );
+    await expect.poll(alive, { timeout: 30_000 }).toBe("agent-lost");
+  }
+});
+
 test("attack: the worker ends its run while a call is under way: the outcome is in the log before the end", async () => {
   const { kernel, result } = await attack(`call(1, ADD); reply(END)`);
   await using _kernel = kernel;
@@ -205,9 +230,10 @@ const babble = (seed: number) => `
     () => send({ vak: "output", run: 1, fd: 1, bytes: odd() }),
     () => send({ id: odd(), type: "RAW", value: odd() }),
     () => send({ id: data.id, type: odd(), name: odd(), value: odd() }),
+    () => met(pick(odd(), [], [POINT], [odd()]), pick(odd(), [], [1], [odd()]), next(3)),
     () => send(odd()),
     () => { const { port1 } = new MessageChannel(); send({ vak: "call", port1 }, [port1]); },
-    () => reply({ ...END, [pick("fuel", "files", "stop", "changes", "readings", "outcome", "memoryBytes")]: odd() }),
+    () => reply({ ...END, [pick("fuel", "files", "stop", "outcome", "memoryBytes")]: odd() }),
   ];
   for (let n = next(6); n > 0; n--) await pick(...honest)();
   for (let n = next(4); n > 0; n--) await pick(...hostile)();

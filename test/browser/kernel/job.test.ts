@@ -58,7 +58,10 @@ test("the log tells the whole story, in order", async () => {
   const { result } = await finish(run);
   await agent.close();
 
-  const entries = await entriesOf(kernel);
+  const all = await entriesOf(kernel);
+  expect(all.map(({ seq }) => seq)).toEqual(all.map((_, i) => i));
+  // On a machine that has no time for it, there are parts of the trace.
+  const entries = all.filter(({ type }) => type !== "trace");
   expect(entries.map(({ type }) => type)).toEqual([
     "log-open",
     "policy-load",
@@ -70,7 +73,6 @@ test("the log tells the whole story, in order", async () => {
     "run-end",
     "agent-close",
   ]);
-  expect(entries.map(({ seq }) => seq)).toEqual(entries.map((_, i) => i));
   const [, load, spawn, start, intent, outcome, denial, end] = entries;
   const who = { name: "job", id: agent.id, program: agent.program };
   expect(spawn).toMatchObject({ agent: who, seed: 42, isolation: "opaque", limits: { deadlineMs: 5000 } });

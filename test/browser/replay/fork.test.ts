@@ -129,6 +129,13 @@ test("it can be stopped, and an earlier run that was stopped cannot be done over
   stop.abort();
   expect((await finish(run)).result).toMatchObject({ status: "stopped", limit: "aborted" });
   await agent.close();
+  // It has not come to the call from which it goes on.
+  const { agent: early, run: short } = await kernel.fork(await forkPoint(bundle, 1, { call: 6 }), { program });
+  await short.stdout.getReader().read();
+  short.stop();
+  await short.result;
+  await early.close();
+  expect(await replay(await bundleOf(kernel), 2, { program })).toMatchObject({ verdict: "same", divergence: null });
 
   await using other = await testKernel();
   await using endless = await other.spawn({ name: "busy", program, limits: { calls: 100_000 } });

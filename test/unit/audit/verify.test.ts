@@ -287,8 +287,13 @@ describe("a log that its own writer forged", () => {
     return entries.map((e, i) => ({ ...e, seq: i }));
   };
 
+  const part = (part: number) => ({
+    ...{ v: 1, type: "trace", time: 0, agent: AGENT, run: "r1", part, traceDigest: DIGEST },
+  });
+
   test("with nothing wrong verifies", async () => {
     expect(await problems(await forged(goodEntries()))).toEqual([]);
+    expect(await problems(await forged(insert(11, part(1))))).toEqual([]);
   });
 
   const cases: [what: string, entries: () => readonly unknown[], message: RegExp][] = [
@@ -328,10 +333,40 @@ describe("a log that its own writer forged", () => {
       () => edit(5, { agent: { ...AGENT, program: "00".repeat(32) } }),
       /entry 5 .*another name or/,
     ],
+    [
+      "a part of a trace before its first",
+      () => insert(11, part(2)),
+      /entry 11 .*it is part 2 .* where part 1 is next/,
+    ],
+    [
+      "a part of a trace without a number",
+      () => insert(11, part(0)),
+      /entry 11 .*it is part 0 .* where part 1 is next/,
+    ],
+    ["a part of a trace after its run", () => insert(12, part(1)), /entry 12 .*no open run "r1"/],
+    [
+      "a part of a trace of another agent",
+      () => insert(11, { ...part(1), agent: { ...AGENT, id: "a2" } }),
+      /entry 11 .*no open agent "a2"/,
+    ],
+    [
+      "a part of a trace without a digest",
+      () => insert(11, { ...part(1), traceDigest: null }),
+      /entry 11 .*trace.traceDigest is not valid/,
+    ],
     ["a run that ended otherwise too", () => edit(11, { trap: "stack" }), /entry 11 .*did not also end otherwise/],
     ["a run that does not say how it ended", () => edit(11, { exitCode: null }), /entry 11 .*says how/],
     ["an agent closed during its run", () => without(11), /entry 11 .*has not ended/],
     ["no log-open", () => without(0), /entry 0 .*log-open is the first entry/],
+    [
+      "the same part of a trace twice",
+      () => {
+        const entries = insert(11, part(1));
+        entries.splice(12, 0, part(1) as never);
+        return entries.map((entry, seq) => ({ ...entry, seq }));
+      },
+      /entry 12 .*it is part 1 .* where part 2 is next/,
+    ],
     ["two log-opens", () => insert(1, goodEntries()[0]!), /entry 1 .*log-open is the first entry/],
     ["another origin", () => edit(0, { origin: "vak.invalid/other" }), /entry 0 .*origin is not the checkpoint's/],
     ["another key", () => edit(0, { vkey: "other" }), /entry 0 .*not signed by the key that it names/],

@@ -50,6 +50,20 @@ test("all runs, or one of them by number or id: the same, exit code 0", async ()
   expect(report).toMatchObject({ verified: true, problems: [], replays: [{ verdict: "same" }, { verdict: "same" }] });
 });
 
+test("a run whose page was gone: how far it is the same, exit code 1", async () => {
+  const runs = [{ args: ["12"], partAt: (call: number) => (call === 4 ? ("waiting" as const) : undefined), goneAt: 5 }];
+  const steps = await recordSteps([{ program: new Uint8Array(readFileSync(busy)), runs }]);
+  const interrupted = join(folder, "interrupted.zip");
+  await writeZip(interrupted, await bundleOf(steps));
+  const { code, out } = await vak(interrupted, "--program", busy);
+  expect(out).toMatch(
+    /Run agent-0\/1: the same as far as its trace was stored\n {2}4 calls, (\d+) units of fuel\n {2}the page was gone before it ended: what is stored of its trace goes to call 4 and \1 units of fuel; the log has 1 later call of it, not compared\n/,
+  );
+  expect(code).toBe(1);
+  const { replays } = JSON.parse((await vak(interrupted, "--json", "--program", busy)).out);
+  expect(replays).toMatchObject([{ verdict: "interrupted", divergence: null, calls: 4 }]);
+});
+
 test("another program: where it first does something else, exit code 1", async () => {
   const other = join(folder, "call.wasm");
   writeFileSync(other, await loadGuest("call"));

@@ -15,7 +15,7 @@ import { AnswerBuffer, type WorkerMessage } from "../../../src/protocol.ts";
 import { Bridge } from "../../../src/sandbox/bridge.ts";
 import { compile, type Loaded, load, MACHINE, Runner } from "../../../src/sandbox/program.ts";
 import { Volume } from "../../../src/sandbox/vfs.ts";
-import { type Change, inputToJson, type RecordedCall, traceToJson } from "../../../src/trace.ts";
+import { type Change, inputToJson, type Part, partToJson, type RecordedCall, traceToJson } from "../../../src/trace.ts";
 import { logOpen, MemoryLog, POLICY, type Step } from "../audit/memory-log.ts";
 
 export interface RunSpec {
@@ -28,6 +28,10 @@ export interface RunSpec {
   clock?: "real";
   /** Changes of files before the run. */
   changes?: Omit<Change, "at">[];
+  /** Whether a part of the trace is stored at a call: while it waits for its answer, or when it has it. */
+  partAt?: (call: number) => "waiting" | "answered" | undefined;
+  /** The call in whose middle the page is gone: the log has its intent, and nothing after. */
+  goneAt?: number;
   /** Asks the run to stop; called with what there is to set. */
   stopping?: (state: Int32Array) => void;
 }
@@ -105,6 +109,18 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   const answers = new SharedArrayBuffer(AnswerBuffer.HEADER_BYTES + limits.callBytes);
   const state = new Int32Array(answers, 0, 3);
   const calls: RecordedCall[] = [];
+  let held: Part = { before: [], changes: changes.map((change) => ({ ...change, at: null })), calls: [], readings: [] };
+  let parts = 0;
+  let gone = false;
+  const takeHeld = (): Part => {
+    const taken = held;
+    held = { before: [], changes: [], calls: [], readings: [] };
+    return taken;
+  };
+  const storePart = (fuel: number) => {
+    const commitment = commitValue("trace", partToJson({ ...takeHeld(), fuel }));
+    steps.push([{ type: "trace", agent, run, part: ++parts }, { commitment }]);
+  };
   const hashes = { 1: sha256.create(), 2: sha256.create() };
   const bytes = { 1: 0, 2: 0 };
 
@@ -114,7 +130,13 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
       hashes[message.fd].update(message.bytes);
       bytes[message.fd] += message.bytes.byteLength;
     }
+    if (gone) return;
+    if (message.vak === "met") held.readings.push(...message.readings);
     if (message.vak !== "call") return;
+    const call: RecordedCall = { fuel: message.fuel, requestBytes: message.bytes.byteLength, answer: null };
+    calls.push(call);
+    held.calls.push(call);
+    if (spec.partAt?.(message.call) === "waiting") storePart(message.fuel);
     const { tool, input = {} } = parsed(message.bytes);
     const position = { agent, run, call: message.call };
     const commitment = commitValue("input", input);
@@ -136,12 +158,21 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
       const intentOf =
         steps.push([{ type: "intent", ...about, decision: "allow", policies: ["policy0"] }, { commitment }]) - 1;
       const outcome = { type: "outcome", ...position, intentOf } as const;
+      if (message.call === spec.goneAt) {
+        gone = true;
+        steps.push([{ ...outcome, status: "unknown", error: null }]);
+        steps.push([{ type: "recovery", intents: 1, runs: 1, agents: 1 }]);
+        Atomics.store(state, AnswerBuffer.STATE, AnswerBuffer.STOPPED);
+        return;
+      }
       const [status, error, output] =
         "ok" in answered ? (["ok", null, answered.ok] as const) : (["error", answered.error.code, answered] as const);
       kept = steps.push([{ ...outcome, status, error }, { output }]) - 1;
       sent = "ok" in answered ? `{"ok":${canonicalJson(answered.ok)}}` : JSON.stringify(answered);
     }
-    calls.push({ fuel: message.fuel, requestBytes: message.bytes.byteLength, answer: kept });
+    if (held.calls.length > 0) call.answer = kept;
+    else held.answer = kept;
+    if (spec.partAt?.(message.call) === "answered") storePart(message.fuel);
     const encoded = encoder.encode(sent);
     new Uint8Array(answers, AnswerBuffer.HEADER_BYTES).set(encoded);
     state[AnswerBuffer.LENGTH] = encoded.byteLength;
@@ -149,26 +180,19 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   };
 
   const bridge = new Bridge(post, "atomics", answers);
-  bridge.begin();
+  bridge.begin(number);
   spec.stopping?.(state);
   const call =
     spec.call === undefined ? { stdin } : { stdin: new Uint8Array(), call: { name: args[0]!, input: stdin } };
   const request = { run: number, args: [agent.name, ...args], env, seed, startTime, ...clock, ...call };
   const ended = await runner.execute(loaded, request, limits, bridge, post);
+  bridge.tell();
+  if (gone) return;
   const { outcome, fuel, memoryBytes, fileBytes, files } = ended;
   const stopped = outcome.status === "stopped" ? (outcome.limit === "asked" ? "aborted" : outcome.limit) : null;
   const stream = (fd: 1 | 2) => ({ bytes: bytes[fd], digest: bytesToHex(hashes[fd].digest()) });
   const [stdout, stderr] = [stream(1), stream(2)];
-  const trace = {
-    before: [],
-    changes: changes.map((change) => ({ ...change, at: null })),
-    calls,
-    stop: bridge.stop,
-    readings: bridge.readings ?? [],
-    files,
-    stdout,
-    stderr,
-  };
+  const trace = { ...takeHeld(), stop: bridge.stop, files, stdout, stderr };
   const judged = stopped
     ? { status: "stopped", limit: stopped }
     : outcome.status === "trapped"

@@ -4,7 +4,6 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { verify } from "../../../src/audit/index.ts";
-import { commitValue } from "../../../src/audit/value.ts";
 import { AnswerBuffer } from "../../../src/protocol.ts";
 import { diff, forkPoint, replay, replayAll, type Until } from "../../../src/replay/index.ts";
 import { parseTrace, traceToJson } from "../../../src/trace.ts";
@@ -12,6 +11,7 @@ import { generate } from "../../e2e/replay/generate.ts";
 import { loadGuest } from "../../guests/load.ts";
 import type { Step } from "../audit/memory-log.ts";
 import { wat } from "../meter/assemble.ts";
+import { change, patch, placesOf, type RawTrace } from "./forge.ts";
 import { type AgentSpec, bundleOf, record, recordSteps } from "./record.ts";
 
 let busy: Uint8Array<ArrayBuffer>;
@@ -83,34 +83,6 @@ describe("stops", () => {
     expect(places.size).toBeGreaterThan(100);
   });
 });
-/** The calls' entries of a run, and its end, among the steps of a log. */
-const placesOf = (steps: Step[], run: string, type: string): number[] =>
-  steps.flatMap(([draft], i) => ("run" in draft && draft.run === run && draft.type === type ? [i] : []));
-
-function patch(steps: Step[], at: number, fields: object): void {
-  const [draft, attached = {}] = steps[at]!;
-  steps[at] = [{ ...draft, ...fields } as Step[0], attached];
-}
-
-/** Changes the value beside a step, and what the step's entry says of it. */
-function change(steps: Step[], at: number, edit: (value: never) => unknown): void {
-  const [draft, { commitment, output } = {}] = steps[at]!;
-  if (!commitment) {
-    steps[at] = [draft, { output: edit(output as never) }];
-    return;
-  }
-  const { value } = JSON.parse(new TextDecoder().decode(commitment.file))[commitment.kind];
-  steps[at] = [draft, { commitment: commitValue(commitment.kind, edit(value as never)) }];
-}
-
-interface RawTrace {
-  changes: { path: string; data: string | null }[];
-  calls: [fuel: number, bytes: number, answer: unknown][];
-  readings: number[];
-  files: string;
-  stdout: { bytes: number; digest: string };
-}
-
 describe("until", () => {
   let bundle: Map<string, Uint8Array<ArrayBuffer>>;
   beforeAll(async () => {

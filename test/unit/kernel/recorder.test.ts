@@ -1,0 +1,239 @@
+/** What a run meets is stored while it runs, whoever tells it. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Commitment } from "../../../src/audit/value.ts";
+import { Recorder, type RunRecorder } from "../../../src/kernel/recorder.ts";
+import { MAX_READINGS, MET_AT_ONCE, type Point } from "../../../src/protocol.ts";
+import { joinParts, parsePart, parseTrace } from "../../../src/trace.ts";
+import { fuzzFactor } from "../../setup/fuzz.ts";
+
+const bytes = (length: number) => new Uint8Array(length).fill(0x78);
+const at = (fuel: number): Point => ({ at: "check", systemCalls: 0, fuel });
+const met = (fuel: number, changes: Point[] = [], readings: number[] = []) => ({
+  ...({ vak: "met", run: 1 } as const),
+  ...{ fuel, changes, readings },
+});
+const END = {
+  ...({ outcome: { status: "exited", exitCode: 0 }, stop: null } as const),
+  ...{ fuel: 9, memoryBytes: 0, fileBytes: 0, files: "00".repeat(32) },
+};
+const NOTHING = { bytes: 0, digest: "00".repeat(32) };
+/** An answer after which what is held is stored at once. */
+const LARGE = bytes(40_000);
+
+const valueIn = ({ file }: Commitment) => JSON.parse(new TextDecoder().decode(file)).trace.value;
+
+/** A run that is under way, and the parts that it has stored. */
+function begin({ recorder = new Recorder(), traced = true, fails = false } = {}) {
+  const stored: { part: number; value: unknown }[] = [];
+  const run = recorder.run(traced, async (part, commitment) => {
+    if (fails) throw new Error("the log has failed");
+    stored.push({ part, value: valueIn(commitment) });
+  });
+  run.enter();
+  const end = async (how: { fuel?: number; stop?: Point | null } = {}) => {
+    const commitment = await run.trace({ ...END, ...how }, NOTHING, NOTHING);
+    return commitment && joinParts([...stored.map(({ value }) => parsePart(value)), parseTrace(valueIn(commitment))]);
+  };
+  return { recorder, run, stored, end };
+}
+
+function call(run: RunRecorder, fuel: number, answer = bytes(9)): void {
+  run.call(fuel, bytes(9));
+  run.answer(answer, undefined);
+}
+
+test("a short run has all of its trace beside its end; a long one has parts, in order", async () => {
+  const short = begin();
+  for (let n = 1; n <= 100; n++) call(short.run, n);
+  expect((await short.end())!.calls).toHaveLength(100);
+  expect(short.stored).toEqual([]);
+
+  const long = begin();
+  for (let n = 1; n <= 6; n++) {
+    call(long.run, n, LARGE);
+    await Promise.resolve();
+  }
+  long.run.call(7, bytes(9));
+  const whole = await long.end();
+  expect(long.stored.map(({ part }) => part)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(long.stored.map(({ value }) => parsePart(value).fuel)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(whole!.calls.map(({ fuel, answer }) => [fuel, answer?.toString().length])).toEqual([
+    ...[1, 2, 3, 4, 5, 6].map((n) => [n, LARGE.length]),
+    [7, undefined],
+  ]);
+});
+
+test("what is held for a second is stored, with the call that waits; its answer comes with the next part", async () => {
+  const { run, stored, end } = begin();
+  call(run, 1);
+  run.call(2, bytes(9));
+  await expect.poll(() => stored.length).toBe(1);
+  expect(parsePart(stored[0]!.value).calls.map(({ answer }) => answer)).toEqual(["x".repeat(9), null]);
+  run.answer(bytes(3), undefined);
+  const whole = await end();
+  expect(whole!.calls.map(({ answer }) => answer)).toEqual(["x".repeat(9), "xxx"]);
+  expect(stored).toHaveLength(1);
+});
+
+test("files that the page changed before the run, and while it runs, are in the part in which the guest met them", async () => {
+  const { recorder, run, stored, end } = begin({ recorder: withFiles("before") });
+  recorder.change("one", bytes(60_000));
+  recorder.change("two", null);
+  expect(run.met(met(5, [at(5)]))).toBe(true);
+  await expect.poll(() => stored.length).toBe(1);
+  recorder.change("after", null);
+  expect(run.met(met(7, [at(7)]))).toBe(true);
+  const whole = await end();
+  const paths = (value: { changes: { path: string; at: Point | null }[] }) =>
+    value.changes.map(({ path, at }) => [path, at?.fuel ?? null]);
+  expect(paths(parsePart(stored[0]!.value))).toEqual([
+    ["before", null],
+    ["one", 5],
+  ]);
+  expect(paths(whole!).slice(2)).toEqual([["two", 7]]);
+  // What the run has not met is there for the next one.
+  expect(recorder.waiting).toBe(1);
+});
+
+test("attack: the worker tells of more changes than the page made, and of more readings than it may", () => {
+  const { recorder, run } = begin({ recorder: withFiles("before") });
+  expect(run.met(met(1, [at(1)]))).toBe(false);
+  recorder.change("one", null);
+  expect(run.met(met(1, [at(1), at(1)]))).toBe(false);
+  expect(run.met(met(1, [at(1)]))).toBe(true);
+  expect(run.met(met(1, [at(1)]))).toBe(false);
+  const readings = Array(MET_AT_ONCE).fill(0);
+  for (let told = 0; told + MET_AT_ONCE <= MAX_READINGS; told += MET_AT_ONCE)
+    expect(run.met(met(1, [], readings))).toBe(true);
+  expect(run.met(met(1, [], readings.slice(0, (MAX_READINGS % MET_AT_ONCE) + 1)))).toBe(true);
+  expect(run.untraced).toBe("the clock was read more than 100000 times");
+  expect(run.met(met(1, [], [0]))).toBe(false);
+});
+
+test("attack: the worker tells what was met before its run and after it", async () => {
+  const run = new Recorder().run(true, async () => {});
+  expect(run.met(met(0))).toBe(false);
+  run.enter();
+  expect(run.met(met(0))).toBe(true);
+  const ended = run.trace(END, NOTHING, NOTHING);
+  expect(run.met(met(0))).toBe(false);
+  await ended;
+  expect(run.met(met(0))).toBe(false);
+});
+
+test("a run that is not traced stores nothing, nor does one whose trace got too large from there on", async () => {
+  const { run, stored, end } = begin({ traced: false });
+  for (let n = 1; n <= 3; n++) {
+    call(run, n, LARGE);
+    await Promise.resolve();
+  }
+  expect(run.met(met(3, [at(3)], [1]))).toBe(true);
+  expect(await end()).toBeUndefined();
+  expect(stored).toEqual([]);
+
+  const large = begin({ recorder: withFiles("big", bytes(8_000_000)) });
+  for (let n = 1; n <= 5; n++) {
+    call(large.run, n, bytes(1_500_000));
+    await Promise.resolve();
+  }
+  expect(await large.end()).toBeUndefined();
+  expect(large.run.untraced).toBe("what it met is larger than a trace may be");
+  expect(large.stored).toHaveLength(4);
+  expect(large.recorder.broken).toContain("an earlier run of the agent has no trace: what it met is larger");
+});
+
+test("a part that could not be stored: there is no trace, and nothing is left unhandled", async () => {
+  const { run, end, recorder } = begin({ fails: true });
+  call(run, 1, LARGE);
+  await Promise.resolve();
+  call(run, 2, LARGE);
+  expect(await end()).toBeUndefined();
+  expect(run.untraced).toBe("a part of its trace could not be stored");
+  expect(recorder.broken).toContain("a part of its trace could not be stored");
+});
+
+test("of what a run goes on with a part has what the guest has done by then, and the end what it has done at all", async () => {
+  const before = { number: 1, args: [], env: {}, stdin: bytes(1), startTime: 0, changes: [], calls: [] };
+  const calls = [1, 2].map((n) => ({ fuel: n * 100, requestBytes: 9, answer: "{}" }));
+  const point = {
+    ...{ run: "r/2", call: 3, name: "forked", program: "00".repeat(32), machine: "m", limits: {}, seed: 1, labels: [] },
+    runs: [before, { ...before, number: 2, calls }],
+  };
+  const { run, stored, end } = begin();
+  run.goOn(point);
+  expect(run.met(met(150, [], [1]))).toBe(true);
+  await expect.poll(() => stored.length).toBe(1);
+  const first = { before: [{ number: 1 }], calls: [{ fuel: 100 }], readings: [1], fuel: 150 };
+  expect(parsePart(stored[0]!.value)).toMatchObject(first);
+  call(run, 300);
+  expect((await end({ fuel: 400 }))!.calls.map(({ fuel }) => fuel)).toEqual([100, 200, 300]);
+
+  for (const [fuel, stop, made] of [
+    [99, null, 0],
+    [100, { at: "entry", systemCalls: 1, fuel: 100 }, 0],
+    [100, { at: "check", systemCalls: 1, fuel: 100 }, 1],
+    [250, null, 2],
+  ] as const) {
+    const stopped = begin();
+    stopped.run.goOn(point);
+    expect((await stopped.end({ fuel, stop }))!.calls).toHaveLength(made);
+  }
+});
+
+test("a worker that is lost leaves the parts that there are, and the page's changes to nobody", async () => {
+  const { run, stored } = begin();
+  call(run, 1, LARGE);
+  await Promise.resolve();
+  call(run, 2);
+  expect(await run.trace(undefined, NOTHING, NOTHING)).toBeUndefined();
+  expect(stored).toHaveLength(1);
+});
+
+test("fuzz: whatever a guest meets, and whenever it is stored, the parts make what it met", async () => {
+  const step = fc.oneof(
+    fc.record({ reading: fc.nat(9) }),
+    fc.record({ answer: fc.oneof(fc.nat(99), fc.constantFrom("short", "large")), stored: fc.boolean() }),
+    fc.record({ path: fc.constantFrom("a", "b"), met: fc.boolean() }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
+      const { recorder, run, end } = begin();
+      const calls: unknown[] = [];
+      const changes: unknown[] = [];
+      const readings: number[] = [];
+      let made = 0;
+      for (const [fuel, step] of steps.entries()) {
+        if ("reading" in step) {
+          readings.push(step.reading);
+          expect(run.met(met(fuel, [], [step.reading]))).toBe(true);
+        } else if ("path" in step) {
+          recorder.change(step.path, null);
+          made++;
+          if (!step.met) continue;
+          const points = Array.from({ length: made - changes.length }, () => at(fuel));
+          for (const point of points) changes.push(point);
+          expect(run.met(met(fuel, points))).toBe(true);
+        } else {
+          const answer = step.answer === "large" ? LARGE : bytes(5);
+          const kept = typeof step.answer === "number" ? step.answer : undefined;
+          calls.push({ fuel, requestBytes: 9, answer: kept ?? new TextDecoder().decode(answer) });
+          run.call(fuel, bytes(9));
+          run.answer(answer, kept);
+        }
+        if ("stored" in step && step.stored) await Promise.resolve();
+      }
+      const whole = (await end())!;
+      expect(whole).toMatchObject({ calls, readings, before: [] });
+      expect(whole.changes.map(({ at }) => at)).toEqual(changes);
+      expect(recorder.waiting).toBe(made - changes.length);
+    }),
+    { numRuns: 100 * fuzzFactor },
+  );
+});
+
+function withFiles(path: string, data = bytes(9)): Recorder {
+  const recorder = new Recorder();
+  recorder.change(path, data);
+  return recorder;
+}

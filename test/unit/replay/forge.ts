@@ -1,0 +1,33 @@
+/** Changes what a log was recorded with, as its own writer could. */
+import { commitValue } from "../../../src/audit/value.ts";
+import type { Step } from "../audit/memory-log.ts";
+
+/** The calls' entries of a run, and its end, among the steps of a log. */
+export const placesOf = (steps: Step[], run: string, type: string): number[] =>
+  steps.flatMap(([draft], i) => ("run" in draft && draft.run === run && draft.type === type ? [i] : []));
+
+export function patch(steps: Step[], at: number, fields: object): void {
+  const [draft, attached = {}] = steps[at]!;
+  steps[at] = [{ ...draft, ...fields } as Step[0], attached];
+}
+
+/** Changes the value beside a step, and what the step's entry says of it. */
+export function change(steps: Step[], at: number, edit: (value: never) => unknown): void {
+  const [draft, { commitment, output } = {}] = steps[at]!;
+  if (!commitment) {
+    steps[at] = [draft, { output: edit(output as never) }];
+    return;
+  }
+  const { value } = JSON.parse(new TextDecoder().decode(commitment.file))[commitment.kind];
+  steps[at] = [draft, { commitment: commitValue(commitment.kind, edit(value as never)) }];
+}
+
+export interface RawTrace {
+  changes: { path: string; data: string | null }[];
+  calls: [fuel: number, bytes: number, answer: unknown][];
+  readings: number[];
+  files: string;
+  fuel: number;
+  answer?: unknown;
+  stdout: { bytes: number; digest: string };
+}
