@@ -272,8 +272,9 @@ export class Run {
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
     const { log, ref } = parts;
-    this.recorder = parts.recorder.run(options.trace, (part, commitment) =>
-      log.append({ type: "trace", agent: ref, run: this.id, part }, { commitment }),
+    this.recorder = parts.recorder.run(
+      options.trace,
+      (part, commitment) => log.post({ type: "trace", agent: ref, run: this.id, part }, { commitment }).committed,
     );
     if (fork) this.recorder.goOn(fork);
     this.deadline = new Countdown(parts.limits.deadlineMs, () => this.stopFor("deadline"));
