@@ -10,18 +10,22 @@ import type { Batch, Head, LoadedText } from "./writer.ts";
 export interface Schema {
   /**
    * What was committed together, 256 entries at most: as an entry bundle of C2SP has them, by the `seq` of the first. With
-   * them their values, where these are few: each record of a commit costs time.
+   * them their values, where these are few. Behind them all the head, on the same page of the database: each record of a
+   * commit costs time, and each page that it touches.
    */
-  entries: { key: number; value: Bytes | { bundle: Bytes; values: Values } };
+  entries: { key: number | "head"; value: Committed | Head };
   /** By level and index. */
   tiles: { key: [level: number, index: number]; value: Bytes };
   /** The others: those of what was committed together, 256 at most, by the `seq` of the first that there was. */
   values: { key: number; value: Values };
   /** By digest. */
   policies: { key: Digest; value: LoadedText };
-  /** `identity`, `head` and `checkpoint`; and per rotation of the key, the note that both keys signed. */
-  meta: { key: string; value: Identity | Head | string | Rotation };
+  /** `identity` and `checkpoint`; and per rotation of the key, the note that both keys signed. */
+  meta: { key: string; value: Identity | string | Rotation };
 }
+
+/** Entries, and with them their values or not. */
+export type Committed = Bytes | { bundle: Bytes; values: Values };
 
 /** Values end to end: the `seq` of each, and where it ends. */
 export interface Values {
@@ -104,12 +108,13 @@ export class Store {
    *   or upgraded by another tab
    */
   static async open(name: string, onLost: (reason: string) => void): Promise<Store> {
-    const request = indexedDB.open(name, 1);
+    const request = indexedDB.open(name, 2);
     const { promise: blocked, reject: onBlocked } = Promise.withResolvers<never>();
     let lost: string | undefined;
     request.onupgradeneeded = (event: IDBVersionChangeEvent & Partial<DataLoss>) => {
       if (event.dataLoss === "total") lost = event.dataLossMessage || "data loss";
-      for (const store of STORES) request.result.createObjectStore(store);
+      if (event.oldVersion === 0) for (const store of STORES) request.result.createObjectStore(store);
+      else moveHead(request.transaction!);
     };
     request.onblocked = () =>
       onBlocked(new Error("another tab holds an older version of the database open; close that tab"));
@@ -145,7 +150,7 @@ export class Store {
   }
 
   head(): Promise<Head | undefined> {
-    return this.#get("head") as Promise<Head | undefined>;
+    return answer(this.reading("entries").get("head"));
   }
 
   /** The last checkpoint, as a signed note. */
@@ -155,7 +160,7 @@ export class Store {
 
   /** Whether there are no entries. */
   async isEmpty(): Promise<boolean> {
-    return (await answer(this.reading("entries").openKeyCursor())) === null;
+    return (await answer(this.reading("entries").openKeyCursor(entryKeys()))) === null;
   }
 
   /**
@@ -166,9 +171,9 @@ export class Store {
   commit(batch: Batch, also?: (transaction: IDBTransaction) => void): Promise<void> {
     const few = withFewValues(batch);
     const values = few ? [] : batch.values;
-    const has = { ...batch, values, meta: ["head"] };
+    const has = { ...batch, values, meta: [] };
     return this.#write(
-      STORES.filter((name) => has[name].length > 0 || (also && name === "values")),
+      STORES.filter((name) => has[name].length > 0 || also),
       batch.before,
       (transaction) => {
         const store = (name: StoreName) => transaction.objectStore(name);
@@ -180,7 +185,7 @@ export class Store {
         for (const { level, index, hashes } of batch.tiles) store("tiles").put(hashes, [level, index]);
         for (const some of chunks(values)) store("values").add(packValues(some), some[0]!.seq);
         for (const policy of batch.policies) store("policies").add(policy, policy.digest);
-        store("meta").put(batch.after, "head");
+        store("entries").put(batch.after, "head");
         also?.(transaction);
       },
       also !== undefined,
@@ -189,15 +194,15 @@ export class Store {
 
   /** As {@link commit}: for a log that has no identity yet. */
   putIdentity(identity: Identity, head: Head): Promise<void> {
-    return this.#write(["meta"], undefined, (transaction) => {
+    return this.#write(["entries", "meta"], undefined, (transaction) => {
       transaction.objectStore("meta").add(identity, "identity");
-      transaction.objectStore("meta").add(head, "head");
+      transaction.objectStore("entries").add(head, "head");
     });
   }
 
   /** As {@link commit}. */
   putCheckpoint(note: string, head: Head): Promise<void> {
-    return this.#write(["meta"], head, (transaction) => {
+    return this.#write(["entries", "meta"], head, (transaction) => {
       transaction.objectStore("meta").put(note, "checkpoint");
     });
   }
@@ -227,7 +232,7 @@ export class Store {
     transaction.oncomplete = () => resolve();
     transaction.onabort = () =>
       reject(transaction.error ?? new DOMException("The transaction was aborted.", "AbortError"));
-    const read = transaction.objectStore("meta").get("head");
+    const read = transaction.objectStore("entries").get("head");
     read.onsuccess = () => {
       if (!sameHead(read.result as Head | undefined, before)) {
         abort(new VakError("log-unavailable", "The log was changed by someone else: its head is not where it was."));
@@ -240,6 +245,20 @@ export class Store {
     }
     return promise.finally(orGiveUp(abort));
   }
+}
+
+/** The keys of entries: numbers, which come before texts. */
+export const entryKeys = (from = 0, end = Number.POSITIVE_INFINITY): IDBKeyRange =>
+  IDBKeyRange.bound(from, end, false, true);
+
+/** Of a log that was made when the head was kept elsewhere. */
+function moveHead(transaction: IDBTransaction): void {
+  const meta = transaction.objectStore("meta");
+  const read = meta.get("head");
+  read.onsuccess = () => {
+    if (read.result !== undefined) transaction.objectStore("entries").put(read.result, "head");
+    meta.delete("head");
+  };
 }
 
 function sameHead(stored: Head | undefined, expected: Head | undefined): boolean {

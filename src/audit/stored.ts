@@ -1,7 +1,17 @@
 /** What is read of a log's storage, and what is seldom written: erased values, changes of key. */
 import type { Bytes } from "./merkle.ts";
-import { answer, type Identity, packValues, type Rotation, type Schema, type Store, type Values } from "./store.ts";
-import type { LoadedText } from "./writer.ts";
+import {
+  answer,
+  type Committed,
+  entryKeys,
+  type Identity,
+  packValues,
+  type Rotation,
+  type Schema,
+  type Store,
+  type Values,
+} from "./store.ts";
+import type { Head, LoadedText } from "./writer.ts";
 
 /** A key for a number, by which records are in order. */
 const rotationKey = (seq: number): string => `rotation ${String(seq).padStart(16, "0")}`;
@@ -15,7 +25,7 @@ export class Stored {
 
   /** The `seq` of the last entry there is, or -1. */
   async lastSeq(): Promise<number> {
-    const cursor = await answer(this.#store.reading("entries").openCursor(null, "prev"));
+    const cursor = await answer(this.#store.reading("entries").openCursor(entryKeys(), "prev"));
     return cursor ? (cursor.key as number) + unpack(cursor.value).length - 1 : -1;
   }
 
@@ -51,7 +61,7 @@ export class Stored {
     name: N,
     from: number,
     end: number,
-  ): Promise<{ first: number; records: Schema[N]["value"][] }> {
+  ): Promise<{ first: number; records: Exclude<Schema[N]["value"], Head>[] }> {
     const store = this.#store.reading(name);
     const cursor = await answer(store.openKeyCursor(IDBKeyRange.upperBound(from), "prev"));
     const first = (cursor?.key as number | undefined) ?? from;
@@ -68,7 +78,7 @@ export class Stored {
 }
 
 /** What was stored cannot be trusted to be what was written, so this never throws: whoever hashes it will know. */
-function unpack(record: Schema["entries"]["value"]): Bytes[] {
+function unpack(record: Committed): Bytes[] {
   const bundle = record instanceof Uint8Array ? record : (record?.bundle ?? []);
   const entries: Bytes[] = [];
   for (let at = 0; at + 2 <= bundle.length; ) {
@@ -84,7 +94,7 @@ function unpackValues({ seqs, ends, bytes }: Values): { seq: number; file: Bytes
 }
 
 /** The values that are stored with entries. */
-function valuesWith(record: Schema["entries"]["value"]): { seq: number; file: Bytes }[] {
+function valuesWith(record: Committed): { seq: number; file: Bytes }[] {
   return record instanceof Uint8Array ? [] : unpackValues(record.values);
 }
 

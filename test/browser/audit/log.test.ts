@@ -585,20 +585,61 @@ describe("one writer", () => {
     const name = newName();
     const log = await openTracked(name);
     await log.append(NOTE);
-    await tamper(name, "meta", (meta) => {
-      const get = meta.get("head");
-      get.onsuccess = () => meta.put({ ...get.result, size: 5 }, "head");
+    await tamper(name, "entries", (entries) => {
+      const get = entries.get("head");
+      get.onsuccess = () => entries.put({ ...get.result, size: 5 }, "head");
     });
     const errors = await Promise.all([refusal(log.append(NOTE)), refusal(log.append(NOTE)), log.failed]);
     for (const error of errors) expect(error.code).toBe("log-unavailable");
     expect((await refusal(log.append(NOTE))).code).toBe("log-unavailable");
     const db = await raw(name);
     const count = await new Promise((resolve) => {
-      const request = db.transaction("entries").objectStore("entries").count();
+      const request = db.transaction("entries").objectStore("entries").count(IDBKeyRange.upperBound(Infinity));
       request.onsuccess = () => resolve(request.result);
     });
     db.close();
     expect(count).toBe(2);
+  });
+
+  test("a database of before the head stood behind the entries is taken over as it is", async () => {
+    const name = newName();
+    let log = await openTracked(name);
+    await Promise.all([log.append(NOTE), log.append(NOTE)]);
+    const checkpoint = await log.checkpoint();
+    await log.close();
+    const db = await raw(name);
+    const records: [store: string, key: IDBValidKey, value: unknown][] = [];
+    for (const store of db.objectStoreNames) {
+      await new Promise<void>((resolve) => {
+        db.transaction(store).objectStore(store).openCursor().onsuccess = (event) => {
+          const cursor = (event.target as IDBRequest<IDBCursorWithValue | null>).result;
+          if (!cursor) return resolve();
+          records.push([cursor.key === "head" ? "meta" : store, cursor.key, cursor.value]);
+          cursor.continue();
+        };
+      });
+    }
+    const stores = [...db.objectStoreNames];
+    db.close();
+    await new Promise((resolve) => {
+      indexedDB.deleteDatabase(`vak:log:${name}`).onsuccess = resolve;
+    });
+    await new Promise<void>((resolve) => {
+      const opening = indexedDB.open(`vak:log:${name}`, 1);
+      opening.onupgradeneeded = () => {
+        for (const store of stores) opening.result.createObjectStore(store);
+        for (const [store, key, value] of records) opening.transaction!.objectStore(store).put(value, key);
+      };
+      opening.onsuccess = () => {
+        opening.result.close();
+        resolve();
+      };
+    });
+    log = await openTracked(name);
+    expect(log.size).toBe(3);
+    expect((await log.append(NOTE)).seq).toBe(3);
+    expect(await log.consistency(checkpoint.size, 4)).not.toEqual([]);
+    await verified(log);
   });
 
   test("so does a lock that is stolen", async () => {
@@ -716,7 +757,7 @@ describe("two tabs, one log: the second one", () => {
     await first.append(NOTE);
     const db = await raw(name);
     const head = await new Promise((resolve) => {
-      const request = db.transaction("meta").objectStore("meta").get("head");
+      const request = db.transaction("entries").objectStore("entries").get("head");
       request.onsuccess = () => resolve(request.result);
     });
     db.close();
@@ -725,7 +766,7 @@ describe("two tabs, one log: the second one", () => {
     open.push(second);
     expect(second.size).toBe(3);
     await tamper(name, "entries", (entries) => entries.delete(2));
-    await tamper(name, "meta", (meta) => meta.put(head, "head"));
+    await tamper(name, "entries", (entries) => entries.put(head, "head"));
     await first.close();
     expect((await second.failed).code).toBe("log-rollback");
     await expect(second.writable).rejects.toMatchObject({ code: "log-rollback" });
@@ -799,7 +840,7 @@ describe("storage that is tampered with is noticed before anything is signed", (
     ["an entry added", "entries", (s) => s.put(encodeEntries([new TextEncoder().encode("{}")]), 301)],
     ["a tile changed", "tiles", (s) => s.put(new Uint8Array(32), [1, 0])],
     ["a tile deleted", "tiles", (s) => s.delete([1, 0])],
-    ["the head deleted", "meta", (s) => s.delete("head")],
+    ["the head deleted", "entries", (s) => s.delete("head")],
     ["the key deleted", "meta", (s) => s.delete("identity")],
     ["the checkpoint replaced", "meta", (s) => s.put("x\n", "checkpoint")],
   ];
@@ -819,7 +860,7 @@ describe("storage that is tampered with is noticed before anything is signed", (
     await log.append(NOTE);
     const db = await raw(name);
     const older = await new Promise((resolve) => {
-      const request = db.transaction("meta").objectStore("meta").get("head");
+      const request = db.transaction("entries").objectStore("entries").get("head");
       request.onsuccess = () => resolve(request.result);
     });
     db.close();
@@ -827,7 +868,7 @@ describe("storage that is tampered with is noticed before anything is signed", (
     await log.checkpoint();
     await log.close();
     await tamper(name, "entries", (entries) => entries.delete(2));
-    await tamper(name, "meta", (meta) => meta.put(older, "head"));
+    await tamper(name, "entries", (entries) => entries.put(older, "head"));
     const error = await refusal(openLog({ name }));
     expect(error.code).toBe("log-corrupt");
     expect(error.message).toContain("checkpoint");
@@ -835,6 +876,9 @@ describe("storage that is tampered with is noticed before anything is signed", (
 });
 
 describe("failing closed", () => {
+  /** Keys of what transactions write last. */
+  const LAST: unknown[] = ["head", "checkpoint"];
+
   type Fault = "no transaction" | "request throws" | "transaction aborts" | "transaction aborts late";
 
   /** Lets the first `k` write transactions be and breaks the next one. Real IndexedDB; only that one is interfered with. */
@@ -862,8 +906,8 @@ describe("failing closed", () => {
         }
         const made = request.apply(this, args);
         if (this.transaction === doomed && how === "transaction aborts") queueMicrotask(abort);
-        // The head is written last: when that has succeeded, everything has, and only the commit is missing.
-        if (this.transaction === doomed && how === "transaction aborts late" && this.name === "meta") {
+        // When what is written last has succeeded, everything has, and only the commit is missing.
+        if (this.transaction === doomed && how === "transaction aborts late" && LAST.includes(args[1])) {
           made.addEventListener("success", abort);
         }
         return made;
@@ -977,7 +1021,7 @@ describe("failing closed", () => {
       if (how === "is done, but never says so") mute(made, "oncomplete", "onabort");
       else if (args[1] === "readwrite") {
         // As long as there are requests it does not end.
-        const store = made.objectStore("meta");
+        const store = made.objectStore(made.objectStoreNames[0]!);
         const ask = () => store.get("head").addEventListener("success", ask);
         ask();
       }

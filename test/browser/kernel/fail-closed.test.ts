@@ -82,7 +82,7 @@ async function occupy(name: string): Promise<() => void> {
     opening.onsuccess = () => resolve(opening.result);
   });
   const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
-  const store = db.transaction("meta", "readwrite").objectStore("meta");
+  const store = db.transaction("entries", "readwrite").objectStore("entries");
   let free = false;
   // As long as there are requests it does not end.
   const ask = () => {
