@@ -370,12 +370,12 @@ test("attack: what is gone on with does not say what it had read", () =>
 
 test("attack: a module that carries the secret. What was compiled beside labelled files is no other agent's", () =>
   withKernel(async (kernel) => {
-    const { programs } = kernel as unknown as { programs: Map<string, unknown> };
+    const { compiled } = (kernel as unknown as { programs: { compiled: Map<string, unknown> } }).programs;
     const files = { "a.txt": { data: "the secret", labels: ["secret"] } };
     await using tainted = await kernel.spawn({ name: "a", program, files });
-    expect(programs.size).toBe(0);
+    expect(compiled.size).toBe(0);
     await using clean = await kernel.spawn({ name: "b", program });
-    expect(programs.size).toBe(1);
+    expect(compiled.size).toBe(1);
     await using adopts = await kernel.spawn({ name: "c", program, files });
     for (const agent of [tainted, clean, adopts]) expect(await calls(agent, plain!)).toEqual([ok("plain")]);
   }));
