@@ -93,7 +93,7 @@ export async function main(bytes: Uint8Array<ArrayBuffer>, element: VakApproval)
   // @ts-expect-error: only after looking at the status
   result.exitCode;
   const replayed: Replay = await replay(await openBundle(await kernel.log.export({ programs: [bytes] })), 1);
-  replayed.verdict satisfies "same" | "diverged" | "incomplete";
+  replayed.verdict satisfies "same" | "diverged" | "interrupted" | "incomplete";
   const report: Report = await verify(await openBundle(await kernel.log.export()));
   if (!report.ok) throw new VakError("invalid-bundle", report.problems[0]?.message ?? pythonModule + stockPolicies);
   // @ts-expect-error: there is no such code
