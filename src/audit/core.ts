@@ -174,12 +174,16 @@ export class Core {
     this.#postTimer = undefined;
     if (this.#queued || this.#waiting.length === 0) return;
     this.#queued = true;
-    this.tail = this.tail.then(() => this.#commit()).catch(() => {});
+    void this.#chain(() => this.#commit());
   }
 
-  /** One after the other: commits and checkpoints never overlap. */
+  /** One after the other, behind all that was appended: commits and checkpoints never overlap. */
   serially<T>(job: () => Promise<T>): Promise<T> {
     this.#flush();
+    return this.#chain(job);
+  }
+
+  #chain<T>(job: () => Promise<T>): Promise<T> {
     const result = this.tail.then(job);
     this.tail = result.catch(() => {});
     return result;

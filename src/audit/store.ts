@@ -248,8 +248,7 @@ export class Store {
 }
 
 /** The keys of entries: numbers, which come before texts. */
-export const entryKeys = (from = 0, end = Number.POSITIVE_INFINITY): IDBKeyRange =>
-  IDBKeyRange.bound(from, end, false, true);
+export const entryKeys = (): IDBKeyRange => IDBKeyRange.bound(0, Number.POSITIVE_INFINITY);
 
 /** Of a log that was made when the head was kept elsewhere. */
 function moveHead(transaction: IDBTransaction): void {

@@ -162,7 +162,7 @@ export class Broker {
    * Answers a call with JSON bytes no longer than `callBytes`.
    *
    * @throws VakError `log-unavailable` when the log cannot be written; the effect has then not happened, or its outcome
-   *   could not be recorded, and the run must stop
+   *   could not be appended, and the run must stop; whether it was committed, {@link Answered.committed} says
    */
   async handle(caller: Caller, request: Uint8Array): Promise<Answered> {
     const parsed = parseRequest(request);
