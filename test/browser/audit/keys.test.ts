@@ -9,6 +9,7 @@ import { ed25519Verifier, formatVkey } from "../../../src/audit/note.ts";
 import { parseNote, parseVkey, verifyNote } from "../../../src/audit/note-reading.ts";
 import type { Signer } from "../../../src/audit/signer.ts";
 import { VakError } from "../../../src/errors.ts";
+import { done, raw, recordsOf } from "./database.ts";
 
 const NOTE: Draft = { type: "policy-refused", textDigest: "00".repeat(32), message: "no" };
 const generateKey = SubtleCrypto.prototype.generateKey;
@@ -258,28 +259,9 @@ describe("how a log fares", () => {
 
 /** Every record of a log's database, and a way to put them back: a copy of a profile. */
 async function copyOf(name: string): Promise<() => Promise<void>> {
-  const db = await new Promise<IDBDatabase>((resolve, reject) => {
-    const request = indexedDB.open(`vak:log:${name}`);
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
+  const db = await raw(name);
   const stores = [...db.objectStoreNames];
-  const done = (transaction: IDBTransaction) =>
-    new Promise<void>((resolve, reject) => {
-      transaction.oncomplete = () => resolve();
-      transaction.onabort = () => reject(transaction.error);
-    });
-  const records: [store: string, key: IDBValidKey, value: unknown][] = [];
-  const reading = db.transaction(stores);
-  for (const store of stores) {
-    reading.objectStore(store).openCursor().onsuccess = (event) => {
-      const cursor = (event.target as IDBRequest<IDBCursorWithValue | null>).result;
-      if (!cursor) return;
-      records.push([store, cursor.key, cursor.value]);
-      cursor.continue();
-    };
-  }
-  await done(reading);
+  const records = await recordsOf(db);
   return async () => {
     const writing = db.transaction(stores, "readwrite");
     for (const store of stores) writing.objectStore(store).clear();

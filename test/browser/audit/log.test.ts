@@ -20,6 +20,7 @@ import { Labels } from "../../../src/kernel/labels.ts";
 import type { LoadedPolicy, PolicyEngine } from "../../../src/policy/engine.ts";
 import { defineTool, type Tool } from "../../../src/tool.ts";
 import { add as addTool } from "../../setup/kernel.ts";
+import { done, raw, recordsOf } from "./database.ts";
 
 const POLICY = `permit (principal, action == Action::"call:add", resource);`;
 const AGENT: AgentRef = { name: "tester", id: "a1", program: "ab".repeat(32) };
@@ -66,6 +67,13 @@ async function openTracked(name: string): Promise<AuditLog> {
   return log;
 }
 
+/** A policy, an agent, and its run. */
+async function beginRun(log: AuditLog): Promise<void> {
+  await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
+  await log.append(SPAWN);
+  await log.append(START);
+}
+
 async function allOf(log: AuditLog): Promise<LogRecord[]> {
   const records: LogRecord[] = [];
   for await (const record of log.entries()) records.push(record);
@@ -88,23 +96,11 @@ async function verified(log: AuditLog): Promise<Report> {
   return report;
 }
 
-/** A raw connection, as another tab or a tool has it. */
-function raw(name: string): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open(`vak:log:${name}`);
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
-}
-
 async function tamper(name: string, store: string, work: (store: IDBObjectStore) => void): Promise<void> {
   const db = await raw(name);
-  await new Promise<void>((resolve, reject) => {
-    const transaction = db.transaction(store, "readwrite");
-    transaction.oncomplete = () => resolve();
-    transaction.onabort = () => reject(transaction.error);
-    work(transaction.objectStore(store));
-  });
+  const transaction = db.transaction(store, "readwrite");
+  work(transaction.objectStore(store));
+  await done(transaction);
   db.close();
 }
 
@@ -149,9 +145,7 @@ const END: Draft = {
 describe("a log", () => {
   test("takes a run, exports it, and the export verifies", async () => {
     const log = await openTracked(newName());
-    await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
-    await log.append(SPAWN);
-    await log.append(START);
+    await beginRun(log);
     const { seq } = await log.append(await intent(0), { input: { a: 1, b: 2.5 } });
     await log.append(outcome(0, seq), { output: 3.5 });
     await log.append(END);
@@ -340,9 +334,7 @@ describe("private values", () => {
   test("are read, and erased for good: the log says so, and still verifies", async () => {
     const name = newName();
     let log = await openTracked(name);
-    await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
-    await log.append(SPAWN);
-    await log.append(START);
+    await beginRun(log);
     const { seq } = await log.append(await intent(0), { input: { a: "private" } });
     const answer = await log.append(outcome(0, seq), { output: 3.5 });
     expect(await log.value(seq)).toEqual({ a: "private" });
@@ -368,9 +360,7 @@ describe("private values", () => {
   test("few or many, small or large: each is read, exported and erased by itself", async () => {
     const name = newName();
     let log = await openTracked(name);
-    await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
-    await log.append(SPAWN);
-    await log.append(START);
+    await beginRun(log);
     const callDigest = "cd".repeat(32);
     const about = {
       type: "denial",
@@ -412,9 +402,7 @@ describe("private values", () => {
   test("of a tool whose schema marks secrets: no part of the log, its storage or its export has them", async () => {
     const name = newName();
     const log = await openTracked(name);
-    await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
-    await log.append(SPAWN);
-    await log.append(START);
+    await beginRun(log);
     const seen: unknown[] = [];
     const login = defineTool({
       name: "login",
@@ -531,9 +519,7 @@ describe("after a session that was not closed in order", () => {
   test("open intents become unknown outcomes, and a recovery ends what was open", async () => {
     const name = newName();
     const first = await openTracked(name);
-    await first.append({ type: "policy-load", policies: ["policy0"] }, { policy: POLICY });
-    await first.append(SPAWN);
-    await first.append(START);
+    await beginRun(first);
     const done = await first.append(await intent(0), { input: 1 });
     await first.append(outcome(0, done.seq), { output: 1 });
     const dangling = await first.append(await intent(1), { input: 2 });
@@ -608,17 +594,7 @@ describe("one writer", () => {
     const checkpoint = await log.checkpoint();
     await log.close();
     const db = await raw(name);
-    const records: [store: string, key: IDBValidKey, value: unknown][] = [];
-    for (const store of db.objectStoreNames) {
-      await new Promise<void>((resolve) => {
-        db.transaction(store).objectStore(store).openCursor().onsuccess = (event) => {
-          const cursor = (event.target as IDBRequest<IDBCursorWithValue | null>).result;
-          if (!cursor) return resolve();
-          records.push([cursor.key === "head" ? "meta" : store, cursor.key, cursor.value]);
-          cursor.continue();
-        };
-      });
-    }
+    const records = await recordsOf(db);
     const stores = [...db.objectStoreNames];
     db.close();
     await new Promise((resolve) => {
@@ -628,7 +604,9 @@ describe("one writer", () => {
       const opening = indexedDB.open(`vak:log:${name}`, 1);
       opening.onupgradeneeded = () => {
         for (const store of stores) opening.result.createObjectStore(store);
-        for (const [store, key, value] of records) opening.transaction!.objectStore(store).put(value, key);
+        for (const [store, key, value] of records) {
+          opening.transaction!.objectStore(key === "head" ? "meta" : store).put(value, key);
+        }
       };
       opening.onsuccess = () => {
         opening.result.close();

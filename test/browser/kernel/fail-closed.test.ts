@@ -122,7 +122,11 @@ test("an outcome that is not on disk yet: the guest has its answer, and no other
   const run = agent.run();
   let seen = "";
   const reader = run.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  while (!seen.includes('add: {"ok":3}')) seen += (await reader.read()).value;
+  while (!seen.includes('add: {"ok":3}')) {
+    const { value, done } = await reader.read();
+    expect(done, seen).toBe(false);
+    seen += value;
+  }
   const { size } = kernel.log;
   // Long enough for the next call to come, and for its effect to be done if it were.
   await new Promise((resolve) => setTimeout(resolve, 200));
