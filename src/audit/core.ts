@@ -147,18 +147,16 @@ export class Core {
   }
 
   /**
-   * As {@link append}, for one who goes on before it is on disk: throws at once, and says later. Committed with what comes
-   * next, if that comes soon.
+   * As {@link append}, for one who goes on before it is on disk: committed with what comes next, if that comes soon. Where it
+   * cannot be, the log has failed, and says so.
    */
-  post(
-    draft: Parameters<Writer["append"]>[0],
-    attached?: Attached,
-  ): { seq: number; committed: Promise<{ seq: number }> } {
-    const entered = this.#enter(draft, attached);
+  post(draft: Parameters<Writer["append"]>[0], attached?: Attached): number {
+    const { seq, committed } = this.#enter(draft, attached);
+    committed.catch(() => {});
     // The timers of a page that nobody sees may run once a minute.
     if (globalThis.document?.hidden) this.#flush();
     else if (!this.#queued) this.#postTimer ??= setTimeout(() => this.#flush(), POST_MS);
-    return entered;
+    return seq;
   }
 
   #enter(draft: Parameters<Writer["append"]>[0], attached: Attached | undefined) {

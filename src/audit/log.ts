@@ -116,9 +116,11 @@ export class AuditLog {
 
   /**
    * @internal As {@link append}, without waiting: whoever goes on has to see to it that nothing has an effect before a
-   * later entry is on disk, and with it this one.
+   * later entry is on disk, and with it this one. Where it cannot be committed, {@link failed} says so.
+   *
+   * @returns its `seq`
    */
-  post(draft: Draft, attached: Attached = {}): { seq: number; committed: Promise<unknown> } {
+  post(draft: Draft, attached: Attached = {}): number {
     return this.#core.post(draft, attached);
   }
 

@@ -56,11 +56,6 @@ export interface Answered {
   bytes: Uint8Array;
   /** The `seq` of the outcome beside which it is kept, if there is one. */
   kept?: number;
-  /**
-   * Of a call that had an effect: settles as the outcome is on disk, or cannot be. The guest need not wait for that, as
-   * whatever it does next that has an effect is on disk only with the outcome; but then the run must stop.
-   */
-  committed?: Promise<unknown>;
 }
 
 /** A call that nobody makes, to be explained. */
@@ -162,7 +157,8 @@ export class Broker {
    * Answers a call with JSON bytes no longer than `callBytes`.
    *
    * @throws VakError `log-unavailable` when the log cannot be written; the effect has then not happened, or its outcome
-   *   could not be appended, and the run must stop; whether it was committed, {@link Answered.committed} says
+   *   could not be appended, and the run must stop. An outcome that is appended need not be on disk yet: whatever the
+   *   guest does next that has an effect is on disk only behind it, and a log that fails stops all runs
    */
   async handle(caller: Caller, request: Uint8Array): Promise<Answered> {
     const parsed = parseRequest(request);
@@ -287,15 +283,15 @@ export class Broker {
     const labelled = labels.length > 0 && { labels: [...labels] };
     const outcome = { type: "outcome", ...position(caller), intentOf: seq, ...cost, ...labelled } as const;
     if (status === "unknown") {
-      const { committed } = this.log.post({ ...outcome, status, error: null });
-      return { bytes, committed };
+      this.log.post({ ...outcome, status, error: null });
+      return { bytes };
     }
-    const { seq: kept, committed } =
+    const kept =
       "ok" in sent
         ? this.log.post({ ...outcome, status: "ok", error: null }, { output: sent.ok })
         : this.log.post({ ...outcome, status: "error", error: sent.error.code }, { output: sent });
     // An answer that does not even fit as an error is not what is kept.
-    return bytes.byteLength > 0 ? { bytes, kept, committed } : { bytes, committed };
+    return bytes.byteLength > 0 ? { bytes, kept } : { bytes };
   }
 
   /**

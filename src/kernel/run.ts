@@ -272,9 +272,8 @@ export class Run {
     this.stdout = this.out[1].readable;
     this.stderr = this.out[2].readable;
     const { log, ref } = parts;
-    this.recorder = parts.recorder.run(
-      options.trace,
-      (part, commitment) => log.post({ type: "trace", agent: ref, run: this.id, part }, { commitment }).committed,
+    this.recorder = parts.recorder.run(options.trace, async (part, commitment) =>
+      log.post({ type: "trace", agent: ref, run: this.id, part }, { commitment }),
     );
     if (fork) this.recorder.goOn(fork);
     this.deadline = new Countdown(parts.limits.deadlineMs, () => this.stopFor("deadline"));
@@ -385,8 +384,7 @@ export class Run {
     } catch {
       return this.stopFor("log-unavailable");
     }
-    const { bytes, kept, committed } = answer;
-    committed?.catch(() => this.stopFor("log-unavailable"));
+    const { bytes, kept } = answer;
     if (this.abort.signal.aborted) return;
     this.recorder.answer(bytes, kept);
     if (!answers) return host.send({ vak: "answer", call, bytes });

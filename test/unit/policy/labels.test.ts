@@ -50,8 +50,8 @@ const tools = [
 /** Agents of one kernel, each with a run that is under way. */
 async function start(count: number) {
   const log = new MemoryLog();
-  const post = (...step: Step) => ({ seq: log.append(...step), committed: Promise.resolve() });
-  const append = async (...step: Step) => post(...step);
+  const post = (...step: Step) => log.append(...step);
+  const append = async (...step: Step) => ({ seq: post(...step) });
   const audit = { append, post } as unknown as AuditLog;
   await append(...(await logOpen()));
   const engine = createCedarEngine({ tools: tools.map(describeToPolicy), constitution: stockPolicies, wasm: module });

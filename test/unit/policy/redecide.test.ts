@@ -78,9 +78,9 @@ async function record(
   const post = (...step: Step) => {
     const seq = log.append(...step);
     log.commit();
-    return { seq, committed: Promise.resolve() };
+    return seq;
   };
-  const append = async (...step: Step) => post(...step);
+  const append = async (...step: Step) => ({ seq: post(...step) });
   await append(...(await logOpen()));
   const ledger = new Ledger(budgets);
   const engine = createCedarEngine({ tools: [...known.values()], budgets, wasm: module });
