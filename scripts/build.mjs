@@ -31,7 +31,7 @@ await bundle(
     approval: `${root}src/approval/index.ts`,
     meter: `${root}src/meter/index.ts`,
     python: `${root}src/runtimes/python.ts`,
-    policies: `${root}src/policies.ts`,
+    policies: `${root}src/policy/stock.ts`,
     errors,
   },
   {
@@ -41,6 +41,7 @@ await bundle(
     codeSplitting: {
       groups: [
         { name: (id) => (id === errors ? "errors" : null), priority: 1, debugName: "errors" },
+        { name: (id) => (id.endsWith("/src/base/bytes.ts") ? "bytes" : null), priority: 1, debugName: "bytes" },
         { name: (id, graph) => (isEager(id, graph) ? "kernel" : null), debugName: "kernel" },
       ],
     },
@@ -73,7 +74,7 @@ await bundle(
   },
   { transform: { define: { "import.meta.url": "vakScript" } } },
 );
-await bundle({ cli: `${root}src/cli.ts` }, { format: "es", codeSplitting: false }, { external, platform: "node" });
+await bundle({ cli: `${root}src/cli/cli.ts` }, { format: "es", codeSplitting: false }, { external, platform: "node" });
 await chmod(`${root}dist/cli.js`, 0o755);
 await writeFile(`${root}dist/worker.js`, await ours.bundleWorker());
 execFileSync(`${root}node_modules/.bin/tsc`, ["-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });

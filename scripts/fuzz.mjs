@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const files = [
   "test/unit/sandbox/wasi.fuzz.test.ts",
   "test/unit/sandbox/vfs.test.ts",
-  "test/unit/protocol.test.ts",
+  "test/unit/protocol/protocol.test.ts",
   "test/unit/meter/admission.test.ts",
   "test/browser/kernel/attacks-worker.test.ts",
 ];

@@ -1,25 +1,13 @@
-export type { Anchor, ProofSource } from "./audit/anchor.ts";
 export type { ExportProgress } from "./audit/bundle.ts";
 export type { Entry } from "./audit/entry.ts";
-export type {
-  Checkpoint,
-  EntriesOptions,
-  EntryFilter,
-  ExportOptions,
-  LogOptions,
-  LogRecord,
-  LogStatus,
-} from "./audit/log.ts";
-export type { Signer } from "./audit/signer.ts";
+export type { ApprovalAnswer, ApprovalRequest, OnApproval } from "./broker/approval.ts";
+export type { CallErrorCode, Explanation, ProposedCall } from "./broker/broker.ts";
+export type { Lease, LeaseOptions } from "./broker/lease.ts";
 export { VakError, type VakErrorCode } from "./errors.ts";
 export type { FileChange } from "./files/watch.ts";
 export type { Agent, Declassification } from "./kernel/agent.ts";
 export type { AgentFiles } from "./kernel/agent-files.ts";
-export type { ApprovalAnswer, ApprovalRequest, OnApproval } from "./kernel/approval.ts";
-export type { CallErrorCode, Explanation, ProposedCall } from "./kernel/broker.ts";
-export type { Isolation } from "./kernel/host.ts";
 export { createKernel, type Kernel, type KernelLog, type KernelPolicy, support } from "./kernel/kernel.ts";
-export type { Lease, LeaseOptions } from "./kernel/lease.ts";
 export type {
   FirstFile,
   ForkOptions,
@@ -28,10 +16,18 @@ export type {
   ProgramSource,
   SpawnOptions,
 } from "./kernel/options.ts";
-export type { OnFull } from "./kernel/room.ts";
 export type { CallOptions, Run, RunOptions, RunOutcome, RunResult, StopLimit, Usage } from "./kernel/run.ts";
-export type { Support, WasmFeature } from "./kernel/support.ts";
 export { DEFAULT_LIMITS, GiB, KiB, type LimitName, type Limits, MiB } from "./limits.ts";
+export type {
+  Checkpoint,
+  EntriesOptions,
+  EntryFilter,
+  ExportOptions,
+  LogOptions,
+  LogRecord,
+  LogStatus,
+} from "./log/log.ts";
+export type { Signer } from "./log/signer.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
 export type { Change, Simulation } from "./policy/decisions.ts";
 export type {
@@ -43,6 +39,10 @@ export type {
   PolicySource,
   PolicyTest,
 } from "./policy/engine.ts";
-export type { FileStat, Trap } from "./protocol.ts";
-export { defineTool, type Tool, type ToolContext, type ToolDefinition, type ToolLabels } from "./tool.ts";
-export type { ForkPoint } from "./trace.ts";
+export type { FileStat, Trap } from "./protocol/protocol.ts";
+export type { ForkPoint } from "./protocol/trace.ts";
+export type { Anchor, ProofSource } from "./tlog/anchor.ts";
+export { defineTool, type Tool, type ToolContext, type ToolDefinition, type ToolLabels } from "./tool/tool.ts";
+export type { OnFull } from "./worker/capacity.ts";
+export type { Isolation } from "./worker/host.ts";
+export type { Support, WasmFeature } from "./worker/support.ts";

@@ -1,5 +1,5 @@
+import type { ApprovalAnswer, ApprovalRequest, OnApproval } from "../broker/approval.ts";
 import { VakError } from "../errors.ts";
-import type { ApprovalAnswer, ApprovalRequest, OnApproval } from "../kernel/approval.ts";
 import { css } from "./style.ts";
 import { makeView, show, type View } from "./view.ts";
 

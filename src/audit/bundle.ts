@@ -10,15 +10,16 @@
  *     values/<seq>.json                   the private values that were not erased (see `value.ts`)
  *     programs/<digest>.wasm              the programs that the exporter chose to put in, so that runs can be replayed
  */
+
 import { Zip, ZipPassThrough } from "fflate";
+import { type Bytes, joinBytes } from "../base/bytes.ts";
+import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
-import { fromUtf8, toUtf8 } from "./encoding.ts";
+import { decodeEntries, encodeEntries } from "../tlog/entry-bundle.ts";
+import { leafHash } from "../tlog/merkle.ts";
+import { TILE_WIDTH } from "../tlog/sizes.ts";
+import { hashesAt, parseTilePath, tilePath, tilesOf } from "../tlog/tiles.ts";
 import type { Digest } from "./entry.ts";
-import { decodeEntries, encodeEntries } from "./entry-bundle.ts";
-import { type Bytes, leafHash } from "./merkle.ts";
-import { TILE_WIDTH } from "./sizes.ts";
-import { hashesAt, parseTilePath, tilePath, tilesOf } from "./tiles.ts";
-import type { LoadedText } from "./writer.ts";
 
 export const CHECKPOINT_PATH = "checkpoint";
 export const KEYS_PATH = "keys.txt";
@@ -38,6 +39,15 @@ export const MAX_PROGRAM_BYTES = 256 * 2 ** 20;
 
 /** Files that a zip without the Zip64 extension can list. */
 const MAX_ZIP_FILES = 65_535;
+/** The text of a policy or of what policies stand on, and the first entry that loaded it. */
+export interface LoadedText {
+  digest: Digest;
+  text: string;
+  seq: number;
+  /** It is no policy, but what policies stand on. */
+  base?: true;
+}
+
 /** Below 4 GiB by what the zip's directory may take. */
 const MAX_ZIP_BYTES = 2 ** 32 - 2 ** 24;
 
@@ -93,7 +103,7 @@ export async function* bundleFiles(
       if (entries.length !== tile.width) throw new VakError("log-corrupt", `Entries from ${from} on are missing.`);
       yield { path: tilePath(tile), bytes: encodeEntries(entries) };
       // A level-0 tile is stored once it is full: the last one is made from its entries.
-      if (tile.width < TILE_WIDTH) lastHashes = concat(entries.map(leafHash));
+      if (tile.width < TILE_WIDTH) lastHashes = joinBytes(entries.map(leafHash));
       for (const { seq, file } of await source.values(Math.max(from, since), from + tile.width)) {
         yield { path: valuePath(seq), bytes: file };
       }
@@ -193,12 +203,4 @@ async function remove(root: FileSystemDirectoryHandle, path: string): Promise<vo
   } catch (error) {
     if ((error as Error).name !== "NotFoundError") throw error;
   }
-}
-
-function concat(hashes: Bytes[]): Bytes {
-  const all = new Uint8Array(hashes.length * 32);
-  hashes.forEach((hash, i) => {
-    all.set(hash, i * 32);
-  });
-  return all;
 }

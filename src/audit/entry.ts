@@ -1,9 +1,11 @@
 /** What an entry of the log says. An entry is one leaf of the tree: an object in canonical JSON. */
+
+import type { Bytes } from "../base/bytes.ts";
+import { canonicalBytes, parseCanonical } from "../base/canonical.ts";
+import { isCount, isDigest, isObject } from "../base/guards.ts";
 import { VakError } from "../errors.ts";
 import { areLabels } from "../labels.ts";
-import { canonicalBytes, parseCanonical } from "./canonical.ts";
-import type { Bytes } from "./merkle.ts";
-import { MAX_ENTRY_BYTES } from "./sizes.ts";
+import { MAX_ENTRY_BYTES } from "../tlog/sizes.ts";
 
 /** SHA-256, 64 lower-case hex digits. */
 export type Digest = string;
@@ -443,7 +445,6 @@ type OwnType = "log-open" | "key-rotation" | "recovery";
 export type OwnDraft = { [T in OwnType]: DraftOf<T> }[OwnType];
 
 /** Text from a stranger, made fit for an entry: at most `length` UTF-16 units, and well-formed. */
-export const clip = (text: string, length: number): string => text.slice(0, length).toWellFormed();
 
 type Check = (value: unknown) => boolean;
 /** A field that an entry may do without: entries written before there was such a field have none. */
@@ -451,13 +452,9 @@ type Field = Check | { maybe: Check };
 
 const isText: Check = (value) => typeof value === "string";
 const isFlag: Check = (value) => typeof value === "boolean";
-const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
 const isInteger: Check = Number.isSafeInteger;
 const isTexts: Check = (value) => Array.isArray(value) && value.every(isText);
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 const isCounts: Check = (value) => isObject(value) && Object.values(value).every(isCount);
-const isDigest: Check = (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
 const isAgent: Check = (value) =>
   isObject(value) &&
   Object.keys(value).length === 3 &&

@@ -7,8 +7,32 @@
  * const report = await verify(await openBundle(await file.arrayBuffer()), { keys: [vkey] });
  * console.log(report.ok, report.problems, report.notChecked);
  */
-export { canonicalBytes, canonicalJson } from "./canonical.ts";
-export { formatCheckpoint, parseCheckpoint, type TreeHead } from "./checkpoint.ts";
+export { canonicalBytes, canonicalJson } from "../base/canonical.ts";
+export { formatCheckpoint, parseCheckpoint, type TreeHead } from "../tlog/checkpoint.ts";
+export { decodeEntries, encodeEntries } from "../tlog/entry-bundle.ts";
+export { emptyRoot, leafHash, nodeHash, RightEdge } from "../tlog/merkle.ts";
+export {
+  consistencyProof,
+  type HashReader,
+  inclusionProof,
+  rootAt,
+  verifyConsistency,
+  verifyInclusion,
+} from "../tlog/merkle-proof.ts";
+export {
+  cosignatureVerifier,
+  ed25519Verifier,
+  formatNote,
+  formatVkey,
+  type Note,
+  type Signature,
+  type Verifier,
+} from "../tlog/note.ts";
+export { cosignedAt, cosignedMessage, parseNote, parseVkey, verifyNote } from "../tlog/note-reading.ts";
+export { makeProof, type TileSource, tileHashes } from "../tlog/proof.ts";
+export { MAX_ENTRY_BYTES } from "../tlog/sizes.ts";
+export { parseTilePath, type Tile, tilePath, tilesOf } from "../tlog/tiles.ts";
+export { type WitnessOptions, witness } from "../tlog/witness.ts";
 export type {
   AgentAttenuate,
   AgentClose,
@@ -37,30 +61,7 @@ export type {
   TracePart,
 } from "./entry.ts";
 export { encodeEntry, parseEntry } from "./entry.ts";
-export { decodeEntries, encodeEntries } from "./entry-bundle.ts";
-export { emptyRoot, leafHash, nodeHash, RightEdge } from "./merkle.ts";
-export {
-  consistencyProof,
-  type HashReader,
-  inclusionProof,
-  rootAt,
-  verifyConsistency,
-  verifyInclusion,
-} from "./merkle-proof.ts";
-export {
-  cosignatureVerifier,
-  ed25519Verifier,
-  formatNote,
-  formatVkey,
-  type Note,
-  type Signature,
-  type Verifier,
-} from "./note.ts";
-export { cosignedAt, cosignedMessage, parseNote, parseVkey, verifyNote } from "./note-reading.ts";
-export { type Proven, verifyProof } from "./proof.ts";
-export { makeProof, type TileSource, tileHashes } from "./prove.ts";
-export { MAX_ENTRY_BYTES } from "./sizes.ts";
-export { parseTilePath, type Tile, tilePath, tilesOf } from "./tiles.ts";
+export { type Proven, verifyProof } from "./receipt.ts";
 export {
   type CallSummary,
   type Problem,
@@ -69,5 +70,4 @@ export {
   type VerifyOptions,
   verify,
 } from "./verify.ts";
-export { type WitnessOptions, witness } from "./witness.ts";
 export { type Bundle, type ByteSource, joinBundles, openBundle } from "./zip.ts";

@@ -1,10 +1,11 @@
 /** Reads private values (see `value.ts`). */
+
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
+import { canonicalJson, MAX_DEPTH, parseCanonical, parseCanonicalText } from "../base/canonical.ts";
+import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
-import { canonicalJson, MAX_DEPTH, parseCanonical, parseCanonicalText } from "./canonical.ts";
-import { fromUtf8, toUtf8 } from "./encoding.ts";
+import { sha256Of } from "../tlog/merkle.ts";
 import type { Digest } from "./entry.ts";
-import { sha256Of } from "./merkle.ts";
 import { FILE_DEPTH, SALT_BYTES, type ValueKind } from "./value.ts";
 
 const NOTHING = new Uint8Array();

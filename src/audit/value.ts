@@ -15,11 +15,14 @@
  * stands in its place. `"withheld"` beside the value then lists the places, as JSON pointers (RFC 6901) in the order of
  * the value, and the commitment covers that list: its canonical JSON follows the value's.
  */
+
 import { bytesToHex, concatBytes, randomBytes } from "@noble/hashes/utils.js";
-import { canonicalJson, MAX_DEPTH } from "./canonical.ts";
-import { toUtf8 } from "./encoding.ts";
+import type { Bytes } from "../base/bytes.ts";
+import { canonicalJson, MAX_DEPTH } from "../base/canonical.ts";
+import { childPointer } from "../base/pointer.ts";
+import { toUtf8 } from "../base/utf8.ts";
+import { sha256Of } from "../tlog/merkle.ts";
 import type { Digest, Entry } from "./entry.ts";
-import { type Bytes, sha256Of } from "./merkle.ts";
 
 export const SALT_BYTES = 16;
 export const FILE_DEPTH = MAX_DEPTH + 2;
@@ -85,11 +88,6 @@ export function withhold(value: unknown, pointer: string, secrets: ReadonlySet<s
     copy[key] = withhold(item, childPointer(pointer, key), secrets, withheld);
   }
   return copy;
-}
-
-/** The JSON pointer (RFC 6901) to field `key` of what `pointer` points to. */
-export function childPointer(pointer: string, key: string): string {
-  return `${pointer}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
 }
 
 /** The value that an entry commits to, or undefined when it commits to none. */

@@ -1,10 +1,15 @@
-/**
- * Verifies a bundle offline: that the entries are those which were signed, that they stand in an order in which they can
- * have been written, and that every file in the bundle is one that belongs there and says what the log says.
- */
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
+import { toBase64 } from "../base/base64.ts";
+import { type Bytes, equalBytes } from "../base/bytes.ts";
+import { sha256Hex } from "../base/sha256.ts";
+import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
+import { parseCheckpoint, type TreeHead } from "../tlog/checkpoint.ts";
+import { decodeEntries } from "../tlog/entry-bundle.ts";
+import { HASH_BYTES, leafHash, RightEdge } from "../tlog/merkle.ts";
+import { formatVkey, type Verifier } from "../tlog/note.ts";
+import { cosignedAt, MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "../tlog/note-reading.ts";
+import { MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH } from "../tlog/sizes.ts";
+import { tilePath } from "../tlog/tiles.ts";
 import {
   CHECKPOINT_PATH,
   KEYS_PATH,
@@ -15,8 +20,6 @@ import {
   valuePath,
   valueSeq,
 } from "./bundle.ts";
-import { parseCheckpoint, type TreeHead } from "./checkpoint.ts";
-import { fromUtf8, toBase64 } from "./encoding.ts";
 import {
   type AgentDeclassify,
   type AgentRef,
@@ -30,13 +33,7 @@ import {
   parseEntry,
   type RunEnd,
 } from "./entry.ts";
-import { decodeEntries } from "./entry-bundle.ts";
-import { type Bytes, equalBytes, HASH_BYTES, leafHash, RightEdge } from "./merkle.ts";
-import { formatVkey, type Verifier } from "./note.ts";
-import { cosignedAt, MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "./note-reading.ts";
 import { Order } from "./order.ts";
-import { MAX_ENTRY_BYTES, TILE_HEIGHT, TILE_WIDTH } from "./sizes.ts";
-import { tilePath } from "./tiles.ts";
 import { committedValue, MAX_VALUE_BYTES, type ValueKind } from "./value.ts";
 import { openValue } from "./value-opening.ts";
 import { type Bundle, isBundlePath } from "./zip.ts";
@@ -505,7 +502,7 @@ class Verification {
     this.#policies.add(digest);
     const path = policyPath(digest, base || this.#unread.has(policyPath(digest, true)));
     const text = await this.#require(path, MAX_POLICY_BYTES);
-    if (text && bytesToHex(sha256(text)) !== digest) this.#problem(path, "its text is not the policy of that digest");
+    if (text && sha256Hex(text) !== digest) this.#problem(path, "its text is not the policy of that digest");
   }
 
   /** A program need not be in the bundle. */
@@ -513,7 +510,7 @@ class Verification {
     const path = programPath(digest);
     if (!this.#unread.has(path)) return;
     const bytes = await this.#read(path, MAX_PROGRAM_BYTES);
-    if (bytes && bytesToHex(sha256(bytes)) !== digest) this.#problem(path, "it is not the program of that digest");
+    if (bytes && sha256Hex(bytes) !== digest) this.#problem(path, "it is not the program of that digest");
   }
 
   #value(path: string, { kind, digest }: { kind: ValueKind; digest: Digest }): Promise<void> | undefined {

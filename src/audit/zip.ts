@@ -4,7 +4,7 @@
  */
 import { inflateSync } from "fflate";
 import { VakError } from "../errors.ts";
-import { parseTilePath } from "./tiles.ts";
+import { parseTilePath } from "../tlog/tiles.ts";
 
 /** Bytes to read from: a file, a `Blob`, memory. */
 export interface ByteSource {

@@ -1,5 +1,5 @@
+import { normalUrl } from "../base/url.ts";
 import { VakError } from "../errors.ts";
-import { normalUrl } from "../url.ts";
 
 /** Requests that a {@link fetchTool} can make at all; whether it may is for the policy to say. */
 export interface AllowedRequests {

@@ -1,8 +1,9 @@
+import { joinBytes } from "../base/bytes.ts";
 import { VakError } from "../errors.ts";
-import type { JsonSchema, Leaks, Tool } from "../tool.ts";
+import type { JsonSchema, Leaks, Tool } from "../tool/tool.ts";
 import { type AllowedRequests, schemaOf } from "./allow.ts";
 import { findLeaks, kindsIn, type LeakKind } from "./leaks.ts";
-import { fromBinary, joinBytes, REDACTED, scrubber, toBinary } from "./scrub.ts";
+import { fromBinary, REDACTED, scrubber, toBinary } from "./scrub.ts";
 
 /** What the host adds to requests and keeps from everyone else: guest, policy, log and people see neither name nor value. */
 export interface FetchSecret {

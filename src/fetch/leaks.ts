@@ -3,10 +3,12 @@
  * It is a net, not a wall: who encrypts, or writes in a code of their own, gets through. Where nothing may leak, only
  * where to (`allow`) and how much (budgets) can be bounded.
  */
+
 import luhn from "fast-luhn";
 import { getCountrySpecifications, isValidIBAN } from "ibantools";
+import { joinBytes } from "../base/bytes.ts";
 import { findKeys } from "./keys.ts";
-import { fromBinary, joinBytes } from "./scrub.ts";
+import { fromBinary } from "./scrub.ts";
 
 /**
  * `key`: keys, tokens, passwords in connection strings. `card`: numbers of payment cards. `iban`. `email`. `entropy`: what

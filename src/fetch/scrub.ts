@@ -17,16 +17,6 @@ export function fromBinary(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-export function joinBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
 /**
  * What takes secrets out of a binary string: as they are, percent-encoded, in JSON's escapes, in hexadecimal, and in base64
  * at any offset. Of a secret in two words (`Bearer …`) the second is one too, and of `Basic …` what it encodes.

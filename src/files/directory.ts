@@ -2,10 +2,11 @@
  * A mount that is kept in a directory of the page's: one that a person picked, or one of the origin private file system
  * (https://fs.spec.whatwg.org). Others may change it at any time.
  */
+import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
-import type { SeedFile } from "../protocol.ts";
+import type { SeedFile } from "../protocol/protocol.ts";
 import { type Changes, type Failure, refusal, type Source } from "./source.ts";
-import { type Bounds, type Found, sha256Hex, type Tree } from "./tree.ts";
+import type { Bounds, Found, Tree } from "./tree.ts";
 
 /** Where a new file is written before it gets its name, and where Chromium writes one: no agent has files of such names. */
 const TEMPORARY = /^\.vak-[0-9a-f-]{36}\.tmp$/;
@@ -112,7 +113,7 @@ export class DirectorySource implements Source {
         continue;
       }
       const bytes = new Uint8Array(await file.arrayBuffer());
-      const digest = await sha256Hex(bytes);
+      const digest = await sha256HexOf(bytes);
       seen.set(path, { size, lastModified, digest, at });
       found.tree.set(path, { type: "file", size, digest });
       if (item?.type !== "file" || item.digest !== digest) found.contents.set(path, bytes);
@@ -176,7 +177,7 @@ export class DirectorySource implements Source {
     // What a stream writes is there when it is closed, all at once.
     if (there) await writeTo(handle, bytes);
     const { size, lastModified } = await handle.getFile();
-    this.seen.set(path, { size, lastModified, digest: await sha256Hex(bytes), at: Date.now() });
+    this.seen.set(path, { size, lastModified, digest: await sha256HexOf(bytes), at: Date.now() });
   }
 
   /** @throws Changed */

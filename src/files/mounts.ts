@@ -2,12 +2,15 @@
  * An agent's mounts: directories of its files that are kept elsewhere. What is there comes into the agent's files before a
  * run, and what the agent changed goes back after it. What was changed on both sides is left as it is on both.
  */
+
 import type { Draft, MountRef } from "../audit/entry.ts";
+import { sha256HexOf } from "../base/sha256.ts";
+import { within } from "../base/time.ts";
 import { VakError } from "../errors.ts";
 import { joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
-import type { MountShape, SeedFile, TreeEntry } from "../protocol.ts";
-import { shapesOf } from "../trace.ts";
+import type { MountShape, SeedFile, TreeEntry } from "../protocol/protocol.ts";
+import { shapesOf } from "../protocol/trace.ts";
 import { DirectorySource } from "./directory.ts";
 import { checkPersistName, PersistSource } from "./persist.ts";
 import { type Failure, refusal, type Source } from "./source.ts";
@@ -21,7 +24,6 @@ import {
   ordered,
   planChanges,
   sameTree,
-  sha256Hex,
   type Tree,
   treeDigest,
   unavailable,
@@ -302,7 +304,7 @@ const unchanged = (known: Tree): Found => ({ tree: new Map(known), contents: new
 async function treeOf(entries: readonly TreeEntry[]): Promise<Tree> {
   const tree: Tree = new Map();
   for (const { path, type, size, digest, target, bytes } of entries) {
-    if (type === "file") tree.set(path, { type, size, digest: bytes ? await sha256Hex(bytes) : digest! });
+    if (type === "file") tree.set(path, { type, size, digest: bytes ? await sha256HexOf(bytes) : digest! });
     else tree.set(path, type === "symlink" ? { type, target: target! } : { type });
   }
   return tree;
@@ -400,13 +402,5 @@ function told(path: string, failures: readonly { path: string; why: string }[]):
   );
 }
 
-async function inTime<T>(where: string, work: Promise<T>): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const late = () => reject(unavailable(`${where} did not answer for ${PATIENCE} ms.`));
-  const timer = setTimeout(late, PATIENCE);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const inTime = <T>(where: string, work: Promise<T>): Promise<T> =>
+  within(PATIENCE, work, () => unavailable(`${where} did not answer for ${PATIENCE} ms.`));

@@ -4,12 +4,15 @@
  * what is where, as `tree.<number>.<SHA-256 of the list>`. A list is written after the contents that it speaks of, and the
  * list before it is kept: so there is always a whole tree, the last or, where a tab died in the middle, the one before.
  */
-import { type Lock, takeLock } from "../audit/lock.ts";
+
+import { isDigest } from "../base/guards.ts";
+import { type Lock, takeLock } from "../base/lock.ts";
+import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import { areLabels } from "../labels.ts";
-import { isDigest, MAX_PATH } from "../protocol.ts";
+import { MAX_PATH } from "../protocol/protocol.ts";
 import { type Changes, type Failure, refusal, type Source } from "./source.ts";
-import { type Bounds, each, type Found, type Item, sha256Hex, type Tree, unavailable } from "./tree.ts";
+import { type Bounds, each, type Found, type Item, type Tree, unavailable } from "./tree.ts";
 
 /** Bytes that a list may have: those of a million names. */
 const MAX_LIST = 512 * 2 ** 20;
@@ -124,7 +127,7 @@ export class PersistSource implements Source {
     this.number = Math.max(this.number, lists[0]?.number ?? 0);
     for (const { file, digest } of lists) {
       const bytes = await this.bytesOf(file, MAX_LIST);
-      if (!bytes || (await sha256Hex(bytes)) !== digest) continue;
+      if (!bytes || (await sha256HexOf(bytes)) !== digest) continue;
       const { tree, labels } = parseList(bytes);
       const limits = bounds();
       for (const [path, item] of tree) limits.take(path, item.type === "file" ? item.size : 0);
@@ -144,7 +147,7 @@ export class PersistSource implements Source {
       const before = known.get(path);
       if (item.type !== "file" || (before?.type === "file" && before.digest === item.digest)) return;
       const bytes = await this.bytesOf(blobOf(item.digest), item.size);
-      if (bytes?.byteLength !== item.size || (await sha256Hex(bytes)) !== item.digest) missing.push(path);
+      if (bytes?.byteLength !== item.size || (await sha256HexOf(bytes)) !== item.digest) missing.push(path);
       else {
         contents.set(path, bytes);
         this.whole.add(item.digest);
@@ -178,7 +181,7 @@ export class PersistSource implements Source {
       });
       const list = writeList(tree, labels);
       this.number++;
-      await this.writeFile(`tree.${this.number}.${await sha256Hex(list)}`, list);
+      await this.writeFile(`tree.${this.number}.${await sha256HexOf(list)}`, list);
     } catch (cause) {
       throw refusal(this.where, cause);
     }

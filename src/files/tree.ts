@@ -1,7 +1,7 @@
 /** Trees of files that are kept apart, and how what changed in one comes into another. */
-import { bytesToHex } from "@noble/hashes/utils.js";
+import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
-import { MAX_DEPTH, MAX_NAME, type SeedFile } from "../protocol.ts";
+import { MAX_DEPTH, MAX_NAME, type SeedFile } from "../protocol/protocol.ts";
 
 /** What is at a path. */
 export type Item =
@@ -78,17 +78,13 @@ export async function treeDigest(tree: Tree): Promise<string> {
     if (item.type === "file") return `f ${item.size} ${item.digest} ${path}\0`;
     return item.type === "symlink" ? `l ${path}\0${item.target}\0` : `d ${path}\0`;
   });
-  return sha256Hex(encoder.encode(lines.join("")));
-}
-
-export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+  return sha256HexOf(encoder.encode(lines.join("")));
 }
 
 /** What a file holds, by a copy of it. */
 export async function itemOf(file: SeedFile): Promise<Item> {
   if (!(file instanceof Uint8Array)) return file;
-  return { type: "file", size: file.byteLength, digest: await sha256Hex(file as Uint8Array<ArrayBuffer>) };
+  return { type: "file", size: file.byteLength, digest: await sha256HexOf(file as Uint8Array<ArrayBuffer>) };
 }
 
 export const unavailable = (message: string, cause?: unknown): VakError =>

@@ -1,5 +1,6 @@
 import { transfer } from "comlink";
-import { lazy } from "../audit/core.ts";
+import { isDigest } from "../base/guards.ts";
+import { lazy } from "../base/lazy.ts";
 import { VakError } from "../errors.ts";
 import type { Files, Note } from "../files/mounts.ts";
 import type { FileChange } from "../files/watch.ts";
@@ -7,7 +8,6 @@ import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import {
   type FileStat,
-  isDigest,
   parseFile,
   parseFileList,
   parseFileStat,
@@ -16,8 +16,8 @@ import {
   type SeedFile,
   type TreeDetail,
   type TreeEntry,
-} from "../protocol.ts";
-import { type Host, WorkerLost } from "./host.ts";
+} from "../protocol/protocol.ts";
+import { type Host, WorkerLost } from "../worker/host.ts";
 import type { Parts } from "./parts.ts";
 import type { Recorder } from "./recorder.ts";
 

@@ -1,15 +1,15 @@
-import { lazy } from "../audit/core.ts";
+import { lazy } from "../base/lazy.ts";
+import { label } from "../broker/labels.ts";
+import type { Lease, LeaseOptions } from "../broker/lease.ts";
+import { checkGrants, type Rights } from "../broker/rights.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
-import { parseNoRoom, parseRunEnd, type WorkerMessage } from "../protocol.ts";
-import type { ForkPoint } from "../trace.ts";
+import { parseNoRoom, parseRunEnd, type WorkerMessage } from "../protocol/protocol.ts";
+import type { ForkPoint } from "../protocol/trace.ts";
+import { WorkerLost } from "../worker/host.ts";
 import { AgentFiles } from "./agent-files.ts";
-import { WorkerLost } from "./host.ts";
-import { label } from "./labels.ts";
-import type { Lease, LeaseOptions } from "./lease.ts";
 import type { Parts } from "./parts.ts";
-import { checkGrants, type Rights } from "./rights.ts";
 import {
   answersOf,
   type CallOptions,
@@ -278,7 +278,7 @@ export class Agent {
    */
   async lease(options: LeaseOptions): Promise<Lease> {
     this.assertAlive();
-    const { Lease, checkLease } = await lazy(import("./lease.ts"));
+    const { Lease, checkLease } = await lazy(import("../broker/lease.ts"));
     const { permit, until } = checkLease(options);
     const { broker, log, ref } = this.parts;
     const rules = await broker.lease(permit);

@@ -1,23 +1,28 @@
-import { canonicalJson } from "../audit/canonical.ts";
-import { lazy } from "../audit/core.ts";
-import { type AgentRef, clip, MAX_MOUNTS } from "../audit/entry.ts";
-import { type AuditLog, openLog } from "../audit/log.ts";
+import { type AgentRef, MAX_MOUNTS } from "../audit/entry.ts";
 import type { Bundle } from "../audit/zip.ts";
+import { canonicalJson } from "../base/canonical.ts";
+import { lazy } from "../base/lazy.ts";
+import { sha256HexOf } from "../base/sha256.ts";
+import { clip } from "../base/utf8.ts";
+import { Broker, type Explanation, type ProposedCall } from "../broker/broker.ts";
+import { Labels } from "../broker/labels.ts";
+import { checkGrants, Rights } from "../broker/rights.ts";
 import { VakError } from "../errors.ts";
 import type { Mounts, Wanted } from "../files/mounts.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
+import { type AuditLog, openLog } from "../log/log.ts";
 import type { Ledger } from "../policy/budget.ts";
 import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
-import { AnswerBuffer, type SeedFile } from "../protocol.ts";
-import { asTool, describeToPolicy, type Tool } from "../tool.ts";
-import type { ForkPoint } from "../trace.ts";
+import { AnswerBuffer, type SeedFile } from "../protocol/protocol.ts";
+import type { ForkPoint } from "../protocol/trace.ts";
+import { asTool, describeToPolicy, type Tool } from "../tool/tool.ts";
+import type { OnFull } from "../worker/capacity.ts";
+import { Host, type Place, WorkerLost } from "../worker/host.ts";
+import type { Support } from "../worker/support.ts";
 import { Agent } from "./agent.ts";
 import { checkPath, toBytes } from "./agent-files.ts";
-import { Broker, type Explanation, type ProposedCall } from "./broker.ts";
-import { Host, type Place, WorkerLost } from "./host.ts";
-import { Labels } from "./labels.ts";
 import {
   checkFiles,
   checkName,
@@ -29,11 +34,8 @@ import {
   type Mount,
   type SpawnOptions,
 } from "./options.ts";
-import { checkCompiles, compile, Programs, readProgram, sha256Hex, waitMode } from "./program.ts";
-import { checkGrants, Rights } from "./rights.ts";
-import type { OnFull } from "./room.ts";
+import { checkCompiles, compile, Programs, readProgram, waitMode } from "./program.ts";
 import type { Run } from "./run.ts";
-import type { Support } from "./support.ts";
 
 /** The log, as the page may use it: only the kernel writes. */
 export type KernelLog = Pick<
@@ -152,7 +154,7 @@ const AHEAD_MS = 100;
  * const kernel = agents && (await createKernel({ policy, isolation: isolation.frame ? "frame" : "opaque" }));
  */
 export async function support(): Promise<Support> {
-  const { findSupport } = await import("./support.ts");
+  const { findSupport } = await import("../worker/support.ts");
   return findSupport();
 }
 
@@ -340,7 +342,7 @@ export class Kernel {
       booted.catch(() => {});
       const bytes = await readProgram(options.program, onProgress);
       const size = bytes.byteLength;
-      program = await sha256Hex(bytes);
+      program = await sha256HexOf(bytes);
       checkAborted(signal);
       // No compiled module passes into a sandboxed frame, or out of one.
       const admitted =
@@ -467,7 +469,7 @@ export class Kernel {
       });
     } catch (error) {
       if (error instanceof VakError && error.code === "invalid-policy") {
-        const textDigest = await sha256Hex(toBytes(textOf(source)));
+        const textDigest = await sha256HexOf(toBytes(textOf(source)));
         await this.auditLog.append({ type: "policy-refused", textDigest, message: clip(error.message, MAX_MESSAGE) });
       }
       throw error;

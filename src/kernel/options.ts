@@ -1,18 +1,19 @@
 /** What a kernel and an agent are made of, as the page says it: the shapes, and what is refused of them. */
-import type { LogOptions } from "../audit/log.ts";
+
+import type { OnApproval } from "../broker/approval.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
+import type { LogOptions } from "../log/log.ts";
 import type { Budget } from "../policy/budget.ts";
 import type { PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
-import { MAX_PATH, type SeedFile } from "../protocol.ts";
-import type { Tool } from "../tool.ts";
+import { MAX_PATH, type SeedFile } from "../protocol/protocol.ts";
+import type { Tool } from "../tool/tool.ts";
+import type { OnFull } from "../worker/capacity.ts";
+import type { Isolation, Place } from "../worker/host.ts";
 import type { Agent } from "./agent.ts";
 import { checkPath, toBytes } from "./agent-files.ts";
-import type { OnApproval } from "./approval.ts";
-import type { Isolation, Place } from "./host.ts";
-import type { OnFull } from "./room.ts";
 
 export interface KernelOptions {
   /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */

@@ -1,14 +1,14 @@
 import type { AgentRef } from "../audit/entry.ts";
-import type { AuditLog } from "../audit/log.ts";
+import type { Broker } from "../broker/broker.ts";
+import type { Labels } from "../broker/labels.ts";
+import type { Lease } from "../broker/lease.ts";
+import type { Rights } from "../broker/rights.ts";
 import type { Mounts } from "../files/mounts.ts";
 import type { Limits } from "../limits.ts";
-import type { Broker } from "./broker.ts";
-import type { Host } from "./host.ts";
-import type { Labels } from "./labels.ts";
-import type { Lease } from "./lease.ts";
+import type { AuditLog } from "../log/log.ts";
+import type { OnFull } from "../worker/capacity.ts";
+import type { Host } from "../worker/host.ts";
 import type { Recorder } from "./recorder.ts";
-import type { Rights } from "./rights.ts";
-import type { OnFull } from "./room.ts";
 
 /** What an agent, its files and its runs have in common. */
 export interface Parts {

@@ -1,11 +1,10 @@
 /** Programs: read, hashed, and compiled once for all agents of a kernel that run the same one. */
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { transfer } from "comlink";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
-import { type Admission, parseAdmitted, type WaitMode } from "../protocol.ts";
+import { type Admission, parseAdmitted, type WaitMode } from "../protocol/protocol.ts";
+import { type Host, type Isolation, pageWaitMode, WorkerLost } from "../worker/host.ts";
 import { toBytes } from "./agent-files.ts";
-import { type Host, type Isolation, pageWaitMode, WorkerLost } from "./host.ts";
 import type { ProgramSource, SpawnOptions } from "./options.ts";
 
 /** Compiled programs that a kernel keeps. */
@@ -121,9 +120,4 @@ export async function readProgram(
   } catch (cause) {
     throw new VakError("invalid-module", `The program could not be loaded: ${(cause as Error).message}.`, { cause });
   }
-}
-
-export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  // Off the main thread, and many times faster than JavaScript; the log needs a secure context anyway.
-  return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }

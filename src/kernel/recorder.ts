@@ -1,6 +1,13 @@
 /** Records what an agent takes in from outside, for the traces of its runs (see `trace.ts`), and stores it while they go on. */
 import { type Commitment, commitLarge } from "../audit/value.ts";
-import { MAX_CHANGES, MAX_READINGS, type MetMessage, type Point, type RunEnd, type SeedFile } from "../protocol.ts";
+import {
+  MAX_CHANGES,
+  MAX_READINGS,
+  type MetMessage,
+  type Point,
+  type RunEnd,
+  type SeedFile,
+} from "../protocol/protocol.ts";
 import {
   base64Length,
   type Change,
@@ -15,7 +22,7 @@ import {
   type Stream,
   TRACE_BYTES,
   traceToJson,
-} from "../trace.ts";
+} from "../protocol/trace.ts";
 
 /** Bytes of JSON that a call takes in a trace, its answer aside; about. And a change, its data and its path aside; a reading. */
 const CALL_BYTES = 32;

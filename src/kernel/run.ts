@@ -1,8 +1,10 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { canonicalBytes } from "../audit/canonical.ts";
-import { clip } from "../audit/entry.ts";
 import type { Commitment } from "../audit/value.ts";
+import { canonicalBytes } from "../base/canonical.ts";
+import { sha256Hex } from "../base/sha256.ts";
+import { clip } from "../base/utf8.ts";
+import type { Answered } from "../broker/broker.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels } from "../labels.ts";
 import {
@@ -16,11 +18,10 @@ import {
   type RunRequest,
   type Trap,
   type WorkerMessage,
-} from "../protocol.ts";
-import type { ForkPoint, RunPrefix, Stream } from "../trace.ts";
+} from "../protocol/protocol.ts";
+import type { ForkPoint, RunPrefix, Stream } from "../protocol/trace.ts";
+import { WorkerLost, whenOverdue } from "../worker/host.ts";
 import { type AgentFiles, toBytes } from "./agent-files.ts";
-import type { Answered } from "./broker.ts";
-import { WorkerLost, whenOverdue } from "./host.ts";
 import type { Parts } from "./parts.ts";
 import type { RunRecorder } from "./recorder.ts";
 
@@ -467,7 +468,7 @@ export class Run {
     const stdout = this.out[1].close();
     const stderr = this.out[2].close();
     const shown = { outcome: this.digested(outcome), stderr: stderr.digest, stdout: stdout.digest };
-    const digest = end ? bytesToHex(sha256(canonicalBytes({ files: end.files, ...shown }))) : null;
+    const digest = end ? sha256Hex(canonicalBytes({ files: end.files, ...shown })) : null;
     const trace = await this.recorder.trace(end, stdout, stderr);
     if (end) filesError = await this.files.saveMounts();
     return this.record({ ...outcome, usage, digest, ...(filesError && { filesError }) }, trace);
@@ -548,7 +549,7 @@ export class Run {
   /** The outcome without what differs from engine to engine: a trap has the same name in each, and another message. */
   private digested(outcome: RunOutcome): object {
     const { message: _, value: __, ...rest } = { message: "", value: undefined, ...outcome };
-    return this.answer ? { ...rest, value: bytesToHex(sha256(this.answer)) } : rest;
+    return this.answer ? { ...rest, value: sha256Hex(this.answer) } : rest;
   }
 
   private lose(why: string): never {

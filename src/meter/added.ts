@@ -1,10 +1,10 @@
 /** What the meter appends to a module: types, functions, globals, a table and exports, after the module's own. */
-import { Writer } from "./bytes.ts";
+import { Writer } from "../wasm/bytes.ts";
+import type { Module } from "../wasm/module.ts";
+import * as Op from "../wasm/op.ts";
+import * as Section from "../wasm/section.ts";
+import { f64, funcref, i32, i64 } from "../wasm/type.ts";
 import type { Added, Plan } from "./emit.ts";
-import type { Module } from "./module.ts";
-import * as Op from "./op.ts";
-import * as Section from "./section.ts";
-import { f64, funcref, i32, i64 } from "./type.ts";
 
 /** Names of the exports that the meter adds. Guests may not export names that begin with {@link RESERVED_PREFIX}. */
 export const RESERVED_PREFIX = "vak:";

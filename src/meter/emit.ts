@@ -1,11 +1,11 @@
 /** Writes functions with what the meter adds to them, from the events that `scan.ts` found. */
-import { Reader, refuse, Writer } from "./bytes.ts";
+import { Reader, refuse, Writer } from "../wasm/bytes.ts";
+import type { Module } from "../wasm/module.ts";
+import * as Op from "../wasm/op.ts";
+import * as Type from "../wasm/type.ts";
 import * as Event from "./event.ts";
 import { CAUGHT_AT_HEADER, PLAIN } from "./event.ts";
-import type { Module } from "./module.ts";
-import * as Op from "./op.ts";
 import { FIRST_SLOT, type FunctionScan } from "./scan.ts";
-import * as Type from "./type.ts";
 
 /** What the added code refers to: indices after the module's own. */
 export interface Added {

@@ -1,6 +1,7 @@
 /** The host's side of a metered instance. `index.ts` says how the two work together. */
+
+import { misuse } from "../wasm/bytes.ts";
 import { DEPTH_EXPORT, FUEL_EXPORT, GRANT_EXPORT, REFILL_EXPORT, SET_DEPTH_EXPORT } from "./added.ts";
-import { misuse } from "./bytes.ts";
 
 /** More than any budget: a counter that has lost this much stays negative. */
 const ALL = 2 ** 62;

@@ -49,13 +49,15 @@
  * Maxima are written into the module: growth past them fails as WebAssembly's own does. What the engine allocates for
  * the garbage-collection proposal is bounded only by fuel.
  */
+
+import { misuse, refuse } from "../wasm/bytes.ts";
+import { checkHeader, type ExternKind, MODULE_LIMITS, readModule, valueTypesAt } from "../wasm/module.ts";
 import { Additions, addMeter, RESERVED_PREFIX, START_EXPORT } from "./added.ts";
-import { misuse, refuse } from "./bytes.ts";
 import { capMemories, capTables } from "./caps.ts";
 import type { Plan } from "./emit.ts";
-import { checkHeader, type ExternKind, MODULE_LIMITS, readModule, valueTypesAt } from "./module.ts";
 import { writeModule } from "./write.ts";
 
+export { type ExternKind, MODULE_LIMITS } from "../wasm/module.ts";
 export {
   DEPTH_EXPORT,
   FUEL_EXPORT,
@@ -66,7 +68,6 @@ export {
   START_EXPORT,
 } from "./added.ts";
 export { attach, type Meter } from "./host.ts";
-export { type ExternKind, MODULE_LIMITS } from "./module.ts";
 
 /** Goes with the program's hash and the options as the key of a cache: the same three give the same bytes. */
 export const METER_VERSION = 1;

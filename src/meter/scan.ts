@@ -10,11 +10,11 @@
  * At a frame's `end` the parent's slot goes on if nothing left further than that frame: then whatever ran
  * the code before the frame also runs the code after it. Else the parent opens a new one.
  */
-import { Reader, refuse, refuseFeature, refuseLength, refuseUnknown } from "./bytes.ts";
+import { Reader, refuse, refuseFeature, refuseLength, refuseUnknown } from "../wasm/bytes.ts";
+import { CORE, EIGHT, FOUR, GC, LEB, MEMARG, MISC, NONE, SIMD, SPECIAL, UNKNOWN } from "../wasm/instructions.ts";
+import { MODULE_LIMITS, type Module, skipValueType } from "../wasm/module.ts";
 import * as Event from "./event.ts";
 import { CALL_FREE, CAUGHT_AT_HEADER, LEVELS, PLAIN } from "./event.ts";
-import { MODULE_LIMITS, type Module, skipValueType } from "./module.ts";
-import { CORE, EIGHT, FOUR, GC, LEB, MEMARG, MISC, NONE, SIMD, SPECIAL, UNKNOWN } from "./opcodes.ts";
 
 /** Levels of call-free loops, from the innermost, for which the locals to save are found; so that this stays linear. */
 const SAVED_LEVELS = 3;

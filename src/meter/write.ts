@@ -1,10 +1,11 @@
 /** Writes the module anew: its own sections with what is added to each, in the order the format asks for. */
+import { joinBytes } from "../base/bytes.ts";
+import { Reader, refuseLength, Writer } from "../wasm/bytes.ts";
+import type { Limits, Module, SectionRange } from "../wasm/module.ts";
+import * as Section from "../wasm/section.ts";
 import type { Additions } from "./added.ts";
-import { Reader, refuseLength, Writer } from "./bytes.ts";
 import { FunctionEmitter, type Plan } from "./emit.ts";
-import type { Limits, Module, SectionRange } from "./module.ts";
 import { FunctionScan } from "./scan.ts";
-import * as Section from "./section.ts";
 
 /** By index of the defined ones. */
 export interface Maxima {
@@ -63,17 +64,7 @@ export function writeModule(module: Module, maxima: Maxima, additions: Additions
     next = rank + 1;
   }
   writeAddedUpTo(Section.ORDER.length);
-  return concatenate(parts);
-}
-
-function concatenate(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return joinBytes(parts);
 }
 
 /** Writes up to the last of `limits` whose maximum changes, each with the new one, and moves `reader` there. */

@@ -1,6 +1,7 @@
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
-import { canonicalJson } from "../audit/canonical.ts";
+import { canonicalJson } from "../base/canonical.ts";
+import { isObject } from "../base/guards.ts";
+import { sha256Hex } from "../base/sha256.ts";
+import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import type { Decision, PolicyBundle, PolicyEntity, PolicyRequest, PolicySource, PolicyTest } from "./engine.ts";
 
@@ -46,7 +47,7 @@ export function readSource(source: PolicySource): ReadSource {
   if (!isObject(bundle)) throw refused("it is neither Cedar text nor a bundle");
   const stray = Object.keys(bundle).find((field) => !FIELDS.includes(field));
   if (stray !== undefined) throw refused(`it has ${JSON.stringify(stray)}; there are ${FIELDS.join(", ")}`);
-  const bytes = utf8ToBytes(text).length;
+  const bytes = toUtf8(text).length;
   if (bytes > MAX_BUNDLE_BYTES) throw refused(`it has ${bytes} bytes; at most ${MAX_BUNDLE_BYTES} are read`);
   return read(bundle, text);
 }
@@ -66,7 +67,7 @@ function read({ policies, schema, entities = [], tests = [] }: PolicyBundle, tex
   if (!Array.isArray(tests) || tests.length > MAX_TESTS)
     throw refused(`its tests are not a list of at most ${MAX_TESTS}`);
   tests.forEach(checkTest);
-  return { text, digest: bytesToHex(sha256(utf8ToBytes(text))), policies, schema, entities, tests };
+  return { text, digest: sha256Hex(toUtf8(text)), policies, schema, entities, tests };
 }
 
 function checkTest(test: PolicyTest, index: number): void {
@@ -143,8 +144,4 @@ function refused(why: string, cause?: unknown): VakError {
   return new VakError("invalid-policy", `The policy is refused: ${why}`, {
     cause,
   });
-}
-
-function isObject(value: unknown): value is { readonly [key: string]: unknown } {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

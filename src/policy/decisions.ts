@@ -1,4 +1,4 @@
-import { entriesOf, valueBeside } from "../audit/entries.ts";
+import { entriesOf, valueBeside } from "../audit/bundle-reading.ts";
 import type { Denial, Digest, Intent } from "../audit/entry.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";

@@ -1,7 +1,6 @@
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
-import { canonicalBytes } from "../audit/canonical.ts";
 import type { AgentRef } from "../audit/entry.ts";
+import { canonicalBytes } from "../base/canonical.ts";
+import { sha256Hex } from "../base/sha256.ts";
 
 /**
  * What a decision is bound to: SHA-256 of the canonical JSON (RFC 8785) of agent, tool, inputDigest and policyDigest, hex.
@@ -9,5 +8,5 @@ import type { AgentRef } from "../audit/entry.ts";
  * erased, and let anyone try what it was.
  */
 export function callDigest(agent: AgentRef, tool: string, inputDigest: string, policyDigest: string): string {
-  return bytesToHex(sha256(canonicalBytes({ agent: { ...agent }, tool, inputDigest, policyDigest })));
+  return sha256Hex(canonicalBytes({ agent: { ...agent }, tool, inputDigest, policyDigest }));
 }

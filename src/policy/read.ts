@@ -1,6 +1,6 @@
 import type { createCedar } from "virtual:cedar-glue";
 import type { DetailedError, PolicyJson, Schema } from "@cedar-policy/cedar-wasm/web";
-import { utf8ToBytes } from "@noble/hashes/utils.js";
+import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { strayName } from "./names.ts";
 import type { HiddenField, ToolView } from "./schema.ts";
@@ -61,7 +61,7 @@ export function refuseStrayNames(text: string, parts: readonly Part[], views: Re
 
 function checkText(text: string): void {
   if (typeof text !== "string") throw new VakError("invalid-policy", "A policy is Cedar text: give a string.");
-  const bytes = utf8ToBytes(text).length;
+  const bytes = toUtf8(text).length;
   if (bytes > MAX_POLICY_BYTES) {
     throw new VakError("invalid-policy", `The policy has ${bytes} bytes; at most ${MAX_POLICY_BYTES} are read.`);
   }
@@ -162,7 +162,7 @@ function refusedBy(text: string, offset: number, errors: readonly DetailedError[
 
 /** Cedar counts bytes of UTF-8. */
 function charactersIn(text: string, bytes: number): number {
-  return new TextDecoder().decode(utf8ToBytes(text).subarray(0, bytes)).length;
+  return new TextDecoder().decode(toUtf8(text).subarray(0, bytes)).length;
 }
 
 export function refused(

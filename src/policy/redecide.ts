@@ -1,7 +1,7 @@
 import { createCedar } from "virtual:cedar-glue";
 import { policyPath } from "../audit/bundle.ts";
-import { fromUtf8 } from "../audit/encoding.ts";
 import type { Bundle } from "../audit/zip.ts";
+import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { readText } from "./bundle.ts";
 import { agrees, decisionsOf, type LoggedDecision, type Verdict } from "./decisions.ts";

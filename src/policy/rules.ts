@@ -6,7 +6,7 @@ import type {
   SchemaJson,
   StatefulAuthorizationCall,
 } from "@cedar-policy/cedar-wasm/web";
-import { canonicalJson } from "../audit/canonical.ts";
+import { canonicalJson } from "../base/canonical.ts";
 import { VakError } from "../errors.ts";
 import type { Budget } from "./budget.ts";
 import { failureOf, type ReadSource, refuseFailed, requestOf } from "./bundle.ts";

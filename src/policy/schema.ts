@@ -1,5 +1,6 @@
 import type { CedarValueJson, SchemaJson, Type } from "@cedar-policy/cedar-wasm/web";
-import { normalUrl, urlParts } from "../url.ts";
+import { stepOf } from "../base/pointer.ts";
+import { normalUrl, urlParts } from "../base/url.ts";
 import { GROUPS, type PolicyTool } from "./engine.ts";
 
 /**
@@ -243,7 +244,7 @@ function follow(schema: unknown, root: JsonSchema): JsonSchema | undefined {
     if (!at.$ref.startsWith("#")) return undefined;
     let target: unknown = root;
     for (const token of at.$ref.split("/").slice(1)) {
-      const key = decodeURIComponent(token).replaceAll("~1", "/").replaceAll("~0", "~");
+      const key = stepOf(token);
       target = isObject(target) && Object.hasOwn(target, key) ? target[key] : undefined;
     }
     at = target;

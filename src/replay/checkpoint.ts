@@ -1,7 +1,7 @@
 /** Copies of a run on its way, from which it can go on: memory, globals, stack, files and what the sandbox keeps. */
 import { DEPTH_EXPORT, type Meter } from "../meter/index.ts";
-import type { Volume, VolumeState } from "../sandbox/vfs.ts";
-import type { Process, ProcessState } from "../sandbox/wasi.ts";
+import type { Volume, VolumeState } from "../sandbox/fs/volume.ts";
+import type { Process, ProcessState } from "../sandbox/wasi/process.ts";
 import {
   type Capturable,
   HERE_EXPORT,

@@ -1,7 +1,7 @@
 /** Takes from a recording what is needed to go on with a run from one of its calls. */
-import { fromUtf8 } from "../audit/encoding.ts";
+import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
-import type { ForkPoint, RunPrefix } from "../trace.ts";
+import type { ForkPoint, RunPrefix } from "../protocol/trace.ts";
 import type { LoggedRun, Recording } from "./recording.ts";
 
 /** @throws VakError `not-found`, `unsupported`, `invalid-bundle` */

@@ -1,3 +1,5 @@
+import { joinBytes } from "../base/bytes.ts";
+
 /** Makes the globals of a module visible from outside: WebAssembly binary format, §5.5.10 and §5.5.9. */
 
 const HEADER_BYTES = 8;
@@ -64,11 +66,5 @@ export function exportGlobals(module: Uint8Array<ArrayBuffer>, count: number): U
     Uint8Array.from(added),
     module.subarray(section.end),
   ];
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
+  return joinBytes(parts);
 }

@@ -14,7 +14,7 @@
  */
 import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
-import type { ForkPoint } from "../trace.ts";
+import type { ForkPoint } from "../protocol/trace.ts";
 import { difference, type RunDifference, type Side } from "./diff.ts";
 import { forkAt } from "./fork.ts";
 import { checkUntil, type Until } from "./recorded.ts";
@@ -22,8 +22,8 @@ import { type LoggedRun, Recording } from "./recording.ts";
 import { Replayer } from "./replayer.ts";
 import { digestOf, type Purpose, type Replay, Session } from "./run.ts";
 
+export type { ForkPoint } from "../protocol/trace.ts";
 export { MACHINE } from "../sandbox/program.ts";
-export type { ForkPoint } from "../trace.ts";
 export type { RunDifference, TextDifference } from "./diff.ts";
 export type { Divergence, Until } from "./recorded.ts";
 export type { Place, Replayer } from "./replayer.ts";

@@ -1,14 +1,15 @@
 /** Stands where the kernel stood: answers a guest with what was recorded, and compares what it asks. */
-import { canonicalJson } from "../audit/canonical.ts";
+
 import { withhold } from "../audit/value.ts";
+import { canonicalJson } from "../base/canonical.ts";
 import { VakError } from "../errors.ts";
-import { withNormalUrls } from "../marks.ts";
 import type { Meter } from "../meter/index.ts";
-import type { Point } from "../protocol.ts";
+import type { Point } from "../protocol/protocol.ts";
+import type { Change, Met } from "../protocol/trace.ts";
 import { Halt, type Outside, type Slices } from "../sandbox/bridge.ts";
-import { Errno } from "../sandbox/errno.ts";
-import type { Volume } from "../sandbox/vfs.ts";
-import type { Change, Met } from "../trace.ts";
+import type { Volume } from "../sandbox/fs/volume.ts";
+import { Errno } from "../sandbox/wasi/errno.ts";
+import { withNormalUrls } from "../tool/secrets.ts";
 import type { Capturer } from "./checkpoint.ts";
 import type { KnownCall } from "./recording.ts";
 

@@ -1,8 +1,7 @@
 /** Reads what a bundle holds of its runs. Says nothing of who signed it: that is for `verify`. */
+
 import { MAX_PROGRAM_BYTES, policyPath, programPath } from "../audit/bundle.ts";
-import { canonicalJson } from "../audit/canonical.ts";
-import { fromUtf8, toUtf8 } from "../audit/encoding.ts";
-import { entriesOf, valueBeside } from "../audit/entries.ts";
+import { entriesOf, valueBeside } from "../audit/bundle-reading.ts";
 import type {
   AgentSpawn,
   Denial,
@@ -16,6 +15,8 @@ import type {
 } from "../audit/entry.ts";
 import { MAX_VALUE_BYTES } from "../audit/value.ts";
 import type { Bundle } from "../audit/zip.ts";
+import { canonicalJson } from "../base/canonical.ts";
+import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { joinLabels } from "../labels.ts";
 import {
@@ -29,7 +30,7 @@ import {
   type RunInput,
   TRACE_BYTES,
   type Trace,
-} from "../trace.ts";
+} from "../protocol/trace.ts";
 
 /** What the log has of a call. */
 export type LoggedCall = Intent | Denial | ToolsListed;

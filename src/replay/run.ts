@@ -1,15 +1,18 @@
 /** Executes recorded runs again, and compares. */
+
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
-import { canonicalBytes } from "../audit/canonical.ts";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import type { RunEnd } from "../audit/entry.ts";
+import { joinBytes } from "../base/bytes.ts";
+import { canonicalBytes } from "../base/canonical.ts";
+import { sha256Hex } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
-import type { Ended, WorkerMessage } from "../protocol.ts";
-import { Errno } from "../sandbox/errno.ts";
+import type { Ended, WorkerMessage } from "../protocol/protocol.ts";
+import { type Met, type RunPrefix, type Stream, shapesOf, type Trace } from "../protocol/trace.ts";
+import { Volume } from "../sandbox/fs/volume.ts";
 import { compile, type Instance, type Loaded, link, load, MACHINE, Runner } from "../sandbox/program.ts";
-import { Volume } from "../sandbox/vfs.ts";
-import { type Met, type RunPrefix, type Stream, shapesOf, type Trace } from "../trace.ts";
+import { Errno } from "../sandbox/wasi/errno.ts";
 import {
   type Capture,
   Capturer,
@@ -453,7 +456,7 @@ class Taken {
   }
 
   all(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(concatBytes(...(this.chunks ?? [])));
+    return joinBytes(this.chunks ?? []);
   }
 
   push(bytes: Uint8Array): void {
@@ -516,9 +519,9 @@ function compareEnds(
     ...(limit !== null && { limit }),
   };
   const { outcome } = ended;
-  const value = outcome.status === "exited" && outcome.value && { value: bytesToHex(sha256(outcome.value)) };
+  const value = outcome.status === "exited" && outcome.value && { value: sha256Hex(outcome.value) };
   const digest = { files: ended.files, outcome: { status, ...set, ...value }, stderr, stdout };
-  same("digest", end.digest, bytesToHex(sha256(canonicalBytes(digest))));
+  same("digest", end.digest, sha256Hex(canonicalBytes(digest)));
 }
 
 /** Of a run that was cut off: all that was recorded has come, and nothing ended before. */

@@ -13,12 +13,13 @@
  *
  * The memory below the frames is the guest's: the host has it saved, and puts it back before the guest goes on.
  */
-import { Reader, Writer } from "../meter/bytes.ts";
+
 import { REFILL_EXPORT } from "../meter/index.ts";
-import { type Module, readModule, skipConstant } from "../meter/module.ts";
-import { CORE, EIGHT, FOUR, LEB, MEMARG, MISC, NONE, SIMD, SPECIAL, UNKNOWN } from "../meter/opcodes.ts";
-import * as Section from "../meter/section.ts";
-import { f32, f64, i32, i64, v128 } from "../meter/type.ts";
+import { Reader, Writer } from "../wasm/bytes.ts";
+import { CORE, EIGHT, FOUR, LEB, MEMARG, MISC, NONE, SIMD, SPECIAL, UNKNOWN } from "../wasm/instructions.ts";
+import { type Module, readModule, skipConstant } from "../wasm/module.ts";
+import * as Section from "../wasm/section.ts";
+import { f32, f64, i32, i64, v128 } from "../wasm/type.ts";
 
 /** Names of exports that are added: three globals and two functions. */
 export const STATE_EXPORT = "vak:stack-state";

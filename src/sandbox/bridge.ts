@@ -7,7 +7,7 @@ import {
   type Point,
   type WaitMode,
   type WorkerMessage,
-} from "../protocol.ts";
+} from "../protocol/protocol.ts";
 
 /** Ends the run from inside a system call. The gate turns it into a trap, which no guest can catch. */
 export class Halt extends Error {

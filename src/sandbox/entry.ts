@@ -9,11 +9,11 @@ import {
   type RunRequest,
   type SandboxApi,
   type WorkerMessage,
-} from "../protocol.ts";
+} from "../protocol/protocol.ts";
 import { Bridge } from "./bridge.ts";
+import { Volume } from "./fs/volume.ts";
 import { lockdown } from "./lockdown.ts";
 import { compile, type Loaded, load, Runner } from "./program.ts";
-import { Volume } from "./vfs.ts";
 
 /** Where the kernel is: this worker's own scope, or a port to it. The project is typed for pages. */
 interface Channel {

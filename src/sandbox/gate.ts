@@ -1,4 +1,4 @@
-import { WASI_IMPORTS } from "./imports.ts";
+import { WASI_IMPORTS } from "./wasi/imports.ts";
 
 /**
  * What a host function returns to end the run there and then. No errno and no length is this number.

@@ -1,15 +1,15 @@
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { attach, COST_TABLE, instrument, METER_VERSION, type Meter, RESERVED_PREFIX } from "../meter/index.ts";
-import type { Admitted, Ended, Outcome, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol.ts";
+import type { Admitted, Ended, Outcome, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol/protocol.ts";
 import { Halt, type Outside } from "./bridge.ts";
-import { Outlet } from "./devices.ts";
-import { Errno } from "./errno.ts";
+import { Outlet } from "./fs/devices.ts";
+import type { Volume } from "./fs/volume.ts";
 import { gateModule } from "./gate.ts";
-import { WASI_IMPORTS } from "./imports.ts";
-import { GuestMemory } from "./memory.ts";
-import type { Volume } from "./vfs.ts";
-import { createProcess, type Process } from "./wasi.ts";
+import { Errno } from "./wasi/errno.ts";
+import { WASI_IMPORTS } from "./wasi/imports.ts";
+import { GuestMemory } from "./wasi/memory.ts";
+import { createProcess, type Process } from "./wasi/process.ts";
 
 /** Version of what a guest meets here: system calls, clock, random numbers. To be raised when any of it changes. */
 const SANDBOX_VERSION = 2;

@@ -1,2 +1,2 @@
 import "./without-jspi.ts";
-import "../browser/kernel/support.test.ts";
+import "../browser/worker/support.test.ts";

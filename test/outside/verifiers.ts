@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll } from "vitest";
 import { goEnv, installVerifiers } from "../../scripts/audit-verifiers.mjs";
-import { parseNote, parseVkey } from "../../src/audit/note-reading.ts";
+import { parseNote, parseVkey } from "../../src/tlog/note-reading.ts";
 
 export type Files = ReadonlyMap<string, Uint8Array>;
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { encodeEntries } from "../../src/audit/entry-bundle.ts";
 import { leafHash, RightEdge, verify, verifyProof } from "../../src/audit/index.ts";
-import { makeProof } from "../../src/audit/prove.ts";
+import { encodeEntries } from "../../src/tlog/entry-bundle.ts";
+import { makeProof } from "../../src/tlog/proof.ts";
 import { logOpen, MemoryLog, POLICY, signed } from "../unit/audit/memory-log.ts";
 import { type Change, type Files, goVerify, have, opensslVerify, sigstoreVerify, writeFolder } from "./verifiers.ts";
 

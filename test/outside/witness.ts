@@ -1,9 +1,9 @@
 import { createServer } from "node:http";
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
-import { parseCheckpoint } from "../../src/audit/checkpoint.ts";
-import { verifyConsistency } from "../../src/audit/merkle-proof.ts";
-import { cosignatureVerifier, formatVkey } from "../../src/audit/note.ts";
-import { cosignedMessage, parseNote, parseVkey, verifyNote } from "../../src/audit/note-reading.ts";
+import { parseCheckpoint } from "../../src/tlog/checkpoint.ts";
+import { verifyConsistency } from "../../src/tlog/merkle-proof.ts";
+import { cosignatureVerifier, formatVkey } from "../../src/tlog/note.ts";
+import { cosignedMessage, parseNote, parseVkey, verifyNote } from "../../src/tlog/note-reading.ts";
 
 const utf8 = new TextEncoder();
 

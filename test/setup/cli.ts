@@ -12,7 +12,7 @@ export async function buildCli(folder: string): Promise<(...args: string[]) => P
     build: {
       outDir: folder,
       emptyOutDir: false,
-      ssr: "src/cli.ts",
+      ssr: "src/cli/cli.ts",
       ssrEmitAssets: true,
       target: "node20",
       rollupOptions: { output: { entryFileNames: "cli.mjs", chunkFileNames: "[name].mjs" } },

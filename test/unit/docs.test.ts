@@ -4,21 +4,21 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
-import { MAX_ENTRY_BYTES } from "../../src/audit/sizes.ts";
+import { normalUrl } from "../../src/base/url.ts";
 import type { VakError } from "../../src/errors.ts";
 import { fetchTool } from "../../src/fetch/index.ts";
-import { FRAME_HASH, FRAME_POLICY } from "../../src/kernel/frame.ts";
 import { LIMIT_NAMES, LIMIT_RANGES, type LimitName } from "../../src/limits.ts";
 import { MODULE_LIMITS } from "../../src/meter/index.ts";
-import { stockPolicies } from "../../src/policies.ts";
 import { MAX_BUNDLE_BYTES, MAX_ENTITIES, MAX_TESTS } from "../../src/policy/bundle.ts";
 import { createCedarEngine } from "../../src/policy/cedar.ts";
 import type { PolicyBundle } from "../../src/policy/engine.ts";
 import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../src/policy/read.ts";
-import { MAX_PATH, MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, TRAPS } from "../../src/protocol.ts";
-import { WASI_IMPORTS } from "../../src/sandbox/imports.ts";
-import { defineTool, describeToPolicy, type Tool } from "../../src/tool.ts";
-import { normalUrl } from "../../src/url.ts";
+import { stockPolicies } from "../../src/policy/stock.ts";
+import { MAX_PATH, MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, TRAPS } from "../../src/protocol/protocol.ts";
+import { WASI_IMPORTS } from "../../src/sandbox/wasi/imports.ts";
+import { MAX_ENTRY_BYTES } from "../../src/tlog/sizes.ts";
+import { defineTool, describeToPolicy, type Tool } from "../../src/tool/tool.ts";
+import { FRAME_HASH, FRAME_POLICY } from "../../src/worker/frame.ts";
 import supported from "../setup/support.json";
 import { anchors, type Block, documents, root, table } from "./markdown.ts";
 import { wasmBytes } from "./policy/wasm.ts";
@@ -88,7 +88,7 @@ describe("TypeScript", () => {
       "vak/audit": [`${up}/src/audit/index.ts`],
       "vak/fetch": [`${up}/src/fetch/index.ts`],
       "vak/meter": [`${up}/src/meter/index.ts`],
-      "vak/policies": [`${up}/src/policies.ts`],
+      "vak/policies": [`${up}/src/policy/stock.ts`],
       "vak/python": [`${up}/src/runtimes/python.ts`],
       "vak/replay": [`${up}/src/replay/index.ts`],
     };
@@ -258,7 +258,7 @@ describe("tables", () => {
   });
 
   test("what a guest reads when its call did not succeed", () => {
-    const codes = union("src/kernel/broker.ts", "CallErrorCode").filter((code) => code !== "tool" && code !== "input");
+    const codes = union("src/broker/broker.ts", "CallErrorCode").filter((code) => code !== "tool" && code !== "input");
     expect(firstColumn(table(doc("docs/guests.md"), "code", "why"))).toEqual(codes);
   });
 

@@ -1,6 +1,6 @@
 import type { AgentRef, Draft } from "../../../src/audit/entry.ts";
-import { openLog } from "../../../src/audit/log.ts";
 import { commitValue } from "../../../src/audit/value.ts";
+import { openLog } from "../../../src/log/log.ts";
 
 const log = await openLog({ name: crypto.randomUUID() });
 const agent: AgentRef = { name: "bench", id: crypto.randomUUID(), program: "ab".repeat(32) };

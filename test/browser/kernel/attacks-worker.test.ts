@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { stockPolicies } from "../../../src/policies.ts";
+import { stockPolicies } from "../../../src/policy/stock.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";

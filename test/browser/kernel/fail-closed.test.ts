@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from "vitest";
-import { openLog } from "../../../src/audit/log.ts";
+import { Broker } from "../../../src/broker/broker.ts";
+import { Labels } from "../../../src/broker/labels.ts";
 import { createKernel, defineTool, VakError } from "../../../src/index.ts";
-import { Broker } from "../../../src/kernel/broker.ts";
-import { Labels } from "../../../src/kernel/labels.ts";
+import { openLog } from "../../../src/log/log.ts";
 import type { Decision, PolicyEngine } from "../../../src/policy/engine.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { add, effects, entriesOf, finish, policy, testKernel, wipe } from "../../setup/kernel.ts";

@@ -72,7 +72,7 @@ test("what is under way goes on under the policy that decided it", async () => {
 });
 
 test("a log that was written before there were bases goes on with one", async () => {
-  const { openLog } = await import("../../../src/audit/log.ts");
+  const { openLog } = await import("../../../src/log/log.ts");
   const name = crypto.randomUUID();
   const log = await openLog({ name });
   await log.append({ type: "policy-load", policies: ["policy0"] }, { policy });

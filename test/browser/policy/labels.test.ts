@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Agent, defineTool, type Kernel, type KernelOptions } from "../../../src/index.ts";
-import { stockPolicies } from "../../../src/policies.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
+import { stockPolicies } from "../../../src/policy/stock.ts";
 import { cedarWasmUrl } from "../../../src/policy/wasm-url.ts";
 import { forkPoint, replay } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";

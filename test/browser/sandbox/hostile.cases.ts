@@ -2,7 +2,7 @@
 
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import type { Limits, RunResult } from "../../../src/index.ts";
-import { WASI_IMPORTS } from "../../../src/sandbox/imports.ts";
+import { WASI_IMPORTS } from "../../../src/sandbox/wasi/imports.ts";
 import { binary, section, wat } from "../../unit/meter/assemble.ts";
 
 export interface Attack {

@@ -1,6 +1,6 @@
 // What the tests in test/outside evaluate in a page: the log, nothing of the kernel.
 import { leafHash, openBundle, RightEdge, verify, verifyProof, witness } from "../../../src/audit/index.ts";
-import { openLog } from "../../../src/audit/log.ts";
+import { openLog } from "../../../src/log/log.ts";
 
 const api = { leafHash, openBundle, openLog, RightEdge, verify, verifyProof, witness };
 

@@ -4,7 +4,7 @@ import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Draft } from "../../../src/audit/entry.ts";
 import { verify } from "../../../src/audit/verify.ts";
-import type { Attached } from "../../../src/audit/writer.ts";
+import type { Attached } from "../../../src/log/writer.ts";
 import { AGENT, logOpen, MemoryLog, POLICY } from "./memory-log.ts";
 
 const policyDigest = bytesToHex(sha256(utf8ToBytes(POLICY)));

@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { canonicalBytes } from "../../../src/audit/canonical.ts";
-import { parseCheckpoint } from "../../../src/audit/checkpoint.ts";
 import { type Entry, encodeEntry, parseEntry } from "../../../src/audit/entry.ts";
 import { Order } from "../../../src/audit/order.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import { openValue } from "../../../src/audit/value-opening.ts";
-import { Writer } from "../../../src/audit/writer.ts";
+import { canonicalBytes } from "../../../src/base/canonical.ts";
 import { VakError } from "../../../src/errors.ts";
+import { Writer } from "../../../src/log/writer.ts";
+import { parseCheckpoint } from "../../../src/tlog/checkpoint.ts";
 import { AGENT, logOpen, MemoryLog, scenario } from "./memory-log.ts";
 
 const DIGEST = "2afdcf0ad75d598ab5a4134b31db856af2b26885938f98d32b051fbd71a484e8";

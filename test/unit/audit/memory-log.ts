@@ -1,9 +1,9 @@
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
-import { bundleFiles, type LogSource } from "../../../src/audit/bundle.ts";
-import { formatCheckpoint } from "../../../src/audit/checkpoint.ts";
+import { bundleFiles, type LoadedText, type LogSource } from "../../../src/audit/bundle.ts";
 import type { AgentRef, Draft } from "../../../src/audit/entry.ts";
-import { ed25519Verifier, formatNote, formatVkey } from "../../../src/audit/note.ts";
-import { type Attached, type Batch, type LoadedText, Writer } from "../../../src/audit/writer.ts";
+import { type Attached, type Batch, Writer } from "../../../src/log/writer.ts";
+import { formatCheckpoint } from "../../../src/tlog/checkpoint.ts";
+import { ed25519Verifier, formatNote, formatVkey } from "../../../src/tlog/note.ts";
 
 export const POLICY = `permit (principal, action == Action::"call:add", resource);`;
 export const AGENT: AgentRef = { name: "tester", id: "a1", program: "ab".repeat(32) };

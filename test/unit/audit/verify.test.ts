@@ -1,14 +1,14 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { beforeAll, describe, expect, test } from "vitest";
-import { canonicalBytes } from "../../../src/audit/canonical.ts";
 import type { Entry } from "../../../src/audit/entry.ts";
-import { decodeEntries, encodeEntries } from "../../../src/audit/entry-bundle.ts";
-import { leafHash, RightEdge } from "../../../src/audit/merkle.ts";
-import { tilePath } from "../../../src/audit/tiles.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import { type Report, verify } from "../../../src/audit/verify.ts";
+import { canonicalBytes } from "../../../src/base/canonical.ts";
 import { VakError } from "../../../src/errors.ts";
+import { decodeEntries, encodeEntries } from "../../../src/tlog/entry-bundle.ts";
+import { leafHash, RightEdge } from "../../../src/tlog/merkle.ts";
+import { tilePath } from "../../../src/tlog/tiles.ts";
 import { AGENT, logOpen, MemoryLog, POLICY, scenario, signed } from "./memory-log.ts";
 
 type Files = Map<string, Uint8Array<ArrayBuffer>>;

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { normalUrl } from "../../../src/base/url.ts";
 import { type FetchToolOptions, fetchTool } from "../../../src/fetch/index.ts";
 import { fromBinary, scrubber, toBinary } from "../../../src/fetch/scrub.ts";
-import { asTool, parseInput, type Tool } from "../../../src/tool.ts";
-import { normalUrl } from "../../../src/url.ts";
+import { asTool, parseInput, type Tool } from "../../../src/tool/tool.ts";
 
 const API = "https://api.example.com";
 const tool = (options: Partial<FetchToolOptions>): Tool =>

@@ -12,8 +12,8 @@ import {
   treeDigest,
 } from "../../../src/files/tree.ts";
 import { differences } from "../../../src/files/watch.ts";
-import type { TreeEntry } from "../../../src/protocol.ts";
-import { Volume } from "../../../src/sandbox/vfs.ts";
+import type { TreeEntry } from "../../../src/protocol/protocol.ts";
+import { Volume } from "../../../src/sandbox/fs/volume.ts";
 
 const hex = fc.constantFrom("a", "b", "c").map((c) => c.repeat(64));
 const item: fc.Arbitrary<Item> = fc.oneof(

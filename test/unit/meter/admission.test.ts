@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { VakError } from "../../../src/errors.ts";
 import { capMemories } from "../../../src/meter/caps.ts";
 import { instrument, type MeterOptions } from "../../../src/meter/index.ts";
-import { readModule } from "../../../src/meter/module.ts";
+import { readModule } from "../../../src/wasm/module.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
 import { binary, custom, section, wat } from "./assemble.ts";
 

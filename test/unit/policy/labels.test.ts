@@ -1,14 +1,14 @@
 /** Labels through the product's broker, engine and writer: what the log takes is what the labels are. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { AuditLog } from "../../../src/audit/log.ts";
 import { verify } from "../../../src/audit/verify.ts";
-import { Broker } from "../../../src/kernel/broker.ts";
-import { Labels, label } from "../../../src/kernel/labels.ts";
-import { stockPolicies } from "../../../src/policies.ts";
+import { Broker } from "../../../src/broker/broker.ts";
+import { Labels, label } from "../../../src/broker/labels.ts";
+import type { AuditLog } from "../../../src/log/log.ts";
 import { createCedarEngine } from "../../../src/policy/cedar.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
-import { defineTool, describeToPolicy, groupsOf, type Tool, type ToolDefinition } from "../../../src/tool.ts";
+import { stockPolicies } from "../../../src/policy/stock.ts";
+import { defineTool, describeToPolicy, groupsOf, type Tool, type ToolDefinition } from "../../../src/tool/tool.ts";
 import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
 import { wasmBytes } from "./wasm.ts";
 

@@ -5,17 +5,24 @@
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { canonicalBytes, canonicalJson } from "../../../src/audit/canonical.ts";
 import type { AgentRef } from "../../../src/audit/entry.ts";
 import { commitLarge, commitValue } from "../../../src/audit/value.ts";
+import { canonicalBytes, canonicalJson } from "../../../src/base/canonical.ts";
 import { type Limits, resolveLimits } from "../../../src/limits.ts";
 import { callDigest } from "../../../src/policy/digest.ts";
 import { makeBase } from "../../../src/policy/rules.ts";
-import { AnswerBuffer, type WorkerMessage } from "../../../src/protocol.ts";
+import { AnswerBuffer, type WorkerMessage } from "../../../src/protocol/protocol.ts";
+import {
+  type Change,
+  inputToJson,
+  type Part,
+  partToJson,
+  type RecordedCall,
+  traceToJson,
+} from "../../../src/protocol/trace.ts";
 import { Bridge } from "../../../src/sandbox/bridge.ts";
+import { Volume } from "../../../src/sandbox/fs/volume.ts";
 import { compile, type Loaded, load, MACHINE, Runner } from "../../../src/sandbox/program.ts";
-import { Volume } from "../../../src/sandbox/vfs.ts";
-import { type Change, inputToJson, type Part, partToJson, type RecordedCall, traceToJson } from "../../../src/trace.ts";
 import { logOpen, MemoryLog, POLICY, type Step } from "../audit/memory-log.ts";
 
 export interface RunSpec {

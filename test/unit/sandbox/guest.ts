@@ -1,9 +1,9 @@
 import { type Limits, resolveLimits } from "../../../src/limits.ts";
 import { Bridge } from "../../../src/sandbox/bridge.ts";
-import { Outlet } from "../../../src/sandbox/devices.ts";
-import { GuestMemory } from "../../../src/sandbox/memory.ts";
-import { Volume } from "../../../src/sandbox/vfs.ts";
-import { createProcess, type Process } from "../../../src/sandbox/wasi.ts";
+import { Outlet } from "../../../src/sandbox/fs/devices.ts";
+import { Volume } from "../../../src/sandbox/fs/volume.ts";
+import { GuestMemory } from "../../../src/sandbox/wasi/memory.ts";
+import { createProcess, type Process } from "../../../src/sandbox/wasi/process.ts";
 
 /** Where the guest puts what it passes, and finds what it gets, in its memory. */
 const AT = { iovs: 0, out: 64, path: 1024, other: 8192, buffer: 65_536 };

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import type { MountShape } from "../../../src/protocol.ts";
+import type { MountShape } from "../../../src/protocol/protocol.ts";
 import { Kept, restoreHost, saveHost } from "../../../src/replay/checkpoint.ts";
-import * as wasi from "../../../src/sandbox/abi.ts";
-import { Errno } from "../../../src/sandbox/errno.ts";
-import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/vfs.ts";
+import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/fs/volume.ts";
+import * as wasi from "../../../src/sandbox/wasi/abi.ts";
+import { Errno } from "../../../src/sandbox/wasi/errno.ts";
 
 const shape = (path: string, more: Partial<MountShape> = {}): MountShape => ({
   ...{ path, readOnly: false, quotaBytes: 100, links: true },

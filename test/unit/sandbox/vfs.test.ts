@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import * as wasi from "../../../src/sandbox/abi.ts";
-import type { Description } from "../../../src/sandbox/description.ts";
-import { Errno } from "../../../src/sandbox/errno.ts";
-import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/vfs.ts";
+import type { Description } from "../../../src/sandbox/fs/description.ts";
+import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/fs/volume.ts";
+import * as wasi from "../../../src/sandbox/wasi/abi.ts";
+import { Errno } from "../../../src/sandbox/wasi/errno.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
 
 function volume(limits = { fileBytes: 1000, fileCount: 10 }) {

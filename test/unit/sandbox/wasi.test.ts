@@ -1,6 +1,6 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { afterAll, describe, expect, test } from "vitest";
-import { WASI_IMPORTS } from "../../../src/sandbox/imports.ts";
+import { WASI_IMPORTS } from "../../../src/sandbox/wasi/imports.ts";
 import { ALL, Guest, ROOT } from "./guest.ts";
 
 const { ERRNO_BADF, ERRNO_INVAL, ERRNO_LOOP, ERRNO_NOENT, ERRNO_NOSPC, ERRNO_NOTCAPABLE, ERRNO_NOTDIR } = wasi;

@@ -1,0 +1,185 @@
+import type { AgentRef, Approval } from "../audit/entry.ts";
+import { clip } from "../base/utf8.ts";
+import { VakError } from "../errors.ts";
+import type { AuditLog } from "../log/log.ts";
+import type { Annotations, DenyReason } from "../policy/engine.ts";
+import type { ToolAnnotations } from "../tool/tool.ts";
+
+/** What a person is asked: may this agent make just this call? */
+export interface ApprovalRequest {
+  readonly agent: { readonly id: string; readonly name: string; readonly program: string };
+  readonly run: string;
+  /** The call's number within its run, from 1. */
+  readonly call: number;
+  readonly tool: {
+    readonly name: string;
+    readonly title?: string;
+    readonly description: string;
+    readonly annotations?: ToolAnnotations;
+  };
+  /** What the tool would be given, with null in place of each secret. */
+  readonly input: unknown;
+  /** What the agent has read, and so what the input may come from. */
+  readonly labels: readonly string[];
+  /** Ids of the policies that would allow the call if it were approved, and what they say of themselves. */
+  readonly policies: readonly string[];
+  readonly annotations: Annotations;
+  /** Binds the answer to agent, tool, input and policy, hex. */
+  readonly callDigest: string;
+  /** When no answer will mean no, ms since 1970. */
+  readonly expires: number;
+}
+
+export interface ApprovalAnswer {
+  approve: boolean;
+  /** Who says so; 1 to 128 printable characters, for the log. */
+  by: string;
+  /**
+   * `call`, the default: this one call. `run`: also each later call of this run with the same tool and exactly the same
+   * input, as long as the policy is the same, and the labels of the agent.
+   */
+  for?: "call" | "run";
+}
+
+/**
+ * Asks a person. Whatever it does but answer in time means no: throwing, too.
+ *
+ * @param options.signal fires when no answer is needed any more: it is too late, or the run has ended
+ */
+export type OnApproval = (
+  request: ApprovalRequest,
+  options: { signal: AbortSignal },
+) => ApprovalAnswer | Promise<ApprovalAnswer>;
+
+/** A call as entries of the log name it. */
+export interface AskedCall {
+  agent: AgentRef;
+  run: string;
+  call: number;
+  action: string;
+  resource: string;
+  callDigest: string;
+  policies: string[];
+  policyDigest: string;
+}
+
+/** What came of asking: `approval` is the `seq` of the entry that says so. */
+export type Verdict = { granted: true; approval: number } | Refused;
+
+export interface Refused {
+  granted: false;
+  reason: DenyReason;
+  approval?: number;
+  message?: string;
+}
+
+/** How the answers of people are asked for, kept and logged. */
+export class Approvals {
+  private readonly log: AuditLog;
+  private readonly onApproval: OnApproval | undefined;
+  private readonly ms: number;
+  /** What was granted for a whole run, by the run's signal: the `seq` of the approval by what was shown. */
+  private readonly standing = new WeakMap<AbortSignal, Map<string, number>>();
+
+  /** @param ms until no answer means no */
+  constructor(log: AuditLog, onApproval: OnApproval | undefined, ms: number) {
+    this.log = log;
+    this.onApproval = onApproval;
+    this.ms = ms;
+  }
+
+  /**
+   * Whether a person lets the call pass. The answer is in the log before this resolves.
+   *
+   * @param key equal for calls that "allow for this run" makes equal: of the same tool, input, labels and policy
+   * @param run its signal fires when the run ends; `hold` lets the run's deadline stand still until what it gives is called
+   * @throws VakError `log-unavailable`
+   */
+  async ask(
+    call: AskedCall,
+    inputDigest: string,
+    shown: Pick<ApprovalRequest, "tool" | "input" | "labels" | "annotations">,
+    key: string,
+    run: { signal: AbortSignal; hold: () => () => void },
+  ): Promise<Verdict> {
+    const granted = this.standing.get(run.signal)?.get(key);
+    if (granted !== undefined) return { granted: true, approval: granted };
+    if (!this.onApproval) return { granted: false, reason: "approval-unavailable", message: "there is no onApproval" };
+    if (run.signal.aborted) return { granted: false, reason: "approval-withdrawn" };
+
+    const expires = Date.now() + this.ms;
+    const { seq: requestOf } = await this.log.append({ type: "approval-request", ...call, inputDigest, expires });
+    const { agent, run: id, call: number, policies, callDigest } = call;
+    const request = Object.freeze({
+      agent: { ...agent },
+      run: id,
+      call: number,
+      ...shown,
+      policies,
+      callDigest,
+      expires,
+    });
+    const release = run.hold();
+    const answer = await this.answer(this.onApproval, request, run.signal).finally(release);
+    const { verdict, by, scope, message } = answer;
+    const position = { agent, run: id, call: number };
+    const entry = { type: "approval", ...position, requestOf, callDigest, verdict, by, scope } as const;
+    const { seq } = await this.log.append(entry);
+    if (verdict !== "granted") {
+      return { granted: false, reason: REASONS[verdict], approval: seq, ...(message && { message }) };
+    }
+    if (scope === "run") {
+      const kept = this.standing.get(run.signal) ?? new Map<string, number>();
+      this.standing.set(run.signal, kept.set(key, seq));
+    }
+    return { granted: true, approval: seq };
+  }
+
+  /** Waits for the person, but not longer than for the end of the run or of the time that there is. */
+  private async answer(onApproval: OnApproval, request: ApprovalRequest, ended: AbortSignal): Promise<Answered> {
+    const over = new AbortController();
+    const late = Promise.withResolvers<Answered>();
+    const stop = (verdict: "expired" | "withdrawn") => {
+      late.resolve({ verdict, by: null, scope: null });
+      over.abort(new VakError("aborted", verdict === "expired" ? "It is too late to answer." : "The run has ended."));
+    };
+    const onEnd = () => stop("withdrawn");
+    ended.addEventListener("abort", onEnd, { once: true });
+    if (ended.aborted) onEnd();
+    const timer = setTimeout(() => stop("expired"), this.ms);
+    const said = Promise.resolve()
+      .then(() => onApproval(request, { signal: over.signal }))
+      .then(readAnswer)
+      .catch((error: unknown): Answered => {
+        const message = clip(error instanceof Error ? error.message : String(error), MAX_MESSAGE);
+        return { verdict: "failed", by: null, scope: null, message };
+      });
+    try {
+      return await Promise.race([late.promise, said]);
+    } finally {
+      clearTimeout(timer);
+      ended.removeEventListener("abort", onEnd);
+    }
+  }
+}
+
+/** UTF-16 units of what a failed `onApproval` said. */
+const MAX_MESSAGE = 500;
+
+type Answered = Pick<Approval, "verdict" | "by" | "scope"> & { message?: string };
+
+const REASONS: Readonly<Record<Exclude<Approval["verdict"], "granted">, DenyReason>> = {
+  refused: "approval-refused",
+  expired: "approval-expired",
+  withdrawn: "approval-withdrawn",
+  failed: "approval-unavailable",
+};
+
+/** @throws Error when it is not an answer */
+function readAnswer(answer: unknown): Answered {
+  const { approve, by, for: scope = "call" } = (answer ?? {}) as Partial<ApprovalAnswer>;
+  if (typeof approve !== "boolean") throw new Error("onApproval gave no { approve, by }");
+  if (typeof by !== "string" || !/^[^\p{C}]{1,128}$/u.test(by)) throw new Error("onApproval did not say who answered");
+  if (scope !== "call" && scope !== "run") throw new Error('onApproval approved for neither "call" nor "run"');
+  return approve ? { verdict: "granted", by, scope } : { verdict: "refused", by, scope: null };
+}

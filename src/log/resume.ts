@@ -1,0 +1,151 @@
+/**
+ * Opens a log that is there already: what is stored is checked before anything is signed, and what an earlier session
+ * left open is closed.
+ */
+
+import { type Entry, parseEntry } from "../audit/entry.ts";
+import { Order } from "../audit/order.ts";
+import { toBase64 } from "../base/base64.ts";
+import { type Bytes, equalBytes } from "../base/bytes.ts";
+import { toUtf8 } from "../base/utf8.ts";
+import { VakError } from "../errors.ts";
+import { type Checkpoint, parseCheckpoint, type TreeHead } from "../tlog/checkpoint.ts";
+import { leafHash } from "../tlog/merkle.ts";
+import { ed25519Verifier, verifyEd25519 } from "../tlog/note.ts";
+import { parseNote } from "../tlog/note-reading.ts";
+import { TILE_WIDTH } from "../tlog/sizes.ts";
+import { hashesAt, splitHashes } from "../tlog/tiles.ts";
+import { newestOf } from "./anchoring.ts";
+import { type Core, isKeyOf, type Loaded } from "./core.ts";
+import { corrupt, rollback } from "./faults.ts";
+import { retry, type StoredKey } from "./signer.ts";
+import type { Identity } from "./store.ts";
+import { Stored } from "./stored.ts";
+import { type Edge, edgeOf, type Head, Writer } from "./writer.ts";
+
+/**
+ * Reads where the log stands, and checks it against the entries, the tiles, the last checkpoint, what the anchor has
+ * seen and what this tab or this browser has.
+ */
+export async function load(
+  { store, settings: { signer, anchor } }: Core,
+  seen?: [tree: TreeHead, by: string],
+): Promise<Loaded> {
+  const stored = new Stored(store);
+  const lastSeq = await stored.lastSeq();
+  const identity = await store.identity();
+  const head = await store.head();
+  if (!identity || !head) throw corrupt("there are entries, but no key or no head");
+  if (lastSeq !== head.size - 1) throw corrupt(`its head says ${head.size} entries, the last is ${lastSeq}`);
+
+  const edge = await readEdge(stored, head.size);
+  if (!equalBytes(edgeOf(head.size, edge).root(), head.root)) throw corrupt("its entries do not hash to its root");
+
+  const { origin, key } = identity;
+  const note = await store.checkpoint();
+  if (note !== undefined) await checkCheckpoint(stored, note, identity, head);
+  if (seen) await checkExtends(stored, identity, head, ...seen);
+  const anchored = anchor && (await newestOf(anchor, origin));
+  if (anchored) await checkExtends(stored, identity, head, anchored, "its anchor");
+  if (key.kind === "custom" ? !signer || !isKeyOf(signer, key) : signer) {
+    throw new VakError("invalid-argument", "The log is signed by another key than the signer's: rotate it instead.");
+  }
+
+  const opened = await Promise.all(head.open.map((seq) => stored.entry(seq)));
+  const texts = await stored.policies();
+  const digests = (base: boolean) => texts.filter((text) => Boolean(text.base) === base).map(({ digest }) => digest);
+  let open: Entry[];
+  let order: Order;
+  try {
+    open = opened.map((bytes) => parseEntry(bytes ?? new Uint8Array()));
+    order = Order.resume({ size: head.size, policy: head.policy, policies: digests(false), open });
+  } catch (error) {
+    throw corrupt("what it says is still open is not", error);
+  }
+  return { identity, last: checkpointOf(note), head, writer: new Writer(head, edge, order, digests(true)), open };
+}
+
+/** Whether the stored log begins with the tree that someone has seen. */
+async function checkExtends(
+  stored: Stored,
+  { origin }: Identity,
+  head: Head,
+  seen: TreeHead,
+  who: string,
+): Promise<void> {
+  if (seen.origin !== origin) throw rollback(`${who} has seen another log, ${seen.origin}`);
+  if (seen.size > head.size) throw rollback(`it has ${head.size} entries, ${who} has seen ${seen.size}`);
+  const root = edgeOf(seen.size, await readEdge(stored, seen.size)).root();
+  if (!equalBytes(root, seen.root)) throw rollback(`its first ${seen.size} entries are not those that ${who} has seen`);
+}
+
+/** The last tile of each level of the tree of the first `size` entries, cut to that size. */
+async function readEdge(stored: Stored, size: number): Promise<Edge> {
+  const edge: Edge = [];
+  for (let level = 0; hashesAt(level, size) > 0; level++) {
+    const count = hashesAt(level, size);
+    const width = count % TILE_WIDTH;
+    if (level === 0) {
+      const entries = await stored.entries(count - width, count);
+      edge.push(entries.map(leafHash));
+    } else {
+      const tile = width === 0 ? undefined : await stored.tile(level, (count - width) / TILE_WIDTH);
+      edge.push(tile ? splitHashes(tile).slice(0, width) : []);
+    }
+    if (edge[level]!.length !== width) throw corrupt(`the last tile of level ${level} is incomplete`);
+  }
+  return edge;
+}
+
+async function checkCheckpoint(log: Stored, stored: string, { origin, key }: Identity, head: Head): Promise<void> {
+  const { name, keyId } = ed25519Verifier(origin, key.publicKey);
+  let signed: TreeHead;
+  try {
+    const note = parseNote(toUtf8(stored));
+    const own = note.signatures.find((line) => line.name === name && equalBytes(line.keyId, keyId));
+    if (!own || !(await verifyOwn(key, own.signature, toUtf8(note.text)))) throw new Error("its signature is wrong");
+    signed = parseCheckpoint(note.text);
+  } catch (error) {
+    throw corrupt("its last checkpoint is not one that it signed", error);
+  }
+  if (signed.origin !== origin || signed.size > head.size) {
+    throw corrupt(`its last checkpoint covers ${signed.size} entries, it has ${head.size}`);
+  }
+  const root = signed.size === head.size ? head.root : edgeOf(signed.size, await readEdge(log, signed.size)).root();
+  if (!equalBytes(root, signed.root)) throw corrupt("its entries are not those of its last checkpoint");
+}
+
+/** A checkpoint as it is stored. */
+export function checkpointOf(note: string): Checkpoint;
+export function checkpointOf(note: string | undefined): Checkpoint | undefined;
+export function checkpointOf(note: string | undefined): Checkpoint | undefined {
+  if (note === undefined) return undefined;
+  const { origin, size, root } = parseCheckpoint(parseNote(toUtf8(note)).text);
+  return { origin, size, root: toBase64(root), note };
+}
+
+/** Closes what an earlier session left open. */
+export async function recover(core: Core, open: readonly Entry[]): Promise<void> {
+  const counts = { intents: 0, runs: 0, agents: 0 };
+  const appended: Promise<unknown>[] = [];
+  for (const entry of open) {
+    if (entry.type === "agent-spawn") counts.agents++;
+    else if (entry.type === "run-start") counts.runs++;
+    else if (entry.type === "intent") {
+      counts.intents++;
+      const { agent, run, call, seq } = entry;
+      appended.push(core.append({ type: "outcome", agent, run, call, intentOf: seq, status: "unknown", error: null }));
+    }
+  }
+  appended.push(core.append({ type: "recovery", ...counts }));
+  await Promise.all(appended);
+}
+
+/** Whether a stored key made this signature. Where the browser has Ed25519, nothing need be loaded for it. */
+async function verifyOwn({ kind, publicKey }: StoredKey, signature: Bytes, message: Bytes): Promise<boolean> {
+  if (kind !== "webcrypto") return verifyEd25519(signature, message, publicKey);
+  return retry(async () => {
+    const key = await crypto.subtle.importKey("raw", publicKey, { name: "Ed25519" }, false, ["verify"]);
+    return crypto.subtle.verify({ name: "Ed25519" }, key, signature, message);
+  });
+}

@@ -1,0 +1,82 @@
+/**
+ * C2SP signed-note: a text with Ed25519 signatures below it, and the short keys (`vkey`) that verify it. The text, with
+ * its last newline and without the blank line, is what is signed. And C2SP tlog-cosignature: what a witness signs is the
+ * text and when it saw it. How notes and keys are read is in `note-reading.ts`.
+ */
+
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
+import { toBase64 } from "../base/base64.ts";
+import type { Bytes } from "../base/bytes.ts";
+import { toUtf8 } from "../base/utf8.ts";
+import { VakError } from "../errors.ts";
+
+export const ED25519 = 1;
+export const COSIGNATURE = 4;
+export const KEY_ID_BYTES = 4;
+
+/** What verifies the signatures of one key. */
+export interface Verifier {
+  /** The key's name; for a log's own key, the log's origin. */
+  name: string;
+  keyId: Bytes;
+  publicKey: Bytes;
+  /** Of a witness: its signatures say when. */
+  cosigns: boolean;
+}
+
+export interface Signature {
+  name: string;
+  keyId: Bytes;
+  signature: Bytes;
+}
+
+export interface Note {
+  /** What is signed, with its final newline. */
+  text: string;
+  signatures: Signature[];
+}
+
+/** A key's name is not empty and holds neither Unicode space nor `+`, so that it stands in one field of a line. */
+export function isKeyName(name: string): boolean {
+  return /^[^\p{White_Space}+]+$/u.test(name) && name.isWellFormed();
+}
+
+export function keyIdOf(name: string, key: Uint8Array): Bytes {
+  return sha256(concatBytes(toUtf8(`${name}\n`), key)).slice(0, KEY_ID_BYTES);
+}
+
+/** @throws VakError `invalid-argument` when `name` cannot be a key's name */
+export function ed25519Verifier(name: string, publicKey: Bytes): Verifier {
+  return verifierOf(name, concatBytes(Uint8Array.of(ED25519), publicKey));
+}
+
+/** As {@link ed25519Verifier}, for the key of a witness. */
+export function cosignatureVerifier(name: string, publicKey: Bytes): Verifier {
+  return verifierOf(name, concatBytes(Uint8Array.of(COSIGNATURE), publicKey));
+}
+
+export function verifierOf(name: string, key: Uint8Array): Verifier {
+  if (!isKeyName(name)) throw new VakError("invalid-argument", `"${name}" has a space or a + and cannot name a key.`);
+  return { name, keyId: keyIdOf(name, key), publicKey: Uint8Array.from(key.slice(1)), cosigns: key[0] === COSIGNATURE };
+}
+
+/** `name+keyid+base64(type ‖ public key)`, the type being 0x01, or 0x04 for the key of a witness. */
+export function formatVkey({ name, keyId, publicKey, cosigns }: Verifier): string {
+  const type = Uint8Array.of(cosigns ? COSIGNATURE : ED25519);
+  return `${name}+${bytesToHex(keyId)}+${toBase64(concatBytes(type, publicKey))}`;
+}
+
+export function formatNote(note: Note): Bytes {
+  const lines = note.signatures.map(
+    ({ name, keyId, signature }) => `— ${name} ${toBase64(concatBytes(keyId, signature))}\n`,
+  );
+  return toUtf8(`${note.text}\n${lines.join("")}`);
+}
+
+/** RFC 8032 verification, in its strict form: non-canonical encodings are refused. */
+export async function verifyEd25519(signature: Bytes, message: Uint8Array, publicKey: Bytes): Promise<boolean> {
+  if (signature.length !== 64 || publicKey.length !== 32) return false;
+  const { verifyAsync } = await import("@noble/ed25519");
+  return verifyAsync(signature, message, publicKey, { zip215: false });
+}

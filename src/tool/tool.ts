@@ -1,0 +1,674 @@
+import type { dereference, OutputUnit, Schema, validate } from "@cfworker/json-schema";
+import { isObject } from "../base/guards.ts";
+import { stepOf } from "../base/pointer.ts";
+import { VakError } from "../errors.ts";
+import { checkLabels } from "../labels.ts";
+
+/** A JSON Schema, draft 2020-12. */
+export type JsonSchema = { readonly [keyword: string]: unknown };
+
+/**
+ * A schema made by a library (Zod 4.2, ArkType 2.1.28, Valibot with `@valibot/to-json-schema`, …) that implements both
+ * Standard Schema and Standard JSON Schema (https://standardschema.dev): it validates, and it says what it is in JSON
+ * Schema, which is what guests, policies and the log see.
+ */
+export interface StandardSchema<Output = unknown> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
+    readonly jsonSchema?: { readonly input: (options: { target: "draft-2020-12" }) => JsonSchema };
+  };
+}
+
+type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly { readonly message: string }[] };
+
+/** What a tool is told besides its input. */
+export interface ToolContext {
+  /** Fires when the run ends, is stopped or is aborted: give up what can be given up. */
+  readonly signal: AbortSignal;
+  /** The call's number within its run, from 1, as the log has it. */
+  readonly call: number;
+  /** Who calls. */
+  readonly agent: { readonly id: string; readonly name: string; readonly program: string };
+  /** The run it calls from, as the log names it. */
+  readonly run: string;
+  /**
+   * Notes what the call costs in a unit of yours that a budget counts; the sum of all charges stands in the place of what
+   * `cost` said. A whole number.
+   */
+  charge(unit: string, amount: number): void;
+  /** What the agent had read when the call was decided; so what the input may come from. */
+  readonly labels: readonly string[];
+  /**
+   * Says that the answer, or the error, is labelled so, besides what the tool `returns`: with the labels of an agent whose
+   * output it passes on, say. Until the tool has answered.
+   */
+  label(labels: readonly string[]): void;
+}
+
+/** What was found in an input that should not leave. */
+export interface Leaks {
+  /** Kinds of it, in a word each: `context.vak.leaks` in a policy, and in the log. At most 32. */
+  readonly kinds: readonly string[];
+  /** The input with all of it taken out; absent where that cannot be done. */
+  readonly redacted?: unknown;
+}
+
+/** What a tool is told when it looks for leaks. */
+export type LeaksContext = Pick<ToolContext, "signal" | "call" | "agent" | "run">;
+
+/** What data a tool gives and takes. */
+export interface ToolLabels {
+  /** Labels of whatever it answers, errors too. They are the agent's before the guest has the answer. */
+  readonly returns?: readonly string[];
+  /** An agent with any other label than these may not call it. All are accepted unless given; with `[]` none is. */
+  readonly accepts?: readonly string[];
+  /**
+   * Names what it keeps between calls, such as a mailbox or a table. Whatever comes out of a tool that keeps it has the
+   * labels of every agent that was let to call one.
+   */
+  readonly keeps?: string;
+}
+
+/**
+ * MCP's hints: what a tool says of itself. They inform people, and place the tool's action in groups that policies may
+ * speak of; see {@link groupsOf}.
+ */
+export interface ToolAnnotations {
+  readonly title?: string;
+  readonly readOnlyHint?: boolean;
+  readonly destructiveHint?: boolean;
+  readonly idempotentHint?: boolean;
+  readonly openWorldHint?: boolean;
+}
+
+/** A named host capability, described as MCP describes tools. Made by {@link defineTool}, and frozen. */
+export interface Tool<Input = unknown> {
+  readonly name: string;
+  readonly title?: string;
+  readonly description: string;
+  readonly inputSchema: JsonSchema;
+  readonly outputSchema?: JsonSchema;
+  readonly annotations?: ToolAnnotations;
+  readonly labels?: ToolLabels;
+  cost?(input: Input): { readonly [unit: string]: number };
+  leaks?(input: Input, context: LeaksContext): Leaks | Promise<Leaks>;
+  execute(input: Input, context: ToolContext): unknown;
+}
+
+export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
+  /** 1 to 64 of `A-Z a-z 0-9 _ . -`, not beginning with `vak.`; its action in a policy is `Action::"call:NAME"`. */
+  name: string;
+  title?: string;
+  description: string;
+  /**
+   * A JSON Schema whose `type` is `object`, or a {@link StandardSchema}. An object that lists `properties` and says
+   * nothing of others is closed: an undeclared field is refused, because no policy could see it. Say
+   * `additionalProperties: true` to let undeclared fields through, unseen by policies. A string with
+   * `format: "http-url"` is put into the one spelling of a URL before anything else sees it (`docs/policy.md`).
+   */
+  inputSchema: S;
+  /** What an answer must be, as JSON Schema. */
+  outputSchema?: JsonSchema;
+  annotations?: ToolAnnotations;
+  /** What data it gives and takes, and what it keeps. */
+  labels?: ToolLabels;
+  /**
+   * What a call may cost at most, by unit: whole numbers. So much is set aside of each budget that counts the unit,
+   * before the policy decides, and given back as far as `execute` charges less. It must be quick, and do nothing.
+   */
+  cost?(input: InputOf<S>): { readonly [unit: string]: number };
+  /**
+   * Finds in an input what should not leave. It is asked before the policy decides, which sees the kinds; where it throws,
+   * the call is denied. It must do nothing.
+   */
+  leaks?(input: InputOf<S>, context: LeaksContext): Leaks | Promise<Leaks>;
+  /**
+   * Does it. Called only after the policy allowed the call and the log has it. The answer, or what its promise resolves
+   * to, must be JSON; what it throws reaches the guest as an error.
+   *
+   * @param input frozen, exactly what the policy decided on; with a {@link StandardSchema}, what that made of it
+   */
+  execute(input: InputOf<S>, context: ToolContext): unknown;
+}
+
+/** The type of the values that a JSON Schema literal describes; `unknown` where it does not say. */
+export type FromSchema<S> = S extends { readonly const: infer C }
+  ? C
+  : S extends { readonly enum: readonly (infer E)[] }
+    ? E
+    : S extends { readonly type: "string" }
+      ? string
+      : S extends { readonly type: "number" | "integer" }
+        ? number
+        : S extends { readonly type: "boolean" }
+          ? boolean
+          : S extends { readonly type: "array" }
+            ? readonly (S extends { readonly items: infer I } ? FromSchema<I> : unknown)[]
+            : S extends { readonly type: "object"; readonly properties: infer P }
+              ? FromProperties<P, S extends { readonly required: readonly (infer R)[] } ? R : never>
+              : S extends { readonly type: "object" }
+                ? { readonly [field: string]: unknown }
+                : unknown;
+
+type FromProperties<P, R> = Flat<
+  { readonly [K in keyof P as K extends R ? K : never]: FromSchema<P[K]> } & {
+    readonly [K in keyof P as K extends R ? never : K]?: FromSchema<P[K]>;
+  }
+>;
+type Flat<T> = { [K in keyof T]: T[K] };
+
+/** The type of a tool's input, from its schema. */
+export type InputOf<S> = S extends StandardSchema<infer Output> ? Output : FromSchema<S>;
+
+/** A guest's input after {@link parseInput}. */
+export type ParsedInput =
+  | {
+      readonly ok: true;
+      /** A frozen copy of the guest's JSON, with no prototypes and with URLs in one spelling: what is decided on and logged. */
+      readonly input: { readonly [field: string]: unknown };
+      /** What `execute` gets: `input`, or what the Standard Schema made of it. */
+      readonly argument: unknown;
+    }
+  | { readonly ok: false; readonly message: string };
+
+/** Bytes of a tool's schema as JSON, and its levels. */
+const MAX_SCHEMA_BYTES = 64 * 1024;
+const MAX_SCHEMA_DEPTH = 64;
+/** Levels of a guest's input, and values in it; checking and deciding on more would hold up the page. */
+const MAX_INPUT_DEPTH = 64;
+const MAX_INPUT_VALUES = 16_384;
+/** Characters of a message to a guest. */
+const MAX_MESSAGE = 300;
+
+/** Cedar's escapes for entities and extension values, and JavaScript's for prototypes. */
+const RESERVED = new Set(["__entity", "__extn", "__expr", "__proto__"]);
+
+/** `$ref`s followed in one check. Alternatives that refer back to themselves can take exponentially many. */
+const MAX_REFS = 4 * MAX_INPUT_VALUES;
+/** Items of a list whose items must differ: the validator compares every pair. */
+const MAX_UNIQUE_ITEMS = 100;
+
+interface Validator {
+  readonly schema: Schema;
+  readonly lookup: ReturnType<typeof dereference>;
+  readonly validate: typeof validate;
+}
+
+interface Checks {
+  readonly input: () => Promise<Validator>;
+  readonly output: (() => Promise<Validator>) | undefined;
+  readonly standard: StandardSchema | undefined;
+  /** Whether the schema says of a string that it is a URL. */
+  readonly urls: boolean;
+}
+
+const checksOf = new WeakMap<Tool, Checks>();
+
+/**
+ * Describes a capability that guests may ask for.
+ *
+ * @throws VakError `invalid-tool` saying which part is missing or contradictory
+ * @example
+ * const add = defineTool({
+ *   name: "add",
+ *   description: "Adds two integers.",
+ *   inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } }, required: ["a", "b"] },
+ *   execute: ({ a, b }) => a + b,
+ * });
+ */
+export function defineTool<const S extends JsonSchema | StandardSchema>(
+  definition: ToolDefinition<S>,
+): Tool<InputOf<S>> {
+  const { name, title, description, annotations, labels, cost, leaks, execute } = definition;
+  if (typeof name !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
+    throw invalid(`"${String(name).slice(0, 80)}" is not a tool's name: use 1 to 64 of A-Z a-z 0-9 _ . -`);
+  }
+  if (typeof description !== "string" || description === "") throw invalid(`Tool "${name}" needs a description.`);
+  if (typeof execute !== "function") throw invalid(`Tool "${name}" needs a function execute(input, context).`);
+
+  if (cost !== undefined && typeof cost !== "function")
+    throw invalid(`Tool "${name}": cost is a function (input) => ({ unit: amount }).`);
+  if (leaks !== undefined && typeof leaks !== "function")
+    throw invalid(`Tool "${name}": leaks is a function (input) => ({ kinds: […] }).`);
+
+  const standard = isStandard(definition.inputSchema) ? definition.inputSchema : undefined;
+  const given = standard ? describe(name, standard) : definition.inputSchema;
+  const inputSchema = readSchema(`Tool "${name}", inputSchema`, given);
+  const outputSchema = definition.outputSchema && readSchema(`Tool "${name}", outputSchema`, definition.outputSchema);
+
+  const tool: Tool<InputOf<S>> = deepFreeze({
+    name,
+    ...(title !== undefined && { title: String(title) }),
+    description,
+    inputSchema,
+    ...(outputSchema && { outputSchema }),
+    ...(annotations && { annotations: { ...annotations } }),
+    ...(labels && { labels: readLabels(name, labels) }),
+    ...(cost && { cost }),
+    ...(leaks && { leaks }),
+    execute,
+  });
+  checksOf.set(tool, {
+    input: validator(inputSchema),
+    output: outputSchema && validator(outputSchema),
+    standard,
+    urls: JSON.stringify(inputSchema).includes('"format":"http-url"'),
+  });
+  return tool;
+}
+
+/** A tool as it is, or made of an object that has all that a tool has, as `fetchTool` gives. */
+export function asTool(tool: Tool): Tool {
+  return checksOf.has(tool) ? tool : (defineTool(tool) as Tool);
+}
+
+/** @throws VakError `invalid-tool` */
+function readLabels(name: string, labels: ToolLabels): ToolLabels {
+  const { returns, accepts, keeps, ...rest } = labels;
+  const [stray] = Object.keys(rest);
+  if (stray !== undefined) throw invalid(`Tool "${name}": labels has no ${JSON.stringify(stray)}.`);
+  if (keeps !== undefined && (typeof keeps !== "string" || keeps === ""))
+    throw invalid(`Tool "${name}": labels.keeps names what the tool keeps.`);
+  try {
+    return {
+      ...(returns && { returns: checkLabels(returns, `what tool "${name}" returns`) }),
+      ...(accepts && { accepts: checkLabels(accepts, `what tool "${name}" accepts`) }),
+      ...(keeps !== undefined && { keeps }),
+    };
+  } catch (cause) {
+    throw new VakError("invalid-tool", (cause as Error).message, { cause });
+  }
+}
+
+/**
+ * The groups of a tool's action, with MCP's own defaults: who says nothing is `destructive`, and reaches the `network`.
+ */
+export function groupsOf({ readOnlyHint, destructiveHint, openWorldHint }: ToolAnnotations = {}): string[] {
+  const destructive = readOnlyHint !== true && destructiveHint !== false;
+  return [...(destructive ? ["destructive"] : []), ...(openWorldHint !== false ? ["network"] : [])];
+}
+
+/** A tool as policies see it. */
+export function describeToPolicy(tool: Tool) {
+  const { name, inputSchema, annotations, labels, leaks } = tool;
+  return {
+    ...{ name, inputSchema, groups: groupsOf(annotations) },
+    ...(leaks && { leaks: true }),
+    ...(labels?.accepts && { accepts: labels.accepts }),
+    read: (input: unknown) => readInput(tool, input),
+  };
+}
+
+/**
+ * Checks what a guest sent before anything else sees it: plain JSON, at most 64 levels and 16,384 values, whole numbers
+ * that JavaScript holds exactly, whole characters, no reserved keys, valid under the tool's schema. URLs get their one
+ * spelling first, so that the schema is about what they are then.
+ *
+ * @throws VakError `invalid-tool` when the tool was not made by `defineTool`
+ */
+export async function parseInput(tool: Tool, value: unknown): Promise<ParsedInput> {
+  const { input: validator, standard, urls } = checks(tool);
+  try {
+    let input = copyJson(value, "input", 0, { left: MAX_INPUT_VALUES }) as { readonly [field: string]: unknown };
+    if (urls) input = (await import("./secrets.ts")).withNormalUrls(tool.inputSchema, input) as typeof input;
+    check(await validator(), input, "input");
+    if (!standard) return { ok: true, input, argument: input };
+    const result = await standard["~standard"].validate(input);
+    if (result.issues) throw new Error(`input: ${result.issues[0]?.message ?? "not valid"}`);
+    return { ok: true, input, argument: result.value };
+  } catch (error) {
+    return { ok: false, message: (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE) };
+  }
+}
+
+const MAX_KINDS = 32;
+const KIND = /^[a-z0-9][a-z0-9-]{0,31}$/;
+
+/**
+ * What a tool finds in an input that should not leave.
+ *
+ * @throws Error when it does not say: then nothing may leave
+ */
+export async function leaksIn(tool: Tool, argument: unknown, context: LeaksContext): Promise<Leaks> {
+  const { agent, run, call, signal } = context;
+  const { kinds, redacted } = (await tool.leaks?.(argument, { agent: { ...agent }, run, call, signal })) ?? {};
+  if (!Array.isArray(kinds) || kinds.length > MAX_KINDS || !kinds.every((kind) => KIND.test(kind))) {
+    throw new Error("the tool did not say what there is in the input");
+  }
+  return { kinds: [...new Set(kinds)].sort(), ...(redacted !== undefined && { redacted }) };
+}
+
+/**
+ * Reads the input of a call that nobody makes, as {@link parseInput} does, with the kinds of leaks that there would be.
+ *
+ * @throws whatever the tool does when it looks for them
+ */
+export async function readInput(tool: Tool, value: unknown): Promise<ParsedInput & { leaks?: readonly string[] }> {
+  const parsed = await parseInput(tool, value);
+  if (!parsed.ok || !tool.leaks) return parsed;
+  const nobody = { agent: { id: "", name: "", program: "" }, run: "", call: 1, signal: new AbortController().signal };
+  return { ...parsed, leaks: (await leaksIn(tool, parsed.argument, nobody)).kinds };
+}
+
+/**
+ * Checks a tool's answer, as JSON, against its `outputSchema`.
+ *
+ * @returns what is wrong with it, or undefined when it is valid or the tool has no `outputSchema`
+ * @throws VakError `invalid-tool` when the tool was not made by `defineTool`
+ */
+export async function checkOutput(tool: Tool, value: unknown): Promise<string | undefined> {
+  const { output } = checks(tool);
+  if (!output) return undefined;
+  try {
+    check(await output(), value, "output");
+    return undefined;
+  } catch (error) {
+    return (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE);
+  }
+}
+
+function checks(tool: Tool): Checks {
+  const found = checksOf.get(tool);
+  if (!found) throw invalid("A tool is made by defineTool(…); this object was not.");
+  return found;
+}
+
+/** @throws Error naming the first thing that is wrong */
+function check({ schema, lookup, validate }: Validator, value: unknown, name: string): void {
+  let left = MAX_REFS;
+  const counted = new Proxy(lookup, {
+    get(target, uri: string) {
+      if (--left < 0) throw new Error(`${name} takes too long to check against the schema`);
+      return target[uri];
+    },
+  });
+  const { valid, errors } = validate(value, schema, "2020-12", counted);
+  if (valid) return;
+  const wrappers = ["properties", "patternProperties", "additionalProperties", "items", "prefixItems"];
+  wrappers.push("$ref", "allOf", "if");
+  const first = errors.find((error) => !wrappers.includes(error.keyword)) ?? errors[0];
+  if (!first) throw new Error(`${name} is not valid`);
+  throw new Error(`${pathOf(first, name)}: ${ERRORS[first.keyword] ?? first.error}`);
+}
+
+/** What the library says in words that say little. */
+const ERRORS: Readonly<Record<string, string>> = { false: "no such field", anyOf: "is none of what the tool takes" };
+
+function pathOf({ instanceLocation }: OutputUnit, name: string): string {
+  const fields = instanceLocation.split("/").slice(1);
+  return [
+    name,
+    ...fields.map((field) => decodeURI(field).replaceAll("~1", "/").replaceAll("~0", "~").slice(0, 64)),
+  ].join(".");
+}
+
+/** A frozen copy without prototypes, so that what is checked, decided on, logged and executed is one unchanging value. */
+function copyJson(value: unknown, path: string, depth: number, budget: { left: number }): unknown {
+  if (depth > MAX_INPUT_DEPTH) throw new Error(`input is nested more than ${MAX_INPUT_DEPTH} deep`);
+  if (--budget.left < 0) throw new Error(`input has more than ${MAX_INPUT_VALUES} values`);
+  switch (typeof value) {
+    case "boolean":
+      return value;
+    case "string":
+      if (!value.isWellFormed()) throw new Error(`${path} has half of a surrogate pair in it`);
+      return value;
+    case "number":
+      if (!Number.isFinite(value)) throw new Error(`${path} is not a finite number`);
+      if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+        throw new Error(`${path} is beyond 2^53 - 1, where numbers are no longer exact; send it as a string`);
+      }
+      return value;
+    case "object": {
+      if (value === null) return null;
+      if (Array.isArray(value)) {
+        if (value.length > budget.left) throw new Error(`input has more than ${MAX_INPUT_VALUES} values`);
+        return Object.freeze(
+          Array.from(value, (item, index) => copyJson(item, `${path}[${index}]`, depth + 1, budget)),
+        );
+      }
+      const prototype = Object.getPrototypeOf(value);
+      if (prototype !== null && prototype !== Object.prototype) break;
+      const copy = Object.create(null);
+      for (const [key, item] of Object.entries(value)) {
+        const at = `${path}.${key.slice(0, 64)}`;
+        if (RESERVED.has(key)) throw new Error(`${at}: the name is reserved`);
+        if (!key.isWellFormed()) throw new Error(`${path} has a field with half of a surrogate pair in its name`);
+        copy[key] = copyJson(item, at, depth + 1, budget);
+      }
+      return Object.freeze(copy);
+    }
+  }
+  throw new Error(`${path} is not JSON`);
+}
+
+// ── Reading a schema ────────────────────────────────────────────────────────────────────────────────────────────────
+
+const TYPES = new Set(["string", "number", "integer", "boolean", "array", "object", "null"]);
+const MAPS_OF_SCHEMAS = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
+const LISTS_OF_SCHEMAS = ["allOf", "anyOf", "oneOf", "prefixItems"];
+const SCHEMAS = [
+  ...["items", "contains", "additionalProperties", "unevaluatedProperties", "unevaluatedItems", "propertyNames"],
+  ...["not", "if", "then", "else"],
+];
+/** Keywords of other drafts, or that move what `$ref` points to. */
+const REFUSED = [
+  "$anchor",
+  "$dynamicAnchor",
+  "$dynamicRef",
+  "$recursiveAnchor",
+  "$recursiveRef",
+  "additionalItems",
+  "dependencies",
+];
+/** Keywords that say of other properties what they may be. */
+const OPENING = ["additionalProperties", "unevaluatedProperties", "patternProperties"];
+/** Keywords through which another schema speaks of the same value; what is beside them cannot be closed. */
+const COMPOSING = ["$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"];
+/** Keywords whose schemas are about other values than the schema they stand in. */
+const INNER = ["properties", "patternProperties", "prefixItems", "items", "additionalProperties"];
+
+/** A checked copy of a schema whose root is an object, with its objects closed. */
+function readSchema(where: string, given: unknown): JsonSchema {
+  let text: string | undefined;
+  let schema: unknown;
+  try {
+    text = JSON.stringify(given);
+    schema = JSON.parse(text);
+  } catch (cause) {
+    throw invalid(`${where} is not JSON.`, cause);
+  }
+  if (text.length > MAX_SCHEMA_BYTES) throw invalid(`${where} is larger than ${MAX_SCHEMA_BYTES} bytes.`);
+  if (!isObject(schema) || schema.type !== "object") throw invalid(`${where} must say type: "object".`);
+  if (isDeeperThan(schema, MAX_SCHEMA_DEPTH)) throw invalid(`${where} is nested more than ${MAX_SCHEMA_DEPTH} deep.`);
+  readSubschema(schema, where, "", true);
+  followRefs(schema, schema, where, new Map());
+  return schema;
+}
+
+/** @param closable whether this schema alone says which properties its value may have */
+function readSubschema(schema: unknown, where: string, path: string, closable: boolean): void {
+  const at = path === "" ? where : `${where} at ${path.slice(1)}`;
+  if (typeof schema === "boolean") return;
+  if (!isObject(schema)) throw invalid(`${at} is not a schema.`);
+  if (schema.$id !== undefined && path !== "") throw invalid(`${at} has an $id; only the root may.`);
+  delete (schema as Record<string, unknown>).id; // a $id in older drafts, which the validator would go by
+  const refused = REFUSED.find((keyword) => schema[keyword] !== undefined);
+  if (refused)
+    throw invalid(
+      `${at} uses ${refused}, which vak does not read; write it with draft 2020-12's $defs and #/… references.`,
+    );
+
+  const { type, $ref, required, properties, pattern, multipleOf } = schema;
+  if (type !== undefined && ![type].flat().every((name) => TYPES.has(name as string))) {
+    throw invalid(`${at} has a type that JSON Schema does not know: ${JSON.stringify(type)}.`);
+  }
+  // Only to where subschemas are read: what else a pointer could name has not been checked.
+  if ($ref !== undefined && (typeof $ref !== "string" || !/^#(\/(\$defs|properties)\/[^/]+)*$/.test($ref))) {
+    throw invalid(
+      `${at} refers to ${JSON.stringify($ref)}; only #, #/$defs/… and #/properties/… are followed, nothing is fetched.`,
+    );
+  }
+  if (schema.enum !== undefined && !Array.isArray(schema.enum)) throw invalid(`${at} has an enum that is not a list.`);
+  if (schema.uniqueItems === true && !((schema.maxItems as number) <= MAX_UNIQUE_ITEMS)) {
+    throw invalid(
+      `${at} says uniqueItems; say too that maxItems is at most ${MAX_UNIQUE_ITEMS}, for every pair is compared.`,
+    );
+  }
+  if (multipleOf !== undefined && !(typeof multipleOf === "number" && multipleOf > 0)) {
+    throw invalid(`${at} has a multipleOf that is not above zero.`);
+  }
+  for (const source of [pattern, ...Object.keys(isObject(schema.patternProperties) ? schema.patternProperties : {})]) {
+    if (source !== undefined) readPattern(at, source);
+  }
+  if (required !== undefined && !(Array.isArray(required) && required.every((name) => typeof name === "string"))) {
+    throw invalid(`${at} has a required that is not a list of names.`);
+  }
+
+  const alone = closable && COMPOSING.every((keyword) => schema[keyword] === undefined);
+  const read = (child: unknown, keyword: string, name: string | number) =>
+    readSubschema(child, where, `${path}/${keyword}/${name}`, alone && INNER.includes(keyword));
+  for (const keyword of MAPS_OF_SCHEMAS) {
+    const map = schema[keyword];
+    if (map === undefined) continue;
+    if (!isObject(map)) throw invalid(`${at} has ${keyword} that are not an object.`);
+    for (const [name, child] of Object.entries(map)) {
+      if (keyword === "properties" && RESERVED.has(name)) throw invalid(`${at} has a field ${name}, a reserved name.`);
+      read(child, keyword, name);
+    }
+  }
+  for (const keyword of LISTS_OF_SCHEMAS) {
+    const list = schema[keyword];
+    if (list === undefined) continue;
+    if (!Array.isArray(list)) throw invalid(`${at} has ${keyword} that is not a list.`);
+    for (const [index, child] of list.entries()) read(child, keyword, index);
+  }
+  for (const keyword of SCHEMAS) {
+    if (schema[keyword] !== undefined) read(schema[keyword], keyword, "");
+  }
+
+  if (alone && type === "object" && isObject(properties) && OPENING.every((keyword) => schema[keyword] === undefined)) {
+    const missing = ((required ?? []) as string[]).find((name) => !Object.hasOwn(properties, name));
+    if (missing !== undefined) throw invalid(`${at} requires "${missing}" but does not declare it.`);
+    (schema as Record<string, unknown>).additionalProperties = false;
+  }
+}
+
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((item) => isDeeperThan(item, levels - 1));
+}
+
+function readPattern(at: string, source: unknown): void {
+  try {
+    if (typeof source !== "string") throw new TypeError("not a string");
+    new RegExp(source, "u");
+  } catch (cause) {
+    throw invalid(`${at} has a pattern that is not a regular expression: ${String(source)}.`, cause);
+  }
+}
+
+/** Keywords whose schemas are about the same value as the schema they stand in. */
+const SAME = ["allOf", "anyOf", "oneOf", "not", "if", "then", "else"];
+
+/**
+ * Refuses a `$ref` of the root, or of a schema that is about the same value, that leads nowhere or back to itself.
+ *
+ * @param seen whether a schema has been followed to its end
+ */
+function followRefs(schema: unknown, root: JsonSchema, where: string, seen: Map<unknown, boolean>): void {
+  if (!isObject(schema) || seen.get(schema)) return;
+  if (seen.has(schema)) throw invalid(`${where} has a $ref that leads back to itself.`);
+  seen.set(schema, false);
+  const { $ref } = schema;
+  if (typeof $ref === "string") {
+    const target = resolve($ref, root);
+    if (target === undefined) throw invalid(`${where} refers to ${$ref}, and there is no schema.`);
+    followRefs(target, root, where, seen);
+  }
+  for (const keyword of SAME) {
+    for (const child of [schema[keyword]].flat()) followRefs(child, root, where, seen);
+  }
+  seen.set(schema, true);
+}
+
+/** The schema that `#/…` points to, by way of schemas alone. */
+function resolve(ref: string, root: JsonSchema): unknown {
+  let found: unknown = root;
+  const parts = ref.split("/").slice(1);
+  for (let part = parts.shift(); part !== undefined && isObject(found); part = parts.shift()) {
+    const inside = found[part];
+    if (SCHEMAS.includes(part)) found = inside;
+    else if ([...MAPS_OF_SCHEMAS, ...LISTS_OF_SCHEMAS].includes(part)) found = field(inside, parts.shift() ?? "");
+    else return undefined;
+  }
+  return isObject(found) || typeof found === "boolean" ? found : undefined;
+}
+
+/** A field by its name in a JSON pointer in a URI. */
+function field(object: unknown, encoded: string): unknown {
+  try {
+    const name = stepOf(encoded);
+    return Object.hasOwn(object as object, name) ? (object as JsonSchema)[name] : undefined;
+  } catch {
+    return undefined; // not an object, or not an encoding
+  }
+}
+
+/** A validator of the schema, made on its first use: until then the library that validates is not even loaded. */
+function validator(schema: JsonSchema): () => Promise<Validator> {
+  let made: Validator | undefined;
+  return async () => {
+    if (made) return made;
+    const { dereference, validate } = await import("@cfworker/json-schema");
+    const copy = structuredClone(schema) as Schema; // the library marks the schema it reads
+    delete copy.$id; // `#/…` means the same without
+    boundUniqueItems(copy);
+    made = { schema: copy, lookup: dereference(copy), validate };
+    return made;
+  };
+}
+
+/** Has the pairs compared only of a list that is short enough; a longer one `maxItems` refuses, which runs beside it. */
+function boundUniqueItems(schema: unknown): void {
+  if (typeof schema !== "object" || schema === null) return;
+  for (const child of Object.values(schema)) boundUniqueItems(child);
+  const { uniqueItems, maxItems, allOf } = schema as Schema;
+  if (uniqueItems !== true || typeof maxItems !== "number") return;
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+  const unique = { if: { type: "array", maxItems }, then: { uniqueItems } };
+  Object.assign(schema, { uniqueItems: false, allOf: [...(allOf ?? []), unique] });
+}
+
+function isStandard(schema: unknown): schema is StandardSchema {
+  return (typeof schema === "object" || typeof schema === "function") && schema !== null && "~standard" in schema;
+}
+
+function describe(name: string, schema: StandardSchema): JsonSchema {
+  const convert = schema["~standard"].jsonSchema;
+  if (!convert) {
+    throw invalid(
+      `Tool "${name}": its schema (${schema["~standard"].vendor}) cannot say what it is in JSON Schema. ` +
+        "Use a library that implements Standard JSON Schema, or write inputSchema as JSON Schema.",
+    );
+  }
+  try {
+    return convert.input({ target: "draft-2020-12" });
+  } catch (cause) {
+    throw invalid(`Tool "${name}": its schema cannot be written as JSON Schema.`, cause);
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const item of Object.values(value)) deepFreeze(item);
+  return Object.freeze(value);
+}
+
+function invalid(message: string, cause?: unknown): VakError {
+  return new VakError("invalid-tool", message, { cause });
+}

@@ -1,0 +1,232 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { zipFiles } from "../../../src/audit/bundle.ts";
+import { commitValue } from "../../../src/audit/value.ts";
+import { callDigest } from "../../../src/policy/digest.ts";
+import { loadGuest } from "../../guests/load.ts";
+import { buildCli } from "../../setup/cli.ts";
+import { POLICY, type Step } from "../audit/memory-log.ts";
+import { bundleOf, record, recordSteps } from "../replay/record.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "vak-replay-"));
+const log = join(folder, "log.zip");
+const busy = join(folder, "busy.wasm");
+let vak: Awaited<ReturnType<typeof buildCli>>;
+
+async function writeZip(path: string, bundle: ReadonlyMap<string, Uint8Array<ArrayBuffer>>): Promise<void> {
+  async function* files() {
+    for (const [path, bytes] of bundle) yield { path, bytes };
+  }
+  writeFileSync(path, new Uint8Array(await (await zipFiles(files())).arrayBuffer()));
+}
+
+beforeAll(async () => {
+  const command = await buildCli(folder);
+  vak = (...args) => command("replay", ...args);
+  const program = await loadGuest("busy");
+  writeFileSync(busy, program);
+  const runs = [{ args: ["4"] }, { args: ["2"] }];
+  const bundle = await record([{ program, runs, answer: (_, { a, b }) => ({ ok: `${a}\u001b[31m${b}` }) }]);
+  await writeZip(log, bundle);
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+test("all runs, or one of them by number or id: the same, exit code 0", async () => {
+  const { code, out } = await vak(log, "--program", busy);
+  expect(out).toMatch(
+    /^The log verifies\.\n\nRun agent-0\/1: the same\n {2}2 calls, \d+ units of fuel\n\nRun agent-0\/2: the same\n {2}1 call, \d+ units of fuel\n\nCedar agrees with the log: of 3 decisions, 3 come out the same\.\n$/,
+  );
+  expect(code).toBe(0);
+  for (const run of ["2", "agent-0/2"]) {
+    expect((await vak(log, "--run", run, "--program", busy)).out).toMatch(
+      /^The log verifies\.\n\nRun agent-0\/2: the same\n/,
+    );
+  }
+  const report = JSON.parse((await vak(log, "--json", "--program", busy)).out);
+  expect(report).toMatchObject({ verified: true, problems: [], replays: [{ verdict: "same" }, { verdict: "same" }] });
+});
+
+test("a run whose page was gone: how far it is the same, exit code 1", async () => {
+  const runs = [{ args: ["12"], partAt: (call: number) => (call === 4 ? ("waiting" as const) : undefined), goneAt: 5 }];
+  const steps = await recordSteps([{ program: new Uint8Array(readFileSync(busy)), runs }]);
+  const interrupted = join(folder, "interrupted.zip");
+  await writeZip(interrupted, await bundleOf(steps));
+  const { code, out } = await vak(interrupted, "--program", busy);
+  expect(out).toMatch(
+    /Run agent-0\/1: the same as far as its trace was stored\n {2}4 calls, (\d+) units of fuel\n {2}the page was gone before it ended: what is stored of its trace goes to call 4 and \1 units of fuel; the log has 1 later call of it, not compared\n/,
+  );
+  expect(code).toBe(1);
+  const { replays } = JSON.parse((await vak(interrupted, "--json", "--program", busy)).out);
+  expect(replays).toMatchObject([{ verdict: "interrupted", divergence: null, calls: 4 }]);
+});
+
+test("another program: where it first does something else, exit code 1", async () => {
+  const other = join(folder, "call.wasm");
+  writeFileSync(other, await loadGuest("call"));
+  const { code, out } = await vak(log, "--run", "1", "--program", other);
+  expect(out).toMatch(
+    /Run agent-0\/1: DIVERGED\n.*\n {2}first at call 1, after \d+ units of fuel\n {2}input, from byte \d+ on\n {4}recorded {2}\{.*\n {4}replayed {2}\{/,
+  );
+  expect(code).toBe(1);
+});
+
+test("no program: what is missing, by its digest, exit code 1", async () => {
+  const { code, out } = await vak(log);
+  expect(out).toMatch(/Run agent-0\/1: NOT REPLAYED TO ITS END\n[\s\S]*give the file with the SHA-256 [0-9a-f]{64}/);
+  expect(code).toBe(1);
+});
+
+test("--until shows how things stand at a call; what a tool answered cannot move the cursor", async () => {
+  const { code, out } = await vak(log, "--run", "1", "--until", "2", "--program", busy);
+  expect(out).toMatch(
+    /stopped where it asks \{"tool":"add","input":\{"a":4,"b":\d+\}\}\n {2}131072 bytes of memory\n {2}progress\.txt {2}\d+ bytes\n {2}stdout so far\n {4}1 /,
+  );
+  expect(code).toBe(0);
+  expect((await vak(log, "--run", "1", "--until", "9", "--program", busy)).out).toContain("it ended before that call");
+  const { out: compared, code: differs } = await vak(log, "--run", "1", "--against", "2", "--program", busy);
+  expect(compared).toMatch(/The runs differ:\n {2}given {2}number of the run\n {2}given {2}args\n/);
+  expect(compared).not.toContain("\u001b");
+  expect(differs).toBe(1);
+  expect((await vak(log, "--run", "1", "--against", "1", "--program", busy)).out).toContain("The runs are the same.");
+});
+
+test.each([
+  [[], /Give a zip file/],
+  [["log.zip", "--run", "1", "--until", "x"], /--until is the number of a call/],
+  [["log.zip", "--until", "1"], /--until is the number of a call/],
+  [["log.zip", "--against", "1"], /--against is the run/],
+  [["log.zip", "--program", "/no/such/file"], /no such file/],
+  [["/no/such/log.zip"], /no such file/],
+])("misuse, exit code 2: %j", async (args, message) => {
+  const { code, err } = await vak(...args);
+  expect(err).toMatch(message);
+  expect(code).toBe(2);
+});
+
+test("a run that is not there: exit code 1", async () => {
+  const { code, err } = await vak(log, "--run", "3", "--program", busy);
+  expect(err).toBe("vak: There is no run 3 in the log; it has 2 runs.\n");
+  expect(code).toBe(1);
+});
+
+/**
+ * A log that somebody forged who has the key: it verifies. What was recorded is one run of six calls; the forger changes
+ * what it says of the fourth, or what decided there.
+ */
+describe("attack: a forged log that verifies", () => {
+  let honest: Step[];
+  beforeAll(async () => {
+    const program = await loadGuest("busy");
+    const answer = (_: string, { a, b }: { [field: string]: unknown }) => ({ ok: (a as number) + (b as number) });
+    honest = await recordSteps([{ program, answer, runs: [{ args: ["12"] }] }]);
+  });
+  const place = (type: string, call?: number) =>
+    honest.findIndex(
+      ([draft]) => draft.type === type && (call === undefined || ("call" in draft && draft.call === call)),
+    );
+
+  /** What the command says of the log with other steps in these places. */
+  async function forge(edits: Record<number, Step>) {
+    const path = join(folder, "forged.zip");
+    await writeZip(path, await bundleOf(honest.map((step, i) => edits[i] ?? step)));
+    const { code, out } = await vak(path, "--run", "1", "--program", busy);
+    expect(out).toMatch(/^The log verifies\.\n/);
+    return { code, out };
+  }
+
+  test("nothing forged: the same", async () => {
+    const { code, out } = await forge({});
+    expect(out).toContain("Run agent-0/1: the same");
+    expect(out).toContain("of 6 decisions, 6 come out the same");
+    expect(code).toBe(0);
+  });
+
+  test("an answer: the call after it asks something else", async () => {
+    const at = place("outcome", 4);
+    const { code, out } = await forge({ [at]: [honest[at]![0], { output: 99_999 }] });
+    expect(out).toMatch(/DIVERGED\n.*\n {2}first at call 5, after \d+ units of fuel\n {2}input, from byte \d+ on\n/);
+    expect(code).toBe(1);
+  });
+
+  test("an input: at its call", async () => {
+    const at = place("intent", 4);
+    const { code, out } = await forge({ [at]: [honest[at]![0], { commitment: commitValue("input", { a: 1, b: 2 }) }] });
+    expect(out).toMatch(
+      /DIVERGED\n.*\n {2}first at call 4, after \d+ units of fuel\n {2}input, .*\n {4}recorded {2}\{"a":1,"b":2\}\n/,
+    );
+    expect(code).toBe(1);
+  });
+
+  test("the trace: the fuel at a call", async () => {
+    const at = place("run-end");
+    const { commitment } = honest[at]![1]!;
+    const { trace } = JSON.parse(new TextDecoder().decode(commitment!.file));
+    trace.value.calls[3][0]++;
+    const forged = { commitment: commitValue("trace", trace.value) };
+    const { code, out } = await forge({ [at]: [honest[at]![0], forged] });
+    expect(out).toMatch(/DIVERGED\n.*\n {2}first at call 4, after \d+ units of fuel\n {2}fuel\n/);
+    expect(code).toBe(1);
+  });
+
+  test("the policy: the decisions that it would not have made, from the first one on", async () => {
+    const at = place("policy-load");
+    const base = honest[at]![1]!.base!;
+    const policy = POLICY.replace(";", " when { context.input.a < 5 };");
+    const policyDigest = bytesToHex(sha256(new TextEncoder().encode(policy)));
+    const edits: Record<number, Step> = { [at]: [honest[at]![0], { policy, base }] };
+    for (const [i, [draft, attached]] of honest.entries()) {
+      if (draft.type !== "intent") continue;
+      const bound = callDigest(draft.agent, draft.resource, attached!.commitment!.digest, policyDigest);
+      edits[i] = [{ ...draft, policyDigest, callDigest: bound }, attached!];
+    }
+    const { code, out } = await forge(edits);
+    // The calls are with 2, 4, 6, …: the third is the first that it denies.
+    expect(out).toContain("Run agent-0/1: the same");
+    expect(out).toMatch(/Cedar DOES NOT AGREE with the log: of 6 decisions, 2 come out the same/);
+    expect(out).toContain(`entry ${place("intent", 3)}`);
+    expect(out).not.toContain(`entry ${place("intent", 2)}`);
+    expect(code).toBe(1);
+  });
+
+  test("the module: another program, and the log says that it was that one", async () => {
+    const other = join(folder, "other.wasm");
+    const bytes = new Uint8Array(readFileSync(busy));
+    const prime = [0x93, 0x83, 0x80, 0x08]; // 16777619, as a constant in the code
+    for (let at = 0; at < bytes.length; at++) if (prime.every((byte, j) => bytes[at + j] === byte)) bytes[at] = 0x95;
+    writeFileSync(other, bytes);
+    const digest = bytesToHex(sha256(bytes));
+    const path = join(folder, "module.zip");
+    const steps = honest.map(([draft, attached]): Step => {
+      const named = "agent" in draft ? { ...draft, agent: { ...draft.agent, program: digest } } : draft;
+      return [named as Step[0], attached ?? {}];
+    });
+    await writeZip(path, await bundleOf(steps));
+    const { code, out } = await vak(path, "--program", other);
+    expect(out).toMatch(
+      /^The log verifies\.\n\nRun agent-0\/1: DIVERGED\n.*\n {2}first at call 1, .*\n {2}input, from byte/,
+    );
+    expect(code).toBe(1);
+  });
+});
+
+test("attack: without the key, a value, a policy or a program changed in the zip: the log does not verify", async () => {
+  const program = await loadGuest("busy");
+  const steps = await recordSteps([{ program, runs: [{ args: ["4"] }], answer: () => ({ ok: 1 }) }]);
+  const bundle = await bundleOf(steps);
+  bundle.set(`programs/${bytesToHex(sha256(program))}.wasm`, program);
+  const changed = [...bundle.keys()].filter((path) => /^(values|policies|programs)\//.test(path));
+  expect(changed.length).toBeGreaterThan(7);
+  for (const path of changed) {
+    const bytes = bundle.get(path)!.slice();
+    bytes[bytes.length >> 1]! ^= 1;
+    const zip = join(folder, "changed.zip");
+    await writeZip(zip, new Map(bundle).set(path, bytes));
+    const { code, out, err } = await vak(zip, "--run", "1");
+    expect({ path, code, out: out.split("\n")[0] }).toEqual({ path, code: 1, out: "THE LOG DOES NOT VERIFY." });
+    expect(err).toContain(path);
+  }
+}, 60_000);

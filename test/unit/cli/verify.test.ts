@@ -1,0 +1,234 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { zipFiles } from "../../../src/audit/bundle.ts";
+import type { Draft } from "../../../src/audit/entry.ts";
+import { makeProof } from "../../../src/tlog/proof.ts";
+import { buildCli } from "../../setup/cli.ts";
+import { AGENT, logOpen, MemoryLog, POLICY, type Step, scenario, signed } from "../audit/memory-log.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "vak-cli-"));
+let vak: Awaited<ReturnType<typeof buildCli>>;
+const DIGEST = bytesToHex(sha256(utf8ToBytes(POLICY)));
+let vkey: string;
+let files: Map<string, Uint8Array<ArrayBuffer>>;
+
+beforeAll(async () => {
+  vak = await buildCli(folder);
+  vkey = (await signed(0, new Uint8Array(32))).vkey;
+  files = await makeLog(scenario(DIGEST));
+}, 60_000);
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function makeLog(steps: readonly Step[]): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const log = new MemoryLog();
+  log.append(...(await logOpen()));
+  for (const step of steps) log.append(...step);
+  log.commit();
+  return log.bundle();
+}
+
+async function writeZip(name: string, content: Map<string, Uint8Array<ArrayBuffer>>): Promise<string> {
+  async function* each() {
+    for (const [path, bytes] of content) yield { path, bytes };
+  }
+  const path = join(folder, name);
+  writeFileSync(path, new Uint8Array(await (await zipFiles(each())).arrayBuffer()));
+  return path;
+}
+
+function writeFolder(name: string, content: Map<string, Uint8Array<ArrayBuffer>>): string {
+  const root = join(folder, name);
+  for (const [path, bytes] of content) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), bytes);
+  }
+  return root;
+}
+
+describe("vak verify", () => {
+  test("a good log: exit 0, and what happened in it", async () => {
+    for (const path of [await writeZip("good.zip", files), writeFolder("good", files)]) {
+      const { code, out, err } = await vak("verify", path, "--key", vkey);
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      expect(out).toContain("The log verifies.");
+      expect(out).toContain(vkey);
+      expect(out).toContain("Run r1 of tester, program abababababab, from entry 5");
+      expect(out).toMatch(/allowed {2}call:add on tool:add {2}by policy0 {2}×2/);
+      expect(out).toMatch(/denied {3}call:fetch on tool:add {2}no-permit/);
+      expect(out).toContain("exited with code 0");
+      expect(out).not.toContain("Not checked");
+    }
+  });
+
+  test("what was declassified, by whom and why, in print that cannot fool", async () => {
+    const spawn = { limits: {}, seed: 1, isolation: "opaque", machine: "m", labels: ["secret", "untrusted"] };
+    const by = { by: "ann", reason: "I read it.\u202e" };
+    const steps: Step[] = [
+      [{ type: "agent-spawn", agent: AGENT, ...spawn }],
+      [{ type: "agent-declassify", agent: AGENT, labels: ["secret"], ...by }],
+    ];
+    const { code, out } = await vak("verify", await writeZip("declassified.zip", await makeLog(steps)));
+    expect(code).toBe(0);
+    expect(out).toContain("Entry 2: secret of tester declassified by ann: I read it.\\u{202e}\n");
+  });
+
+  test("without a key it says that the bundle's own was believed", async () => {
+    const { code, out } = await vak("verify", await writeZip("good.zip", files));
+    expect(code).toBe(0);
+    expect(out).toContain("Not checked:\n  - the key came with the bundle");
+  });
+
+  test("as JSON", async () => {
+    const { code, out } = await vak("verify", await writeZip("good.zip", files), "--json", "--key", vkey);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ ok: true, size: 13, problems: [], notChecked: [] });
+  });
+
+  test("a receipt: exit 0, and the entry; exit 1 when it proves nothing", async () => {
+    const log = new MemoryLog();
+    log.append(...(await logOpen()));
+    for (const step of scenario(DIGEST)) log.append(...step);
+    log.commit();
+    const receipt = await makeProof(log, 6, (await signed(13, log.writer.root())).note, 13);
+    const path = join(folder, "call.tlog-proof");
+    writeFileSync(path, receipt);
+    const good = await vak("verify", path, "--key", vkey);
+    expect(good).toMatchObject({ code: 0, err: "" });
+    expect(good.out).toContain("The receipt verifies: entry 6 of 13");
+    expect(good.out).toContain('"type": "intent"');
+    const json = await vak("verify", path, "--key", vkey, "--json");
+    expect(JSON.parse(json.out)).toMatchObject({ ok: true, seq: 6, size: 13, entry: { type: "intent" } });
+    expect((await vak("verify", path)).code).toBe(2);
+    writeFileSync(path, receipt.replace("index 6", "index 7"));
+    expect(await vak("verify", path, "--key", vkey)).toMatchObject({ code: 1, out: "" });
+  });
+
+  test("a changed byte in any file: exit 1, and which", async () => {
+    for (const [path, bytes] of files) {
+      const changed = new Map(files).set(
+        path,
+        bytes.map((byte, i) => (i === bytes.length >> 1 ? byte ^ 1 : byte)),
+      );
+      const { code, out, err } = await vak("verify", await writeZip("bad.zip", changed));
+      expect(code, path).toBe(1);
+      expect(out).toContain("THE LOG DOES NOT VERIFY.");
+      expect(err, path).toContain(path === "tile/entries/000.p/13" ? "entry" : path);
+    }
+  }, 60_000);
+
+  test("another key: exit 1", async () => {
+    const other = await signed(0, new Uint8Array(32), new Uint8Array(32).fill(8));
+    const { code, err } = await vak("verify", await writeZip("good.zip", files), "--key", other.vkey);
+    expect({ code, err }).toEqual({ code: 1, err: "checkpoint: No signature is by a known key.\n" });
+  });
+
+  test("what is not a bundle: exit 1, in one line", async () => {
+    const path = join(folder, "text.zip");
+    writeFileSync(path, "no zip");
+    expect(await vak("verify", path)).toEqual({
+      code: 1,
+      out: "",
+      err: "vak: It is not a zip file, or it is cut short.\n",
+    });
+    mkdirSync(join(folder, "empty"));
+    const empty = await vak("verify", join(folder, "empty"));
+    expect(empty.code).toBe(1);
+    expect(empty.err).toContain("checkpoint: the file is missing");
+  });
+
+  test("a link out of the directory is not followed", async () => {
+    const root = writeFolder("linked", files);
+    rmSync(join(root, "keys.txt"));
+    symlinkSync(join(folder, "good", "keys.txt"), join(root, "keys.txt"));
+    const { code, err } = await vak("verify", root);
+    expect(code).toBe(1);
+    expect(err).toContain("keys.txt: It cannot be opened");
+  });
+
+  test.each([
+    [[], "Say what to do"],
+    [["inspect"], 'no command "inspect"'],
+    [["verify"], "Give a zip"],
+    [["verify", "/nowhere", "b"], "no such file"],
+    [["verify", "/nowhere/log.zip"], "no such file"],
+    [["verify", "--nonsense", "a"], "--nonsense"],
+    [["verify", "package.json", "--key", "x"], "key to verify with"],
+  ])("misuse: exit 2 for %j", async (args, message) => {
+    if (args[1] === "package.json") args = ["verify", await writeZip("good.zip", files), "--key", "x"];
+    const { code, out, err } = await vak(...args);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain(message);
+    expect(err).toContain("Usage:");
+  });
+
+  test("help", async () => {
+    const { code, out } = await vak("--help");
+    expect(code).toBe(0);
+    expect(out).toContain("Usage: vak verify");
+  });
+
+  test("what a guest wrote cannot move the cursor, set colours, or turn the text round", async () => {
+    const evil = "\u001b]0;owned\u0007\u001b[2J\u009b31m\u202egnp.exe\r\nThe log verifies.\u2028\u200b";
+    const agent = { ...AGENT, name: evil };
+    const steps: [Draft, object?][] = [
+      [{ type: "policy-load", policies: ["policy0"] }, { policy: POLICY }],
+      [{ type: "agent-spawn", agent, limits: {}, seed: 1, isolation: "opaque", machine: "wt1/1/1" }],
+      [{ type: "run-start", agent, run: evil, args: [], env: [], startTime: 0 }],
+      [
+        {
+          type: "denial",
+          agent,
+          run: evil,
+          call: 0,
+          action: evil,
+          resource: evil,
+          callDigest: null,
+          decision: "deny",
+          reason: evil,
+          policies: [],
+          errors: [evil],
+          policyDigest: "",
+        },
+      ],
+      [
+        {
+          type: "run-end",
+          agent,
+          run: evil,
+          status: "failed",
+          exitCode: null,
+          trap: null,
+          limit: null,
+          message: evil,
+          usage: {},
+          digest: null,
+          untraced: "no run",
+        },
+      ],
+    ];
+    const content = await makeLog(steps);
+    const path = await writeZip("evil.zip", content);
+    const evilPath = await writeZip("evil-path.zip", new Map(content).set(evil, Uint8Array.of(1)));
+    for (const args of [
+      ["verify", path],
+      ["verify", path, "--json"],
+      ["verify", evilPath],
+      [evil],
+      ["verify", `/nowhere/${evil}`],
+    ]) {
+      const { out, err } = await vak(...args);
+      expect(`${out}${err}`.length).toBeGreaterThan(0);
+      expect(`${out}${err}`.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+      expect(out.split("\n").filter((line) => line === "The log verifies.").length).toBeLessThanOrEqual(1);
+    }
+    const { out } = await vak("verify", path);
+    expect(out).toContain("\\u{1b}]0;owned\\u{7}");
+    const json = await vak("verify", path, "--json");
+    expect(JSON.parse(json.out).runs[0].run).toBe(evil);
+  });
+});
