@@ -1,4 +1,4 @@
-import * as wasi from "../wasi/abi.ts";
+import { wasi } from "@bjorn3/browser_wasi_shim";
 import { fail } from "../wasi/errno.ts";
 
 export interface Stat {

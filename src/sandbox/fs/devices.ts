@@ -1,14 +1,11 @@
+import { wasi } from "@bjorn3/browser_wasi_shim";
 import { joinBytes } from "../../base/bytes.ts";
 import { OUTPUT_CHUNK } from "../../protocol/protocol.ts";
 import { type Awaitable, Halt } from "../bridge.ts";
-import * as wasi from "../wasi/abi.ts";
 import { fail } from "../wasi/errno.ts";
+import { RIGHT_FD_READ, RIGHT_FD_WRITE, STREAM_RIGHTS } from "../wasi/rights.ts";
 import { Description } from "./description.ts";
 
-const READ = 0x2n;
-const WRITE = 0x40n;
-/** What can be done with any stream: its flags and what it is, syncing, polling. */
-const STREAM_RIGHTS = 0x8200019n;
 const NEWLINE = 0x0a;
 
 /** What is read or written in order, and has no position. */
@@ -24,7 +21,7 @@ export abstract class Stream extends Description {
 
 /** Standard input: bytes that were there before the run began. Not a terminal, so its type is left unknown. */
 export class Input extends Stream {
-  readonly rights = READ | STREAM_RIGHTS;
+  readonly rights = RIGHT_FD_READ | STREAM_RIGHTS;
   readonly filetype = wasi.FILETYPE_UNKNOWN;
   private position = 0;
   private readonly bytes: Uint8Array;
@@ -110,7 +107,7 @@ export class Outlet {
 
 /** Standard output or error. Not a terminal. */
 export class Output extends Stream {
-  readonly rights = WRITE | STREAM_RIGHTS;
+  readonly rights = RIGHT_FD_WRITE | STREAM_RIGHTS;
   readonly filetype = wasi.FILETYPE_UNKNOWN;
   private readonly outlet: Outlet;
   private readonly fd: 1 | 2;
@@ -132,7 +129,7 @@ export class Output extends Stream {
  * answer is there.
  */
 export class CallDevice extends Stream {
-  readonly rights = READ | WRITE | STREAM_RIGHTS;
+  readonly rights = RIGHT_FD_READ | RIGHT_FD_WRITE | STREAM_RIGHTS;
   readonly filetype = wasi.FILETYPE_CHARACTER_DEVICE;
   /** The line so far. Past `callBytes` it is no longer kept, and is answered with an error at its end. */
   private line: Uint8Array<ArrayBuffer>[] = [];

@@ -1,3 +1,4 @@
+import { wasi } from "@bjorn3/browser_wasi_shim";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import {
@@ -9,17 +10,10 @@ import {
   type TreeDetail,
   type TreeEntry,
 } from "../../protocol/protocol.ts";
-import * as wasi from "../wasi/abi.ts";
 import { fail } from "../wasi/errno.ts";
+import { DIRECTORY_RIGHTS, FILE_RIGHTS, LOOKUPFLAGS_SYMLINK_FOLLOW } from "../wasi/rights.ts";
 import { Description, type Stat } from "./description.ts";
 
-/** What can be done with an open file: the rights whose names begin with `fd_` but `fd_readdir`, and polling. */
-const FILE_RIGHTS = 0x8e001ffn;
-/** What can be done with an open directory itself: `path_`, `fd_readdir`, times and syncing. */
-const DIRECTORY_RIGHTS = 0x7bffe19n;
-
-/** The only lookup flag: to follow a symbolic link at the end of a path. */
-const FOLLOW = 1;
 /** Symbolic links that are followed for one path, and steps that are taken: past either, ELOOP. */
 const MAX_LINKS = 40;
 const MAX_STEPS = 4096;
@@ -764,7 +758,7 @@ class OpenFile extends Description {
   }
 }
 
-const follows = (lookup: number): boolean => has(lookup, FOLLOW);
+const follows = (lookup: number): boolean => has(lookup, LOOKUPFLAGS_SYMLINK_FOLLOW);
 
 /** An entry of a listing. */
 export interface Entry {

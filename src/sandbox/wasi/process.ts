@@ -1,3 +1,4 @@
+import { wasi } from "@bjorn3/browser_wasi_shim";
 import type { Limits } from "../../limits.ts";
 import type { Meter } from "../../meter/index.ts";
 import type { RunRequest } from "../../protocol/protocol.ts";
@@ -6,11 +7,11 @@ import type { Description, Stat } from "../fs/description.ts";
 import { CallDevice, Input, type Outlet, Output, Stream } from "../fs/devices.ts";
 import { OpenDirectory, RootDirectory, type Volume } from "../fs/volume.ts";
 import { TRAP } from "../gate.ts";
-import * as wasi from "./abi.ts";
 import { type Clock, RealClock, VirtualClock } from "./clock.ts";
 import { Errno, fail } from "./errno.ts";
 import { type GuestMemory, stringsSize } from "./memory.ts";
 import { RandomStream } from "./random.ts";
+import * as right from "./rights.ts";
 
 /** Bytes of the structures of WASI preview 1. */
 const FDSTAT_BYTES = 24;
@@ -27,36 +28,6 @@ const CALLS_PER_PACE = 256;
 const LONG = /^(path_|random_|fd_(p?read|p?write|readdir|allocate|filestat_set_size))/;
 /** The most random bytes that one call draws: they take their time. */
 const MAX_RANDOM = 2 ** 20;
-
-/** Rights, by the names that the specification gives them; those of `fd_` functions without the prefix. */
-const RIGHT_DATASYNC = 0x1n;
-const RIGHT_READ = 0x2n;
-const RIGHT_SEEK = 0x4n;
-const RIGHT_SET_FLAGS = 0x8n;
-const RIGHT_SYNC = 0x10n;
-const RIGHT_TELL = 0x20n;
-const RIGHT_WRITE = 0x40n;
-const RIGHT_ADVISE = 0x80n;
-const RIGHT_ALLOCATE = 0x100n;
-const RIGHT_PATH_CREATE_DIRECTORY = 0x200n;
-const RIGHT_PATH_CREATE_FILE = 0x400n;
-const RIGHT_PATH_LINK_SOURCE = 0x800n;
-const RIGHT_PATH_LINK_TARGET = 0x1000n;
-const RIGHT_PATH_OPEN = 0x2000n;
-const RIGHT_READDIR = 0x4000n;
-const RIGHT_PATH_READLINK = 0x8000n;
-const RIGHT_PATH_RENAME_SOURCE = 0x10000n;
-const RIGHT_PATH_RENAME_TARGET = 0x20000n;
-const RIGHT_PATH_FILESTAT_GET = 0x40000n;
-const RIGHT_PATH_FILESTAT_SET_SIZE = 0x80000n;
-const RIGHT_PATH_FILESTAT_SET_TIMES = 0x100000n;
-const RIGHT_FILESTAT_GET = 0x200000n;
-const RIGHT_FILESTAT_SET_SIZE = 0x400000n;
-const RIGHT_FILESTAT_SET_TIMES = 0x800000n;
-const RIGHT_PATH_SYMLINK = 0x1000000n;
-const RIGHT_PATH_REMOVE_DIRECTORY = 0x2000000n;
-const RIGHT_PATH_UNLINK_FILE = 0x4000000n;
-const RIGHT_POLL = 0x8000000n;
 
 /** An entry of the descriptor table. Rights only ever become fewer. */
 interface Descriptor {
@@ -135,19 +106,19 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
   let answer: Uint8Array | undefined;
 
   const descriptor = (fd: number): Descriptor => fds[fd] ?? fail(wasi.ERRNO_BADF);
-  const get = (fd: number, right = 0n): Description => {
+  const get = (fd: number, wanted = 0n): Description => {
     const { file: found, base } = descriptor(fd);
-    if ((base & right) === right) return found;
+    if ((base & wanted) === wanted) return found;
     // As POSIX has it, where POSIX has it.
-    if (right & (RIGHT_READ | RIGHT_WRITE)) fail(wasi.ERRNO_BADF);
+    if (wanted & (right.RIGHT_FD_READ | right.RIGHT_FD_WRITE)) fail(wasi.ERRNO_BADF);
     fail(found instanceof Stream ? wasi.ERRNO_SPIPE : wasi.ERRNO_NOTCAPABLE);
   };
   /** Of a descriptor that is no socket, since none is. */
   const socket = (fd: number): number => (get(fd) instanceof OpenDirectory ? wasi.ERRNO_BADF : wasi.ERRNO_NOTSOCK);
-  const directory = (fd: number, right: bigint): OpenDirectory => {
+  const directory = (fd: number, wanted: bigint): OpenDirectory => {
     const { file: found, base } = descriptor(fd);
     if (!(found instanceof OpenDirectory)) fail(wasi.ERRNO_NOTDIR);
-    return (base & right) === right ? found : fail(wasi.ERRNO_NOTCAPABLE);
+    return (base & wanted) === wanted ? found : fail(wasi.ERRNO_NOTCAPABLE);
   };
   const time = (id: number): bigint => {
     if (id === wasi.CLOCKID_REALTIME) return clock!.realtime();
@@ -194,17 +165,17 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     clock_time_get: (id: number, _precision: bigint, ptr: number) => memory.setU64(ptr, time(id)),
 
     fd_advise: (fd: number, _offset: bigint, _len: bigint, advice: number) => {
-      get(fd, RIGHT_ADVISE);
+      get(fd, right.RIGHT_FD_ADVISE);
       if (advice >>> 0 > wasi.ADVICE_NOREUSE) fail(wasi.ERRNO_INVAL);
     },
-    fd_allocate: (fd: number, offset: bigint, len: bigint) => get(fd, RIGHT_ALLOCATE).allocate(offset, len),
+    fd_allocate: (fd: number, offset: bigint, len: bigint) => get(fd, right.RIGHT_FD_ALLOCATE).allocate(offset, len),
     fd_close: (fd: number) => {
       const closing = get(fd);
       fds[fd] = undefined;
       open--;
       closing.close();
     },
-    fd_datasync: (fd: number) => void get(fd, RIGHT_DATASYNC),
+    fd_datasync: (fd: number) => void get(fd, right.RIGHT_FD_DATASYNC),
     fd_fdstat_get: (fd: number, ptr: number) => {
       const { file, base, inheriting } = descriptor(fd);
       const view = memory.view(ptr, FDSTAT_BYTES);
@@ -215,7 +186,7 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     },
     fd_fdstat_set_flags: (fd: number, flags: number) => {
       if (flags >>> 0 > 31) fail(wasi.ERRNO_INVAL);
-      const file = get(fd, RIGHT_SET_FLAGS);
+      const file = get(fd, right.RIGHT_FD_FDSTAT_SET_FLAGS);
       if (file.filetype === wasi.FILETYPE_REGULAR_FILE) file.flags = flags;
     },
     fd_fdstat_set_rights: (fd: number, base: bigint, inheriting: bigint) => {
@@ -224,12 +195,12 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       found.base = base;
       found.inheriting = inheriting;
     },
-    fd_filestat_get: (fd: number, ptr: number) => writeStat(ptr, get(fd, RIGHT_FILESTAT_GET).stat()),
-    fd_filestat_set_size: (fd: number, size: bigint) => get(fd, RIGHT_FILESTAT_SET_SIZE).resize(size),
+    fd_filestat_get: (fd: number, ptr: number) => writeStat(ptr, get(fd, right.RIGHT_FD_FILESTAT_GET).stat()),
+    fd_filestat_set_size: (fd: number, size: bigint) => get(fd, right.RIGHT_FD_FILESTAT_SET_SIZE).resize(size),
     fd_filestat_set_times: (fd: number, atim: bigint, mtim: bigint, flags: number) =>
-      get(fd, RIGHT_FILESTAT_SET_TIMES).setTimes(atim, mtim, flags),
+      get(fd, right.RIGHT_FD_FILESTAT_SET_TIMES).setTimes(atim, mtim, flags),
     fd_pread: (fd: number, iovs: number, len: number, offset: bigint, nread: number) => {
-      const file = get(fd, RIGHT_READ);
+      const file = get(fd, right.RIGHT_FD_READ);
       read(iovs, len, nread, (size) => file.pread(size, offset));
     },
     fd_prestat_dir_name: (fd: number, ptr: number, len: number) => {
@@ -247,17 +218,17 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       view.setUint32(4, found.name.byteLength, true);
     },
     fd_pwrite: (fd: number, iovs: number, len: number, offset: bigint, nwritten: number) => {
-      const file = get(fd, RIGHT_WRITE);
+      const file = get(fd, right.RIGHT_FD_WRITE);
       const data = memory.gather(memory.iovs(iovs, len));
       memory.view(nwritten, 4);
       memory.setU32(nwritten, file.pwrite(data, offset));
     },
     fd_read: (fd: number, iovs: number, len: number, nread: number) => {
-      const file = get(fd, RIGHT_READ);
+      const file = get(fd, right.RIGHT_FD_READ);
       read(iovs, len, nread, (size) => file.read(size));
     },
     fd_readdir: (fd: number, buf: number, len: number, cookie: bigint, used: number) => {
-      const dir = directory(fd, RIGHT_READDIR);
+      const dir = directory(fd, right.RIGHT_FD_READDIR);
       const target = memory.bytes(buf, len);
       memory.view(used, 4);
       let at = 0;
@@ -290,12 +261,12 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     fd_seek: (fd: number, by: bigint, whence: number, ptr: number) => {
       memory.view(ptr, 8);
       const told = by === 0n && whence === wasi.WHENCE_CUR;
-      memory.setU64(ptr, get(fd, told ? RIGHT_TELL : RIGHT_SEEK).seek(by, whence));
+      memory.setU64(ptr, get(fd, told ? right.RIGHT_FD_TELL : right.RIGHT_FD_SEEK).seek(by, whence));
     },
-    fd_sync: (fd: number) => void get(fd, RIGHT_SYNC),
-    fd_tell: (fd: number, ptr: number) => memory.setU64(ptr, get(fd, RIGHT_TELL).seek(0n, wasi.WHENCE_CUR)),
+    fd_sync: (fd: number) => void get(fd, right.RIGHT_FD_SYNC),
+    fd_tell: (fd: number, ptr: number) => memory.setU64(ptr, get(fd, right.RIGHT_FD_TELL).seek(0n, wasi.WHENCE_CUR)),
     fd_write: (fd: number, iovs: number, len: number, nwritten: number) => {
-      const file = get(fd, RIGHT_WRITE);
+      const file = get(fd, right.RIGHT_FD_WRITE);
       const data = memory.gather(memory.iovs(iovs, len));
       memory.view(nwritten, 4);
       if (!(file instanceof CallDevice)) return memory.setU32(nwritten, file.write(data));
@@ -305,9 +276,9 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     },
 
     path_create_directory: (fd: number, ptr: number, len: number) =>
-      directory(fd, RIGHT_PATH_CREATE_DIRECTORY).mkdir(memory.path(ptr, len)),
+      directory(fd, right.RIGHT_PATH_CREATE_DIRECTORY).mkdir(memory.path(ptr, len)),
     path_filestat_get: (fd: number, flags: number, ptr: number, len: number, out: number) =>
-      writeStat(out, directory(fd, RIGHT_PATH_FILESTAT_GET).statAt(flags, memory.path(ptr, len))),
+      writeStat(out, directory(fd, right.RIGHT_PATH_FILESTAT_GET).statAt(flags, memory.path(ptr, len))),
     path_filestat_set_times: (
       fd: number,
       flags: number,
@@ -316,12 +287,12 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       atim: bigint,
       mtim: bigint,
       fst: number,
-    ) => directory(fd, RIGHT_PATH_FILESTAT_SET_TIMES).setTimesAt(flags, memory.path(ptr, len), atim, mtim, fst),
+    ) => directory(fd, right.RIGHT_PATH_FILESTAT_SET_TIMES).setTimesAt(flags, memory.path(ptr, len), atim, mtim, fst),
     path_link: (fd: number, flags: number, ptr: number, len: number, to: number, toPtr: number, toLen: number) => {
-      const from = directory(fd, RIGHT_PATH_LINK_SOURCE);
+      const from = directory(fd, right.RIGHT_PATH_LINK_SOURCE);
       // A link to a symbolic link is one to the link itself.
       if (flags !== 0) fail(wasi.ERRNO_INVAL);
-      from.link(memory.path(ptr, len), directory(to, RIGHT_PATH_LINK_TARGET), memory.path(toPtr, toLen));
+      from.link(memory.path(ptr, len), directory(to, right.RIGHT_PATH_LINK_TARGET), memory.path(toPtr, toLen));
     },
     path_open: (
       fd: number,
@@ -335,17 +306,17 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
       out: number,
     ) => {
       const needed =
-        RIGHT_PATH_OPEN |
-        (oflags & wasi.OFLAGS_CREAT ? RIGHT_PATH_CREATE_FILE : 0n) |
-        (oflags & wasi.OFLAGS_TRUNC ? RIGHT_PATH_FILESTAT_SET_SIZE : 0n);
+        right.RIGHT_PATH_OPEN |
+        (oflags & wasi.OFLAGS_CREAT ? right.RIGHT_PATH_CREATE_FILE : 0n) |
+        (oflags & wasi.OFLAGS_TRUNC ? right.RIGHT_PATH_FILESTAT_SET_SIZE : 0n);
       const dir = directory(fd, needed);
       const path = memory.path(ptr, len);
       memory.view(out, 4);
       if (oflags >>> 0 > 15 || flags >>> 0 > 31) fail(wasi.ERRNO_INVAL);
       if (open >= limits.openFiles) fail(wasi.ERRNO_MFILE);
       const inherited = descriptor(fd).inheriting;
-      const file = dir.openAt(lookup, path, oflags, flags, (rights & inherited & RIGHT_WRITE) !== 0n);
-      if (file instanceof OpenDirectory && rights & RIGHT_WRITE) fail(wasi.ERRNO_ISDIR);
+      const file = dir.openAt(lookup, path, oflags, flags, (rights & inherited & right.RIGHT_FD_WRITE) !== 0n);
+      if (file instanceof OpenDirectory && rights & right.RIGHT_FD_WRITE) fail(wasi.ERRNO_ISDIR);
       // Of what was asked for, that which the directory may hand on and the file can do.
       let slot = fds.indexOf(undefined);
       if (slot < 0) slot = fds.length;
@@ -356,22 +327,24 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
     path_readlink: (fd: number, ptr: number, len: number, buf: number, bufLen: number, used: number) => {
       const target = memory.bytes(buf, bufLen);
       memory.view(used, 4);
-      const link = directory(fd, RIGHT_PATH_READLINK).readlink(memory.path(ptr, len)).subarray(0, target.byteLength);
+      const link = directory(fd, right.RIGHT_PATH_READLINK)
+        .readlink(memory.path(ptr, len))
+        .subarray(0, target.byteLength);
       target.set(link);
       memory.setU32(used, link.byteLength);
     },
     path_remove_directory: (fd: number, ptr: number, len: number) =>
-      directory(fd, RIGHT_PATH_REMOVE_DIRECTORY).rmdir(memory.path(ptr, len)),
+      directory(fd, right.RIGHT_PATH_REMOVE_DIRECTORY).rmdir(memory.path(ptr, len)),
     path_rename: (fd: number, ptr: number, len: number, to: number, toPtr: number, toLen: number) =>
-      directory(fd, RIGHT_PATH_RENAME_SOURCE).rename(
+      directory(fd, right.RIGHT_PATH_RENAME_SOURCE).rename(
         memory.path(ptr, len),
-        directory(to, RIGHT_PATH_RENAME_TARGET),
+        directory(to, right.RIGHT_PATH_RENAME_TARGET),
         memory.path(toPtr, toLen),
       ),
     path_symlink: (targetPtr: number, targetLen: number, fd: number, ptr: number, len: number) =>
-      directory(fd, RIGHT_PATH_SYMLINK).symlink(memory.path(targetPtr, targetLen), memory.path(ptr, len)),
+      directory(fd, right.RIGHT_PATH_SYMLINK).symlink(memory.path(targetPtr, targetLen), memory.path(ptr, len)),
     path_unlink_file: (fd: number, ptr: number, len: number) =>
-      directory(fd, RIGHT_PATH_UNLINK_FILE).unlink(memory.path(ptr, len)),
+      directory(fd, right.RIGHT_PATH_UNLINK_FILE).unlink(memory.path(ptr, len)),
 
     poll_oneoff: (subscriptions: number, events: number, count: number, out: number) => {
       if (count === 0 || count >>> 0 > MAX_SUBSCRIPTIONS) fail(wasi.ERRNO_INVAL);
@@ -391,7 +364,11 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
         } else if (type === wasi.EVENTTYPE_FD_READ || type === wasi.EVENTTYPE_FD_WRITE) {
           // Everything a guest can open is ready at once: files, a stdin that is all there, output.
           const found = fds[view.getUint32(at + 16, true)];
-          const error = !found ? wasi.ERRNO_BADF : found.base & RIGHT_POLL ? 0 : wasi.ERRNO_NOTCAPABLE;
+          const error = !found
+            ? wasi.ERRNO_BADF
+            : found.base & right.RIGHT_POLL_FD_READWRITE
+              ? 0
+              : wasi.ERRNO_NOTCAPABLE;
           const bytes = !error && type === wasi.EVENTTYPE_FD_READ ? found!.file.readable : 0;
           ready.push({ userdata, type, error, bytes: BigInt(bytes) });
         } else {

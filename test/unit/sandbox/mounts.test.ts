@@ -1,8 +1,8 @@
+import { wasi } from "@bjorn3/browser_wasi_shim";
 import { expect, test } from "vitest";
 import type { MountShape } from "../../../src/protocol/protocol.ts";
 import { Kept, restoreHost, saveHost } from "../../../src/replay/checkpoint.ts";
 import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/fs/volume.ts";
-import * as wasi from "../../../src/sandbox/wasi/abi.ts";
 import { Errno } from "../../../src/sandbox/wasi/errno.ts";
 
 const shape = (path: string, more: Partial<MountShape> = {}): MountShape => ({

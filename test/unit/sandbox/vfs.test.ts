@@ -1,8 +1,8 @@
+import { wasi } from "@bjorn3/browser_wasi_shim";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Description } from "../../../src/sandbox/fs/description.ts";
 import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/fs/volume.ts";
-import * as wasi from "../../../src/sandbox/wasi/abi.ts";
 import { Errno } from "../../../src/sandbox/wasi/errno.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
 
