@@ -19,7 +19,7 @@ import { decodeEntries, encodeEntries } from "../tlog/entry-bundle.ts";
 import { leafHash } from "../tlog/merkle.ts";
 import { TILE_WIDTH } from "../tlog/sizes.ts";
 import { hashesAt, parseTilePath, tilePath, tilesOf } from "../tlog/tiles.ts";
-import type { Digest } from "./entry.ts";
+import type { Digest } from "./vocabulary/common.ts";
 
 export const CHECKPOINT_PATH = "checkpoint";
 export const KEYS_PATH = "keys.txt";

@@ -33,33 +33,7 @@ export { makeProof, type TileSource, tileHashes } from "../tlog/proof.ts";
 export { MAX_ENTRY_BYTES } from "../tlog/sizes.ts";
 export { parseTilePath, type Tile, tilePath, tilesOf } from "../tlog/tiles.ts";
 export { type WitnessOptions, witness } from "../tlog/witness.ts";
-export type {
-  AgentAttenuate,
-  AgentClose,
-  AgentRef,
-  AgentRevoke,
-  AgentSpawn,
-  Approval,
-  ApprovalRequest,
-  Denial,
-  Digest,
-  Entry,
-  EntryType,
-  Erase,
-  Intent,
-  KeyRotation,
-  Lease,
-  LeaseEnd,
-  LogOpen,
-  Outcome,
-  PolicyLoad,
-  PolicyRefused,
-  Recovery,
-  RunEnd,
-  RunStart,
-  SpawnRefused,
-  TracePart,
-} from "./entry.ts";
+export type { Entry, EntryType } from "./entry.ts";
 export { encodeEntry, parseEntry } from "./entry.ts";
 export { type Proven, verifyProof } from "./receipt.ts";
 export {
@@ -70,4 +44,10 @@ export {
   type VerifyOptions,
   verify,
 } from "./verify.ts";
+export type { AgentAttenuate, AgentClose, AgentRevoke, AgentSpawn, SpawnRefused } from "./vocabulary/agent.ts";
+export type { Approval, ApprovalRequest, Denial, Intent, Outcome } from "./vocabulary/call.ts";
+export type { AgentRef, Digest } from "./vocabulary/common.ts";
+export type { Erase, KeyRotation, LogOpen, Recovery } from "./vocabulary/log.ts";
+export type { Lease, LeaseEnd, PolicyLoad, PolicyRefused } from "./vocabulary/policy.ts";
+export type { RunEnd, RunStart, TracePart } from "./vocabulary/run.ts";
 export { type Bundle, type ByteSource, joinBundles, openBundle } from "./zip.ts";

@@ -4,7 +4,9 @@
  */
 import { VakError } from "../errors.ts";
 import { joinLabels } from "../labels.ts";
-import type { AgentRef, Approval, ApprovalRequest, Denial, Digest, Entry, Intent } from "./entry.ts";
+import type { Entry } from "./entry.ts";
+import type { Approval, ApprovalRequest, Denial, Intent } from "./vocabulary/call.ts";
+import type { AgentRef, Digest } from "./vocabulary/common.ts";
 
 interface Opened {
   /** `seq` of the entry that opened it. */

@@ -5,8 +5,8 @@ import { canonicalJson, MAX_DEPTH, parseCanonical, parseCanonicalText } from "..
 import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { sha256Of } from "../tlog/merkle.ts";
-import type { Digest } from "./entry.ts";
 import { FILE_DEPTH, SALT_BYTES, type ValueKind } from "./value.ts";
+import type { Digest } from "./vocabulary/common.ts";
 
 const NOTHING = new Uint8Array();
 

@@ -22,7 +22,8 @@ import { canonicalJson, MAX_DEPTH } from "../base/canonical.ts";
 import { childPointer } from "../base/pointer.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { sha256Of } from "../tlog/merkle.ts";
-import type { Digest, Entry } from "./entry.ts";
+import type { Entry } from "./entry.ts";
+import type { Digest } from "./vocabulary/common.ts";
 
 export const SALT_BYTES = 16;
 export const FILE_DEPTH = MAX_DEPTH + 2;

@@ -20,22 +20,16 @@ import {
   valuePath,
   valueSeq,
 } from "./bundle.ts";
-import {
-  type AgentDeclassify,
-  type AgentRef,
-  type Denial,
-  type Digest,
-  type Entry,
-  type EntryType,
-  type Intent,
-  type KeyRotation,
-  type PolicyLoad,
-  parseEntry,
-  type RunEnd,
-} from "./entry.ts";
+import { type Entry, type EntryType, parseEntry } from "./entry.ts";
 import { Order } from "./order.ts";
 import { committedValue, MAX_VALUE_BYTES, type ValueKind } from "./value.ts";
 import { openValue } from "./value-opening.ts";
+import type { AgentDeclassify } from "./vocabulary/agent.ts";
+import type { Denial, Intent } from "./vocabulary/call.ts";
+import type { AgentRef, Digest } from "./vocabulary/common.ts";
+import type { KeyRotation } from "./vocabulary/log.ts";
+import type { PolicyLoad } from "./vocabulary/policy.ts";
+import type { RunEnd } from "./vocabulary/run.ts";
 import { type Bundle, isBundlePath } from "./zip.ts";
 
 export interface VerifyOptions {

@@ -1,4 +1,5 @@
-import type { AgentRef, Approval } from "../audit/entry.ts";
+import type { Approval } from "../audit/vocabulary/call.ts";
+import type { AgentRef } from "../audit/vocabulary/common.ts";
 import { clip } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import type { AuditLog } from "../log/log.ts";

@@ -1,6 +1,6 @@
-import type { AgentRef } from "../audit/entry.ts";
 import { type Commitment, commitValue } from "../audit/value.ts";
 import { openValue } from "../audit/value-opening.ts";
+import type { AgentRef } from "../audit/vocabulary/common.ts";
 import { canonicalBytes, canonicalJson } from "../base/canonical.ts";
 import { clip } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";

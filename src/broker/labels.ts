@@ -1,4 +1,4 @@
-import type { AgentRef } from "../audit/entry.ts";
+import type { AgentRef } from "../audit/vocabulary/common.ts";
 import { VakError } from "../errors.ts";
 import { joinLabels, MAX_LABELS } from "../labels.ts";
 import type { AuditLog } from "../log/log.ts";

@@ -1,4 +1,4 @@
-import type { AgentRef } from "../audit/entry.ts";
+import type { AgentRef } from "../audit/vocabulary/common.ts";
 import { VakError } from "../errors.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { Decision, LeasedRules, PolicyRequest } from "../policy/engine.ts";

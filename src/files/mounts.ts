@@ -3,7 +3,8 @@
  * run, and what the agent changed goes back after it. What was changed on both sides is left as it is on both.
  */
 
-import type { Draft, MountRef } from "../audit/entry.ts";
+import type { Draft } from "../audit/entry.ts";
+import type { MountRef } from "../audit/vocabulary/mount.ts";
 import { sha256HexOf } from "../base/sha256.ts";
 import { within } from "../base/time.ts";
 import { VakError } from "../errors.ts";

@@ -1,4 +1,5 @@
-import { type AgentRef, MAX_MOUNTS } from "../audit/entry.ts";
+import type { AgentRef } from "../audit/vocabulary/common.ts";
+import { MAX_MOUNTS } from "../audit/vocabulary/mount.ts";
 import type { Bundle } from "../audit/zip.ts";
 import { canonicalJson } from "../base/canonical.ts";
 import { lazy } from "../base/lazy.ts";

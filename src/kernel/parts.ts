@@ -1,4 +1,4 @@
-import type { AgentRef } from "../audit/entry.ts";
+import type { AgentRef } from "../audit/vocabulary/common.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { Labels } from "../broker/labels.ts";
 import type { Lease } from "../broker/lease.ts";

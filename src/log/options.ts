@@ -1,7 +1,8 @@
 /** What a log is told when it is opened and read, and what it tells. */
 
 import type { ExportProgress } from "../audit/bundle.ts";
-import type { Entry, EntryType, SignerKind } from "../audit/entry.ts";
+import type { Entry, EntryType } from "../audit/entry.ts";
+import type { SignerKind } from "../audit/vocabulary/log.ts";
 import type { Anchor } from "../tlog/anchor.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
 import type { Signer } from "./signer.ts";

@@ -1,7 +1,7 @@
 /** The log's storage in IndexedDB. It knows records, not what they mean. */
 
 import type { LoadedText } from "../audit/bundle.ts";
-import type { Digest } from "../audit/entry.ts";
+import type { Digest } from "../audit/vocabulary/common.ts";
 import { type Bytes, equalBytes } from "../base/bytes.ts";
 import { VakError } from "../errors.ts";
 import { encodeEntries } from "../tlog/entry-bundle.ts";

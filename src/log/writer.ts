@@ -1,7 +1,8 @@
 import type { LoadedText } from "../audit/bundle.ts";
-import { type Digest, type Draft, type Entry, encodeEntry, type OwnDraft } from "../audit/entry.ts";
+import { type Draft, type Entry, encodeEntry, type OwnDraft } from "../audit/entry.ts";
 import { Order } from "../audit/order.ts";
 import { type Commitment, commitValue, type ValueKind } from "../audit/value.ts";
+import type { Digest } from "../audit/vocabulary/common.ts";
 import { type Bytes, joinBytes } from "../base/bytes.ts";
 import { sha256Hex } from "../base/sha256.ts";
 import { toUtf8 } from "../base/utf8.ts";

@@ -1,4 +1,4 @@
-import type { AgentRef } from "../audit/entry.ts";
+import type { AgentRef } from "../audit/vocabulary/common.ts";
 import { canonicalBytes } from "../base/canonical.ts";
 import { sha256Hex } from "../base/sha256.ts";
 

@@ -6,7 +6,7 @@
  * arguments, the time, and beside it the environment and stdin in `run-start`.
  */
 
-import type { MountRef } from "../audit/entry.ts";
+import type { MountRef } from "../audit/vocabulary/mount.ts";
 import { fromBase64, toBase64 } from "../base/base64.ts";
 import { isCount, isDigest, isObject } from "../base/guards.ts";
 import { VakError } from "../errors.ts";

@@ -2,7 +2,7 @@
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import type { RunEnd } from "../audit/entry.ts";
+import type { RunEnd } from "../audit/vocabulary/run.ts";
 import { joinBytes } from "../base/bytes.ts";
 import { canonicalBytes } from "../base/canonical.ts";
 import { sha256Hex } from "../base/sha256.ts";

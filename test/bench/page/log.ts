@@ -1,5 +1,6 @@
-import type { AgentRef, Draft } from "../../../src/audit/entry.ts";
+import type { Draft } from "../../../src/audit/entry.ts";
 import { commitValue } from "../../../src/audit/value.ts";
+import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
 import { openLog } from "../../../src/log/log.ts";
 
 const log = await openLog({ name: crypto.randomUUID() });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { AgentRef, Draft, Entry } from "../../../src/audit/entry.ts";
+import type { Draft, Entry } from "../../../src/audit/entry.ts";
 import { type Bundle, joinBundles, openBundle, verify } from "../../../src/audit/index.ts";
+import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
 import { type AuditLog, type EntryFilter, openLog } from "../../../src/log/log.ts";
 
 const NOTE: Draft = { type: "policy-refused", textDigest: "00".repeat(32), message: "no" };

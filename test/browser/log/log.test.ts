@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { AgentRef, Denial, Draft, Intent } from "../../../src/audit/entry.ts";
+import type { Draft } from "../../../src/audit/entry.ts";
 import {
   leafHash,
   openBundle,
@@ -9,6 +9,8 @@ import {
   verifyConsistency,
   verifyProof,
 } from "../../../src/audit/index.ts";
+import type { Denial, Intent } from "../../../src/audit/vocabulary/call.ts";
+import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
 import { Broker } from "../../../src/broker/broker.ts";
 import { Labels } from "../../../src/broker/labels.ts";
 import { VakError } from "../../../src/errors.ts";

@@ -1,6 +1,7 @@
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
 import { bundleFiles, type LoadedText, type LogSource } from "../../../src/audit/bundle.ts";
-import type { AgentRef, Draft } from "../../../src/audit/entry.ts";
+import type { Draft } from "../../../src/audit/entry.ts";
+import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
 import { type Attached, type Batch, Writer } from "../../../src/log/writer.ts";
 import { formatCheckpoint } from "../../../src/tlog/checkpoint.ts";
 import { ed25519Verifier, formatNote, formatVkey } from "../../../src/tlog/note.ts";

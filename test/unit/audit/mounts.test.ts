@@ -38,8 +38,8 @@ test("what came of a write is said once, by its agent, and with a reason where i
   const written = { type: "mount-written" as const, agent: AGENT, writeOf, status: "error" as const, message: "why" };
   expect(() => log.append({ ...written, agent: other })).toThrow("is not an open mount-write of the agent");
   expect(() => log.append({ ...written, writeOf: 0 })).toThrow("is not an open mount-write");
-  expect(() => log.append({ ...written, message: null })).toThrow("what went wrong is said");
-  expect(() => log.append({ ...written, status: "ok" })).toThrow("what went wrong is said");
+  expect(() => log.append({ ...written, message: null })).toThrow("a message if and only if its status is error");
+  expect(() => log.append({ ...written, status: "ok" })).toThrow("a message if and only if its status is error");
   log.append(written);
   expect(() => log.append(written)).toThrow("is not an open mount-write");
 });

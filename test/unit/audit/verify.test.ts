@@ -354,7 +354,7 @@ describe("a log that its own writer forged", () => {
       () => insert(11, { ...part(1), traceDigest: null }),
       /entry 11 .*trace.traceDigest is not valid/,
     ],
-    ["a run that ended otherwise too", () => edit(11, { trap: "stack" }), /entry 11 .*did not also end otherwise/],
+    ["a run that ended in two ways", () => edit(11, { trap: "stack" }), /entry 11 .*did not also end in another way/],
     ["a run that does not say how it ended", () => edit(11, { exitCode: null }), /entry 11 .*says how/],
     ["an agent closed during its run", () => without(11), /entry 11 .*has not ended/],
     ["no log-open", () => without(0), /entry 0 .*log-open is the first entry/],

@@ -5,8 +5,8 @@
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import type { AgentRef } from "../../../src/audit/entry.ts";
 import { commitLarge, commitValue } from "../../../src/audit/value.ts";
+import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
 import { canonicalBytes, canonicalJson } from "../../../src/base/canonical.ts";
 import { type Limits, resolveLimits } from "../../../src/limits.ts";
 import { callDigest } from "../../../src/policy/digest.ts";
