@@ -10,6 +10,7 @@ export type { AgentFiles } from "./kernel/agent-files.ts";
 export { createKernel, type Kernel, type KernelLog, type KernelPolicy, support } from "./kernel/kernel.ts";
 export type {
   FirstFile,
+  FirstFiles,
   ForkOptions,
   KernelOptions,
   Mount,

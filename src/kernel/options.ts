@@ -14,6 +14,7 @@ import type { OnFull } from "../worker/capacity.ts";
 import type { Isolation, Place } from "../worker/host.ts";
 import type { Agent } from "./agent.ts";
 import { checkPath, toBytes } from "./agent-files.ts";
+import { type ShimFile, type ShimTree, withoutShim } from "./shim-files.ts";
 
 export interface KernelOptions {
   /** Cedar policies, as text or with what belongs to them. Without any, every call is denied. */
@@ -54,14 +55,19 @@ export type ProgramSource = Response | Promise<Response> | URL | string | Buffer
 
 /**
  * Text, bytes, either with labels, an empty directory, or a symbolic link, whose target is relative to the directory that
- * it is in.
+ * it is in. Files and directories of `@bjorn3/browser_wasi_shim` are taken as they are.
  */
 export type FirstFile =
   | string
   | BufferSource
-  | { data: string | BufferSource; labels: readonly string[] }
+  | ShimFile
+  | ShimTree
+  | { data: string | BufferSource | ShimFile | ShimTree; labels: readonly string[] }
   | { type: "directory" }
   | { type: "symlink"; target: string };
+
+/** First files by path; or a directory of `@bjorn3/browser_wasi_shim`, which is then the agent's root. */
+export type FirstFiles = Record<string, FirstFile> | ShimTree;
 
 /**
  * A directory of an agent's files that is kept elsewhere: in files that the page gives; in a directory that it has, one
@@ -69,7 +75,7 @@ export type FirstFile =
  * as another agent's folder, of which this one has a copy. `docs/files.md` has what happens when.
  */
 export type Mount = (
-  | { files: Record<string, FirstFile> }
+  | { files: FirstFiles }
   | { directory: FileSystemDirectoryHandle }
   | { persist: string }
   | { agent: Agent; folder?: string }
@@ -89,7 +95,7 @@ export interface SpawnOptions {
   program: ProgramSource;
   limits?: Partial<Limits>;
   /** The agent's first files, by path. */
-  files?: Record<string, FirstFile>;
+  files?: FirstFiles;
   /** Directories that are kept elsewhere, by path, such as `"data"`; `"/"` is all that is in no other. At most 16. */
   mounts?: Record<string, Mount>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random unless given, and in the log either way. */
@@ -166,14 +172,14 @@ export function checkPlace({ isolation = "opaque", workerUrl }: Partial<Place>):
 
 /** @param labels what else the agent is labelled */
 export function checkFiles(
-  files: Record<string, FirstFile>,
+  files: FirstFiles,
   limits: Limits,
   labels: readonly string[],
 ): { files: Record<string, SeedFile>; labels: readonly string[] } {
   const checked: Record<string, SeedFile> = Object.create(null);
   let total = 0;
   let joined = labels;
-  for (const [path, given] of Object.entries(files)) {
+  for (const [path, given] of withoutShim(files, limits)) {
     const labelled = isLabelled(given);
     if (labelled) joined = joinLabels(joined, checkLabels(given.labels, `the file ${JSON.stringify(path)}`));
     const file = checkFile(path, labelled ? given.data : given);
@@ -184,10 +190,10 @@ export function checkFiles(
   throw new VakError("invalid-argument", `The files hold ${total} bytes; limits.fileBytes is ${limits.fileBytes}.`);
 }
 
-const isLabelled = (file: FirstFile): file is Extract<FirstFile, { data: unknown }> =>
+const isLabelled = (file: unknown): file is { data: unknown; labels: readonly string[] } =>
   typeof file === "object" && file !== null && "data" in file;
 
-export function checkFile(path: string, data: Exclude<FirstFile, { data: unknown }>): SeedFile {
+export function checkFile(path: string, data: unknown): SeedFile {
   if (typeof data === "string" || typeof (data as ArrayBuffer)?.byteLength === "number") {
     return toBytes(data as string | BufferSource);
   }

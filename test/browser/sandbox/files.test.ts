@@ -1,3 +1,4 @@
+import { Directory, File, PreopenDirectory } from "@bjorn3/browser_wasi_shim";
 import { unzipSync } from "fflate";
 import { expect, test } from "vitest";
 import { loadGuest } from "../../guests/load.ts";
@@ -21,7 +22,32 @@ test("links, times, clocks and polling, as a C program uses them", async () => {
   expect(await agent.files.text("link")).toBe("two");
 });
 
-test("first files that are none are refused before anything is started", async () => {
+test("a program reads and changes the tree of browser_wasi_shim that its agent was given, and the tree stays as it was", async () => {
+  await using kernel = await testKernel();
+  const file = new File(new TextEncoder().encode("one"));
+  const root = new PreopenDirectory("/", new Map([["a", file]]));
+  root.dir.contents.set("d", new Directory([["b", new File([0x74, 0x77, 0x6f])]]));
+  root.dir.contents.set("e", new Directory([]));
+  const program = await loadGuest("shell");
+  const session = { stdin: "ls /\ncat a\ncat d/b\nls e\nadd a !\ncat a\n" };
+  for (const files of [root.dir.contents, root]) {
+    await using agent = await kernel.spawn({ name: "shim", program, files });
+    const { stdout } = await finish(agent.run(session));
+    expect(stdout).toBe("a d dev e\none\ntwo\n\nok\none!\n");
+  }
+  expect(new TextDecoder().decode(file.data)).toBe("one");
+  await using mixed = await kernel.spawn({ name: "mixed", program, files: { t: "text", in: root.dir } });
+  expect(await mixed.files.list()).toMatchObject([
+    { path: "in", type: "directory" },
+    { path: "in/a", type: "file", size: 3 },
+    { path: "in/d", type: "directory" },
+    { path: "in/d/b", type: "file", size: 3 },
+    { path: "in/e", type: "directory" },
+    { path: "t", type: "file", size: 4 },
+  ]);
+});
+
+test("first files that are not valid are refused before anything is started", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("hello");
   const bad = [
