@@ -57,7 +57,7 @@ async function putToAnchor(core: Core, anchor: Anchor, checkpoint: Checkpoint): 
   }
   await core.serially(async () => {
     if (core.ended || core.last?.note !== checkpoint.note) return;
-    await core.store.putCheckpoint(note, core.head).catch((error: unknown) => core.fail(error));
+    await core.database.putCheckpoint(note, core.head).catch((error: unknown) => core.fail(error));
     core.last = { ...checkpoint, note };
   });
 }

@@ -12,9 +12,10 @@ import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { type Checkpoint, formatCheckpoint } from "../tlog/checkpoint.ts";
 import { ed25519Verifier, formatNote, formatVkey } from "../tlog/note.ts";
+import type { Database, Work } from "./database.ts";
 import type { LogOptions, LogStatus } from "./options.ts";
+import type { Identity } from "./records.ts";
 import { type Signer, type StoredKey, sign } from "./signer.ts";
-import type { Identity, Store } from "./store.ts";
 import type { Attached, Batch, Head, Writer } from "./writer.ts";
 
 /** What of the options holds as long as the log is open. */
@@ -72,7 +73,7 @@ export function closed(): VakError {
 
 export class Core {
   readonly name: string;
-  readonly store: Store;
+  readonly database: Database;
   readonly settings: Settings;
   readonly failed = Promise.withResolvers<VakError>();
   readonly writable = Promise.withResolvers<void>();
@@ -107,9 +108,9 @@ export class Core {
   #postTimer: ReturnType<typeof setTimeout> | undefined;
   #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(name: string, store: Store, settings: Settings) {
+  constructor(name: string, database: Database, settings: Settings) {
     this.name = name;
-    this.store = store;
+    this.database = database;
     this.settings = { ...settings };
     this.writable.promise.catch(() => {});
     this.channel = new BroadcastChannel(keyOf(name));
@@ -185,19 +186,19 @@ export class Core {
     const batch = this.writer!.take();
     if (this.ended || !batch) return;
     const { erased } = batch;
-    const erasing = async () => {
-      const { eraseValues } = await lazy(import("./stored.ts"));
-      return (transaction: IDBTransaction) => eraseValues(transaction, erased);
+    const erasing = async (): Promise<Work> => {
+      const { eraseValues } = await lazy(import("./erasing.ts"));
+      return (transaction) => [eraseValues(transaction, erased)];
     };
     await this.put(batch, erased.length > 0 ? erasing : undefined);
   }
 
   /** Commits a batch and settles those who wait for it. When that fails, the log has ended. */
-  async put(batch: Batch, also?: () => Promise<(transaction: IDBTransaction) => void>): Promise<void> {
+  async put(batch: Batch, also?: () => Promise<Work>): Promise<void> {
     const waiting = this.#waiting;
     this.#waiting = [];
     try {
-      await this.store.commit(batch, await also?.());
+      await this.database.commit(batch, await also?.());
       if (this.ended) throw this.ended;
     } catch (error) {
       this.fail(error);
@@ -232,7 +233,7 @@ export class Core {
     clearTimeout(this.#postTimer);
     this.channel.close();
     this.stopped.abort();
-    this.store.close();
+    this.database.close();
     this.writable.reject(error);
     this.failed.resolve(error);
     const waiting = this.#waiting;
@@ -252,7 +253,7 @@ export class Core {
     if (this.last?.size === size) return this.last;
     try {
       const checkpoint = await this.sign({ size, root }, [this.identity.key]);
-      await this.store.putCheckpoint(checkpoint.note, this.head);
+      await this.database.putCheckpoint(checkpoint.note, this.head);
       if (this.ended) throw this.ended;
       this.last = checkpoint;
     } catch (error) {

@@ -8,9 +8,9 @@ import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { makeProof, proveConsistency } from "../tlog/proof.ts";
 import { TILE_WIDTH } from "../tlog/sizes.ts";
 import type { Core } from "./core.ts";
+import { Lookup } from "./lookup.ts";
 import type { ExportOptions } from "./options.ts";
 import { checkSize, reading } from "./reading.ts";
-import { Stored } from "./stored.ts";
 
 export async function exportBlob(core: Core, options: ExportOptions): Promise<Blob> {
   const { files } = await filesOf(core, options);
@@ -50,7 +50,7 @@ async function filesOf(core: Core, { since = 0, programs = [], onProgress, signa
   const { note, size } = checkpoint;
   checkSize(core, since, 0, "size", size);
   const own = programs.length > 0 ? await programFiles(core, programs, size) : [];
-  const all = bundleFiles(new Stored(core.store), { note, size, vkey: core.vkey, since });
+  const all = bundleFiles(new Lookup(core.database), { note, size, vkey: core.vkey, since });
   const counted = async function* (): AsyncGenerator<BundleFile> {
     let bytes = 0;
     let entries = since;
@@ -71,7 +71,7 @@ async function filesOf(core: Core, { since = 0, programs = [], onProgress, signa
 async function programFiles(core: Core, programs: readonly BufferSource[], size: number): Promise<BundleFile[]> {
   const known = new Set<string>();
   for (let seq = 0; seq < size; seq += TILE_WIDTH) {
-    const batch = await reading(core, () => new Stored(core.store).entries(seq, Math.min(size, seq + TILE_WIDTH)));
+    const batch = await reading(core, () => new Lookup(core.database).entries(seq, Math.min(size, seq + TILE_WIDTH)));
     for (const entry of batch.map(parseEntry)) if (entry.type === "agent-spawn") known.add(entry.agent.program);
   }
   return Promise.all(
@@ -87,11 +87,11 @@ async function programFiles(core: Core, programs: readonly BufferSource[], size:
 export async function prove(core: Core, seq: number): Promise<string> {
   checkSize(core, seq + 1, 1, "entry");
   const { note, size } = core.last && core.last.size > seq ? core.last : await core.checkpoint();
-  return reading(core, () => makeProof(new Stored(core.store), seq, note, size));
+  return reading(core, () => makeProof(new Lookup(core.database), seq, note, size));
 }
 
 export async function consistency(core: Core, oldSize: number, newSize: number): Promise<Uint8Array[]> {
   checkSize(core, newSize, 0, "size");
   checkSize(core, oldSize, 0, "size", newSize);
-  return oldSize === 0 ? [] : reading(core, () => proveConsistency(new Stored(core.store), oldSize, newSize));
+  return oldSize === 0 ? [] : reading(core, () => proveConsistency(new Lookup(core.database), oldSize, newSize));
 }

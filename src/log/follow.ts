@@ -2,10 +2,10 @@
 
 import { takeLock } from "../base/lock.ts";
 import { type Core, keyOf, type Settings, type Standing } from "./core.ts";
+import type { Database } from "./database.ts";
 import { rollback } from "./faults.ts";
 import { openCore, STOLEN, start } from "./open.ts";
 import { checkpointOf, load } from "./resume.ts";
-import type { Store } from "./store.ts";
 
 /** Milliseconds between two looks at a log that another tab is just making. */
 const MAKING_MS = 20;
@@ -21,7 +21,7 @@ export async function openForReading(name: string, settings: Settings, signal?: 
     const lock = await takeLock(keyOf(name));
     const core = await openCore(name, settings, lock);
     if (core.writer) return core;
-    const standing = await standingOf(core.store);
+    const standing = await standingOf(core.database);
     if (standing && !core.ended) {
       core.stand(standing);
       void follow(core);
@@ -32,8 +32,8 @@ export async function openForReading(name: string, settings: Settings, signal?: 
   }
 }
 
-async function standingOf(store: Store): Promise<Standing | undefined> {
-  const [identity, head, note] = [await store.identity(), await store.head(), await store.checkpoint()];
+async function standingOf(database: Database): Promise<Standing | undefined> {
+  const [identity, head, note] = [await database.identity(), await database.head(), await database.checkpoint()];
   return identity && head && { identity, head, last: checkpointOf(note) };
 }
 
@@ -61,7 +61,7 @@ async function follow(core: Core): Promise<void> {
 async function refresh(core: Core): Promise<void> {
   if (core.ended || core.writer) return;
   try {
-    const standing = await standingOf(core.store);
+    const standing = await standingOf(core.database);
     if (!standing || standing.head.size < core.head.size) throw rollback("it has become shorter");
     core.stand(standing);
     core.wake();

@@ -4,9 +4,9 @@ import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import { lazy } from "../base/lazy.ts";
 import type { Lock } from "../base/lock.ts";
 import { Core, keyOf, type Loaded, type Settings } from "./core.ts";
+import { beginFile, Database } from "./database.ts";
 import { forget, recall, remember } from "./rollback-guard.ts";
 import { createNobleKey, createWebCryptoKey, customKey, extractable, KeyUnavailable } from "./signer.ts";
-import { beginFile, Store } from "./store.ts";
 import { emptyHead, Writer } from "./writer.ts";
 
 export const STOLEN = "another tab took the log's lock";
@@ -22,7 +22,7 @@ export async function openCore(name: string, settings: Settings, lock: Lock | un
   if (lock) lock.onStolen = () => onLost(STOLEN);
   try {
     if (lock) await beginFile(`${keyOf(name)}:file`);
-    core = new Core(name, await Store.open(keyOf(name), onLost), settings);
+    core = new Core(name, await Database.open(keyOf(name), onLost), settings);
     if (lost !== undefined) onLost(lost);
     if (lock) await start(core, lock, await load(core));
     return core;
@@ -74,30 +74,30 @@ const faults = () => lazy(import("./faults.ts"));
 
 /** Where the log stands, checked; a new log begins. */
 async function load(core: Core): Promise<Loaded> {
-  const { name, store, settings } = core;
-  const isNew = !(await store.identity()) && (await store.isEmpty());
+  const { name, database, settings } = core;
+  const isNew = !(await database.identity()) && (await database.isEmpty());
   if (isNew && settings.onLost === "forget") await forget(name);
-  else if (isNew && store.lost !== undefined) throw (await faults()).lost(await recall(name), store.lost);
+  else if (isNew && database.lost !== undefined) throw (await faults()).lost(await recall(name), database.lost);
   const known = await recall(name);
   if (isNew && known) throw (await faults()).lost(known);
   if (isNew) await createIdentity(core);
   // A new log has nothing to be checked; but an anchor may know one that should be here instead.
   if (!isNew || settings.anchor)
     return (await lazy(import("./resume.ts"))).load(core, known && [known, "this browser"]);
-  return { identity: (await store.identity())!, head: emptyHead(), last: undefined, writer: new Writer(), open: [] };
+  return { identity: (await database.identity())!, head: emptyHead(), last: undefined, writer: new Writer(), open: [] };
 }
 
-async function createIdentity({ name, store, settings: { signer } }: Core): Promise<void> {
+async function createIdentity({ name, database, settings: { signer } }: Core): Promise<void> {
   // A log is known by its origin alone, to a witness and to whoever compares two checkpoints: so it must be unique, and
   // must not claim a domain that belongs to someone. `.invalid` never will (RFC 6761).
   const origin = `vak.invalid/${bytesToHex(randomBytes(8))}/${name}`;
   const head = emptyHead();
   try {
     const key = signer ? customKey(signer) : await createWebCryptoKey();
-    await store.putIdentity({ origin, key }, head);
+    await database.putIdentity({ origin, key }, head);
   } catch (error) {
     // No Ed25519 in WebCrypto, or no CryptoKey in IndexedDB. Storage that fails must not cost the log its better key.
     if (!(error instanceof KeyUnavailable) && (error as Error).name !== "DataCloneError") throw error;
-    await store.putIdentity({ origin, key: await createNobleKey() }, head);
+    await database.putIdentity({ origin, key: await createNobleKey() }, head);
   }
 }

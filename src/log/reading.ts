@@ -8,9 +8,9 @@ import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { type Core, unavailable } from "./core.ts";
 import { corrupt } from "./faults.ts";
+import { Lookup } from "./lookup.ts";
 import type { EntriesOptions, EntryFilter, LogRecord, LogStatus } from "./options.ts";
 import { extractable } from "./signer.ts";
-import { Stored } from "./stored.ts";
 
 /** Entries read from storage at a time. */
 const READ_BATCH = 256;
@@ -54,7 +54,7 @@ export async function reading<T>(core: Core, work: () => Promise<T>): Promise<T>
 
 export async function value(core: Core, seq: number): Promise<unknown> {
   const committed = await committedAt(core, seq);
-  const file = committed && (await reading(core, () => new Stored(core.store).value(seq)));
+  const file = committed && (await reading(core, () => new Lookup(core.database).value(seq)));
   if (!committed || !file) return undefined;
   try {
     return openValue(file, committed.kind, committed.digest).value;
@@ -64,7 +64,10 @@ export async function value(core: Core, seq: number): Promise<unknown> {
 }
 
 export async function erase(core: Core, seq: number): Promise<{ seq: number }> {
-  if ((await committedAt(core, seq)) === undefined || !(await reading(core, () => new Stored(core.store).value(seq)))) {
+  if (
+    (await committedAt(core, seq)) === undefined ||
+    !(await reading(core, () => new Lookup(core.database).value(seq)))
+  ) {
     throw new VakError("not-found", `There is no value beside entry ${seq} to erase, or none any more.`);
   }
   return core.append({ type: "erase", erases: seq });
@@ -72,7 +75,7 @@ export async function erase(core: Core, seq: number): Promise<{ seq: number }> {
 
 async function committedAt(core: Core, seq: number) {
   checkSize(core, seq + 1, 1, "entry");
-  const bytes = await reading(core, () => new Stored(core.store).entry(seq));
+  const bytes = await reading(core, () => new Lookup(core.database).entry(seq));
   if (!bytes) throw corrupt(`entry ${seq} is missing`);
   return committedValue(decode(bytes));
 }
@@ -104,7 +107,7 @@ async function* records(core: Core, from: number, end: number): AsyncGenerator<L
   for (let seq = from; seq < end; ) {
     let batch: Bytes[];
     try {
-      batch = await new Stored(core.store).entries(seq, Math.min(end, seq + READ_BATCH));
+      batch = await new Lookup(core.database).entries(seq, Math.min(end, seq + READ_BATCH));
     } catch (error) {
       throw core.ended ?? unavailable(error);
     }

@@ -18,9 +18,9 @@ import { hashesAt, splitHashes } from "../tlog/tiles.ts";
 import { newestOf } from "./anchoring.ts";
 import { type Core, isKeyOf, type Loaded } from "./core.ts";
 import { corrupt, rollback } from "./faults.ts";
+import { Lookup } from "./lookup.ts";
+import type { Identity } from "./records.ts";
 import { retry, type StoredKey } from "./signer.ts";
-import type { Identity } from "./store.ts";
-import { Stored } from "./stored.ts";
 import { type Edge, edgeOf, type Head, Writer } from "./writer.ts";
 
 /**
@@ -28,13 +28,13 @@ import { type Edge, edgeOf, type Head, Writer } from "./writer.ts";
  * seen and what this tab or this browser has.
  */
 export async function load(
-  { store, settings: { signer, anchor } }: Core,
+  { database, settings: { signer, anchor } }: Core,
   seen?: [tree: TreeHead, by: string],
 ): Promise<Loaded> {
-  const stored = new Stored(store);
+  const stored = new Lookup(database);
   const lastSeq = await stored.lastSeq();
-  const identity = await store.identity();
-  const head = await store.head();
+  const identity = await database.identity();
+  const head = await database.head();
   if (!identity || !head) throw corrupt("there are entries, but no key or no head");
   if (lastSeq !== head.size - 1) throw corrupt(`its head says ${head.size} entries, the last is ${lastSeq}`);
 
@@ -42,7 +42,7 @@ export async function load(
   if (!equalBytes(edgeOf(head.size, edge).root(), head.root)) throw corrupt("its entries do not hash to its root");
 
   const { origin, key } = identity;
-  const note = await store.checkpoint();
+  const note = await database.checkpoint();
   if (note !== undefined) await checkCheckpoint(stored, note, identity, head);
   if (seen) await checkExtends(stored, identity, head, ...seen);
   const anchored = anchor && (await newestOf(anchor, origin));
@@ -67,7 +67,7 @@ export async function load(
 
 /** Whether the stored log begins with the tree that someone has seen. */
 async function checkExtends(
-  stored: Stored,
+  stored: Lookup,
   { origin }: Identity,
   head: Head,
   seen: TreeHead,
@@ -80,7 +80,7 @@ async function checkExtends(
 }
 
 /** The last tile of each level of the tree of the first `size` entries, cut to that size. */
-async function readEdge(stored: Stored, size: number): Promise<Edge> {
+async function readEdge(stored: Lookup, size: number): Promise<Edge> {
   const edge: Edge = [];
   for (let level = 0; hashesAt(level, size) > 0; level++) {
     const count = hashesAt(level, size);
@@ -97,7 +97,7 @@ async function readEdge(stored: Stored, size: number): Promise<Edge> {
   return edge;
 }
 
-async function checkCheckpoint(log: Stored, stored: string, { origin, key }: Identity, head: Head): Promise<void> {
+async function checkCheckpoint(log: Lookup, stored: string, { origin, key }: Identity, head: Head): Promise<void> {
   const { name, keyId } = ed25519Verifier(origin, key.publicKey);
   let signed: TreeHead;
   try {

@@ -4,6 +4,8 @@ import { VakError } from "../errors.ts";
 import { type Checkpoint, formatCheckpoint } from "../tlog/checkpoint.ts";
 import { ed25519Verifier, formatVkey } from "../tlog/note.ts";
 import { type Core, unavailable } from "./core.ts";
+import type { Work } from "./database.ts";
+import { type Identity, type Rotation, rotationKey } from "./records.ts";
 import {
   createNobleKey,
   createWebCryptoKey,
@@ -14,7 +16,6 @@ import {
   type StoredKey,
   sign,
 } from "./signer.ts";
-import { writeRotation } from "./stored.ts";
 import { emptyHead } from "./writer.ts";
 
 export async function rotate(core: Core, signer: Signer | undefined): Promise<Checkpoint> {
@@ -36,7 +37,7 @@ export async function rotate(core: Core, signer: Signer | undefined): Promise<Ch
     await core.put(batch, async () => {
       last = await core.sign(batch.after, [old, key], signer);
       const rotation = { seq, previous, note: last.note };
-      return (transaction) => writeRotation(transaction, identity, rotation);
+      return writing(identity, rotation);
     });
     if (core.ended) throw core.ended;
     core.stand({ identity, head: core.head, last });
@@ -45,6 +46,15 @@ export async function rotate(core: Core, signer: Signer | undefined): Promise<Ch
     core.tellCheckpoint();
     return last!;
   });
+}
+
+function writing(identity: Identity, rotation: Rotation): Work {
+  return function* (transaction) {
+    const meta = transaction.objectStore("meta");
+    yield meta.put(identity, "identity");
+    yield meta.put(rotation.note, "checkpoint");
+    yield meta.add(rotation, rotationKey(rotation.seq));
+  };
 }
 
 async function newKey({ identity: { key } }: Core): Promise<StoredKey> {

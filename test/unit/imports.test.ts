@@ -195,7 +195,7 @@ describe("the test finds", () => {
     check({ "meter/a.ts": "window.alert(1);" }, "meter/a.ts is pure but uses window");
     check({ "protocol/a.ts": "globalThis.indexedDB;" }, "protocol/a.ts is pure but uses indexedDB");
     check({ "tool/a.ts": "export let w: Worker;" }, "tool/a.ts is pure but uses Worker");
-    expect(faults({ "log/store.ts": "indexedDB;", "tool/a.ts": "x.window; ({ document: 1 });" })).toEqual([]);
+    expect(faults({ "log/database.ts": "indexedDB;", "tool/a.ts": "x.window; ({ document: 1 });" })).toEqual([]);
   });
 
   test("Node in code for browsers", () => {
