@@ -1,8 +1,7 @@
 /** What a tool's schema says of single values in an input, beyond what they may be. */
-import { childPointer, stepOf } from "../base/pointer.ts";
+import { childPointer } from "../base/pointer.ts";
 import { normalUrl } from "../base/url.ts";
-
-type JsonSchema = { readonly [keyword: string]: unknown };
+import { type JsonSchema, schemaAt } from "./schema.ts";
 
 /**
  * JSON pointers to the values in an input that its schema marks `"writeOnly": true` (JSON Schema 2020-12, validation
@@ -75,7 +74,7 @@ function placesOf(
       found.add(pointer);
       return;
     }
-    if (typeof s.$ref === "string") visit(resolve(schema, s.$ref), value, pointer);
+    if (typeof s.$ref === "string") visit(schemaAt(s.$ref, schema), value, pointer);
     for (const keyword of SAME) visit(s[keyword], value, pointer);
     for (const keyword of SAME_LISTS) for (const branch of listOf(s[keyword])) visit(branch, value, pointer);
     for (const [, branch] of fieldsOf(s.dependentSchemas)) visit(branch, value, pointer);
@@ -104,13 +103,3 @@ function placesOf(
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 const fieldsOf = (value: unknown): [string, unknown][] =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
-
-/** What `#` or `#/…` points to; `defineTool` lets no other reference pass. */
-function resolve(root: unknown, ref: string): unknown {
-  let at = root;
-  for (const part of ref.split("/").slice(1)) {
-    const key = stepOf(part);
-    at = typeof at === "object" && at !== null ? (at as Record<string, unknown>)[key] : undefined;
-  }
-  return at;
-}

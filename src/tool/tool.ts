@@ -1,11 +1,10 @@
 import type { dereference, OutputUnit, Schema, validate } from "@cfworker/json-schema";
 import { isObject } from "../base/guards.ts";
-import { stepOf } from "../base/pointer.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels } from "../labels.ts";
+import { invalidTool as invalid, type JsonSchema, onlyKnownKeywords, RESERVED, readSchema } from "./schema.ts";
 
-/** A JSON Schema, draft 2020-12. */
-export type JsonSchema = { readonly [keyword: string]: unknown };
+export type { JsonSchema };
 
 /**
  * A schema made by a library (Zod 4.2, ArkType 2.1.28, Valibot with `@valibot/to-json-schema`, …) that implements both
@@ -176,22 +175,14 @@ export type ParsedInput =
     }
   | { readonly ok: false; readonly message: string };
 
-/** Bytes of a tool's schema as JSON, and its levels. */
-const MAX_SCHEMA_BYTES = 64 * 1024;
-const MAX_SCHEMA_DEPTH = 64;
 /** Levels of a guest's input, and values in it; checking and deciding on more would hold up the page. */
 const MAX_INPUT_DEPTH = 64;
 const MAX_INPUT_VALUES = 16_384;
 /** Characters of a message to a guest. */
 const MAX_MESSAGE = 300;
 
-/** Cedar's escapes for entities and extension values, and JavaScript's for prototypes. */
-const RESERVED = new Set(["__entity", "__extn", "__expr", "__proto__"]);
-
 /** `$ref`s followed in one check. Alternatives that refer back to themselves can take exponentially many. */
 const MAX_REFS = 4 * MAX_INPUT_VALUES;
-/** Items of a list whose items must differ: the validator compares every pair. */
-const MAX_UNIQUE_ITEMS = 100;
 
 interface Validator {
   readonly schema: Schema;
@@ -224,10 +215,16 @@ const checksOf = new WeakMap<Tool, Checks>();
 export function defineTool<const S extends JsonSchema | StandardSchema>(
   definition: ToolDefinition<S>,
 ): Tool<InputOf<S>> {
+  if (!isObject(definition))
+    throw invalid("A tool is defined by an object: { name, description, inputSchema, execute }.");
   const { name, title, description, annotations, labels, cost, leaks, execute } = definition;
-  if (typeof name !== "string" || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
-    throw invalid(`"${String(name).slice(0, 80)}" is not a tool's name: use 1 to 64 of A-Z a-z 0-9 _ . -`);
+  if (typeof name !== "string") throw invalid("A tool needs a name, which is a string.");
+  if (!/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
+    throw invalid(`"${name.slice(0, 80)}" is not a valid name for a tool: use 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
+  if (title !== undefined && typeof title !== "string") throw invalid(`Tool "${name}": title must be a string.`);
+  if (annotations !== undefined) checkAnnotations(name, annotations);
+  if (labels !== undefined && !isObject(labels)) throw invalid(`Tool "${name}": labels must be an object.`);
   if (typeof description !== "string" || description === "") throw invalid(`Tool "${name}" needs a description.`);
   if (typeof execute !== "function") throw invalid(`Tool "${name}" needs a function execute(input, context).`);
 
@@ -239,11 +236,14 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
   const standard = isStandard(definition.inputSchema) ? definition.inputSchema : undefined;
   const given = standard ? describe(name, standard) : definition.inputSchema;
   const inputSchema = readSchema(`Tool "${name}", inputSchema`, given);
-  const outputSchema = definition.outputSchema && readSchema(`Tool "${name}", outputSchema`, definition.outputSchema);
+  const outputSchema =
+    definition.outputSchema === undefined
+      ? undefined
+      : readSchema(`Tool "${name}", outputSchema`, definition.outputSchema);
 
   const tool: Tool<InputOf<S>> = deepFreeze({
     name,
-    ...(title !== undefined && { title: String(title) }),
+    ...(title !== undefined && { title }),
     description,
     inputSchema,
     ...(outputSchema && { outputSchema }),
@@ -267,6 +267,23 @@ export function asTool(tool: Tool): Tool {
   return checksOf.has(tool) ? tool : (defineTool(tool) as Tool);
 }
 
+/** What {@link ToolAnnotations} are made of. Others, which vak does not know, are kept for people to read. */
+const ANNOTATIONS = {
+  ...{ title: "string", readOnlyHint: "boolean", destructiveHint: "boolean", idempotentHint: "boolean" },
+  openWorldHint: "boolean",
+};
+
+/** @throws VakError `invalid-tool` */
+function checkAnnotations(name: string, annotations: ToolAnnotations): void {
+  if (!isObject(annotations)) throw invalid(`Tool "${name}": annotations must be an object.`);
+  for (const [hint, type] of Object.entries(ANNOTATIONS)) {
+    const value = annotations[hint];
+    if (value !== undefined && typeof value !== type) {
+      throw invalid(`Tool "${name}": annotations.${hint} must be a ${type}.`);
+    }
+  }
+}
+
 /** @throws VakError `invalid-tool` */
 function readLabels(name: string, labels: ToolLabels): ToolLabels {
   const { returns, accepts, keeps, ...rest } = labels;
@@ -276,8 +293,8 @@ function readLabels(name: string, labels: ToolLabels): ToolLabels {
     throw invalid(`Tool "${name}": labels.keeps names what the tool keeps.`);
   try {
     return {
-      ...(returns && { returns: checkLabels(returns, `what tool "${name}" returns`) }),
-      ...(accepts && { accepts: checkLabels(accepts, `what tool "${name}" accepts`) }),
+      ...(returns !== undefined && { returns: checkLabels(returns, `what tool "${name}" returns`) }),
+      ...(accepts !== undefined && { accepts: checkLabels(accepts, `what tool "${name}" accepts`) }),
       ...(keeps !== undefined && { keeps }),
     };
   } catch (cause) {
@@ -446,186 +463,13 @@ function copyJson(value: unknown, path: string, depth: number, budget: { left: n
   throw new Error(`${path} is not JSON`);
 }
 
-// ── Reading a schema ────────────────────────────────────────────────────────────────────────────────────────────────
-
-const TYPES = new Set(["string", "number", "integer", "boolean", "array", "object", "null"]);
-const MAPS_OF_SCHEMAS = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
-const LISTS_OF_SCHEMAS = ["allOf", "anyOf", "oneOf", "prefixItems"];
-const SCHEMAS = [
-  ...["items", "contains", "additionalProperties", "unevaluatedProperties", "unevaluatedItems", "propertyNames"],
-  ...["not", "if", "then", "else"],
-];
-/** Keywords of other drafts, or that move what `$ref` points to. */
-const REFUSED = [
-  "$anchor",
-  "$dynamicAnchor",
-  "$dynamicRef",
-  "$recursiveAnchor",
-  "$recursiveRef",
-  "additionalItems",
-  "dependencies",
-];
-/** Keywords that say of other properties what they may be. */
-const OPENING = ["additionalProperties", "unevaluatedProperties", "patternProperties"];
-/** Keywords through which another schema speaks of the same value; what is beside them cannot be closed. */
-const COMPOSING = ["$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"];
-/** Keywords whose schemas are about other values than the schema they stand in. */
-const INNER = ["properties", "patternProperties", "prefixItems", "items", "additionalProperties"];
-
-/** A checked copy of a schema whose root is an object, with its objects closed. */
-function readSchema(where: string, given: unknown): JsonSchema {
-  let text: string | undefined;
-  let schema: unknown;
-  try {
-    text = JSON.stringify(given);
-    schema = JSON.parse(text);
-  } catch (cause) {
-    throw invalid(`${where} is not JSON.`, cause);
-  }
-  if (text.length > MAX_SCHEMA_BYTES) throw invalid(`${where} is larger than ${MAX_SCHEMA_BYTES} bytes.`);
-  if (!isObject(schema) || schema.type !== "object") throw invalid(`${where} must say type: "object".`);
-  if (isDeeperThan(schema, MAX_SCHEMA_DEPTH)) throw invalid(`${where} is nested more than ${MAX_SCHEMA_DEPTH} deep.`);
-  readSubschema(schema, where, "", true);
-  followRefs(schema, schema, where, new Map());
-  return schema;
-}
-
-/** @param closable whether this schema alone says which properties its value may have */
-function readSubschema(schema: unknown, where: string, path: string, closable: boolean): void {
-  const at = path === "" ? where : `${where} at ${path.slice(1)}`;
-  if (typeof schema === "boolean") return;
-  if (!isObject(schema)) throw invalid(`${at} is not a schema.`);
-  if (schema.$id !== undefined && path !== "") throw invalid(`${at} has an $id; only the root may.`);
-  delete (schema as Record<string, unknown>).id; // a $id in older drafts, which the validator would go by
-  const refused = REFUSED.find((keyword) => schema[keyword] !== undefined);
-  if (refused)
-    throw invalid(
-      `${at} uses ${refused}, which vak does not read; write it with draft 2020-12's $defs and #/… references.`,
-    );
-
-  const { type, $ref, required, properties, pattern, multipleOf } = schema;
-  if (type !== undefined && ![type].flat().every((name) => TYPES.has(name as string))) {
-    throw invalid(`${at} has a type that JSON Schema does not know: ${JSON.stringify(type)}.`);
-  }
-  // Only to where subschemas are read: what else a pointer could name has not been checked.
-  if ($ref !== undefined && (typeof $ref !== "string" || !/^#(\/(\$defs|properties)\/[^/]+)*$/.test($ref))) {
-    throw invalid(
-      `${at} refers to ${JSON.stringify($ref)}; only #, #/$defs/… and #/properties/… are followed, nothing is fetched.`,
-    );
-  }
-  if (schema.enum !== undefined && !Array.isArray(schema.enum)) throw invalid(`${at} has an enum that is not a list.`);
-  if (schema.uniqueItems === true && !((schema.maxItems as number) <= MAX_UNIQUE_ITEMS)) {
-    throw invalid(
-      `${at} says uniqueItems; say too that maxItems is at most ${MAX_UNIQUE_ITEMS}, for every pair is compared.`,
-    );
-  }
-  if (multipleOf !== undefined && !(typeof multipleOf === "number" && multipleOf > 0)) {
-    throw invalid(`${at} has a multipleOf that is not above zero.`);
-  }
-  for (const source of [pattern, ...Object.keys(isObject(schema.patternProperties) ? schema.patternProperties : {})]) {
-    if (source !== undefined) readPattern(at, source);
-  }
-  if (required !== undefined && !(Array.isArray(required) && required.every((name) => typeof name === "string"))) {
-    throw invalid(`${at} has a required that is not a list of names.`);
-  }
-
-  const alone = closable && COMPOSING.every((keyword) => schema[keyword] === undefined);
-  const read = (child: unknown, keyword: string, name: string | number) =>
-    readSubschema(child, where, `${path}/${keyword}/${name}`, alone && INNER.includes(keyword));
-  for (const keyword of MAPS_OF_SCHEMAS) {
-    const map = schema[keyword];
-    if (map === undefined) continue;
-    if (!isObject(map)) throw invalid(`${at} has ${keyword} that are not an object.`);
-    for (const [name, child] of Object.entries(map)) {
-      if (keyword === "properties" && RESERVED.has(name)) throw invalid(`${at} has a field ${name}, a reserved name.`);
-      read(child, keyword, name);
-    }
-  }
-  for (const keyword of LISTS_OF_SCHEMAS) {
-    const list = schema[keyword];
-    if (list === undefined) continue;
-    if (!Array.isArray(list)) throw invalid(`${at} has ${keyword} that is not a list.`);
-    for (const [index, child] of list.entries()) read(child, keyword, index);
-  }
-  for (const keyword of SCHEMAS) {
-    if (schema[keyword] !== undefined) read(schema[keyword], keyword, "");
-  }
-
-  if (alone && type === "object" && isObject(properties) && OPENING.every((keyword) => schema[keyword] === undefined)) {
-    const missing = ((required ?? []) as string[]).find((name) => !Object.hasOwn(properties, name));
-    if (missing !== undefined) throw invalid(`${at} requires "${missing}" but does not declare it.`);
-    (schema as Record<string, unknown>).additionalProperties = false;
-  }
-}
-
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  return levels === 0 || Object.values(value).some((item) => isDeeperThan(item, levels - 1));
-}
-
-function readPattern(at: string, source: unknown): void {
-  try {
-    if (typeof source !== "string") throw new TypeError("not a string");
-    new RegExp(source, "u");
-  } catch (cause) {
-    throw invalid(`${at} has a pattern that is not a regular expression: ${String(source)}.`, cause);
-  }
-}
-
-/** Keywords whose schemas are about the same value as the schema they stand in. */
-const SAME = ["allOf", "anyOf", "oneOf", "not", "if", "then", "else"];
-
-/**
- * Refuses a `$ref` of the root, or of a schema that is about the same value, that leads nowhere or back to itself.
- *
- * @param seen whether a schema has been followed to its end
- */
-function followRefs(schema: unknown, root: JsonSchema, where: string, seen: Map<unknown, boolean>): void {
-  if (!isObject(schema) || seen.get(schema)) return;
-  if (seen.has(schema)) throw invalid(`${where} has a $ref that leads back to itself.`);
-  seen.set(schema, false);
-  const { $ref } = schema;
-  if (typeof $ref === "string") {
-    const target = resolve($ref, root);
-    if (target === undefined) throw invalid(`${where} refers to ${$ref}, and there is no schema.`);
-    followRefs(target, root, where, seen);
-  }
-  for (const keyword of SAME) {
-    for (const child of [schema[keyword]].flat()) followRefs(child, root, where, seen);
-  }
-  seen.set(schema, true);
-}
-
-/** The schema that `#/…` points to, by way of schemas alone. */
-function resolve(ref: string, root: JsonSchema): unknown {
-  let found: unknown = root;
-  const parts = ref.split("/").slice(1);
-  for (let part = parts.shift(); part !== undefined && isObject(found); part = parts.shift()) {
-    const inside = found[part];
-    if (SCHEMAS.includes(part)) found = inside;
-    else if ([...MAPS_OF_SCHEMAS, ...LISTS_OF_SCHEMAS].includes(part)) found = field(inside, parts.shift() ?? "");
-    else return undefined;
-  }
-  return isObject(found) || typeof found === "boolean" ? found : undefined;
-}
-
-/** A field by its name in a JSON pointer in a URI. */
-function field(object: unknown, encoded: string): unknown {
-  try {
-    const name = stepOf(encoded);
-    return Object.hasOwn(object as object, name) ? (object as JsonSchema)[name] : undefined;
-  } catch {
-    return undefined; // not an object, or not an encoding
-  }
-}
-
 /** A validator of the schema, made on its first use: until then the library that validates is not even loaded. */
 function validator(schema: JsonSchema): () => Promise<Validator> {
   let made: Validator | undefined;
   return async () => {
     if (made) return made;
     const { dereference, validate } = await import("@cfworker/json-schema");
-    const copy = structuredClone(schema) as Schema; // the library marks the schema it reads
+    const copy = structuredClone(onlyKnownKeywords(schema)) as Schema; // the library marks the schema it reads
     delete copy.$id; // `#/…` means the same without
     boundUniqueItems(copy);
     made = { schema: copy, lookup: dereference(copy), validate };
@@ -648,7 +492,18 @@ function isStandard(schema: unknown): schema is StandardSchema {
   return (typeof schema === "object" || typeof schema === "function") && schema !== null && "~standard" in schema;
 }
 
+/** @throws VakError `invalid-tool` */
+function checkStandard(name: string, schema: StandardSchema): void {
+  const { validate, vendor } = (schema["~standard"] ?? {}) as Partial<StandardSchema["~standard"]>;
+  if (typeof validate !== "function" || typeof vendor !== "string") {
+    throw invalid(
+      `Tool "${name}", inputSchema: "~standard" needs a function validate and a string vendor, as Standard Schema says.`,
+    );
+  }
+}
+
 function describe(name: string, schema: StandardSchema): JsonSchema {
+  checkStandard(name, schema);
   const convert = schema["~standard"].jsonSchema;
   if (!convert) {
     throw invalid(
@@ -667,8 +522,4 @@ function deepFreeze<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;
   for (const item of Object.values(value)) deepFreeze(item);
   return Object.freeze(value);
-}
-
-function invalid(message: string, cause?: unknown): VakError {
-  return new VakError("invalid-tool", message, { cause });
 }

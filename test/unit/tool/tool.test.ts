@@ -12,6 +12,9 @@ import {
 
 const integer = { type: "integer" } as const;
 
+/** JSON of which JavaScript can make no text: `String()` of it throws a TypeError. */
+const NO_TEXT = { toString: 1, valueOf: 1 };
+
 function toolWith(inputSchema: JsonSchema): Tool {
   return defineTool({ name: "t", description: "Test.", inputSchema, execute: () => null });
 }
@@ -123,9 +126,20 @@ describe("defineTool", () => {
     ["a name that is too long", { name: "a".repeat(65) }],
     ["no description", { description: "" }],
     ["no execute", { execute: undefined }],
+    ["a name that cannot be written as text", { name: NO_TEXT }],
+    ["a title that is not a string", { title: NO_TEXT }],
+    ["a cost that is not a function", { cost: {} }],
+    ["a leaks that is not a function", { leaks: {} }],
+    ["annotations that are not an object", { annotations: null }],
+    ["a hint that is not a boolean", { annotations: { readOnlyHint: "true" } }],
+    ["labels that are not an object", { labels: null }],
+    ["accepted labels that are not a list", { labels: { accepts: "" } }],
+    ["returned labels that are not a list", { labels: { returns: 0 } }],
     ["an inputSchema that is missing", { inputSchema: undefined }],
     ["an inputSchema that is true", { inputSchema: true }],
     ["an outputSchema that is not of an object", { outputSchema: { type: "string" } }],
+    ["an outputSchema that is null", { outputSchema: null }],
+    ["an outputSchema that is false", { outputSchema: false }],
   ])("refuses %s", (_, change) => {
     const good = { name: "t", description: "t", inputSchema: { type: "object" }, execute: () => null };
     expect(() => defineTool({ ...good, ...change } as never)).toThrow(
@@ -183,20 +197,19 @@ describe("defineTool", () => {
     expect(() => toolWith(schema as JsonSchema)).toThrow(expect.objectContaining({ code: "invalid-tool" }));
   });
 
+  test("refuses a definition that is not an object", () => {
+    for (const definition of [undefined, null, "add", [add]]) {
+      expect(() => defineTool(definition as never)).toThrow(expect.objectContaining({ code: "invalid-tool" }));
+    }
+  });
+
   test("any JSON for a schema: a tool or invalid-tool", { timeout: 60_000 }, () => {
-    const word = fc.constantFrom(
-      "type",
-      "properties",
-      "items",
-      "$ref",
-      "required",
-      "allOf",
-      "$id",
-      "enum",
-      "pattern",
-      "if",
+    const names = ["type", "properties", "items", "$ref", "required", "allOf", "$id", "enum", "pattern", "if"];
+    const word = fc.constantFrom(...names, "~standard");
+    const value = fc.oneof(
+      fc.jsonValue({ maxDepth: 3 }),
+      fc.constantFrom("object", "#", "#/x", "integer", ["a"], NO_TEXT),
     );
-    const value = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.constantFrom("object", "#", "#/x", "integer", ["a"]));
     const schema = fc.dictionary(word, fc.oneof(value, fc.dictionary(word, value)));
     fc.assert(
       fc.property(schema, (given) => {
@@ -208,6 +221,172 @@ describe("defineTool", () => {
       }),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe("the value of a keyword", () => {
+  /** Values of every JSON type. Each keyword names those that it takes; all others must be refused. */
+  const VALUES: Record<string, unknown> = {
+    ...{ null: null, true: true, false: false, zero: 0, one: 1, negative: -1, fraction: 1.5, text: "x", empty: "" },
+    ...{ list: [], names: ["a"], numbers: [1], nested: [["string"]], object: {}, schemas: { a: {} }, noText: NO_TEXT },
+    ...{ namesByName: { a: ["b"] }, noTexts: [NO_TEXT], type: "string", types: ["string", "null"], ref: "#/$defs/d" },
+  };
+  const text = ["text", "empty", "type", "ref"];
+  const list = ["list", "names", "numbers", "nested", "noTexts", "types"];
+  const schema = ["true", "false", "object", "schemas", "noText", "namesByName"];
+  const schemas = ["list", "noTexts"];
+  const count = ["zero", "one"];
+  const TAKES: Record<string, string[]> = {
+    ...{ type: ["type", "types"], required: ["list", "names", "types"], enum: list, examples: list },
+    ...{ $ref: ["ref"], pattern: text, format: text, title: text, description: text, $comment: text, $schema: text },
+    ...{ contentEncoding: text, contentMediaType: text, multipleOf: ["one", "fraction"] },
+    ...{ minLength: count, maxLength: count, minItems: count, maxItems: count, minContains: count, maxContains: count },
+    ...{ minProperties: count, maxProperties: count, dependentRequired: ["object", "namesByName"] },
+    ...{ minimum: [...count, "negative", "fraction"], maximum: [...count, "negative", "fraction"] },
+    ...{ exclusiveMinimum: [...count, "negative", "fraction"], exclusiveMaximum: [...count, "negative", "fraction"] },
+    ...{ uniqueItems: ["false"], writeOnly: ["true", "false"], readOnly: ["true", "false"], $vocabulary: ["object"] },
+    ...{ deprecated: ["true", "false"], const: Object.keys(VALUES), default: Object.keys(VALUES) },
+    ...{ not: schema, if: schema, else: schema, items: schema, contains: schema, additionalProperties: schema },
+    ...{ propertyNames: schema, unevaluatedItems: schema, unevaluatedProperties: schema, contentSchema: schema },
+    ...{ allOf: schemas, anyOf: schemas, oneOf: schemas, prefixItems: schemas },
+    ...{ properties: ["object", "schemas"], patternProperties: ["object", "schemas"], $defs: ["object", "schemas"] },
+    ...{ definitions: ["object", "schemas"], dependentSchemas: ["object", "schemas"] },
+    ...{ $id: [], $anchor: [], $dynamicAnchor: [], $dynamicRef: [], additionalItems: [], dependencies: [] },
+  };
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+  TAKES.then = schema;
+
+  test.each(Object.entries(TAKES))("%s: one that it cannot have is refused, with its place", (keyword, takes) => {
+    for (const [name, value] of Object.entries(VALUES)) {
+      const define = () => toolWith({ type: "object", properties: { p: { [keyword]: value } }, $defs: { d: {} } });
+      if (takes.includes(name)) expect(define, name).not.toThrow();
+      else {
+        expect(define, name).toThrow(expect.objectContaining({ code: "invalid-tool" }));
+        expect(define, name).toThrow(/inputSchema at properties\/p/);
+        expect(define, name).toThrow(keyword);
+      }
+    }
+  });
+
+  test("it is refused wherever the schema stands, and in an outputSchema", () => {
+    const bad = { minLength: "1" };
+    for (const [place, schema] of Object.entries({
+      "": bad,
+      " at $defs/d": { $defs: { d: bad } },
+      " at properties/l/items": { properties: { l: { items: bad } } },
+      " at allOf/1": { allOf: [{}, bad] },
+      " at patternProperties/^x/not": { patternProperties: { "^x": { not: bad } } },
+    })) {
+      const message = `schema${place}: minLength must be a whole number, 0 or more, not "1".`;
+      const whole = { type: "object", ...schema };
+      expect(() => toolWith(whole)).toThrow(`Tool "t", input${message.replace("schema", "Schema")}`);
+      expect(() =>
+        defineTool({ name: "t", description: "t", inputSchema: { type: "object" }, outputSchema: whole, execute() {} }),
+      ).toThrow(`Tool "t", output${message.replace("schema", "Schema")}`);
+    }
+  });
+
+  test("attack: a bound that is a string, or uniqueItems that is 1, has every pair of a long list compared", () => {
+    for (const list of [
+      { uniqueItems: true, maxItems: "9" },
+      { uniqueItems: 1, maxItems: 9999 },
+      { uniqueItems: "yes" },
+    ]) {
+      expect(() => toolWith({ type: "object", properties: { list } })).toThrow(/uniqueItems|maxItems/);
+    }
+  });
+
+  test("attack: a secret that is marked with the word true is kept", () => {
+    expect(() => toolWith({ type: "object", properties: { key: { type: "string", writeOnly: "true" } } })).toThrow(
+      "properties/key: writeOnly must be true or false",
+    );
+  });
+
+  test("any JSON in the place of one keyword's value: a tool that reads any input, or invalid-tool", {
+    timeout: 60_000,
+  }, async () => {
+    const valid = [
+      {
+        $id: "https://example.com/a.json",
+        title: "A",
+        type: "object",
+        properties: {
+          a: { type: ["string", "null"], minLength: 1, maxLength: 9, pattern: "^x", format: "email", writeOnly: true },
+          b: { type: "array", items: { $ref: "#/$defs/n" }, uniqueItems: true, maxItems: 9, contains: { minimum: 1 } },
+          c: { prefixItems: [{ const: 1 }, { enum: ["x", 2] }], unevaluatedItems: false, minItems: 1 },
+        },
+        required: ["a"],
+        $defs: { n: { type: "number", multipleOf: 0.5, exclusiveMinimum: 0, maximum: 9, default: 1, examples: [1] } },
+      },
+      {
+        type: "object",
+        allOf: [{ properties: { a: true } }, { $ref: "#/$defs/o" }],
+        if: { required: ["a"] },
+        // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+        then: { maxProperties: 3 },
+        else: { not: { required: ["b"] } },
+        dependentRequired: { a: ["b"] },
+        dependentSchemas: { b: { minProperties: 1 } },
+        $defs: {
+          o: { patternProperties: { "^[a-z]$": {} }, additionalProperties: false, propertyNames: { maxLength: 2 } },
+        },
+      },
+    ];
+    const inputs = [{}, { a: "x", b: [1, 1], c: [1, "x", 3] }, { a: null, b: "x" }, { b: [0.5, {}], d: 1 }, []];
+    const places = valid.flatMap((schema, of) => placesIn(schema).map((place) => ({ of, place })));
+    const value = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom(...Object.values(VALUES)));
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...places), value, async ({ of, place }, changed) => {
+        const schema = structuredClone(valid[of]) as JsonSchema;
+        const keyword = place.at(-1) as string;
+        const parent = place.slice(0, -1).reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], schema);
+        (parent as Record<string, unknown>)[keyword] = changed;
+        let tool: Tool;
+        try {
+          tool = toolWith(schema);
+        } catch (error) {
+          expect(error).toMatchObject({ code: "invalid-tool" });
+          return;
+        }
+        for (const input of inputs) expect(await parseInput(tool, input)).toHaveProperty("ok");
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  /** The way to each field and element of a value. */
+  function placesIn(value: unknown): string[][] {
+    if (typeof value !== "object" || value === null) return [];
+    return Object.entries(value).flatMap(([key, inner]) => [[key], ...placesIn(inner).map((rest) => [key, ...rest])]);
+  }
+});
+
+describe("what the validator reads", () => {
+  const secret = { type: "string", const: "x" };
+
+  test("attack: a keyword that vak does not know gives $defs another meaning", async () => {
+    const base = globalThis.location ? location.origin + location.pathname : "https://github.com/cfworker";
+    for (const hidden of [
+      { "x-hidden": { $id: "#/$defs/a" } },
+      { "x-hidden": { id: `${base}#/$defs/a` } },
+      { properties: { v: { $ref: "#/$defs/a", __absolute_ref__: `${base}#/$defs/b` } }, $defs: { a: secret, b: {} } },
+    ]) {
+      const tool = toolWith({
+        type: "object",
+        $defs: { a: secret },
+        properties: { v: { $ref: "#/$defs/a" } },
+        ...hidden,
+      });
+      expect(await message(tool, { v: "y" })).toContain("input.v");
+      expect(await parseInput(tool, { v: "x" })).toMatchObject({ ok: true });
+    }
+  });
+
+  test("attack: a $ref that the validator follows to a secret, and the log does not", () => {
+    for (const $ref of ["#/$defs/a\t", "#/$defs/\na", "#/$defs/a ", "#/$defs/100%", "#/$defs/\ud800"]) {
+      const $defs = { a: { writeOnly: true }, "100%": { writeOnly: true }, "\ufffd": { writeOnly: true } };
+      expect(() => toolWith({ type: "object", properties: { key: { $ref } }, $defs })).toThrow(/\$ref must be/);
+    }
   });
 });
 
@@ -447,9 +626,19 @@ describe("a Standard Schema", () => {
       },
     ],
     ["is not of an object", { jsonSchema: { input: () => ({ type: "string" }) } }],
+    ["has no validate", { validate: undefined }],
+    ["has a vendor that is not a string", { vendor: NO_TEXT, jsonSchema: undefined }],
   ])("refuses one that %s", (_, more) => {
     const define = () => defineTool({ name: "t", description: "t", inputSchema: trimmed(more), execute: () => null });
     expect(define).toThrow(expect.objectContaining({ code: "invalid-tool" }));
+  });
+
+  test("refuses JSON Schema with a field that looks like one", () => {
+    for (const value of [null, 1, {}, NO_TEXT]) {
+      expect(() => toolWith({ type: "object", "~standard": value })).toThrow(
+        expect.objectContaining({ code: "invalid-tool" }),
+      );
+    }
   });
 
   test("one that throws refuses the input", async () => {
