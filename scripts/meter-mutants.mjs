@@ -18,7 +18,7 @@ import { findBrowsers } from "./browsers.mjs";
 /**
  * @typedef {object} Mutant
  * @property {string} name
- * @property {string} file in src/meter
+ * @property {string} file in src
  * @property {string} find what the file has exactly once
  * @property {string} replace
  * @property {string} [equivalent] why no test can tell
@@ -31,286 +31,287 @@ const MUTANTS = [
   // Merging of blocks.
   {
     name: "a branch back to a loop ends no slot",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "    if (!dead && target < frames[f + LOWEST]!) frames[f + LOWEST] = target;",
     replace:
       "    if (!dead && target < frames[f + LOWEST]! && (frames[target * FIELDS + FLAGS]! & KIND) !== LOOP) frames[f + LOWEST] = target;",
   },
   {
     name: "a br_table ends no slot",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "if (k - furthest < frames[f + LOWEST]!) frames[f + LOWEST] = k - furthest;",
     replace: "",
   },
   {
     name: "a call does not end the slots around it",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "          this.calls(frames[f + LOOP_EVENT]!);\n          frames[f + LOWEST] = 0;\n          this.costs[slot]! += cost;",
     replace: "          this.calls(frames[f + LOOP_EVENT]!);\n          this.costs[slot]! += cost;",
   },
   {
     name: "unreachable and return end no slot",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "          frames[f + LOWEST] = 0;\n          this.costs[slot]! += cost;\n          cost = 0;\n          dead = true;",
     replace: "          this.costs[slot]! += cost;\n          cost = 0;\n          dead = true;",
   },
   {
     name: "the end of a try ends no slot",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "const split = lowest < k || kind >= TRY;",
     replace: "const split = lowest < k;",
     equivalent: "what may throw within it, a call or a throw, has ended every slot around",
   },
   {
     name: "entering a function costs nothing",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "let cost = 1; // of the entry",
     replace: "let cost = 0;",
   },
   {
     name: "catching costs nothing",
-    file: "scan.ts",
-    find: "if (op !== 0x05) cost = 1;",
+    file: "meter/scan.ts",
+    find: "if (op !== Op.else) cost = 1;",
     replace: "",
   },
   // The counter in a local.
   {
     name: "no flush before call_ref",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "          if (cached) this.flush();\n          body.copy(bytes, start, after);",
-    replace: "          if (cached && bytes[start] !== 0x14) this.flush();\n          body.copy(bytes, start, after);",
+    replace:
+      "          if (cached && bytes[start] !== Op.callRef) this.flush();\n          body.copy(bytes, start, after);",
     browser: true,
   },
   {
     name: "no flush before calls",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "          if (cached) this.flush();\n          body.copy(bytes, start, after);",
     replace: "          body.copy(bytes, start, after);",
   },
   {
     name: "no reload after calls",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "          if (cached) this.reload(costs[x]!);\n          else if (costs[x]! > 0)",
     replace: "          if (costs[x]! > 0)",
   },
   {
     name: "no reload at catch: the counter stays in its local across a try",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "plan.fuel && scan.hasLoop && !scan.hasTry",
     replace: "plan.fuel && scan.hasLoop",
   },
   {
     name: "no flush at a throw or a trap",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "          this.leave(false);\n",
     replace: "",
   },
   {
     name: "no flush at a tail call",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "          this.leave(true);\n          copied = start;",
     replace: "          copied = start;",
   },
   {
     name: "no flush before a bulk instruction",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "          if (cached) this.flush();\n          body.byte(Op.call).unsigned(x",
     replace: "          body.byte(Op.call).unsigned(x",
   },
   // Checks.
   {
     name: "no check at a loop's header",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "else if (fuel) this.chargeAndCheck(costs[x]!, cached, c[n]!);",
     replace: "else if (fuel && costs[x]! > 0) this.charge(costs[x]!);",
   },
   {
     name: "no check in a loop without calls",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "this.ifNegative(Op.i64Const, Op.i64LtS, Op.brIf, 1);",
     replace: "body.byte(Op.drop);",
   },
   {
     name: "no check at a function's entry",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "if (scan.hasCall) this.chargeAndCheck(",
     replace: "if (plan.nan && !plan.nan) this.chargeAndCheck(",
   },
   {
     name: "a bulk instruction is checked after it has run",
-    file: "added.ts",
+    file: "meter/added.ts",
     find: "Op.i64Sub, ...setFuel, ...getFuel, ...ifNegative(...outOfFuel)];",
     replace: "Op.i64Sub, ...setFuel];",
   },
   {
     name: "a bulk instruction is not charged for",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "          if (!fuel) continue;\n          body.copy(bytes, copied, start);\n          if (cached) this.flush();\n          body.byte(Op.call)",
     replace:
       "          if (fuel) continue;\n          body.copy(bytes, copied, start);\n          if (cached) this.flush();\n          body.byte(Op.call)",
   },
   {
     name: "a trap's count depends on the slices",
-    file: "added.ts",
+    file: "meter/added.ts",
     find: "...[Op.localGet, committed, ...getFuel, Op.i64Add, Op.localGet, counter, Op.i64Sub, ...setFuel],",
     replace: "",
   },
   {
     name: "locals are saved in one place",
-    file: "emit.ts",
-    find: "used[0x7f - type]!++",
-    replace: "used[0x7f - type]!",
+    file: "meter/emit.ts",
+    find: "used[Type.i32 - type]!++",
+    replace: "used[Type.i32 - type]!",
   },
   // What the guest can name.
   {
     name: "rewritten before it is validated: the guest names the counter",
-    file: "index.ts",
+    file: "meter/index.ts",
     find: "const valid = WebAssembly.validate(bytes);",
     replace: "const valid = true;",
   },
   {
     name: "imported globals are not counted: the counter is the guest's own",
-    file: "module.ts",
+    file: "wasm/module.ts",
     find: "      readMutability(reader);\n      module.globalCount++;",
     replace: "      readMutability(reader);",
   },
   {
     name: "the refill is called through the guest's own table",
-    file: "added.ts",
+    file: "meter/added.ts",
     find: "return this.module.tables.length + this.add(Section.table",
     replace: "return 0 * this.module.tables.length + this.add(Section.table",
   },
   {
     name: "reserved names are not refused",
-    file: "index.ts",
+    file: "meter/index.ts",
     find: "if (name.startsWith(RESERVED_PREFIX))",
     replace: "if (name === RESERVED_PREFIX)",
   },
   {
     name: "the start section stays",
-    file: "write.ts",
+    file: "meter/write.ts",
     find: "if (id === Section.start) return;",
     replace: "",
   },
   // Labels that lead out of a doubled loop.
   {
     name: "off by one: a label out of the loop is not shifted",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "body.copy(bytes, copied, start).unsigned(x + 1);",
     replace: "body.copy(bytes, copied, start).unsigned(x);",
   },
   {
     name: "off by one: the first label out of the loop is not shifted",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "target < frames[f + LOOP_FRAME]!",
     replace: "target < frames[f + LOOP_FRAME]! - 1",
   },
   {
     name: "off by one: the loop's own label is shifted",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "target < frames[f + LOOP_FRAME]!",
     replace: "target <= frames[f + LOOP_FRAME]!",
     equivalent: "it then leads to the loop added around, which goes into the loop at once, and charges nothing",
   },
   {
     name: "off by one: the first of a br_table's labels out of the loop is not shifted",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "label > inside ? label + 1 : label",
     replace: "label > inside + 1 ? label + 1 : label",
   },
   {
     name: "off by one: the loop's own label in a br_table is shifted",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "label > inside ? label + 1 : label",
     replace: "label >= inside ? label + 1 : label",
     equivalent: "it then leads to the loop added around, which goes into the loop at once, and charges nothing",
   },
   {
     name: "off by one: a return in the loop is not shifted",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "y >= 0 && b[y]! & doubled ? x + 1 : x",
     replace: "x",
   },
   // Depth.
   {
     name: "depth is not restored at a catch",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "          if (!counted) continue;\n          body.copy(bytes, copied, start);\n          this.restoreDepth();",
     replace: "          if (!counted) continue;\n          body.copy(bytes, copied, start);",
   },
   {
     name: "depth is not restored at a loop that catches",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "if (y & CAUGHT_AT_HEADER && counted) this.restoreDepth();",
     replace: "",
     browser: true,
   },
   {
     name: "a tail call keeps its frame's depth",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "          this.leave(true);\n          copied = start;",
     replace: "          if (cached) this.flush();\n          copied = start;",
   },
   {
     name: "a frame's locals and operands take no depth",
-    file: "emit.ts",
+    file: "meter/emit.ts",
     find: "this.words = FRAME_WORDS +",
     replace: "this.words = FRAME_WORDS + 0 *",
   },
   // NaN.
   {
     name: "NaN bits are absorbed by any instruction",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "if (absorbed & (1 << this.a[event]!))",
     replace: "if (event >= 0)",
   },
   {
     name: "NaN bits are absorbed by instructions on other lanes",
-    file: "scan.ts",
+    file: "meter/scan.ts",
     find: "if (absorbed & (1 << this.a[event]!))",
     replace: "if (absorbed)",
   },
   {
     name: "f32.demote_f64 makes no NaN",
-    file: "opcodes.ts",
-    find: "mark(CORE.makesNan, 1 + F32, 0x8d, 0x97, 0xb6, 0xb6);",
-    replace: "mark(CORE.makesNan, 1 + F32, 0x8d, 0x97);",
+    file: "meter/nan.ts",
+    find: "mark(CORE_NAN.makes, 1 + F32, Op.f32Ceil, Op.f32Max, Op.f32DemoteF64, Op.f32DemoteF64);",
+    replace: "mark(CORE_NAN.makes, 1 + F32, Op.f32Ceil, Op.f32Max);",
   },
   {
     name: "memory.fill is not a bulk instruction",
-    file: "opcodes.ts",
-    find: "mark(MISC.bulk, 1, 0x08, 0x08, 0x0a, 0x0c, 0x0e, 0x0f, 0x11, 0x11);",
-    replace: "mark(MISC.bulk, 1, 0x08, 0x08, 0x0a, 0x0a, 0x0c, 0x0c, 0x0e, 0x0f, 0x11, 0x11);",
+    file: "meter/costs.ts",
+    find: "Op.memoryCopy, Op.tableInit);",
+    replace: "Op.memoryCopy, Op.memoryCopy, Op.tableInit, Op.tableInit);",
   },
   {
     name: "array.new_default is not a bulk instruction",
-    file: "opcodes.ts",
-    find: "mark(GC.bulk, 1, 0x06, 0x07, 0x09, 0x0a, 0x10, 0x13);",
-    replace: "mark(GC.bulk, 1, 0x06, 0x06, 0x09, 0x0a, 0x10, 0x13);",
+    file: "meter/costs.ts",
+    find: "Op.arrayNew, Op.arrayNewDefault,",
+    replace: "Op.arrayNew, Op.arrayNew,",
     browser: true,
   },
   // Caps and the host's side.
   {
     name: "a cap takes the place of a table's own lower maximum",
-    file: "caps.ts",
+    file: "meter/caps.ts",
     find: "return Math.min(max, tableElements);",
     replace: "return max === Infinity ? tableElements : max;",
   },
   {
     name: "each memory may use the whole cap",
-    file: "caps.ts",
+    file: "meter/caps.ts",
     find: "Math.floor((cap - minima) / defined.length)",
     replace: "cap - minima",
   },
   {
     name: "exhausted only when the fuel is overdrawn at the last check",
-    file: "host.ts",
+    file: "meter/host.ts",
     find: "return usedAtStop !== undefined || used() > budget;",
     replace: "return usedAtStop !== undefined;",
   },
   {
     name: "a stop is granted away",
-    file: "host.ts",
+    file: "meter/host.ts",
     find: "if (usedAtStop !== undefined) return false;",
     replace: "",
     equivalent: "no budget is near what a stop takes, so that the counter stays negative",
@@ -332,7 +333,8 @@ await prepare();
 process.exitCode = await runAll().finally(() => rm(scratch, { recursive: true, force: true }));
 
 async function prepare() {
-  for (const path of ["src/meter", "src/errors.ts", "test/unit/meter", "test/browser/meter", "test/setup/fuzz.ts"]) {
+  const paths = ["src/meter", "src/wasm", "src/base", "src/errors.ts"];
+  for (const path of [...paths, "test/unit/meter", "test/browser/meter", "test/setup/fuzz.ts"]) {
     await cp(join(root, path), join(scratch, path), { recursive: true });
   }
   await rm(join(scratch, "test/unit/meter/python.test.ts"));
@@ -385,7 +387,7 @@ async function runAll() {
 
 /** @param {Mutant} mutant @param {string} project */
 async function runMutant({ name, file, find, replace }, project) {
-  const path = join(scratch, "src/meter", file);
+  const path = join(scratch, "src", file);
   const source = await readFile(path, "utf8");
   const found = source.split(find).length - 1;
   if (found !== 1) throw new Error(`${name}: ${file} has what it edits ${found} times, not once: mend its text`);

@@ -1,9 +1,11 @@
 /** What the meter appends to a module: types, functions, globals, a table and exports, after the module's own. */
-import { Writer } from "../wasm/bytes.ts";
-import type { Module } from "../wasm/module.ts";
-import * as Op from "../wasm/op.ts";
+import * as External from "../wasm/external.ts";
+import { endOf, signed as s, unsigned as u } from "../wasm/leb128.ts";
+import { HAS_MAX, type Module } from "../wasm/module.ts";
+import * as Op from "../wasm/opcode.ts";
 import * as Section from "../wasm/section.ts";
-import { f64, funcref, i32, i64 } from "../wasm/type.ts";
+import * as Type from "../wasm/type.ts";
+import { Writer } from "../wasm/writer.ts";
 import type { Added, Plan } from "./emit.ts";
 
 /** Names of the exports that the meter adds. Guests may not export names that begin with {@link RESERVED_PREFIX}. */
@@ -53,7 +55,7 @@ export class Additions {
   }
 
   type(params: ArrayLike<number>, results: ArrayLike<number>): number {
-    const bytes = new Writer().byte(0x60).unsigned(params.length).raw(params).unsigned(results.length).raw(results);
+    const bytes = new Writer().byte(Type.func).vector(params.length, params).vector(results.length, results);
     return this.module.types.length + this.add(Section.type, bytes.written());
   }
 
@@ -71,8 +73,8 @@ export class Additions {
 
   /** The `n`th global of number type `type`, for a local's value while the host looks at the fuel. */
   savingGlobal(type: number, n: number): number {
-    const globals = this.savingGlobals[0x7f - type]!;
-    if (globals[n] === undefined) globals[n] = this.global(type, ZEROS[0x7f - type]!);
+    const globals = this.savingGlobals[Type.i32 - type]!;
+    if (globals[n] === undefined) globals[n] = this.global(type, ZEROS[Type.i32 - type]!);
     return globals[n];
   }
 
@@ -82,7 +84,7 @@ export class Additions {
 
   /** A table for exactly one function. */
   table(): number {
-    return this.module.tables.length + this.add(Section.table, [funcref, 1, 1, 1]);
+    return this.module.tables.length + this.add(Section.table, [Type.funcref, HAS_MAX, 1, 1]);
   }
 
   /** The block type that takes nothing and gives what functions of type `index` give. */
@@ -92,10 +94,10 @@ export class Additions {
     const { results, end, resultCount } = this.module.types[index]!;
     const contents = this.module.bytes.subarray(results, end);
     let block: number[];
-    if (resultCount === 0) block = [0x40];
-    else if (resultCount === 1) block = [...contents.subarray(firstItem(contents))];
+    if (resultCount === 0) block = [Type.empty];
+    else if (resultCount === 1) block = [...contents.subarray(endOf(contents, 0))];
     else {
-      const type = this.add(Section.type, new Writer().byte(0x60).byte(0).raw(contents).written());
+      const type = this.add(Section.type, new Writer().byte(Type.func).byte(0).raw(contents).written());
       block = s(this.module.types.length + type);
     }
     this.blockTypes.set(index, block);
@@ -103,65 +105,55 @@ export class Additions {
   }
 }
 
-/** Constants of the number types and v128, from 0x7f down. */
+/** Zero of each number type and of v128, from i32 down. */
 const ZEROS = [
   [Op.i32Const, 0],
   [Op.i64Const, 0],
-  [0x43, 0, 0, 0, 0],
-  [0x44, 0, 0, 0, 0, 0, 0, 0, 0],
-  [0xfd, 0x0c, ...Array<number>(16).fill(0)],
+  [Op.f32Const, 0, 0, 0, 0],
+  [Op.f64Const, 0, 0, 0, 0, 0, 0, 0, 0],
+  [Op.simdPrefix, Op.v128Const, ...Array<number>(16).fill(0)],
 ];
-
-/** Where a vector's first item begins: after its count. */
-function firstItem(vector: Uint8Array): number {
-  let at = 0;
-  while (vector[at++]! >= 0x80);
-  return at;
-}
-
-const u = (index: number) => [...new Writer().unsigned(index).written()];
-const s = (value: number) => [...new Writer().signed(value).written()];
 
 /** Appends what `plan` calls for. @returns the indices that metered code refers to */
 export function addMeter(additions: Additions, plan: Pick<Plan, "fuel" | "resumable" | "stackDepth">): Added {
   const added: Added = { fuelGlobal: 0, depthGlobal: 0, moreFunction: 0, bulkFunction: 0, longBulkFunction: 0 };
   if (plan.fuel) addFuel(additions, plan.resumable, added);
   if (plan.stackDepth !== undefined) {
-    added.depthGlobal = additions.global(i32, [Op.i32Const, ...s(plan.stackDepth)]);
+    added.depthGlobal = additions.global(Type.i32, [Op.i32Const, ...s(plan.stackDepth)]);
     const depth = u(added.depthGlobal);
-    const get = additions.func([], [i32], [], [Op.globalGet, ...depth]);
-    const set = additions.func([i32], [], [], [Op.localGet, 0, Op.globalSet, ...depth]);
-    additions.export(DEPTH_EXPORT, 0, get);
-    additions.export(SET_DEPTH_EXPORT, 0, set);
+    const get = additions.func([], [Type.i32], [], [Op.globalGet, ...depth]);
+    const set = additions.func([Type.i32], [], [], [Op.localGet, 0, Op.globalSet, ...depth]);
+    additions.export(DEPTH_EXPORT, External.func, get);
+    additions.export(SET_DEPTH_EXPORT, External.func, set);
   }
   return added;
 }
 
 function addFuel(additions: Additions, resumable: boolean, added: Added): void {
-  added.fuelGlobal = additions.global(i64, [Op.i64Const, 0]);
+  added.fuelGlobal = additions.global(Type.i64, [Op.i64Const, 0]);
   const getFuel = [Op.globalGet, ...u(added.fuelGlobal)];
   const setFuel = [Op.globalSet, ...u(added.fuelGlobal)];
-  const ifNegative = (...code: number[]) => [Op.i64Const, 0, Op.i64LtS, Op.if, 0x40, ...code, Op.end];
+  const ifNegative = (...code: number[]) => [Op.i64Const, 0, Op.i64LtS, Op.if, Type.empty, ...code, Op.end];
 
-  const fuel = additions.func([], [f64], [], [...getFuel, Op.f64ConvertI64S]);
-  additions.export(FUEL_EXPORT, 0, fuel);
-  // i64.trunc_sat_f64_s: no number makes it trap.
-  const toInteger = [0xfc, 0x06];
+  const fuel = additions.func([], [Type.f64], [], [...getFuel, Op.f64ConvertI64S]);
+  additions.export(FUEL_EXPORT, External.func, fuel);
+  // No number makes this trap.
+  const toInteger = [Op.miscPrefix, Op.i64TruncSatF64S];
   const granted = [...getFuel, Op.localGet, 0, ...toInteger, Op.i64Add, ...setFuel];
-  additions.export(GRANT_EXPORT, 0, additions.func([f64], [], [], granted));
+  additions.export(GRANT_EXPORT, External.func, additions.func([Type.f64], [], [], granted));
 
   let outOfFuel: number[] = [Op.unreachable];
   if (resumable) {
     const table = additions.table();
-    additions.export(REFILL_EXPORT, 1, table);
+    additions.export(REFILL_EXPORT, External.table, table);
     const callback = additions.type([], []);
     const [counter, committed] = [0, 1];
     // The global has what was counted at the last call, return or bulk instruction. While the host looks it has the
     // exact count; then it goes back, more what was granted: so a trap's count does not depend on when the host looked.
     added.moreFunction = additions.func(
-      [i64],
-      [i64],
-      [i64],
+      [Type.i64],
+      [Type.i64],
+      [Type.i64],
       [
         ...[...getFuel, Op.localSet, committed],
         ...Array<number>(NOT_INLINED_BYTES).fill(Op.nop),
@@ -178,16 +170,16 @@ function addFuel(additions: Additions, resumable: boolean, added: Added): void {
   // The bulk instruction's length goes through, and is charged on the way.
   const charge = [...getFuel, Op.localGet, 1, Op.i64Sub, ...setFuel, ...getFuel, ...ifNegative(...outOfFuel)];
   added.bulkFunction = additions.func(
-    [i32],
-    [i32],
-    [i64],
+    [Type.i32],
+    [Type.i32],
+    [Type.i64],
     [Op.localGet, 0, Op.i64ExtendI32U, Op.localSet, 1, ...charge, Op.localGet, 0],
   );
   const most = [Op.i64Const, ...s(2 ** MAX_BULK_LOG2)];
   added.longBulkFunction = additions.func(
-    [i64],
-    [i64],
-    [i64],
+    [Type.i64],
+    [Type.i64],
+    [Type.i64],
     [
       // So that however often this happens the counter cannot wrap.
       ...[...getFuel, ...ifNegative(...outOfFuel)],

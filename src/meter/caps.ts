@@ -1,6 +1,6 @@
 /** How large the memories and tables that a module defines may become. */
-import { refuse } from "../wasm/bytes.ts";
 import type { Module } from "../wasm/module.ts";
+import { refuse } from "./refuse.ts";
 
 const PAGE_BYTES = 65_536;
 

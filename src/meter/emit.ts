@@ -1,10 +1,12 @@
 /** Writes functions with what the meter adds to them, from the events that `scan.ts` found. */
-import { Reader, refuse, Writer } from "../wasm/bytes.ts";
 import type { Module } from "../wasm/module.ts";
-import * as Op from "../wasm/op.ts";
+import * as Op from "../wasm/opcode.ts";
+import { Reader } from "../wasm/reader.ts";
 import * as Type from "../wasm/type.ts";
+import { Writer } from "../wasm/writer.ts";
 import * as Event from "./event.ts";
 import { CAUGHT_AT_HEADER, PLAIN } from "./event.ts";
+import { refuse } from "./refuse.ts";
 import { FIRST_SLOT, type FunctionScan } from "./scan.ts";
 
 /** What the added code refers to: indices after the module's own. */
@@ -36,21 +38,19 @@ const LEAF_WORDS = 256;
 /** The engines' own limit on the bytes of a function. */
 const MAX_FUNCTION_BYTES = 7_654_321;
 
-const EMPTY = 0x40;
-
 /** By floating-point type: its local's type, the constant, the comparison and the choice. */
 const NAN_CODE = [
-  { type: Type.f32, constant: [0x43, 0, 0, 0xc0, 0x7f], choose: [0x5b, Op.select] },
-  { type: Type.f64, constant: [0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f], choose: [0x61, Op.select] },
+  { type: Type.f32, constant: [Op.f32Const, 0, 0, 0xc0, 0x7f], choose: [Op.f32Eq, Op.select] },
+  { type: Type.f64, constant: [Op.f64Const, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f], choose: [Op.f64Eq, Op.select] },
   {
     type: Type.v128,
-    constant: [0xfd, 0x0c, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f],
-    choose: [0xfd, 0x41, 0xfd, 0x52],
+    constant: [Op.simdPrefix, Op.v128Const, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f],
+    choose: [Op.simdPrefix, Op.f32x4Eq, Op.simdPrefix, Op.v128Bitselect],
   },
   {
     type: Type.v128,
-    constant: [0xfd, 0x0c, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f],
-    choose: [0xfd, 0x47, 0xfd, 0x52],
+    constant: [Op.simdPrefix, Op.v128Const, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f],
+    choose: [Op.simdPrefix, Op.f64x2Eq, Op.simdPrefix, Op.v128Bitselect],
   },
 ] as const;
 
@@ -315,7 +315,7 @@ export class FunctionEmitter {
    */
   private check(saved: number): void {
     const { body, plan } = this;
-    this.ifNegative(Op.i64Const, Op.i64LtS, Op.if, EMPTY);
+    this.ifNegative(Op.i64Const, Op.i64LtS, Op.if, Type.empty);
     if (plan.resumable) {
       this.moveSaved(saved, Op.localGet, Op.globalSet);
       this.local(Op.localGet, this.fuelLocal);
@@ -344,7 +344,7 @@ export class FunctionEmitter {
     for (let n = 1; n <= scan.savedLocals[saved]!; n++) {
       const local = scan.savedLocals[saved + n]!;
       const type = scan.localType(local);
-      const global = plan.savingGlobal(type, used[0x7f - type]!++);
+      const global = plan.savingGlobal(type, used[Type.i32 - type]!++);
       body.byte(first).unsigned(first === Op.localGet ? local : global);
       body.byte(second).unsigned(second === Op.localSet ? local : global);
     }
@@ -367,7 +367,7 @@ export class FunctionEmitter {
     body.byte(Op.globalGet).unsigned(plan.added.depthGlobal);
     body.byte(Op.i32Const).signed(words).byte(Op.i32Sub);
     this.local(Op.localTee, this.depthLocal);
-    this.ifNegative(Op.i32Const, Op.i32LtS, Op.if, EMPTY);
+    this.ifNegative(Op.i32Const, Op.i32LtS, Op.if, Type.empty);
     // -1, not what is missing: however often this happens the global cannot wrap.
     body.byte(Op.i32Const).signed(-1).byte(Op.globalSet).unsigned(plan.added.depthGlobal);
     body.byte(Op.unreachable).byte(Op.end);

@@ -1,7 +1,11 @@
 /** The host's side of a metered instance. `index.ts` says how the two work together. */
 
-import { misuse } from "../wasm/bytes.ts";
+import * as External from "../wasm/external.ts";
+import { PREAMBLE } from "../wasm/preamble.ts";
+import * as Section from "../wasm/section.ts";
+import * as Type from "../wasm/type.ts";
 import { DEPTH_EXPORT, FUEL_EXPORT, GRANT_EXPORT, REFILL_EXPORT, SET_DEPTH_EXPORT } from "./added.ts";
+import { misuse } from "./refuse.ts";
 
 /** More than any budget: a counter that has lost this much stays negative. */
 const ALL = 2 ** 62;
@@ -121,10 +125,10 @@ export function attach(
 
 /** `(module (import "" "" (func)) (export "" (func 0)))`: what goes through it is a function that a table takes. */
 const FUNCTION_WRAPPER = new Uint8Array([
-  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-  ...[1, 4, 1, 0x60, 0, 0],
-  ...[2, 5, 1, 0, 0, 0, 0],
-  ...[7, 4, 1, 0, 0, 0],
+  ...PREAMBLE,
+  ...[Section.type, 4, 1, Type.func, 0, 0],
+  ...[Section.import, 5, 1, 0, 0, External.func, 0],
+  ...[Section.export, 4, 1, 0, External.func, 0],
 ]);
 
 function asWasmFunction(callback: () => void): unknown {

@@ -17,7 +17,7 @@
  *
  * ## Fuel
  *
- * Costs are those of table {@link COST_TABLE} (`opcodes.ts`). The counter begins at 0: the host grants. Code is charged
+ * Costs are those of table {@link COST_TABLE} (`costs.ts`). The counter begins at 0: the host grants. Code is charged
  * for before it runs; checks stand at loop headers, at the entry of functions that call, and before bulk
  * instructions, and end in `unreachable` (a trap, which no guest can catch) when the counter is negative.
  *
@@ -50,14 +50,19 @@
  * the garbage-collection proposal is bounded only by fuel.
  */
 
-import { misuse, refuse } from "../wasm/bytes.ts";
-import { checkHeader, type ExternKind, MODULE_LIMITS, readModule, valueTypesAt } from "../wasm/module.ts";
+import type { ExternKind } from "../wasm/external.ts";
+import * as External from "../wasm/external.ts";
+import { readModule } from "../wasm/module.ts";
+import { checkPreamble } from "../wasm/preamble.ts";
+import { valueTypesAt } from "../wasm/value-type.ts";
 import { Additions, addMeter, RESERVED_PREFIX, START_EXPORT } from "./added.ts";
 import { capMemories, capTables } from "./caps.ts";
 import type { Plan } from "./emit.ts";
+import { checkCounts, MODULE_LIMITS } from "./limits.ts";
+import { misuse, refuse } from "./refuse.ts";
 import { writeModule } from "./write.ts";
 
-export { type ExternKind, MODULE_LIMITS } from "../wasm/module.ts";
+export type { ExternKind } from "../wasm/external.ts";
 export {
   DEPTH_EXPORT,
   FUEL_EXPORT,
@@ -68,6 +73,7 @@ export {
   START_EXPORT,
 } from "./added.ts";
 export { attach, type Meter } from "./host.ts";
+export { MODULE_LIMITS } from "./limits.ts";
 
 /** Goes with the program's hash and the options as the key of a cache: the same three give the same bytes. */
 export const METER_VERSION = 1;
@@ -129,10 +135,11 @@ export function instrument(program: Uint8Array, options: MeterOptions = {}): Met
   if (bytes.length > maxModuleBytes) {
     refuse(`the module is too large: ${bytes.length} bytes; the limit is ${maxModuleBytes}`);
   }
-  checkHeader(bytes);
+  checkPreamble(bytes);
   // Before anything is rewritten: a rewritten module may be valid where the original was not.
   const valid = WebAssembly.validate(bytes);
-  const module = readModule(bytes);
+  const module = readModule(bytes, MODULE_LIMITS.constantElements);
+  checkCounts(module);
   if (!valid) refuse(`not a valid WebAssembly module${engineComplaint(bytes)}`);
   for (const { name, at } of module.exports) {
     if (name.startsWith(RESERVED_PREFIX)) refuse(`exports ${JSON.stringify(name)}, a name that vak reserves`, at);
@@ -143,7 +150,7 @@ export function instrument(program: Uint8Array, options: MeterOptions = {}): Met
     tables: capTables(module, options.tableElements),
   };
   const additions = new Additions(module);
-  if (module.start !== undefined) additions.export(START_EXPORT, 0, module.start);
+  if (module.start !== undefined) additions.export(START_EXPORT, External.func, module.start);
   const { fuel = false, resumable = false, nan = false, stackDepth } = options;
   const added = addMeter(additions, { fuel, resumable, stackDepth });
   const plan: Plan = {

@@ -10,11 +10,20 @@
  * At a frame's `end` the parent's slot goes on if nothing left further than that frame: then whatever ran
  * the code before the frame also runs the code after it. Else the parent opens a new one.
  */
-import { Reader, refuse, refuseFeature, refuseLength, refuseUnknown } from "../wasm/bytes.ts";
 import { CORE, EIGHT, FOUR, GC, LEB, MEMARG, MISC, NONE, SIMD, SPECIAL, UNKNOWN } from "../wasm/instructions.ts";
-import { MODULE_LIMITS, type Module, skipValueType } from "../wasm/module.ts";
+import { endOf, unsignedAt } from "../wasm/leb128.ts";
+import { unknown, wrongLength } from "../wasm/malformed.ts";
+import type { Module } from "../wasm/module.ts";
+import * as Op from "../wasm/opcode.ts";
+import { Reader } from "../wasm/reader.ts";
+import * as Type from "../wasm/type.ts";
+import { skipValueType } from "../wasm/value-type.ts";
+import { COSTS, GC_BULK, MISC_BULK, SIMD_BULK } from "./costs.ts";
 import * as Event from "./event.ts";
 import { CALL_FREE, CAUGHT_AT_HEADER, LEVELS, PLAIN } from "./event.ts";
+import { MODULE_LIMITS } from "./limits.ts";
+import { CORE_NAN, GC_NAN, MISC_NAN, SIMD_NAN } from "./nan.ts";
+import { refuse, refuseFeature } from "./refuse.ts";
 
 /** Levels of call-free loops, from the innermost, for which the locals to save are found; so that this stays linear. */
 const SAVED_LEVELS = 3;
@@ -50,6 +59,13 @@ const FIELDS = 9;
 const NEVER = 0;
 /** The slot of a function's first instructions. */
 export const FIRST_SLOT = 1;
+
+/** By prefix, from `gcPrefix` on. */
+const PREFIXED = [
+  { set: GC, bulk: GC_BULK, treatment: GC_NAN },
+  { set: MISC, bulk: MISC_BULK, treatment: MISC_NAN },
+  { set: SIMD, bulk: SIMD_BULK, treatment: SIMD_NAN },
+] as const;
 
 export class FunctionScan {
   private readonly module: Module;
@@ -129,7 +145,8 @@ export class FunctionScan {
     this.newSlot(); // NEVER
     this.newSlot(); // FIRST_SLOT
 
-    const { immediate: IMMEDIATE, pops: POPS, pushes: PUSHES, cost: COST, makesNan: NAN } = CORE;
+    const { immediate: IMMEDIATE, pops: POPS, pushes: PUSHES } = CORE;
+    const { makes: MAKES_NAN, absorbs: ABSORBS_NAN } = CORE_NAN;
     const { frames } = this;
     let k = 0;
     let f = 0;
@@ -151,25 +168,25 @@ export class FunctionScan {
 
     for (;;) {
       const at = pos;
-      if (pos >= end) refuseLength(at);
+      if (pos >= end) wrongLength(at);
       const op = bytes[pos++]!;
       const immediate = IMMEDIATE[op]!;
       if (immediate < SPECIAL) {
         if (immediate === LEB) {
-          if (op >= 0x20 && op <= 0x22 && frames[f + LOOP_EVENT]! >= 0) {
+          if (op >= Op.localGet && op <= Op.localTee && frames[f + LOOP_EVENT]! >= 0) {
             pos = this.leb(pos);
-            this.touch(op === 0x20 ? this.value : ~this.value, frames[f + LOOP_EVENT]!);
+            this.touch(op === Op.localGet ? this.value : ~this.value, frames[f + LOOP_EVENT]!);
           } else {
-            if (op === 0x40) this.calls(frames[f + LOOP_EVENT]!); // memory.grow
-            while (bytes[pos++]! >= 0x80);
+            if (op === Op.memoryGrow) this.calls(frames[f + LOOP_EVENT]!);
+            pos = endOf(bytes, pos);
           }
         } else if (immediate === MEMARG) pos = this.skipMemarg(pos);
         else if (immediate === FOUR) pos += 4;
         else if (immediate === EIGHT) pos += 8;
-        cost += COST[op]!;
+        cost += COSTS[op]!;
         height -= POPS[op]!;
-        if (this.pending > 0) this.settle(height, CORE.absorbsNan[op]!);
-        const nan = NAN[op]!;
+        if (this.pending > 0) this.settle(height, ABSORBS_NAN[op]!);
+        const nan = MAKES_NAN[op]!;
         if (nan > 0 && this.nan && !dead) this.makeNan(height, nan - 1, pos);
         height += PUSHES[op]!;
         if (height > maxHeight) maxHeight = height;
@@ -177,15 +194,14 @@ export class FunctionScan {
       }
 
       switch (op) {
-        case 0x02: // block
-        case 0x03: // loop
-        case 0x04: // if
-        case 0x06: // try
-        case 0x1f: {
-          // try_table
+        case Op.block:
+        case Op.loop:
+        case Op.if:
+        case Op.try:
+        case Op.tryTable: {
           pos = this.blockType(pos);
-          if (op === 0x04) height--;
-          if (op !== 0x02 && op !== 0x03) cost++;
+          if (op === Op.if) height--;
+          if (op !== Op.block && op !== Op.loop) cost++;
           this.settle(-1, 0);
           if (k >= MODULE_LIMITS.nesting) {
             refuse(`function ${index} has blocks more than ${MODULE_LIMITS.nesting} deep`, at);
@@ -199,7 +215,7 @@ export class FunctionScan {
           frames[f + RESULTS] = this.blockResults;
           frames[f + LOOP_EVENT] = frames[f - FIELDS + LOOP_EVENT]!;
           frames[f + LOOP_FRAME] = frames[f - FIELDS + LOOP_FRAME]!;
-          if (op === 0x03) {
+          if (op === Op.loop) {
             frames[f + FLAGS]! |= LOOP;
             if (frames[f + LOOP_EVENT]! >= 0) this.b[frames[f + LOOP_EVENT]!]! &= ~PLAIN;
             frames[f + LOOP_FRAME] = k;
@@ -213,17 +229,17 @@ export class FunctionScan {
               frames[f + TOUCHED] = this.touches;
               this.push(Event.loop, at, pos, slot, CALL_FREE | (this.blockParams === 0 ? PLAIN : 0));
             }
-          } else if (op === 0x04) {
+          } else if (op === Op.if) {
             frames[f + FLAGS]! |= IF;
             if (!dead) {
               this.costs[slot]! += cost;
               cost = 0;
               slot = this.openSlot(pos);
             }
-          } else if (op === 0x06) {
+          } else if (op === Op.try) {
             frames[f + FLAGS]! |= TRY;
             this.hasTry = true;
-          } else if (op === 0x1f) {
+          } else if (op === Op.tryTable) {
             this.hasTry = true;
             pos = this.readCatches(pos, end, k, dead);
           }
@@ -231,42 +247,40 @@ export class FunctionScan {
           break;
         }
 
-        case 0x05: // else
-        case 0x07: // catch
-        case 0x19: {
-          // catch_all
-          if (k === 0) refuseLength(at);
+        case Op.else:
+        case Op.catch:
+        case Op.catchAll: {
+          if (k === 0) wrongLength(at);
           let operands = frames[f + PARAMS]!;
-          if (op === 0x07) {
+          if (op === Op.catch) {
             pos = this.leb(pos);
             const type = types[this.module.tags[this.value]!]!;
             operands = type.paramCount;
             this.usesV128 ||= type.hasV128;
-          } else if (op === 0x19) operands = 0;
+          } else if (op === Op.catchAll) operands = 0;
           this.settle(-1, 0);
           height = frames[f + HEIGHT]! + operands;
           if (height > maxHeight) maxHeight = height;
           this.costs[slot]! += cost;
           cost = 0;
           dead = (frames[f + FLAGS]! & DEAD) !== 0;
-          frames[f + FLAGS] = (frames[f + FLAGS]! & ~KIND) | (op === 0x05 ? ELSE : CATCH);
+          frames[f + FLAGS] = (frames[f + FLAGS]! & ~KIND) | (op === Op.else ? ELSE : CATCH);
           if (dead) break;
-          if (op !== 0x05) this.push(Event.caught, pos, pos, 0, 0);
+          if (op !== Op.else) this.push(Event.caught, pos, pos, 0, 0);
           slot = this.openSlot(pos);
           frames[f + SLOT] = slot;
-          if (op !== 0x05) cost = 1;
+          if (op !== Op.else) cost = 1;
           break;
         }
 
-        case 0x18: // delegate
-        case 0x0b: {
-          // end
-          if (op === 0x18) pos = this.leb(pos);
+        case Op.delegate:
+        case Op.end: {
+          if (op === Op.delegate) pos = this.leb(pos);
           this.settle(-1, 0);
           this.costs[slot]! += cost;
           cost = 0;
           if (k === 0) {
-            if (pos !== end) refuseLength(pos);
+            if (pos !== end) wrongLength(pos);
             this.maxHeight = maxHeight;
             return;
           }
@@ -292,22 +306,21 @@ export class FunctionScan {
           break;
         }
 
-        case 0x0c: // br
-        case 0x0d: // br_if
-        case 0xd5: // br_on_null
-        case 0xd6: {
-          // br_on_non_null
+        case Op.br:
+        case Op.brIf:
+        case Op.brOnNull:
+        case Op.brOnNonNull: {
           const label = pos;
           pos = this.leb(pos);
           cost++;
           // What is taken from the stack: a condition or a reference, that br_on_null leaves if it is not null.
-          if (op === 0x0d || op === 0xd6) height--;
+          if (op === Op.brIf || op === Op.brOnNonNull) height--;
           this.settle(-1, 0);
           this.branch(label, pos, this.value, k, dead);
           if (dead) break;
           this.costs[slot]! += cost;
           cost = 0;
-          if (op === 0x0c) {
+          if (op === Op.br) {
             dead = true;
             slot = NEVER;
           } else {
@@ -317,12 +330,11 @@ export class FunctionScan {
           break;
         }
 
-        case 0x0e: {
-          // br_table
+        case Op.brTable: {
           const labels = pos;
           pos = this.leb(pos);
           const count = this.value;
-          if (count >= end - pos) refuseLength(at);
+          if (count >= end - pos) wrongLength(at);
           let furthest = 0;
           for (let n = count + 1; n > 0; n--) {
             pos = this.leb(pos);
@@ -343,26 +355,26 @@ export class FunctionScan {
           break;
         }
 
-        case 0x00: // unreachable
-        case 0x08: // throw
-        case 0x09: // rethrow
-        case 0x0a: // throw_ref
-        case 0x0f: // return
-        case 0x12: // return_call
-        case 0x13: // return_call_indirect
-        case 0x15: {
-          // return_call_ref
-          cost += COST[op]!;
-          if (op === 0x08 || op === 0x09 || (op >= 0x12 && op <= 0x15)) pos = this.leb(pos);
-          if (op === 0x13) pos = this.leb(pos);
+        case Op.unreachable:
+        case Op.throw:
+        case Op.rethrow:
+        case Op.throwRef:
+        case Op.return:
+        case Op.returnCall:
+        case Op.returnCallIndirect:
+        case Op.returnCallRef: {
+          cost += COSTS[op]!;
+          if (op === Op.throw || op === Op.rethrow || (op >= Op.returnCall && op <= Op.returnCallRef))
+            pos = this.leb(pos);
+          if (op === Op.returnCallIndirect) pos = this.leb(pos);
           this.settle(-1, 0);
-          if (op === 0x0f) this.push(Event.return, at, pos, k, frames[f + LOOP_EVENT]!);
+          if (op === Op.return) this.push(Event.return, at, pos, k, frames[f + LOOP_EVENT]!);
           if (dead) break;
-          if (op >= 0x12) {
+          if (op >= Op.returnCall) {
             this.push(Event.tailCall, at, at, 0, 0);
             this.hasCall = true;
             this.calls(frames[f + LOOP_EVENT]!);
-          } else if (op !== 0x0f) this.push(Event.leave, at, at, 0, 0);
+          } else if (op !== Op.return) this.push(Event.leave, at, at, 0, 0);
           frames[f + LOWEST] = 0;
           this.costs[slot]! += cost;
           cost = 0;
@@ -371,15 +383,14 @@ export class FunctionScan {
           break;
         }
 
-        case 0x10: // call
-        case 0x11: // call_indirect
-        case 0x14: {
-          // call_ref
+        case Op.call:
+        case Op.callIndirect:
+        case Op.callRef: {
           pos = this.leb(pos);
-          const type = types[op === 0x10 ? functions[this.value]! : this.value]!;
-          if (op === 0x11) pos = this.leb(pos);
+          const type = types[op === Op.call ? functions[this.value]! : this.value]!;
+          if (op === Op.callIndirect) pos = this.leb(pos);
           cost++;
-          height -= type.paramCount + (op === 0x10 ? 0 : 1);
+          height -= type.paramCount + (op === Op.call ? 0 : 1);
           this.settle(height, 0);
           height += type.resultCount;
           if (height > maxHeight) maxHeight = height;
@@ -396,8 +407,7 @@ export class FunctionScan {
           break;
         }
 
-        case 0x1c: {
-          // select with types
+        case Op.selectTyped: {
           pos = this.leb(pos);
           const reader = new Reader(bytes, pos, end);
           for (let n = this.value; n > 0; n--) if (skipValueType(reader)) this.usesV128 = true;
@@ -409,30 +419,29 @@ export class FunctionScan {
           break;
         }
 
-        case 0xfb: // garbage collection
-        case 0xfc: // saturating truncations, bulk instructions
-        case 0xfd: {
-          // vectors
-          const set = op === 0xfb ? GC : op === 0xfc ? MISC : SIMD;
+        case Op.gcPrefix:
+        case Op.miscPrefix:
+        case Op.simdPrefix: {
+          const { set, bulk, treatment } = PREFIXED[op - Op.gcPrefix]!;
           pos = this.leb(pos);
           const sub = this.value;
-          if (op === 0xfd && sub >= 0x100 && sub <= 0x12f) refuseFeature(`relaxed SIMD in function ${index}`, at);
+          if (op === Op.simdPrefix && sub >= Op.firstRelaxed && sub <= Op.lastRelaxed)
+            refuseFeature(`relaxed SIMD in function ${index}`, at);
           if (sub > 255 || set.immediate[sub] === UNKNOWN) {
-            refuseUnknown(`function ${index}: instruction 0x${op.toString(16)}`, sub, at);
+            unknown(`function ${index}: instruction 0x${op.toString(16)}`, sub, at);
           }
           const immediate = set.immediate[sub]!;
           let taken = set.pops[sub]!;
-          if (op === 0xfd) {
+          if (op === Op.simdPrefix) {
             if (immediate === MEMARG) pos = this.skipMemarg(pos);
             pos += set.trailing[sub]!;
             this.usesV128 = true;
-          } else if (op === 0xfb && (sub === 0x18 || sub === 0x19)) {
+          } else if (op === Op.gcPrefix && (sub === Op.brOnCast || sub === Op.brOnCastFail)) {
             // br_on_cast, br_on_cast_fail: flags, label, two heap types
             const label = pos + 1;
             pos = this.leb(label);
             const after = pos;
-            while (bytes[pos++]! >= 0x80);
-            while (bytes[pos++]! >= 0x80);
+            pos = endOf(bytes, endOf(bytes, after));
             cost++;
             this.settle(-1, 0);
             this.branch(label, after, this.value, k, dead);
@@ -445,36 +454,36 @@ export class FunctionScan {
           } else if (immediate !== NONE) {
             pos = this.leb(pos);
             const first = this.value;
-            if (op === 0xfb && sub === 0x00) taken = this.module.structFields[first]!;
+            if (op === Op.gcPrefix && sub === Op.structNew) taken = this.module.structFields[first]!;
             else if (immediate === SPECIAL) pos = this.leb(pos);
-            if (op === 0xfb && sub === 0x08) taken = this.value; // array.new_fixed
-            if (set.bulk[sub] && !dead) {
-              const isLong = op === 0xfc && this.hasLongLength(sub, first, this.value);
+            if (op === Op.gcPrefix && sub === Op.arrayNewFixed) taken = this.value;
+            if (bulk[sub] && !dead) {
+              const isLong = op === Op.miscPrefix && this.hasLongLength(sub, first, this.value);
               this.push(Event.bulk, at, at, isLong ? 1 : 0, 0);
               this.calls(frames[f + LOOP_EVENT]!);
             }
           }
           cost++;
           height -= taken;
-          this.settle(height, set.absorbsNan[sub]!);
-          const nan = set.makesNan[sub]!;
+          this.settle(height, treatment.absorbs[sub]!);
+          const nan = treatment.makes[sub]!;
           if (nan > 0 && this.nan && !dead) this.makeNan(height, nan - 1, pos);
           height += set.pushes[sub]!;
           if (height > maxHeight) maxHeight = height;
           break;
         }
 
-        case 0xfe:
+        case Op.atomicPrefix:
           refuseFeature(`an atomic instruction (threads) in function ${index}`, at);
           break;
         default:
-          refuseUnknown(`function ${index}: instruction`, op, at);
+          unknown(`function ${index}: instruction`, op, at);
       }
     }
   }
 
   private readLocals(index: number, start: number, end: number): void {
-    const type = this.module.types[this.module.functions[index]!] ?? refuseLength(start);
+    const type = this.module.types[this.module.functions[index]!] ?? wrongLength(start);
     const reader = new Reader(this.module.bytes, start, end);
     this.localsAt = start;
     this.localGroups = reader.count();
@@ -508,32 +517,18 @@ export class FunctionScan {
     }
   }
 
-  /** Reads an unsigned LEB128 integer into `value`. @returns the position after it */
+  /** Reads an unsigned integer into `value`. @returns the position after it */
   private leb(pos: number): number {
     const { bytes } = this.module;
-    let byte = bytes[pos++]!;
-    if (byte < 0x80) {
-      this.value = byte;
-      return pos;
-    }
-    let value = byte & 0x7f;
-    for (let shift = 7; byte >= 0x80; shift += 7) {
-      byte = bytes[pos++]!;
-      value |= (byte & 0x7f) << shift;
-    }
-    this.value = value >>> 0;
-    return pos;
+    this.value = unsignedAt(bytes, pos);
+    return endOf(bytes, pos);
   }
 
   private skipMemarg(at: number): number {
     const { bytes } = this.module;
-    let pos = at;
-    const first = bytes[pos]!;
     // Bit 6 of the alignment says that a memory's index follows it.
-    while (bytes[pos++]! >= 0x80);
-    if (first & 0x40) while (bytes[pos++]! >= 0x80);
-    while (bytes[pos++]! >= 0x80);
-    return pos;
+    const after = endOf(bytes, at);
+    return endOf(bytes, bytes[at]! & 0x40 ? endOf(bytes, after) : after);
   }
 
   /** Reads a block type into `blockParams` and `blockResults`. @returns the position after it */
@@ -542,18 +537,16 @@ export class FunctionScan {
     const byte = bytes[pos]!;
     this.blockParams = 0;
     this.blockResults = 0;
-    if (byte === 0x40) return pos + 1;
+    if (byte === Type.empty) return pos + 1;
     // A negative one-byte integer is a value type; a non-negative one, of any length, a type's index.
-    if (byte < 0x80 && byte >= 0x40) {
+    if (byte < 0x80 && byte >= Type.empty) {
       this.blockResults = 1;
-      if (byte === 0x7b) this.usesV128 = true;
-      if (byte !== 0x63 && byte !== 0x64) return pos + 1;
-      let next = pos + 1;
-      while (bytes[next++]! >= 0x80);
-      return next;
+      if (byte === Type.v128) this.usesV128 = true;
+      if (byte !== Type.refNull && byte !== Type.ref) return pos + 1;
+      return endOf(bytes, pos + 1);
     }
     const next = this.leb(pos);
-    const type = types[this.value] ?? refuseLength(pos);
+    const type = types[this.value] ?? wrongLength(pos);
     this.blockParams = type.paramCount;
     this.blockResults = type.resultCount;
     if (type.hasV128) this.usesV128 = true;
@@ -564,10 +557,10 @@ export class FunctionScan {
   private readCatches(at: number, end: number, k: number, dead: boolean): number {
     const { frames } = this;
     let pos = this.leb(at);
-    if (this.value > end - pos) refuseLength(at);
+    if (this.value > end - pos) wrongLength(at);
     for (let n = this.value; n > 0; n--) {
       const kind = this.module.bytes[pos++]!;
-      if (kind > 3) refuseUnknown("catch clause", kind, pos - 1);
+      if (kind > 3) unknown("catch clause", kind, pos - 1);
       if (kind < 2) pos = this.leb(pos); // tag
       pos = this.leb(pos);
       if (dead) continue;
@@ -596,10 +589,10 @@ export class FunctionScan {
   /** Whether the length of a bulk instruction is an i64: where what it touches is addressed so, on both sides. */
   private hasLongLength(sub: number, first: number, second: number): boolean {
     const { memories, tables } = this.module;
-    if (sub === 0x0a) return memories[first]!.is64 && memories[second]!.is64;
-    if (sub === 0x0b) return memories[first]!.is64;
-    if (sub === 0x0e) return tables[first]!.is64 && tables[second]!.is64;
-    if (sub === 0x0f || sub === 0x11) return tables[first]!.is64;
+    if (sub === Op.memoryCopy) return memories[first]!.is64 && memories[second]!.is64;
+    if (sub === Op.memoryFill) return memories[first]!.is64;
+    if (sub === Op.tableCopy) return tables[first]!.is64 && tables[second]!.is64;
+    if (sub === Op.tableGrow || sub === Op.tableFill) return tables[first]!.is64;
     return false;
   }
 
@@ -642,7 +635,7 @@ export class FunctionScan {
       if (this.marks[local] === mark) continue;
       this.marks[local] = mark;
       if (access < 0) continue;
-      const type = 0x7f - this.localType(local);
+      const type = Type.i32 - this.localType(local);
       if (type > 4 || counts[type]! >= SAVED_LOCALS) continue;
       counts[type]!++;
       this.savedLocals[this.saved++] = local;

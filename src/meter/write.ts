@@ -1,8 +1,12 @@
 /** Writes the module anew: its own sections with what is added to each, in the order the format asks for. */
 import { joinBytes } from "../base/bytes.ts";
-import { Reader, refuseLength, Writer } from "../wasm/bytes.ts";
-import type { Limits, Module, SectionRange } from "../wasm/module.ts";
+import { wrongLength } from "../wasm/malformed.ts";
+import { HAS_MAX, type Limits, type Module } from "../wasm/module.ts";
+import { PREAMBLE } from "../wasm/preamble.ts";
+import { Reader } from "../wasm/reader.ts";
+import type { SectionRange } from "../wasm/section.ts";
 import * as Section from "../wasm/section.ts";
+import { Writer } from "../wasm/writer.ts";
 import type { Additions } from "./added.ts";
 import { FunctionEmitter, type Plan } from "./emit.ts";
 import { FunctionScan } from "./scan.ts";
@@ -19,7 +23,7 @@ export function writeModule(module: Module, maxima: Maxima, additions: Additions
   const code = writeCode(module, additions, plan);
 
   const own = new Set(module.sections.map(({ id }) => id));
-  const parts: Uint8Array[] = [bytes.subarray(0, 8)];
+  const parts: Uint8Array[] = [bytes.subarray(0, PREAMBLE.length)];
   const addSection = (id: number, contents: Writer) => {
     parts.push(new Writer(16).byte(id).unsigned(contents.length).written(), contents.written());
   };
@@ -73,7 +77,7 @@ function writeLimits(body: Writer, reader: Reader, limits: Limits[], maxima: (nu
     const max = maxima[index];
     if (max === own.max) continue; // As it is: what is above 2^53 is not exact here.
     body.copy(reader.bytes, reader.pos, own.start);
-    body.byte(max === undefined ? own.flags : own.flags | 1).unsigned(own.min);
+    body.byte(max === undefined ? own.flags : own.flags | HAS_MAX).unsigned(own.min);
     if (max !== undefined) body.unsigned(max);
     reader.pos = own.end;
   }
@@ -86,7 +90,7 @@ function writeCode(module: Module, additions: Additions, plan: Plan): { contents
   const defined = module.functions.length - module.importedFunctions;
   const reader = section ? new Reader(bytes, section.start, section.end) : new Reader(bytes, 0, 0);
   const count = section ? reader.count() : 0;
-  if (count !== defined) refuseLength(section?.start ?? 0);
+  if (count !== defined) wrongLength(section?.start ?? 0);
 
   const added = additions.to(Section.code);
   const contents = new Writer((reader.end - reader.pos) * 2).unsigned(count + added.count);
@@ -102,7 +106,7 @@ function writeCode(module: Module, additions: Additions, plan: Plan): { contents
     scan.scan(index, start, reader.pos);
     if (changes) emitter.emit(index, reader.pos, contents);
   }
-  if (!reader.done) refuseLength(reader.pos);
+  if (!reader.done) wrongLength(reader.pos);
   if (!changes) contents.copy(bytes, first, reader.end);
   contents.copy(added.bytes.bytes, 0, added.bytes.length);
 

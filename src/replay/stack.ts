@@ -15,11 +15,13 @@
  */
 
 import { REFILL_EXPORT } from "../meter/index.ts";
-import { Reader, Writer } from "../wasm/bytes.ts";
+import { Allocations, skipConstant } from "../wasm/constant.ts";
 import { CORE, EIGHT, FOUR, LEB, MEMARG, MISC, NONE, SIMD, SPECIAL, UNKNOWN } from "../wasm/instructions.ts";
-import { type Module, readModule, skipConstant } from "../wasm/module.ts";
+import { type Module, readModule } from "../wasm/module.ts";
+import { Reader } from "../wasm/reader.ts";
 import * as Section from "../wasm/section.ts";
 import { f32, f64, i32, i64, v128 } from "../wasm/type.ts";
+import { Writer } from "../wasm/writer.ts";
 
 /** Names of exports that are added: three globals and two functions. */
 export const STATE_EXPORT = "vak:stack-state";
@@ -276,7 +278,7 @@ class Rewriter {
       const type = reader.byte();
       if (!(type in SIZE)) uncapturable("a reference in a global");
       this.globals.push({ type, mutable: reader.byte() === 1 });
-      skipConstant(reader, { allowed: Infinity, hasArrays: false });
+      skipConstant(reader, new Allocations(Infinity));
     }
   }
 

@@ -20,7 +20,7 @@ const arrows: Record<string, string[]> = {
   policy: ["audit"],
   tool: ["audit"],
   protocol: ["audit"],
-  sandbox: ["meter", "protocol"],
+  sandbox: ["meter", "protocol", "wasm"],
   meter: ["wasm"],
   replay: ["sandbox", "audit", "protocol", "meter", "wasm", "tool"],
   fetch: ["tool"],
