@@ -24,8 +24,21 @@ test("everything that package.json points to is there", async () => {
 test("there is what a package needs, and nothing else", () => {
   for (const file of ["README.md", "LICENSE", "CHANGELOG.md", "package.json"]) expect(packed).toContain(file);
   const expected =
-    /^(README\.md|LICENSE|CHANGELOG\.md|package\.json|docs\/[\w-]+\.md|dist\/[\w.-]+\.js|dist\/cedar\.wasm|dist\/types\/.+\.d\.ts)$/;
+    /^(README\.md|LICENSE|CHANGELOG\.md|package\.json|docs\/[\w-]+\.md|dist\/(vendor\/)?[\w.-]+\.js|dist\/cedar\.wasm|dist\/types\/.+\.d\.ts)$/;
   expect(packed.filter((path) => !expected.test(path))).toEqual([]);
+});
+
+test("each module of ours is in one file that all entries share; the files for CDNs, the worker and the command stand alone", async () => {
+  const alone = /^dist\/(vak|vak\.global|cli|worker|worker-[\w-]+)\.js$/;
+  const shared = packed.filter((path) => /^dist\/[^/]+\.js$/.test(path) && !alone.test(path));
+  const modules: string[] = [];
+  for (const path of shared) {
+    const code = await readFile(join(app, "node_modules/vak", path), "utf8");
+    // Where a module begins, the build says which.
+    for (const [, name] of code.matchAll(/^\/\/ (src\/.+)$/gm)) modules.push(name!);
+  }
+  expect(modules.length).toBeGreaterThan(50);
+  expect(modules.filter((name, i) => modules.indexOf(name) !== i)).toEqual([]);
 });
 
 test("Node imports what does not need a browser, and all of it is the same errors", async () => {

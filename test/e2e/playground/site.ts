@@ -40,7 +40,7 @@ export let server: Server;
 export let vak: Awaited<ReturnType<typeof buildCli>>;
 
 beforeAll(async () => {
-  await build({ configFile: `${root}demo/vite.config.ts`, logLevel: "error", build: { outDir: site } });
+  await build({ configFile: `${root}vite.config.ts`, logLevel: "error", build: { outDir: site } });
   server = await serve({ directories: { [path]: site } });
   vak = await buildCli(join(scratch, "cli"));
 });

@@ -1,15 +1,16 @@
-import { defineConfig, type Plugin } from "vite";
-import { cedarGlue, workerSource } from "../build/plugins.ts";
+/** One configuration for the playground (`npm start`, `npm run build`) and for Vitest, in the mode `test`. */
+import { defineConfig, type Plugin, type UserConfig } from "vite";
+import { cedarGlue, workerSource } from "./build/plugins.ts";
 
-const root = new URL("..", import.meta.url).pathname;
+const root = new URL(".", import.meta.url).pathname;
 
-/** What the page may do, in force on any host since it is in the page. Agents' workers inherit it. */
+/** What the playground may do, in force on any host because it is in the page. Agents' workers inherit it. */
 const policy = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",
   "worker-src data: 'self'", // agents; and the worker that replays
   "connect-src 'self'",
-  "style-src 'self' 'unsafe-inline'", // CodeMirror makes its style sheets at run time
+  "style-src 'self' 'unsafe-inline'", // CodeMirror creates its style sheets at run time
   "img-src data:",
   "base-uri 'none'",
   "form-action 'none'",
@@ -25,8 +26,7 @@ function contentSecurityPolicy(): Plugin {
   };
 }
 
-/** The playground: `vite demo` serves it, `vite build --config demo/vite.config.ts` makes a static site of it. */
-export default defineConfig({
+const playground: UserConfig = {
   root: `${root}demo`,
   base: "./",
   cacheDir: `${root}node_modules/.cache/vak/vite-demo`,
@@ -41,4 +41,9 @@ export default defineConfig({
     reportCompressedSize: false,
     chunkSizeWarningLimit: 1000, // the editors are most of it, and Python is 26 MB
   },
-});
+};
+
+export default defineConfig(async ({ mode }) =>
+  // The tests' configuration looks for browsers, which the playground has no use for.
+  mode === "test" ? (await import("./test/setup/projects.ts")).tests() : playground,
+);

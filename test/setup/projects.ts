@@ -1,10 +1,11 @@
+/** What Vitest runs, and in which browsers: the projects that `vite.config.ts` gives it. */
 import { playwright } from "@vitest/browser-playwright";
-import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import type { TestProjectInlineConfiguration, ViteUserConfig } from "vitest/config";
 import type { BrowserInstanceOption } from "vitest/node";
-import { cedarGlue, workerSource } from "./build/plugins.ts";
-import { findBrowsers } from "./scripts/browsers.mjs";
-import { isolation } from "./test/serve.ts";
-import { webkit } from "./test/setup/webkit.ts";
+import { cedarGlue, workerSource } from "../../build/plugins.ts";
+import { findBrowsers } from "../../scripts/browsers.mjs";
+import { isolation } from "../serve.ts";
+import { webkit } from "./webkit.ts";
 
 const found = findBrowsers();
 const instances: Record<"chromium" | "firefox" | "webkit", BrowserInstanceOption[]> = {
@@ -48,7 +49,7 @@ function browserProject(
 
 const { chromium, firefox, webkit: webkitgtk } = instances;
 
-export default defineConfig({
+export const tests = (): ViteUserConfig => ({
   plugins: [workerSource(), cedarGlue()],
   // Neither Node 20 nor WebKit knows `await using`.
   oxc: { target: "es2022" },
