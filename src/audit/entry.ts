@@ -6,20 +6,65 @@ import { VakError } from "../errors.ts";
 import { MAX_ENTRY_BYTES } from "../tlog/sizes.ts";
 import { faultFinder, oneOf } from "./fields.ts";
 import {
+  type AgentAttenuate,
+  type AgentClose,
+  type AgentDeclassify,
+  type AgentLabel,
+  type AgentRevoke,
+  type AgentSpawn,
   agentAttenuate,
   agentClose,
   agentDeclassify,
   agentLabel,
   agentRevoke,
   agentSpawn,
+  type SpawnRefused,
   spawnRefused,
 } from "./vocabulary/agent.ts";
-import { approval, approvalRequest, denial, intent, outcome, toolsListed } from "./vocabulary/call.ts";
-import { type CommonName, common, type EntryOf } from "./vocabulary/common.ts";
-import { erase, keyRotation, logOpen, recovery } from "./vocabulary/log.ts";
-import { mountRead, mountWrite, mountWritten } from "./vocabulary/mount.ts";
-import { lease, leaseEnd, policyLoad, policyRefused } from "./vocabulary/policy.ts";
-import { runEnd, runStart, tracePart } from "./vocabulary/run.ts";
+import {
+  type Approval,
+  type ApprovalRequest,
+  approval,
+  approvalRequest,
+  type Denial,
+  denial,
+  type Intent,
+  intent,
+  type Outcome,
+  outcome,
+  type ToolsListed,
+  toolsListed,
+} from "./vocabulary/call.ts";
+import { type CommonName, common } from "./vocabulary/common.ts";
+import {
+  type Erase,
+  erase,
+  type KeyRotation,
+  keyRotation,
+  type LogOpen,
+  logOpen,
+  type Recovery,
+  recovery,
+} from "./vocabulary/log.ts";
+import {
+  type MountRead,
+  type MountWrite,
+  type MountWritten,
+  mountRead,
+  mountWrite,
+  mountWritten,
+} from "./vocabulary/mount.ts";
+import {
+  type Lease,
+  type LeaseEnd,
+  lease,
+  leaseEnd,
+  type PolicyLoad,
+  type PolicyRefused,
+  policyLoad,
+  policyRefused,
+} from "./vocabulary/policy.ts";
+import { type RunEnd, type RunStart, runEnd, runStart, type TracePart, tracePart } from "./vocabulary/run.ts";
 
 const DECLARATIONS = [
   logOpen,
@@ -51,11 +96,38 @@ const DECLARATIONS = [
   toolsListed,
 ] as const;
 
-export type Entry = EntryOf<(typeof DECLARATIONS)[number]>;
+export type Entry =
+  | LogOpen
+  | KeyRotation
+  | Recovery
+  | Erase
+  | PolicyLoad
+  | PolicyRefused
+  | Lease
+  | LeaseEnd
+  | AgentSpawn
+  | SpawnRefused
+  | AgentClose
+  | AgentLabel
+  | AgentDeclassify
+  | AgentAttenuate
+  | AgentRevoke
+  | MountRead
+  | MountWrite
+  | MountWritten
+  | RunStart
+  | TracePart
+  | RunEnd
+  | ApprovalRequest
+  | Approval
+  | Intent
+  | Denial
+  | Outcome
+  | ToolsListed;
 
 export type EntryType = Entry["type"];
 
-export const ENTRY_TYPES: readonly EntryType[] = DECLARATIONS.map(({ type }) => type);
+export const ENTRY_TYPES = DECLARATIONS.map(({ type }) => type);
 
 /** The fields that the log knows better than whoever appends. */
 interface FilledByLog {

@@ -4,7 +4,7 @@ import { agent, type EntryOf, entry, labels } from "./common.ts";
 import { MAX_MOUNTS, mount } from "./mount.ts";
 
 /** An agent was created. */
-export type AgentSpawn = EntryOf<typeof agentSpawn>;
+export interface AgentSpawn extends EntryOf<typeof agentSpawn> {}
 export const agentSpawn = entry("agent-spawn", {
   agent,
   /** In the units of `Limits`. */
@@ -24,7 +24,7 @@ export const agentSpawn = entry("agent-spawn", {
 });
 
 /** An agent could not be created. */
-export type SpawnRefused = EntryOf<typeof spawnRefused>;
+export interface SpawnRefused extends EntryOf<typeof spawnRefused> {}
 export const spawnRefused = entry("spawn-refused", {
   name: text,
   /** Null when there was no program to hash. */
@@ -33,15 +33,15 @@ export const spawnRefused = entry("spawn-refused", {
 });
 
 /** The agent was closed. */
-export type AgentClose = EntryOf<typeof agentClose>;
+export interface AgentClose extends EntryOf<typeof agentClose> {}
 export const agentClose = entry("agent-close", { agent });
 
 /** The host says that the agent now holds data with these labels, beyond what other entries say. */
-export type AgentLabel = EntryOf<typeof agentLabel>;
+export interface AgentLabel extends EntryOf<typeof agentLabel> {}
 export const agentLabel = entry("agent-label", { agent, labels });
 
 /** The host says that nothing the agent holds, in its memory or its files, has these labels any longer. */
-export type AgentDeclassify = EntryOf<typeof agentDeclassify>;
+export interface AgentDeclassify extends EntryOf<typeof agentDeclassify> {}
 export const agentDeclassify = entry("agent-declassify", {
   agent,
   /** Labels that it had. */
@@ -52,9 +52,9 @@ export const agentDeclassify = entry("agent-declassify", {
 });
 
 /** From here on the agent may call only these tools, of those it could call before. */
-export type AgentAttenuate = EntryOf<typeof agentAttenuate>;
+export interface AgentAttenuate extends EntryOf<typeof agentAttenuate> {}
 export const agentAttenuate = entry("agent-attenuate", { agent, grants: texts });
 
 /** From here on the agent may call no tool, and neither may the agents that descend from it. */
-export type AgentRevoke = EntryOf<typeof agentRevoke>;
+export interface AgentRevoke extends EntryOf<typeof agentRevoke> {}
 export const agentRevoke = entry("agent-revoke", { agent });

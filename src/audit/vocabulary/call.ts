@@ -47,7 +47,7 @@ const decided = {
 };
 
 /** A person is asked whether a call may be made. */
-export type ApprovalRequest = EntryOf<typeof approvalRequest>;
+export interface ApprovalRequest extends EntryOf<typeof approvalRequest> {}
 export const approvalRequest = entry("approval-request", {
   ...requested,
   /** Commitment to the input; the value is beside the intent or the denial that follows. */
@@ -61,7 +61,7 @@ export const approvalRequest = entry("approval-request", {
 });
 
 /** The result of asking, before the call is made or denied. */
-export type Approval = EntryOf<typeof approval>;
+export interface Approval extends EntryOf<typeof approval> {}
 export const approval = entry(
   "approval",
   {
@@ -86,7 +86,7 @@ export const approval = entry(
 );
 
 /** An allowed call, written before its effect. */
-export type Intent = EntryOf<typeof intent>;
+export interface Intent extends EntryOf<typeof intent> {}
 export const intent = entry("intent", {
   ...requested,
   ...decided,
@@ -102,7 +102,7 @@ export const intent = entry("intent", {
 });
 
 /** A call that was denied and had no effect. */
-export type Denial = EntryOf<typeof denial>;
+export interface Denial extends EntryOf<typeof denial> {}
 export const denial = entry("denial", {
   ...requested,
   ...decided,
@@ -118,7 +118,7 @@ export const denial = entry("denial", {
 });
 
 /** The result of an allowed call. */
-export type Outcome = EntryOf<typeof outcome>;
+export interface Outcome extends EntryOf<typeof outcome> {}
 export const outcome = entry(
   "outcome",
   {
@@ -146,7 +146,7 @@ export const outcome = entry(
 );
 
 /** A guest asked which tools it could ever be allowed to call, and got the list. This answers a call; it is not a decision. */
-export type ToolsListed = EntryOf<typeof toolsListed>;
+export interface ToolsListed extends EntryOf<typeof toolsListed> {}
 export const toolsListed = entry("tools-listed", {
   ...call,
   /** What it asked for in place of a tool. */

@@ -1,17 +1,6 @@
 /** What entries of every family share: how a type of entry is declared, the fields of all, and whom they are about. */
 import { areLabels } from "../../labels.ts";
-import {
-  type Check,
-  count,
-  digest,
-  type Fields,
-  type Flat,
-  type ObjectOf,
-  objectOf,
-  oneOf,
-  text,
-  type ValueOf,
-} from "../fields.ts";
+import { type Check, count, digest, type Fields, type Flat, type ObjectOf, objectOf, oneOf, text } from "../fields.ts";
 
 export const common = {
   /** Version of this vocabulary. */
@@ -54,11 +43,12 @@ export const digestOrEmpty: Check<Digest | ""> = (value): value is Digest => val
 export const labels: Check<string[]> = areLabels;
 
 /** The principal that an entry is about. */
-export type AgentRef = ValueOf<typeof agent>;
-export const agent = objectOf({
+export interface AgentRef extends ObjectOf<typeof agentFields> {}
+const agentFields = {
   name: text,
   /** Unique to this spawn. */
   id: text,
   /** SHA-256 of the program's bytes. */
   program: digest,
-});
+};
+export const agent: Check<AgentRef> = objectOf(agentFields);

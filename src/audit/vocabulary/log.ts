@@ -7,7 +7,7 @@ export type SignerKind = ValueOf<typeof signer>;
 const signer = oneOf("webcrypto", "noble", "custom");
 
 /** Always the first entry, and only the first. */
-export type LogOpen = EntryOf<typeof logOpen>;
+export interface LogOpen extends EntryOf<typeof logOpen> {}
 export const logOpen = entry("log-open", {
   origin: text,
   /** The key that signs the checkpoints. */
@@ -18,7 +18,7 @@ export const logOpen = entry("log-open", {
 });
 
 /** Another key signs from here on. A checkpoint of exactly this size is signed by both. */
-export type KeyRotation = EntryOf<typeof keyRotation>;
+export interface KeyRotation extends EntryOf<typeof keyRotation> {}
 export const keyRotation = entry("key-rotation", {
   /** The key that signed until now. */
   previous: text,
@@ -31,7 +31,7 @@ export const keyRotation = entry("key-rotation", {
  * The log was opened again after a session that did not close it. The open intents have just been closed as `unknown`;
  * this entry ends every run and closes every agent that is still open.
  */
-export type Recovery = EntryOf<typeof recovery>;
+export interface Recovery extends EntryOf<typeof recovery> {}
 export const recovery = entry("recovery", {
   /** How many of each were open. */
   intents: count,
@@ -40,7 +40,7 @@ export const recovery = entry("recovery", {
 });
 
 /** A private value was deleted, by whoever holds the log. */
-export type Erase = EntryOf<typeof erase>;
+export interface Erase extends EntryOf<typeof erase> {}
 export const erase = entry("erase", {
   /** `seq` of the entry whose value it was. */
   erases: count,

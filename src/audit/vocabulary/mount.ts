@@ -1,13 +1,13 @@
 /** Entries about mounts, the directories of an agent that are kept elsewhere. */
-import { count, digest, flag, objectOf, oneOf, optional, orNull, text, type ValueOf } from "../fields.ts";
+import { type Check, count, digest, flag, type ObjectOf, objectOf, oneOf, optional, orNull, text } from "../fields.ts";
 import { agent, type EntryOf, entry } from "./common.ts";
 
 /** The most mounts that an agent can have. */
 export const MAX_MOUNTS = 16;
 
 /** A directory of an agent's files that is kept elsewhere. */
-export type MountRef = ValueOf<typeof mount>;
-export const mount = objectOf({
+export interface MountRef extends ObjectOf<typeof mountFields> {}
+const mountFields = {
   /** Where the agent's program finds it, such as `/data`. */
   path: text,
   /** What keeps it: nothing but the agent, a directory that the page has, a name in this origin, or another agent. */
@@ -18,10 +18,11 @@ export const mount = objectOf({
   quotaBytes: count,
   /** Digest of its initial content, as `agent.files.snapshot()` computes it. */
   digest,
-});
+};
+export const mount: Check<MountRef> = objectOf(mountFields);
 
 /** A mount was changed from outside, and the agent now sees the new content. */
-export type MountRead = EntryOf<typeof mountRead>;
+export interface MountRead extends EntryOf<typeof mountRead> {}
 export const mountRead = entry("mount-read", {
   agent,
   /** Its path. */
@@ -31,7 +32,7 @@ export const mountRead = entry("mount-read", {
 });
 
 /** The agent's changes to a mount are about to be written to what keeps it; logged before the write. */
-export type MountWrite = EntryOf<typeof mountWrite>;
+export interface MountWrite extends EntryOf<typeof mountWrite> {}
 export const mountWrite = entry("mount-write", {
   agent,
   mount: text,
@@ -46,7 +47,7 @@ export const mountWrite = entry("mount-write", {
 });
 
 /** The result of a {@link MountWrite}. Where it is missing, the write may or may not have happened. */
-export type MountWritten = EntryOf<typeof mountWritten>;
+export interface MountWritten extends EntryOf<typeof mountWritten> {}
 export const mountWritten = entry(
   "mount-written",
   {

@@ -3,7 +3,7 @@ import { count, digest, optional, orNull, text, texts } from "../fields.ts";
 import { agent, type EntryOf, entry } from "./common.ts";
 
 /** From here on another policy is in force. */
-export type PolicyLoad = EntryOf<typeof policyLoad>;
+export interface PolicyLoad extends EntryOf<typeof policyLoad> {}
 export const policyLoad = entry("policy-load", {
   /** SHA-256 of the policy's text, which the bundle holds as `policies/<digest>.cedar`. */
   policyDigest: digest,
@@ -16,7 +16,7 @@ export const policyLoad = entry("policy-load", {
 });
 
 /** A policy did not parse or validate; the old one stays in force. */
-export type PolicyRefused = EntryOf<typeof policyRefused>;
+export interface PolicyRefused extends EntryOf<typeof policyRefused> {}
 export const policyRefused = entry("policy-refused", {
   /** SHA-256 of the refused text. */
   textDigest: digest,
@@ -24,7 +24,7 @@ export const policyRefused = entry("policy-refused", {
 });
 
 /** An agent is given permits for a task, in addition to the policy. */
-export type Lease = EntryOf<typeof lease>;
+export interface Lease extends EntryOf<typeof lease> {}
 export const lease = entry("lease", {
   agent,
   /** Cedar text. */
@@ -38,7 +38,7 @@ export const lease = entry("lease", {
 });
 
 /** A lease has ended. The leases of an agent also end when the agent is closed. */
-export type LeaseEnd = EntryOf<typeof leaseEnd>;
+export interface LeaseEnd extends EntryOf<typeof leaseEnd> {}
 export const leaseEnd = entry("lease-end", {
   agent,
   /** The `seq` of the lease. */

@@ -3,7 +3,7 @@ import { count, counts, digest, integer, objectOf, oneOf, optional, orNull, text
 import { agent, type EntryOf, entry, labels } from "./common.ts";
 
 /** A run of an agent's program begins. */
-export type RunStart = EntryOf<typeof runStart>;
+export interface RunStart extends EntryOf<typeof runStart> {}
 export const runStart = entry("run-start", {
   agent,
   /** Unique to this run. */
@@ -27,7 +27,7 @@ export const runStart = entry("run-start", {
 });
 
 /** A part of the run's trace is stored while the run continues. */
-export type TracePart = EntryOf<typeof tracePart>;
+export interface TracePart extends EntryOf<typeof tracePart> {}
 export const tracePart = entry("trace", {
   agent,
   run: text,
@@ -38,7 +38,7 @@ export const tracePart = entry("trace", {
 });
 
 /** A run has ended. */
-export type RunEnd = EntryOf<typeof runEnd>;
+export interface RunEnd extends EntryOf<typeof runEnd> {}
 export const runEnd = entry(
   "run-end",
   {

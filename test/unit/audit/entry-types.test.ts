@@ -1,5 +1,6 @@
 /** The types that are inferred from the vocabulary are the ones that people would write by hand; `tsc` checks this. */
 import { expectTypeOf, test } from "vitest";
+import type { ENTRY_TYPES } from "../../../src/audit/entry.ts";
 import type * as audit from "../../../src/audit/index.ts";
 import type { AgentDeclassify, AgentLabel } from "../../../src/audit/vocabulary/agent.ts";
 import type { ToolsListed } from "../../../src/audit/vocabulary/call.ts";
@@ -192,7 +193,8 @@ test("the comparison notices what differs", () => {
   same<{ a: string; b: string }, { a: string }>();
 });
 
-test("an entry is narrowed by its type", () => {
+test("an entry is narrowed by its type, and every declared type is in the union", () => {
+  expectTypeOf<(typeof ENTRY_TYPES)[number]>().toEqualTypeOf<audit.EntryType>();
   expectTypeOf<Extract<audit.Entry, { type: "intent" }>>().toEqualTypeOf<audit.Intent>();
   expectTypeOf<Extract<audit.Entry, { type: "mount-write" }>>().toEqualTypeOf<MountWrite>();
   expectTypeOf<Extract<audit.Entry, { type: "mount-written" }>>().toEqualTypeOf<MountWritten>();
