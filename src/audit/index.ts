@@ -36,14 +36,8 @@ export { type WitnessOptions, witness } from "../tlog/witness.ts";
 export type { Entry, EntryType } from "./entry.ts";
 export { encodeEntry, parseEntry } from "./entry.ts";
 export { type Proven, verifyProof } from "./receipt.ts";
-export {
-  type CallSummary,
-  type Problem,
-  type Report,
-  type RunSummary,
-  type VerifyOptions,
-  verify,
-} from "./verify.ts";
+export type { CallSummary, Problem, Report, RunSummary } from "./verification/report.ts";
+export { type VerifyOptions, verify } from "./verify.ts";
 export type { AgentAttenuate, AgentClose, AgentRevoke, AgentSpawn, SpawnRefused } from "./vocabulary/agent.ts";
 export type { Approval, ApprovalRequest, Denial, Intent, Outcome } from "./vocabulary/call.ts";
 export type { AgentRef, Digest } from "./vocabulary/common.ts";

@@ -207,7 +207,9 @@ describe("a key that is replaced", () => {
       expect(await problems(set("rotations/1", `${one}\n`))).toContain("rotations/1: it is not signed by both keys");
     }
     expect(await problems(set("rotations/1", text("checkpoint")))).toContain("rotations/1: ");
-    expect(await problems(set("rotations/2", text("rotations/1")))).toContain("rotations/2: nothing in the log speaks");
+    expect(await problems(set("rotations/2", text("rotations/1")))).toContain(
+      "rotations/2: the log does not mention this file",
+    );
     const [first, second] = text("keys.txt").trimEnd().split("\n");
     expect(await problems(set("keys.txt", `${second}\n`), [second!])).toContain(
       `keys.txt: the key ${first} is missing`,

@@ -1,0 +1,186 @@
+/** Who signed a bundle's checkpoint, and whether that is who the log says: keys.txt, signatures, changes of key. */
+import { equalBytes } from "../../base/bytes.ts";
+import { fromUtf8 } from "../../base/utf8.ts";
+import { VakError } from "../../errors.ts";
+import { parseCheckpoint, type TreeHead } from "../../tlog/checkpoint.ts";
+import type { RightEdge } from "../../tlog/merkle.ts";
+import { formatVkey, type Note, type Verifier } from "../../tlog/note.ts";
+import { cosignedAt, MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "../../tlog/note-reading.ts";
+import { CHECKPOINT_PATH, KEYS_PATH, rotationPath } from "../bundle.ts";
+import type { KeyRotation, LogOpen } from "../vocabulary/log.ts";
+import type { Files } from "./files.ts";
+import { type Findings, reasonOf, Stop } from "./findings.ts";
+import type { Report } from "./report.ts";
+
+const MAX_KEYS_BYTES = 65_536;
+
+const bad = (message: string): VakError => new VakError("invalid-bundle", message);
+
+/** Keys that the caller knows. */
+export interface KnownKeys {
+  /** Keys of the log, or undefined: then those in the bundle are believed. */
+  pinned: readonly Verifier[] | undefined;
+  /** Each of these must have cosigned. */
+  witnesses: readonly Verifier[];
+}
+
+/**
+ * Reads a key that the caller gave.
+ *
+ * @throws VakError `invalid-argument`
+ */
+export function readKey(key: string, cosigns: boolean): Verifier {
+  let verifier: Verifier | undefined;
+  let cause: unknown;
+  try {
+    verifier = parseVkey(key);
+  } catch (error) {
+    cause = error;
+  }
+  if (verifier?.cosigns === cosigns) return verifier;
+  const what = cosigns ? "a witness, which has type 0x04" : "a log";
+  const why = cause === undefined ? `It is not the key of ${what}.` : reasonOf(cause);
+  throw new VakError("invalid-argument", `The key to verify with cannot be read. ${why}`, { cause });
+}
+
+export class KeyCheck {
+  readonly #files: Files;
+  readonly #findings: Findings;
+  readonly #report: Report;
+  readonly #known: KnownKeys;
+  /** The keys (vkey) in the bundle's keys.txt. */
+  #listed: readonly string[] = [];
+  /** The keys (vkey) that the log says have signed it, in order; the last is in force. */
+  readonly #named: string[] = [];
+  /** Where the log names the key in force. */
+  #namedAt = "";
+
+  constructor(files: Files, findings: Findings, report: Report, known: KnownKeys) {
+    this.#files = files;
+    this.#findings = findings;
+    this.#report = report;
+    this.#known = known;
+  }
+
+  /** Checks that the checkpoint is signed by a key that is known or may turn out to be, and by the witnesses. */
+  async checkpoint(): Promise<TreeHead> {
+    const keysFile = await this.#files.require(KEYS_PATH, MAX_KEYS_BYTES);
+    const noteFile = await this.#files.require(CHECKPOINT_PATH, MAX_NOTE_BYTES);
+    if (!keysFile || !noteFile) throw new Stop();
+    const { pinned } = this.#known;
+    let listed: Verifier[];
+    try {
+      listed = parseKeys(keysFile);
+    } catch (error) {
+      this.#findings.stop(KEYS_PATH, error);
+    }
+    this.#listed = listed.map(formatVkey);
+    let head: TreeHead;
+    try {
+      const note = parseNote(noteFile);
+      head = parseCheckpoint(note.text);
+      this.#report.keys = await this.#signers(note, head.origin, listed);
+    } catch (error) {
+      this.#findings.stop(CHECKPOINT_PATH, error);
+    }
+    if (!pinned) {
+      this.#report.notChecked.push(
+        "the key came with the bundle, so this shows that the log is consistent, not whose it is; verify with the key you know",
+      );
+    }
+    return head;
+  }
+
+  /** The keys of the log (vkey) that signed the checkpoint. */
+  async #signers(note: Note, origin: string, listed: readonly Verifier[]): Promise<string[]> {
+    const { pinned, witnesses } = this.#known;
+    const candidates = new Map([...listed, ...(pinned ?? [])].map((key) => [formatVkey(key), key]));
+    const all = await verifyNote(note, [...candidates.values(), ...witnesses]);
+    const signers = all.filter(({ cosigns, name }) => !cosigns && name === origin).map(formatVkey);
+    // A known key may have handed over to the one that signed: then the log has to say so.
+    const trusted = pinned?.map(formatVkey) ?? this.#listed;
+    const possible = [...signers, ...this.#listed];
+    if (signers.length === 0 || !trusted.some((key) => possible.includes(key))) {
+      throw bad("No signature is by a known key.");
+    }
+    for (const witness of witnesses) {
+      const line = note.signatures.find(({ name, keyId }) => name === witness.name && equalBytes(keyId, witness.keyId));
+      if (!line) throw bad(`It is not cosigned by ${formatVkey(witness)}.`);
+      this.#report.witnesses.push({ key: formatVkey(witness), time: Number(cosignedAt(line.signature)) * 1000 });
+    }
+    const ignored = note.signatures.length - all.length;
+    if (ignored > 0) {
+      this.#report.notChecked.push(
+        ignored === 1
+          ? "1 signature of the checkpoint is by a key that was not given"
+          : `${ignored} signatures of the checkpoint are by keys that were not given`,
+      );
+    }
+    return signers;
+  }
+
+  /** The log names its first key. */
+  opened({ origin, vkey }: LogOpen, where: string): void {
+    if (origin !== this.#report.origin) this.#findings.add(where, "its origin is not the checkpoint's");
+    this.#named.push(vkey);
+    this.#namedAt = where;
+  }
+
+  /** The log names another key. That counts when both keys have signed the tree up to the entry that says so. */
+  async rotated({ seq, previous, vkey }: KeyRotation, where: string, tree: RightEdge): Promise<void> {
+    if (previous !== this.#named.at(-1)) this.#findings.add(where, "previous is not the key that signed until then");
+    this.#named.push(vkey);
+    this.#namedAt = where;
+    const path = rotationPath(seq);
+    const file = await this.#files.require(path, MAX_NOTE_BYTES);
+    if (!file) return;
+    try {
+      const note = parseNote(file);
+      const { origin, size, root } = parseCheckpoint(note.text);
+      const signers = await verifyNote(note, [parseVkey(previous), parseVkey(vkey)]);
+      if (signers.length !== 2) throw bad("it is not signed by both keys");
+      if (origin !== this.#report.origin) throw bad("its origin is not the checkpoint's");
+      if (size !== seq + 1 || !equalBytes(root, tree.root())) {
+        throw bad(`it is not a checkpoint of the first ${seq + 1} entries`);
+      }
+    } catch (error) {
+      this.#findings.addError(path, error);
+    }
+  }
+
+  /** Checks that the checkpoint is signed by the key in force, and that this key is known or derives from one that is. */
+  inForce(): void {
+    const signers = this.#report.keys;
+    const inForce = this.#named.at(-1);
+    if (inForce === undefined) {
+      // An empty log names no key.
+      for (const key of this.#listed) {
+        if (!signers.includes(key)) this.#findings.add(KEYS_PATH, `the checkpoint is not signed by ${key}`);
+      }
+      return;
+    }
+    if (!signers.includes(inForce)) {
+      this.#findings.add(this.#namedAt, "the checkpoint is not signed by the key that this entry names");
+    }
+    for (const key of this.#listed) {
+      if (!this.#named.includes(key)) this.#findings.add(KEYS_PATH, `the log does not mention the key ${key}`);
+    }
+    for (const key of this.#named) {
+      if (!this.#listed.includes(key)) this.#findings.add(KEYS_PATH, `the key ${key} is missing`);
+    }
+    const { pinned } = this.#known;
+    if (pinned && !pinned.some((key) => this.#named.includes(formatVkey(key)))) {
+      this.#findings.add(CHECKPOINT_PATH, "No signature is by a known key.");
+    }
+  }
+}
+
+/** @throws VakError `invalid-bundle` */
+function parseKeys(file: Uint8Array): Verifier[] {
+  const text = fromUtf8(file);
+  if (!text.endsWith("\n")) throw bad("it does not end with a newline");
+  const keys = text.slice(0, -1).split("\n").map(parseVkey);
+  if (new Set(keys.map(formatVkey)).size !== keys.length) throw bad("it holds a key twice");
+  if (keys.some(({ cosigns }) => cosigns)) throw bad("it holds the key of a witness");
+  return keys;
+}
