@@ -1,8 +1,9 @@
 export type { ExportProgress } from "./audit/bundle.ts";
 export type { Entry } from "./audit/entry.ts";
-export type { ApprovalAnswer, ApprovalRequest, OnApproval } from "./broker/approval.ts";
-export type { CallErrorCode, Explanation, ProposedCall } from "./broker/broker.ts";
+export type { CallErrorCode } from "./broker/call.ts";
+export type { Explanation, ProposedCall } from "./broker/explain.ts";
 export type { Lease, LeaseOptions } from "./broker/lease.ts";
+export type { ApprovalAnswer, ApprovalRequest, OnApproval } from "./broker/people.ts";
 export { VakError, type VakErrorCode } from "./errors.ts";
 export type { FileChange } from "./files/watch.ts";
 export type { Agent, Declassification } from "./kernel/agent.ts";

@@ -1,4 +1,4 @@
-import type { ApprovalAnswer, ApprovalRequest, OnApproval } from "../broker/approval.ts";
+import type { ApprovalAnswer, ApprovalRequest, OnApproval } from "../broker/people.ts";
 import { VakError } from "../errors.ts";
 import { css } from "./style.ts";
 import { makeView, show, type View } from "./view.ts";

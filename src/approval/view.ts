@@ -1,5 +1,5 @@
 /** What a person sees of a request: made of elements and text, never of markup. */
-import type { ApprovalRequest } from "../broker/approval.ts";
+import type { ApprovalRequest } from "../broker/people.ts";
 import { type Piece, piecesOf } from "./text.ts";
 
 /** UTF-16 units of a value that are shown at first; each wish for more shows so many times more, up to the most. */

@@ -1,7 +1,7 @@
 import { lazy } from "../base/lazy.ts";
-import { label } from "../broker/labels.ts";
 import type { Lease, LeaseOptions } from "../broker/lease.ts";
 import { checkGrants, type Rights } from "../broker/rights.ts";
+import { label } from "../broker/taint.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";

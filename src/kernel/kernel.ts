@@ -5,9 +5,10 @@ import { canonicalJson } from "../base/canonical.ts";
 import { lazy } from "../base/lazy.ts";
 import { sha256HexOf } from "../base/sha256.ts";
 import { clip } from "../base/utf8.ts";
-import { Broker, type Explanation, type ProposedCall } from "../broker/broker.ts";
-import { Labels } from "../broker/labels.ts";
+import { Broker } from "../broker/broker.ts";
+import type { Explanation, ProposedCall } from "../broker/explain.ts";
 import { checkGrants, Rights } from "../broker/rights.ts";
+import { Taint } from "../broker/taint.ts";
 import { VakError } from "../errors.ts";
 import type { Mounts, Wanted } from "../files/mounts.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
@@ -486,7 +487,7 @@ export class Kernel {
     if (from.revoked)
       throw new VakError("invalid-argument", "The parent's rights were taken away; it has none to hand on.");
     const tools = grants && checkGrants(grants, from, this.tools);
-    const held = new Labels(joinLabels(parent?.labels ?? [], labels));
+    const held = new Taint(joinLabels(parent?.labels ?? [], labels));
     const handed = {
       ...(parent && { parent: parent.id }),
       ...(tools && { grants: tools }),

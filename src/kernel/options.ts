@@ -1,6 +1,6 @@
 /** What a kernel and an agent are made of, as the page says it: the shapes, and what is refused of them. */
 
-import type { OnApproval } from "../broker/approval.ts";
+import type { OnApproval } from "../broker/people.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";

@@ -1,8 +1,8 @@
 import type { AgentRef } from "../audit/vocabulary/common.ts";
 import type { Broker } from "../broker/broker.ts";
-import type { Labels } from "../broker/labels.ts";
 import type { Lease } from "../broker/lease.ts";
 import type { Rights } from "../broker/rights.ts";
+import type { Taint } from "../broker/taint.ts";
 import type { Mounts } from "../files/mounts.ts";
 import type { Limits } from "../limits.ts";
 import type { AuditLog } from "../log/log.ts";
@@ -20,7 +20,7 @@ export interface Parts {
   host: Host;
   broker: Broker;
   rights: Rights;
-  labels: Labels;
+  labels: Taint;
   leases: Set<Lease>;
   log: AuditLog;
   /** Where answers go when the worker waits in `Atomics.wait`. */

@@ -4,7 +4,7 @@ import type { Commitment } from "../audit/value.ts";
 import { canonicalBytes } from "../base/canonical.ts";
 import { sha256Hex } from "../base/sha256.ts";
 import { clip } from "../base/utf8.ts";
-import type { Answered } from "../broker/broker.ts";
+import type { Answered } from "../broker/answer.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels } from "../labels.ts";
 import {

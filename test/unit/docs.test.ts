@@ -266,7 +266,7 @@ describe("tables", () => {
   });
 
   test("what a guest reads when its call did not succeed", () => {
-    const codes = union("src/broker/broker.ts", "CallErrorCode").filter((code) => code !== "tool" && code !== "input");
+    const codes = union("src/broker/call.ts", "CallErrorCode").filter((code) => code !== "tool" && code !== "input");
     expect(firstColumn(table(doc("docs/guests.md"), "code", "why"))).toEqual(codes);
   });
 

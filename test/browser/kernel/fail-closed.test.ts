@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { Broker } from "../../../src/broker/broker.ts";
-import { Labels } from "../../../src/broker/labels.ts";
+import { Taint } from "../../../src/broker/taint.ts";
 import { createKernel, defineTool, VakError } from "../../../src/index.ts";
 import { openLog } from "../../../src/log/log.ts";
 import type { Decision, PolicyEngine } from "../../../src/policy/engine.ts";
@@ -208,7 +208,7 @@ test.each(decisions)("the policy engine %s: the call is denied, and nothing is d
     call: 1,
     callBytes: 1000,
     signal: new AbortController().signal,
-    labels: new Labels(),
+    labels: new Taint(),
     hold: () => () => {},
   };
   const request = new TextEncoder().encode('{"tool":"add","input":{"a":1,"b":2}}');

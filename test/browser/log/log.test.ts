@@ -12,7 +12,7 @@ import {
 import type { Denial, Intent } from "../../../src/audit/vocabulary/call.ts";
 import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
 import { Broker } from "../../../src/broker/broker.ts";
-import { Labels } from "../../../src/broker/labels.ts";
+import { Taint } from "../../../src/broker/taint.ts";
 import { VakError } from "../../../src/errors.ts";
 import { createKernel } from "../../../src/index.ts";
 import { type AuditLog, type LogRecord, openLog } from "../../../src/log/log.ts";
@@ -446,7 +446,7 @@ describe("private values", () => {
         call,
         callBytes: 1000,
         signal: new AbortController().signal,
-        labels: new Labels(),
+        labels: new Taint(),
         hold: () => () => {},
       };
       await broker.handle(caller, request);

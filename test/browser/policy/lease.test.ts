@@ -154,8 +154,8 @@ test.each<[string, { permit: unknown; until?: unknown }, string, string]>([
   ],
   ["no text", { permit: 1 }, "invalid-argument", "16,384"],
   ["too much text", { permit: `${weather}${" ".repeat(16_384)}` }, "invalid-argument", "16,384"],
-  ["a time that has passed", { permit: weather, until: 1 }, "invalid-argument", "a time to come"],
-  ["until a word", { permit: weather, until: "tomorrow" }, "invalid-argument", "a time to come"],
+  ["a time that has passed", { permit: weather, until: 1 }, "invalid-argument", "a time in the future"],
+  ["until a word", { permit: weather, until: "tomorrow" }, "invalid-argument", "a time in the future"],
 ])("%s is refused", async (_, options, code, message) => {
   await withAgent(async (kernel, agent) => {
     await expect(agent.lease(options as never)).rejects.toMatchObject({

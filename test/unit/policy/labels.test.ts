@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { verify } from "../../../src/audit/verify.ts";
 import { Broker } from "../../../src/broker/broker.ts";
-import { Labels, label } from "../../../src/broker/labels.ts";
+import { label, Taint } from "../../../src/broker/taint.ts";
 import type { AuditLog } from "../../../src/log/log.ts";
 import { createCedarEngine } from "../../../src/policy/cedar.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
@@ -64,7 +64,7 @@ async function start(count: number) {
     const ref = { ...AGENT, id: `a${i}` };
     await append({ type: "agent-spawn", agent: ref, limits: {}, seed: 1, isolation: "opaque", machine: "m" });
     await append({ type: "run-start", agent: ref, run: ref.id, args: [], env: [], startTime: 0 });
-    const labels = new Labels();
+    const labels = new Taint();
     let calls = 0;
     const { signal } = new AbortController();
     agents.push({

@@ -8,7 +8,7 @@ import type { Entry } from "../../../src/audit/entry.ts";
 import { verify } from "../../../src/audit/verify.ts";
 import type { Bundle } from "../../../src/audit/zip.ts";
 import { Broker } from "../../../src/broker/broker.ts";
-import { Labels } from "../../../src/broker/labels.ts";
+import { Taint } from "../../../src/broker/taint.ts";
 import type { AuditLog } from "../../../src/log/log.ts";
 import { Ledger } from "../../../src/policy/budget.ts";
 import { createCedarEngine } from "../../../src/policy/cedar.ts";
@@ -95,7 +95,7 @@ async function record(
   const run = `${AGENT.id}/1`;
   await append({ type: "run-start", agent: AGENT, run, args: [], env: [], startTime: 0 });
   const { signal } = new AbortController();
-  const labels = new Labels();
+  const labels = new Taint();
   for (const [i, request] of requests.entries()) {
     const source = policies[Math.floor((i * policies.length) / requests.length)]!;
     if (i > 0) await load(source);

@@ -1,3 +1,4 @@
+/** People: how they are asked to approve a call, and how their answers are kept and logged. */
 import type { Approval } from "../audit/vocabulary/call.ts";
 import type { AgentRef } from "../audit/vocabulary/common.ts";
 import { clip } from "../base/utf8.ts";
@@ -6,7 +7,7 @@ import type { AuditLog } from "../log/log.ts";
 import type { Annotations, DenyReason } from "../policy/engine.ts";
 import type { ToolAnnotations } from "../tool/tool.ts";
 
-/** What a person is asked: may this agent make just this call? */
+/** What a person is asked: may this agent make this one call? */
 export interface ApprovalRequest {
   readonly agent: { readonly id: string; readonly name: string; readonly program: string };
   readonly run: string;
@@ -20,32 +21,32 @@ export interface ApprovalRequest {
   };
   /** What the tool would be given, with null in place of each secret. */
   readonly input: unknown;
-  /** What the agent has read, and so what the input may come from. */
+  /** What the agent has read, and so where the input may come from. */
   readonly labels: readonly string[];
-  /** Ids of the policies that would allow the call if it were approved, and what they say of themselves. */
+  /** Ids of the policies that would allow the call if it were approved, and their annotations. */
   readonly policies: readonly string[];
   readonly annotations: Annotations;
   /** Binds the answer to agent, tool, input and policy, hex. */
   readonly callDigest: string;
-  /** When no answer will mean no, ms since 1970. */
+  /** From when on no answer means no, ms since 1970. */
   readonly expires: number;
 }
 
 export interface ApprovalAnswer {
   approve: boolean;
-  /** Who says so; 1 to 128 printable characters, for the log. */
+  /** Who answered; 1 to 128 printable characters, for the log. */
   by: string;
   /**
    * `call`, the default: this one call. `run`: also each later call of this run with the same tool and exactly the same
-   * input, as long as the policy is the same, and the labels of the agent.
+   * input, as long as the policy and the agent's labels stay the same.
    */
   for?: "call" | "run";
 }
 
 /**
- * Asks a person. Whatever it does but answer in time means no: throwing, too.
+ * Asks a person. Anything but an answer in time means no; so does throwing.
  *
- * @param options.signal fires when no answer is needed any more: it is too late, or the run has ended
+ * @param options.signal fires when an answer is no longer needed: it is too late, or the run has ended
  */
 export type OnApproval = (
   request: ApprovalRequest,
@@ -64,7 +65,7 @@ export interface AskedCall {
   policyDigest: string;
 }
 
-/** What came of asking: `approval` is the `seq` of the entry that says so. */
+/** How the person answered: `approval` is the `seq` of the entry with the answer. */
 export type Verdict = { granted: true; approval: number } | Refused;
 
 export interface Refused {
@@ -74,26 +75,26 @@ export interface Refused {
   message?: string;
 }
 
-/** How the answers of people are asked for, kept and logged. */
+/** Asks people, and remembers what they approved for a whole run. */
 export class Approvals {
-  private readonly log: AuditLog;
-  private readonly onApproval: OnApproval | undefined;
-  private readonly ms: number;
-  /** What was granted for a whole run, by the run's signal: the `seq` of the approval by what was shown. */
-  private readonly standing = new WeakMap<AbortSignal, Map<string, number>>();
+  readonly #log: AuditLog;
+  readonly #onApproval: OnApproval | undefined;
+  readonly #ms: number;
+  /** What was approved for a whole run, by the run's signal: the `seq` of the approval by the key of its calls. */
+  readonly #standing = new WeakMap<AbortSignal, Map<string, number>>();
 
-  /** @param ms until no answer means no */
+  /** @param ms that a person has to answer; no answer by then means no */
   constructor(log: AuditLog, onApproval: OnApproval | undefined, ms: number) {
-    this.log = log;
-    this.onApproval = onApproval;
-    this.ms = ms;
+    this.#log = log;
+    this.#onApproval = onApproval;
+    this.#ms = ms;
   }
 
   /**
-   * Whether a person lets the call pass. The answer is in the log before this resolves.
+   * Asks a person whether the call may be made. The answer is in the log before this resolves.
    *
-   * @param key equal for calls that "allow for this run" makes equal: of the same tool, input, labels and policy
-   * @param run its signal fires when the run ends; `hold` lets the run's deadline stand still until what it gives is called
+   * @param key equal for calls that one approval "for this run" covers: same tool, input, labels and policy
+   * @param run its signal fires when the run ends; `hold` pauses its deadline until the function it returns is called
    * @throws VakError `log-unavailable`
    */
   async ask(
@@ -103,13 +104,14 @@ export class Approvals {
     key: string,
     run: { signal: AbortSignal; hold: () => () => void },
   ): Promise<Verdict> {
-    const granted = this.standing.get(run.signal)?.get(key);
+    const granted = this.#standing.get(run.signal)?.get(key);
     if (granted !== undefined) return { granted: true, approval: granted };
-    if (!this.onApproval) return { granted: false, reason: "approval-unavailable", message: "there is no onApproval" };
+    if (!this.#onApproval)
+      return { granted: false, reason: "approval-unavailable", message: "the kernel has no onApproval" };
     if (run.signal.aborted) return { granted: false, reason: "approval-withdrawn" };
 
-    const expires = Date.now() + this.ms;
-    const { seq: requestOf } = await this.log.append({ type: "approval-request", ...call, inputDigest, expires });
+    const expires = Date.now() + this.#ms;
+    const { seq: requestOf } = await this.#log.append({ type: "approval-request", ...call, inputDigest, expires });
     const { agent, run: id, call: number, policies, callDigest } = call;
     const request = Object.freeze({
       agent: { ...agent },
@@ -121,25 +123,25 @@ export class Approvals {
       expires,
     });
     const release = run.hold();
-    const answer = await this.answer(this.onApproval, request, run.signal).finally(release);
+    const answer = await this.#answer(this.#onApproval, request, run.signal).finally(release);
     const { verdict, by, scope, message } = answer;
     const position = { agent, run: id, call: number };
     const entry = { type: "approval", ...position, requestOf, callDigest, verdict, by, scope } as const;
-    const { seq } = await this.log.append(entry);
+    const { seq } = await this.#log.append(entry);
     if (verdict !== "granted") {
       return { granted: false, reason: REASONS[verdict], approval: seq, ...(message && { message }) };
     }
     if (scope === "run") {
-      const kept = this.standing.get(run.signal) ?? new Map<string, number>();
-      this.standing.set(run.signal, kept.set(key, seq));
+      const kept = this.#standing.get(run.signal) ?? new Map<string, number>();
+      this.#standing.set(run.signal, kept.set(key, seq));
     }
     return { granted: true, approval: seq };
   }
 
-  /** Waits for the person, but not longer than for the end of the run or of the time that there is. */
-  private async answer(onApproval: OnApproval, request: ApprovalRequest, ended: AbortSignal): Promise<Answered> {
+  /** Waits for the person, at most until the run ends or the time is up. */
+  async #answer(onApproval: OnApproval, request: ApprovalRequest, ended: AbortSignal): Promise<Said> {
     const over = new AbortController();
-    const late = Promise.withResolvers<Answered>();
+    const late = Promise.withResolvers<Said>();
     const stop = (verdict: "expired" | "withdrawn") => {
       late.resolve({ verdict, by: null, scope: null });
       over.abort(new VakError("aborted", verdict === "expired" ? "It is too late to answer." : "The run has ended."));
@@ -147,11 +149,11 @@ export class Approvals {
     const onEnd = () => stop("withdrawn");
     ended.addEventListener("abort", onEnd, { once: true });
     if (ended.aborted) onEnd();
-    const timer = setTimeout(() => stop("expired"), this.ms);
+    const timer = setTimeout(() => stop("expired"), this.#ms);
     const said = Promise.resolve()
       .then(() => onApproval(request, { signal: over.signal }))
       .then(readAnswer)
-      .catch((error: unknown): Answered => {
+      .catch((error: unknown): Said => {
         const message = clip(error instanceof Error ? error.message : String(error), MAX_MESSAGE);
         return { verdict: "failed", by: null, scope: null, message };
       });
@@ -164,10 +166,10 @@ export class Approvals {
   }
 }
 
-/** UTF-16 units of what a failed `onApproval` said. */
+/** Longest message of an `onApproval` that failed, UTF-16 units. */
 const MAX_MESSAGE = 500;
 
-type Answered = Pick<Approval, "verdict" | "by" | "scope"> & { message?: string };
+type Said = Pick<Approval, "verdict" | "by" | "scope"> & { message?: string };
 
 const REASONS: Readonly<Record<Exclude<Approval["verdict"], "granted">, DenyReason>> = {
   refused: "approval-refused",
@@ -177,10 +179,11 @@ const REASONS: Readonly<Record<Exclude<Approval["verdict"], "granted">, DenyReas
 };
 
 /** @throws Error when it is not an answer */
-function readAnswer(answer: unknown): Answered {
+function readAnswer(answer: unknown): Said {
   const { approve, by, for: scope = "call" } = (answer ?? {}) as Partial<ApprovalAnswer>;
-  if (typeof approve !== "boolean") throw new Error("onApproval gave no { approve, by }");
-  if (typeof by !== "string" || !/^[^\p{C}]{1,128}$/u.test(by)) throw new Error("onApproval did not say who answered");
-  if (scope !== "call" && scope !== "run") throw new Error('onApproval approved for neither "call" nor "run"');
+  if (typeof approve !== "boolean") throw new Error("onApproval must return { approve, by }");
+  if (typeof by !== "string" || !/^[^\p{C}]{1,128}$/u.test(by))
+    throw new Error("onApproval must say who answered: by, 1 to 128 printable characters");
+  if (scope !== "call" && scope !== "run") throw new Error('onApproval must approve for "call" or for "run"');
   return approve ? { verdict: "granted", by, scope } : { verdict: "refused", by, scope: null };
 }

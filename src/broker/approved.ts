@@ -1,0 +1,109 @@
+/** The loop for approvals: ask the policy, ask a person where it says so, and ask the policy again with the answer. */
+import { openValue } from "../audit/value-opening.ts";
+import { canonicalJson } from "../base/canonical.ts";
+import type { AuditLog } from "../log/log.ts";
+import { actionOf, type Caller, position } from "./call.ts";
+import type { Checked } from "./checked.ts";
+import { messageOf } from "./message.ts";
+import type { Approvals, OnApproval, Refused, Verdict } from "./people.ts";
+import type { Ruling } from "./ruling.ts";
+
+/** A ruling, and what a person said if one was asked. */
+export interface Approved extends Ruling {
+  /** `seq` of the entry with the person's answer. */
+  approval?: number;
+  /** Set where it is denied for want of an approval. */
+  refused?: Refused;
+}
+
+/** ms that a person has to answer, unless the kernel says otherwise. */
+const APPROVAL_MS = 120_000;
+
+/** Gets people's approval for calls. The code that asks them is loaded when it is first needed. */
+export class Approver {
+  readonly #log: AuditLog;
+  readonly #onApproval: OnApproval | undefined;
+  readonly #ms: number;
+  #approvals: Promise<Approvals> | undefined;
+
+  constructor(
+    log: AuditLog,
+    { onApproval, approvalMs = APPROVAL_MS }: { onApproval?: OnApproval; approvalMs?: number },
+  ) {
+    this.#log = log;
+    this.#onApproval = onApproval;
+    this.#ms = approvalMs;
+  }
+
+  /**
+   * @param rule what the policy says of the call, with or without a person's approval
+   * @param refused how a person has refused this call already: that is final, and nobody is asked again
+   * @throws VakError `log-unavailable`
+   */
+  async approve(
+    caller: Caller,
+    checked: Checked,
+    rule: (checked: Checked, approved: boolean) => Promise<Ruling>,
+    refused?: Refused,
+  ): Promise<Approved> {
+    for (;;) {
+      const asking = await rule(checked, false);
+      if (asking.decision.decision !== "ask") return asking;
+      const verdict = refused ?? (await this.#ask(caller, checked, asking));
+      if (!verdict.granted) return denied(asking, verdict);
+      // The policy decides again, with the approval: a forbid may have come to match while the person thought.
+      const ruling = await rule(checked, true);
+      const same =
+        ruling.decision.policyDigest === asking.decision.policyDigest && ruling.vak.labels === asking.vak.labels;
+      if (same) return { ...ruling, approval: verdict.approval };
+      // It was given under another policy, or for an agent that had read less, and no longer counts: ask again.
+    }
+  }
+
+  async #ask(caller: Caller, { tool, input, commitment }: Checked, { decision, vak }: Ruling): Promise<Verdict> {
+    const { policies, policyDigest, annotations = {} } = decision;
+    const { callDigest, labels } = vak;
+    const { name, title, description, annotations: hints } = tool;
+    const shown = {
+      tool: { name, ...(title !== undefined && { title }), description, ...(hints && { annotations: hints }) },
+      input: openValue(commitment.file, "input", commitment.digest).value,
+      labels,
+      annotations,
+    };
+    const key = canonicalJson({ input, labels, policyDigest, tool: name });
+    const approvals = await this.#load().catch(messageOf);
+    if (typeof approvals === "string") return { granted: false, reason: "approval-unavailable", message: approvals };
+    const call = { ...position(caller), ...actionOf(name), callDigest, policies, policyDigest };
+    return approvals.ask(call, commitment.digest, shown, key, caller);
+  }
+
+  #load(): Promise<Approvals> {
+    this.#approvals ??= import("./people.ts").then(
+      ({ Approvals }) => new Approvals(this.#log, this.#onApproval, this.#ms),
+      (error) => {
+        this.#approvals = undefined; // so that the next call tries again
+        throw error;
+      },
+    );
+    return this.#approvals;
+  }
+}
+
+function denied({ decision, vak }: Ruling, refused: Refused): Approved {
+  const { policies, policyDigest, annotations = {}, shadow } = decision;
+  const { reason, approval, message } = refused;
+  return {
+    decision: {
+      decision: "deny",
+      reason,
+      policies,
+      errors: message === undefined ? [] : [message],
+      policyDigest,
+      annotations,
+      ...(shadow && { shadow }),
+    },
+    vak,
+    refused,
+    ...(approval !== undefined && { approval }),
+  };
+}

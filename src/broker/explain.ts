@@ -1,0 +1,51 @@
+/** Explains a call that nobody makes: what would be decided about it, and by which policies. */
+import type { Ledger } from "../policy/budget.ts";
+import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
+import { readInput, type Tool } from "../tool/tool.ts";
+
+/** A call that nobody makes, to be explained. */
+export interface ProposedCall {
+  /** Who would make it: an agent, or what policies see of one. */
+  agent: { readonly name: string; readonly program: string; readonly id?: string; readonly labels?: readonly string[] };
+  tool: string;
+  input?: unknown;
+  /** What the kernel would know. Unless given, the clock is now, the labels are the agent's, and the rest is zero. */
+  vak?: Partial<Omit<PolicyRequest["vak"], "callDigest">>;
+}
+
+export interface Explanation extends Omit<Decision, "reason" | "annotations"> {
+  /** Why it would be denied: as in {@link Decision}, or why it would not even be decided. */
+  reason?: DenyReason | "unknown-tool" | "invalid-input";
+  /** The policies that determine it. */
+  because: ExplainedPolicy[];
+}
+
+export async function explain(
+  { agent, tool: name, input = {}, vak }: ProposedCall,
+  {
+    tools,
+    policy,
+    ledger,
+  }: { tools: ReadonlyMap<string, Tool>; policy: PolicyEngine; ledger: Pick<Ledger, "states"> | undefined },
+): Promise<Explanation> {
+  const policyDigest = policy.loaded?.digest ?? "";
+  const tool = tools.get(name);
+  const checked = tool && (await readInput(tool, input));
+  if (!checked?.ok) {
+    const [reason, message] = checked
+      ? (["invalid-input", checked.message] as const)
+      : (["unknown-tool", name] as const);
+    return { decision: "deny", reason, policies: [], because: [], errors: [message], policyDigest };
+  }
+  const { id = "", program, labels = [] } = agent;
+  const budget = ledger && { budget: { ...ledger.states(), ...vak?.budget } };
+  const found = checked.leaks && { leaks: checked.leaks };
+  const request = {
+    agent: { id, name: agent.name, program },
+    tool: name,
+    input: checked.input,
+    vak: { now: Date.now(), calls: 0, approved: false, labels, ...found, ...vak, callDigest: "", ...budget },
+  };
+  const { annotations: _, ...decision } = await policy.explain(request);
+  return decision;
+}

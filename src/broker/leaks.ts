@@ -1,0 +1,41 @@
+/** A tool looks through its input for what should not leave, and takes it out where the policy would rather have that. */
+import type { Decision } from "../policy/engine.ts";
+import { leaksIn } from "../tool/tool.ts";
+import type { Caller } from "./call.ts";
+import { type Checked, checkInput } from "./checked.ts";
+import { messageOf } from "./message.ts";
+import type { Ruling } from "./ruling.ts";
+
+/**
+ * Has the tool look. If the only policies that would then deny the call are forbids with `@redact`, the call is changed
+ * to the input that the tool offers without its leaks, as if the guest had sent that: what is decided, logged and done
+ * is one input.
+ *
+ * @param rule what the policy says of a call, without a person's approval
+ * @returns with `leaks`; an Error where the tool failed to look, which denies the call
+ */
+export async function withLeaks(
+  caller: Caller,
+  checked: Checked,
+  rule: (checked: Checked) => Promise<Ruling>,
+): Promise<Checked> {
+  const { tool, argument } = checked;
+  try {
+    const { kinds: leaks, redacted } = await leaksIn(tool, argument, caller);
+    const found = { ...checked, leaks };
+    if (leaks.length === 0 || redacted === undefined) return found;
+    if (!wantsRedaction((await rule(found)).decision)) return found;
+    const clean = await checkInput(tool, redacted);
+    if (!("commitment" in clean)) return found;
+    const again = await leaksIn(tool, clean.argument, caller);
+    return { ...checked, ...clean, leaks: again.kinds, redacted: leaks };
+  } catch (error) {
+    return { ...checked, leaks: new Error(messageOf(error)) };
+  }
+}
+
+/** Whether nothing but forbids denies it that would rather have the leaks taken out: those with `@redact`. */
+function wantsRedaction({ reason, policies, annotations = {} }: Decision): boolean {
+  const redacts = (id: string) => Object.hasOwn(annotations, id) && Object.hasOwn(annotations[id]!, "redact");
+  return reason === "forbidden" && policies.length > 0 && policies.every(redacts);
+}
