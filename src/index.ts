@@ -41,7 +41,7 @@ export type {
   PolicySource,
   PolicyTest,
 } from "./policy/engine.ts";
-export type { FileStat, Trap } from "./protocol/protocol.ts";
+export type { FileStat, Trap } from "./protocol/messages.ts";
 export type { ForkPoint } from "./protocol/trace.ts";
 export type { Anchor, ProofSource } from "./tlog/anchor.ts";
 export { defineTool, type Tool, type ToolContext, type ToolDefinition, type ToolLabels } from "./tool/tool.ts";

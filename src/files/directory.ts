@@ -4,7 +4,7 @@
  */
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
-import type { SeedFile } from "../protocol/protocol.ts";
+import type { SeedFile } from "../protocol/messages.ts";
 import { type Changes, type Failure, refusal, type Source } from "./source.ts";
 import type { Bounds, Found, Tree } from "./tree.ts";
 

@@ -10,7 +10,7 @@ import { within } from "../base/time.ts";
 import { VakError } from "../errors.ts";
 import { joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
-import type { MountShape, SeedFile, TreeEntry } from "../protocol/protocol.ts";
+import type { MountShape, SeedFile, TreeEntry } from "../protocol/messages.ts";
 import { shapesOf } from "../protocol/trace.ts";
 import { DirectorySource } from "./directory.ts";
 import { checkPersistName, PersistSource } from "./persist.ts";

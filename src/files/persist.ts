@@ -10,7 +10,7 @@ import { type Lock, takeLock } from "../base/lock.ts";
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import { areLabels } from "../labels.ts";
-import { MAX_PATH } from "../protocol/protocol.ts";
+import { MAX_PATH } from "../protocol/bounds.ts";
 import { type Changes, type Failure, refusal, type Source } from "./source.ts";
 import { type Bounds, each, type Found, type Item, type Tree, unavailable } from "./tree.ts";
 

@@ -1,6 +1,6 @@
 /** What keeps the files of a mount, and how the browser's refusals are told. */
 import { VakError } from "../errors.ts";
-import type { SeedFile } from "../protocol/protocol.ts";
+import type { SeedFile } from "../protocol/messages.ts";
 import type { Bounds, Found, Tree } from "./tree.ts";
 import { unavailable } from "./tree.ts";
 

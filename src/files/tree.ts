@@ -1,7 +1,8 @@
 /** Trees of files that are kept apart, and how what changed in one comes into another. */
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
-import { MAX_DEPTH, MAX_NAME, type SeedFile } from "../protocol/protocol.ts";
+import { MAX_DEPTH, MAX_NAME } from "../protocol/bounds.ts";
+import type { SeedFile } from "../protocol/messages.ts";
 
 /** What is at a path. */
 export type Item =

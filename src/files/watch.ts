@@ -1,6 +1,6 @@
 /** Tells what changes in an agent's files, by looking at them again. */
 import { VakError } from "../errors.ts";
-import type { TreeEntry } from "../protocol/protocol.ts";
+import type { TreeEntry } from "../protocol/messages.ts";
 
 /** What happened to a file, a directory or a symbolic link. */
 export interface FileChange {

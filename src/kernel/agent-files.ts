@@ -6,17 +6,8 @@ import type { Files, Note } from "../files/mounts.ts";
 import type { FileChange } from "../files/watch.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
-import {
-  type FileStat,
-  parseFile,
-  parseFileList,
-  parseFileStat,
-  parseTree,
-  type SandboxApi,
-  type SeedFile,
-  type TreeDetail,
-  type TreeEntry,
-} from "../protocol/protocol.ts";
+import type { FileStat, SandboxApi, SeedFile, TreeDetail, TreeEntry } from "../protocol/messages.ts";
+import { parseFile, parseFileList, parseFileStat, parseTree } from "../protocol/parse.ts";
 import { type Host, WorkerLost } from "../worker/host.ts";
 import type { Parts } from "./parts.ts";
 import type { Recorder } from "./recorder.ts";

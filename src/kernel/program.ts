@@ -2,7 +2,8 @@
 import { transfer } from "comlink";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
-import { type Admission, parseAdmitted, type WaitMode } from "../protocol/protocol.ts";
+import type { Admission, WaitMode } from "../protocol/messages.ts";
+import { parseAdmitted } from "../protocol/parse.ts";
 import { type Host, type Isolation, pageWaitMode, WorkerLost } from "../worker/host.ts";
 import { toBytes } from "./agent-files.ts";
 import type { ProgramSource, SpawnOptions } from "./options.ts";

@@ -1,28 +1,18 @@
 /** Records what an agent takes in from outside, for the traces of its runs (see `trace.ts`), and stores it while they go on. */
 import { type Commitment, commitLarge } from "../audit/value.ts";
+import { MAX_CHANGES, MAX_READINGS } from "../protocol/bounds.ts";
+import type { MetMessage, Point, RunEnd, SeedFile } from "../protocol/messages.ts";
 import {
-  MAX_CHANGES,
-  MAX_READINGS,
-  type MetMessage,
-  type Point,
-  type RunEnd,
-  type SeedFile,
-} from "../protocol/protocol.ts";
-import {
-  base64Length,
   type Change,
   type ForkPoint,
-  inputToJson,
   type Part,
-  partToJson,
-  prefixToJson,
   type RecordedCall,
   type RunInput,
   type RunPrefix,
   type Stream,
   TRACE_BYTES,
-  traceToJson,
 } from "../protocol/trace.ts";
+import { base64Length, inputToJson, partToJson, prefixToJson, traceToJson } from "../protocol/trace-json.ts";
 
 /** Bytes of JSON that a call takes in a trace, its answer aside; about. And a change, its data and its path aside; a reading. */
 const CALL_BYTES = 32;

@@ -7,18 +7,9 @@ import { clip } from "../base/utf8.ts";
 import type { Answered } from "../broker/answer.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels } from "../labels.ts";
-import {
-  AnswerBuffer,
-  type KernelMessage,
-  type NoRoom,
-  type Outcome,
-  parseNoRoom,
-  parseRunEnd,
-  type RunEnd,
-  type RunRequest,
-  type Trap,
-  type WorkerMessage,
-} from "../protocol/protocol.ts";
+import { AnswerBuffer } from "../protocol/answer-buffer.ts";
+import type { KernelMessage, NoRoom, Outcome, RunEnd, RunRequest, Trap, WorkerMessage } from "../protocol/messages.ts";
+import { parseNoRoom, parseRunEnd } from "../protocol/parse.ts";
 import type { ForkPoint, RunPrefix, Stream } from "../protocol/trace.ts";
 import { WorkerLost, whenOverdue } from "../worker/host.ts";
 import { type AgentFiles, toBytes } from "./agent-files.ts";

@@ -5,7 +5,7 @@
  */
 import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
-import { MAX_DEPTH, MAX_NAME } from "../protocol/protocol.ts";
+import { MAX_DEPTH, MAX_NAME } from "../protocol/bounds.ts";
 
 /** Anything that the shim keeps in a directory. Only its `File` and `Directory` can be given to an agent. */
 export interface ShimInode {

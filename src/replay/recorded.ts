@@ -4,7 +4,7 @@ import { withhold } from "../audit/value.ts";
 import { canonicalJson } from "../base/canonical.ts";
 import { VakError } from "../errors.ts";
 import type { Meter } from "../meter/index.ts";
-import type { Point } from "../protocol/protocol.ts";
+import type { Point } from "../protocol/messages.ts";
 import type { Change, Met } from "../protocol/trace.ts";
 import { Halt, type Outside, type Slices } from "../sandbox/bridge.ts";
 import type { Volume } from "../sandbox/fs/volume.ts";

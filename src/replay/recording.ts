@@ -12,18 +12,8 @@ import { canonicalJson } from "../base/canonical.ts";
 import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { joinLabels } from "../labels.ts";
-import {
-  joinParts,
-  type Met,
-  type Part,
-  parseInput,
-  parsePart,
-  parseTrace,
-  type RecordedCall,
-  type RunInput,
-  TRACE_BYTES,
-  type Trace,
-} from "../protocol/trace.ts";
+import { type Met, type Part, type RecordedCall, type RunInput, TRACE_BYTES, type Trace } from "../protocol/trace.ts";
+import { joinParts, parseInput, parsePart, parseTrace } from "../protocol/trace-json.ts";
 
 /** What the log has of a call. */
 export type LoggedCall = Intent | Denial | ToolsListed;

@@ -8,7 +8,7 @@ import { canonicalBytes } from "../base/canonical.ts";
 import { sha256Hex } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
-import type { Ended, WorkerMessage } from "../protocol/protocol.ts";
+import type { Ended, WorkerMessage } from "../protocol/messages.ts";
 import { type Met, type RunPrefix, type Stream, shapesOf, type Trace } from "../protocol/trace.ts";
 import { Volume } from "../sandbox/fs/volume.ts";
 import { compile, type Instance, type Loaded, link, load, MACHINE, Runner } from "../sandbox/program.ts";

@@ -1,13 +1,7 @@
 import type { Meter } from "../meter/index.ts";
-import {
-  AnswerBuffer,
-  type KernelMessage,
-  MAX_READINGS,
-  MET_AT_ONCE,
-  type Point,
-  type WaitMode,
-  type WorkerMessage,
-} from "../protocol/protocol.ts";
+import { AnswerBuffer } from "../protocol/answer-buffer.ts";
+import { MAX_READINGS, MET_AT_ONCE } from "../protocol/bounds.ts";
+import type { KernelMessage, Point, WaitMode, WorkerMessage } from "../protocol/messages.ts";
 
 /** Ends the run from inside a system call. The gate turns it into a trap, which no guest can catch. */
 export class Halt extends Error {

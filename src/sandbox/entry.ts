@@ -9,7 +9,7 @@ import {
   type RunRequest,
   type SandboxApi,
   type WorkerMessage,
-} from "../protocol/protocol.ts";
+} from "../protocol/messages.ts";
 import { Bridge } from "./bridge.ts";
 import { Volume } from "./fs/volume.ts";
 import { lockdown } from "./lockdown.ts";

@@ -1,7 +1,7 @@
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { attach, COST_TABLE, instrument, METER_VERSION, type Meter, RESERVED_PREFIX } from "../meter/index.ts";
-import type { Admitted, Ended, Outcome, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol/protocol.ts";
+import type { Admitted, Ended, Outcome, RunRequest, Trap, WaitMode, WorkerMessage } from "../protocol/messages.ts";
 import { Halt, type Outside } from "./bridge.ts";
 import { Outlet } from "./fs/devices.ts";
 import type { Volume } from "./fs/volume.ts";

@@ -2,7 +2,8 @@
  * Room for programs. An engine holds only so many WebAssembly memories in a process, however small: Chromium about 125,
  * Firefox about 1,000. A run that finds no room has not begun; it can wait for others to end, or fail.
  */
-import { type NoRoom, parseNoRoom } from "../protocol/protocol.ts";
+import type { NoRoom } from "../protocol/messages.ts";
+import { parseNoRoom } from "../protocol/parse.ts";
 
 /** What becomes of a run for whose memory the browser has no room. */
 export type OnFull = "wait" | "fail";

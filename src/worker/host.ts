@@ -1,16 +1,9 @@
 import { type Endpoint, type Remote, releaseProxy, wrap } from "comlink";
 import { VakError } from "../errors.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
-import {
-  type KernelMessage,
-  MESSAGES_AT_ONCE,
-  MESSAGES_PER_SECOND,
-  parseReply,
-  parseWorkerMessage,
-  type SandboxApi,
-  type WaitMode,
-  type WorkerMessage,
-} from "../protocol/protocol.ts";
+import { MESSAGES_AT_ONCE, MESSAGES_PER_SECOND } from "../protocol/bounds.ts";
+import type { KernelMessage, SandboxApi, WaitMode, WorkerMessage } from "../protocol/messages.ts";
+import { parseReply, parseWorkerMessage } from "../protocol/parse.ts";
 import { type Room, rooms } from "./capacity.ts";
 import type { Line } from "./frame.ts";
 

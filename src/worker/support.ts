@@ -1,5 +1,5 @@
 import { canPersist } from "../files/persist.ts";
-import type { WaitMode } from "../protocol/protocol.ts";
+import type { WaitMode } from "../protocol/messages.ts";
 import { Host, type Isolation, pageWaitMode } from "./host.ts";
 
 /** What this page can do in this browser. */

@@ -1,15 +1,8 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import {
-  type FileStat,
-  MAX_DEPTH,
-  MAX_NAME,
-  type MountShape,
-  type SeedFile,
-  type TreeDetail,
-  type TreeEntry,
-} from "../../protocol/protocol.ts";
+import { MAX_DEPTH, MAX_NAME } from "../../protocol/bounds.ts";
+import type { FileStat, MountShape, SeedFile, TreeDetail, TreeEntry } from "../../protocol/messages.ts";
 import { fail } from "../wasi/errno.ts";
 import { DIRECTORY_RIGHTS, FILE_RIGHTS, LOOKUPFLAGS_SYMLINK_FOLLOW } from "../wasi/rights.ts";
 import { Description, type Stat } from "./description.ts";

@@ -1,5 +1,5 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
-import { MAX_PATH } from "../../protocol/protocol.ts";
+import { MAX_PATH } from "../../protocol/bounds.ts";
 import { fail } from "./errno.ts";
 
 // A guest cannot reach JavaScript, but a subverted prototype could: read the buffer through the getter as it was.

@@ -1,7 +1,7 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import type { Limits } from "../../limits.ts";
 import type { Meter } from "../../meter/index.ts";
-import type { RunRequest } from "../../protocol/protocol.ts";
+import type { RunRequest } from "../../protocol/messages.ts";
 import { type Awaitable, Halt, type Outside } from "../bridge.ts";
 import type { Description, Stat } from "../fs/description.ts";
 import { CallDevice, Input, type Outlet, Output, Stream } from "../fs/devices.ts";

@@ -12,7 +12,7 @@ import {
   treeDigest,
 } from "../../../src/files/tree.ts";
 import { differences } from "../../../src/files/watch.ts";
-import type { TreeEntry } from "../../../src/protocol/protocol.ts";
+import type { TreeEntry } from "../../../src/protocol/messages.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";
 
 const hex = fc.constantFrom("a", "b", "c").map((c) => c.repeat(64));

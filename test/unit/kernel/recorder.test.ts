@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Commitment } from "../../../src/audit/value.ts";
 import { Recorder, type RunRecorder } from "../../../src/kernel/recorder.ts";
-import { MAX_READINGS, MET_AT_ONCE, type Point } from "../../../src/protocol/protocol.ts";
-import { joinParts, parsePart, parseTrace } from "../../../src/protocol/trace.ts";
+import { MAX_READINGS, MET_AT_ONCE } from "../../../src/protocol/bounds.ts";
+import type { Point } from "../../../src/protocol/messages.ts";
+import { joinParts, parsePart, parseTrace } from "../../../src/protocol/trace-json.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
 
 const bytes = (length: number) => new Uint8Array(length).fill(0x78);

@@ -2,7 +2,7 @@ import { ConsoleStdout, Directory, File, OpenDirectory, OpenFile, PreopenDirecto
 import { describe, expect, test } from "vitest";
 import { checkFiles, type FirstFiles } from "../../../src/kernel/options.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
-import { MAX_DEPTH } from "../../../src/protocol/protocol.ts";
+import { MAX_DEPTH } from "../../../src/protocol/bounds.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const given = (files: FirstFiles, limits: Partial<Limits> = {}) =>

@@ -1,16 +1,15 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/limits.ts";
+import { MET_AT_ONCE, OUTPUT_CHUNK } from "../../../src/protocol/bounds.ts";
 import {
-  MET_AT_ONCE,
-  OUTPUT_CHUNK,
   parseAdmitted,
   parseFile,
   parseFileList,
   parseReply,
   parseRunEnd,
   parseWorkerMessage,
-} from "../../../src/protocol/protocol.ts";
+} from "../../../src/protocol/parse.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
 
 const limits = { ...DEFAULT_LIMITS, callBytes: 100, fileBytes: 1000, fileCount: 3 };
@@ -144,13 +143,13 @@ test.each(refusedMet)("attack: a message of what the guest met with %s is no mes
   expect(parseWorkerMessage({ ...met, ...change }, limits)).toBeUndefined();
 });
 
-test("attack: bytes that the worker could still change are not taken", () => {
+test("attack: bytes that the worker could still change are refused", () => {
   const shared = new Uint8Array(new SharedArrayBuffer(10));
   expect(parseWorkerMessage({ vak: "output", run: 1, fd: 1, bytes: shared }, limits)).toBeUndefined();
   expect(parseFile(shared, limits)).toBeUndefined();
 });
 
-test("attack: a list of more files than there can be is no list", () => {
+test("attack: a list of more files than an agent may have is refused", () => {
   const file = { path: "a", type: "file", size: 1 };
   expect(parseFileList([file, file, file], limits)).toHaveLength(3);
   expect(parseFileList([file, file, file, file], limits)).toBeUndefined();

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { verify } from "../../../src/audit/index.ts";
-import { joinParts, type Part, parsePart, parseTrace, partToJson, TRACE_BYTES } from "../../../src/protocol/trace.ts";
+import { type Part, TRACE_BYTES } from "../../../src/protocol/trace.ts";
+import { joinParts, parsePart, parseTrace, partToJson } from "../../../src/protocol/trace-json.ts";
 import { diff, forkPoint, openReplay, replay, replayAll } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";

@@ -11,15 +11,10 @@ import { canonicalBytes, canonicalJson } from "../../../src/base/canonical.ts";
 import { type Limits, resolveLimits } from "../../../src/limits.ts";
 import { callDigest } from "../../../src/policy/digest.ts";
 import { makeBase } from "../../../src/policy/rules.ts";
-import { AnswerBuffer, type WorkerMessage } from "../../../src/protocol/protocol.ts";
-import {
-  type Change,
-  inputToJson,
-  type Part,
-  partToJson,
-  type RecordedCall,
-  traceToJson,
-} from "../../../src/protocol/trace.ts";
+import { AnswerBuffer } from "../../../src/protocol/answer-buffer.ts";
+import type { WorkerMessage } from "../../../src/protocol/messages.ts";
+import type { Change, Part, RecordedCall } from "../../../src/protocol/trace.ts";
+import { inputToJson, partToJson, traceToJson } from "../../../src/protocol/trace-json.ts";
 import { Bridge } from "../../../src/sandbox/bridge.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";
 import { compile, type Loaded, load, MACHINE, Runner } from "../../../src/sandbox/program.ts";

@@ -1,7 +1,7 @@
 /** What happens to a run happens where it was recorded, also when it is the second thing to happen there. */
 import { expect, test } from "vitest";
 import { resolveLimits } from "../../../src/limits.ts";
-import type { Point } from "../../../src/protocol/protocol.ts";
+import type { Point } from "../../../src/protocol/messages.ts";
 import type { Change, Trace } from "../../../src/protocol/trace.ts";
 import { Recorded } from "../../../src/replay/recorded.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";

@@ -1,6 +1,6 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { expect, test } from "vitest";
-import type { MountShape } from "../../../src/protocol/protocol.ts";
+import type { MountShape } from "../../../src/protocol/messages.ts";
 import { Kept, restoreHost, saveHost } from "../../../src/replay/checkpoint.ts";
 import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/fs/volume.ts";
 import { Errno } from "../../../src/sandbox/wasi/errno.ts";
