@@ -44,7 +44,7 @@ export type {
 export type { FileStat, Trap } from "./protocol/messages.ts";
 export type { ForkPoint } from "./protocol/trace.ts";
 export type { Anchor, ProofSource } from "./tlog/anchor.ts";
-export { defineTool, type Tool, type ToolContext, type ToolDefinition, type ToolLabels } from "./tool/tool.ts";
+export { defineTool, type Tool, type ToolContext, type ToolDefinition, type ToolLabels } from "./tool/definition.ts";
 export type { OnFull } from "./worker/capacity.ts";
 export type { Isolation } from "./worker/host.ts";
 export type { Support, WasmFeature } from "./worker/support.ts";

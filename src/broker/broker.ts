@@ -2,7 +2,7 @@
 import type { AuditLog } from "../log/log.ts";
 import type { Ledger } from "../policy/budget.ts";
 import type { LeasedRules, PolicyEngine } from "../policy/engine.ts";
-import type { Tool } from "../tool/tool.ts";
+import type { Tool } from "../tool/definition.ts";
 import { type Answered, answer } from "./answer.ts";
 import { Approver } from "./approved.ts";
 import type { Caller } from "./call.ts";

@@ -1,7 +1,9 @@
 /** The second stage: the tool is known, the input is valid and committed to, and what the call may cost is set aside. */
 import { type Commitment, commitValue } from "../audit/value.ts";
 import type { Bill, Ledger, Payer } from "../policy/budget.ts";
-import { type JsonSchema, parseInput, type Tool } from "../tool/tool.ts";
+import type { Tool } from "../tool/definition.ts";
+import { parseInput } from "../tool/input.ts";
+import type { JsonSchema } from "../tool/schema.ts";
 import type { Caller, Refusal } from "./call.ts";
 import type { CallRequest } from "./request.ts";
 

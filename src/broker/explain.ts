@@ -1,7 +1,8 @@
 /** Explains a call that nobody makes: what would be decided about it, and by which policies. */
 import type { Ledger } from "../policy/budget.ts";
 import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
-import { readInput, type Tool } from "../tool/tool.ts";
+import type { Tool } from "../tool/definition.ts";
+import { readInput } from "../tool/leaks.ts";
 
 /** A call that nobody makes, to be explained. */
 export interface ProposedCall {

@@ -1,6 +1,6 @@
 /** A tool looks through its input for what should not leave, and takes it out where the policy would rather have that. */
 import type { Decision } from "../policy/engine.ts";
-import { leaksIn } from "../tool/tool.ts";
+import { leaksIn } from "../tool/leaks.ts";
 import type { Caller } from "./call.ts";
 import { type Checked, checkInput } from "./checked.ts";
 import { messageOf } from "./message.ts";

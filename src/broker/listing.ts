@@ -1,7 +1,7 @@
 /** `vak.tools`, which a guest calls like a tool: lists the tools that it could be allowed to call, as MCP describes them. */
 import type { AuditLog } from "../log/log.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
-import type { Tool } from "../tool/tool.ts";
+import type { Tool } from "../tool/definition.ts";
 import { type Answered, encodeAnswer } from "./answer.ts";
 import { type Caller, position } from "./call.ts";
 import { messageOf } from "./message.ts";

@@ -5,7 +5,7 @@ import { clip } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { Annotations, DenyReason } from "../policy/engine.ts";
-import type { ToolAnnotations } from "../tool/tool.ts";
+import type { ToolAnnotations } from "../tool/definition.ts";
 
 /** What a person is asked: may this agent make this one call? */
 export interface ApprovalRequest {

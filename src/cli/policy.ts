@@ -9,7 +9,8 @@ import { createCedarEngine } from "../policy/cedar.ts";
 import type { PolicySource, PolicyTool } from "../policy/engine.ts";
 import { type Redecided, redecide } from "../policy/redecide.ts";
 import { cedarWasmUrl } from "../policy/wasm-url.ts";
-import { defineTool, describeToPolicy, type Tool } from "../tool/tool.ts";
+import { defineTool, type Tool } from "../tool/definition.ts";
+import { describeToPolicy } from "../tool/policy-view.ts";
 
 /** As much of a tool as policies see. */
 type SeenTool = Pick<Tool, "name" | "inputSchema" | "annotations" | "labels"> & { leaks?: Tool["leaks"] | true };

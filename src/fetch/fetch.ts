@@ -1,6 +1,7 @@
 import { joinBytes } from "../base/bytes.ts";
 import { VakError } from "../errors.ts";
-import type { JsonSchema, Leaks, Tool } from "../tool/tool.ts";
+import type { Leaks, Tool } from "../tool/definition.ts";
+import type { JsonSchema } from "../tool/schema.ts";
 import { type AllowedRequests, schemaOf } from "./allow.ts";
 import { findLeaks, kindsIn, type LeakKind } from "./leaks.ts";
 import { fromBinary, REDACTED, scrubber, toBinary } from "./scrub.ts";

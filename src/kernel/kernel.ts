@@ -20,7 +20,8 @@ import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../poli
 import { AnswerBuffer } from "../protocol/answer-buffer.ts";
 import type { SeedFile } from "../protocol/messages.ts";
 import type { ForkPoint } from "../protocol/trace.ts";
-import { asTool, describeToPolicy, type Tool } from "../tool/tool.ts";
+import { asTool, type Tool } from "../tool/definition.ts";
+import { describeToPolicy } from "../tool/policy-view.ts";
 import type { OnFull } from "../worker/capacity.ts";
 import { Host, type Place, WorkerLost } from "../worker/host.ts";
 import type { Support } from "../worker/support.ts";

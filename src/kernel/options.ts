@@ -10,7 +10,7 @@ import type { PolicySource } from "../policy/engine.ts";
 import type { WasmSource } from "../policy/wasm.ts";
 import { MAX_PATH } from "../protocol/bounds.ts";
 import type { SeedFile } from "../protocol/messages.ts";
-import type { Tool } from "../tool/tool.ts";
+import type { Tool } from "../tool/definition.ts";
 import type { OnFull } from "../worker/capacity.ts";
 import type { Isolation, Place } from "../worker/host.ts";
 import type { Agent } from "./agent.ts";

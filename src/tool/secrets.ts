@@ -1,25 +1,25 @@
-/** What a tool's schema says of single values in an input, beyond what they may be. */
+/** The values in an input that a tool's schema marks: secrets (`writeOnly`) and URLs (`format: "http-url"`). */
 import { childPointer } from "../base/pointer.ts";
 import { normalUrl } from "../base/url.ts";
 import { type JsonSchema, schemaAt } from "./schema.ts";
 
 /**
  * JSON pointers to the values in an input that its schema marks `"writeOnly": true` (JSON Schema 2020-12, validation
- * §9.4): secrets, which the log must not keep. Better a value too many is left out than a secret kept.
+ * §9.4): secrets, which the log must not keep. When in doubt a value is left out rather than a secret kept.
  */
 export function secretsOf(schema: JsonSchema, input: unknown): string[] {
   return placesOf(schema, input, ({ writeOnly }) => writeOnly === true, true);
 }
 
-/** The `format` of strings that are put into the one spelling of a URL. */
+/** The `format` of strings that are normalised as URLs. */
 const HTTP_URL = "http-url";
 
 /**
- * A frozen copy of an input in which each string that its schema calls `"format": "http-url"` is spelled as
- * {@link normalUrl} does; the input itself where there is none. Fields that only `patternProperties` describes are left:
- * the schema may be a stranger's, in a log, and so its patterns.
+ * A frozen copy of an input in which each string with `"format": "http-url"` in its schema is spelled as
+ * {@link normalUrl} spells it; the input itself where there is none. Fields that only `patternProperties` describes are
+ * left as they are: the schema, and so its patterns, may come from somebody else's log.
  *
- * @throws Error that says which has no such spelling, and why
+ * @throws Error naming the string that is not such a URL, and why
  */
 export function withNormalUrls(schema: JsonSchema, input: unknown): unknown {
   const places = new Set(placesOf(schema, input, ({ format }) => format === HTTP_URL, false));
@@ -41,13 +41,13 @@ function rewrite(value: unknown, pointer: string, places: ReadonlySet<string>): 
   return Object.freeze(copy);
 }
 
-/** Keywords whose schemas speak of the same value as the schema they stand in. */
+/** Keywords whose schemas describe the same value as the schema around them. */
 const SAME_LISTS = ["allOf", "anyOf", "oneOf"];
 const SAME = ["if", "then", "else", "not"];
 
 /**
- * JSON pointers to the values in an input whose schema is marked. A mark in any branch counts, whether or not that branch
- * is the one that holds.
+ * JSON pointers to the values in an input whose schema is marked. A mark in any branch counts, whether or not the
+ * input is valid under that branch.
  *
  * @param patterned whether to look at `patternProperties`
  */
@@ -63,7 +63,7 @@ function placesOf(
 
   const visit = (at: unknown, value: unknown, pointer: string): void => {
     if (typeof at !== "object" || at === null || found.has(pointer)) return;
-    // Schemas may refer back to themselves, and many ways may lead to the same place.
+    // Schemas may refer back to themselves, and several paths may lead to the same place.
     if (!ids.has(at)) ids.set(at, ids.size);
     const step = `${ids.get(at)} ${pointer}`;
     if (seen.has(step)) return;

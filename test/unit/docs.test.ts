@@ -19,7 +19,8 @@ import { MAX_PATH, MESSAGES_AT_ONCE, MESSAGES_PER_SECOND } from "../../src/proto
 import { TRAPS } from "../../src/protocol/messages.ts";
 import { WASI_IMPORTS } from "../../src/sandbox/wasi/imports.ts";
 import { MAX_ENTRY_BYTES } from "../../src/tlog/sizes.ts";
-import { defineTool, describeToPolicy, type Tool } from "../../src/tool/tool.ts";
+import { defineTool, type Tool } from "../../src/tool/definition.ts";
+import { describeToPolicy } from "../../src/tool/policy-view.ts";
 import { FRAME_HASH, FRAME_POLICY } from "../../src/worker/frame.ts";
 import supported from "../setup/support.json";
 import { anchors, type Block, documents, root, table } from "./markdown.ts";

@@ -20,7 +20,7 @@ import { forget, recall, remember } from "../../../src/log/rollback-guard.ts";
 import type { LoadedPolicy, PolicyEngine } from "../../../src/policy/engine.ts";
 import { encodeEntries } from "../../../src/tlog/entry-bundle.ts";
 import { parseNote, parseVkey, verifyNote } from "../../../src/tlog/note-reading.ts";
-import { defineTool, type Tool } from "../../../src/tool/tool.ts";
+import { defineTool, type Tool } from "../../../src/tool/definition.ts";
 import { add as addTool } from "../../setup/kernel.ts";
 import { done, raw } from "./database.ts";
 

@@ -4,7 +4,8 @@ import { createCedarEngine } from "../../../src/policy/cedar.ts";
 import type { PolicyEngine, PolicyRequest } from "../../../src/policy/engine.ts";
 import { MAX_POLICY_DEPTH } from "../../../src/policy/read.ts";
 import { cedarWasmUrl } from "../../../src/policy/wasm-url.ts";
-import { defineTool, parseInput } from "../../../src/tool/tool.ts";
+import { defineTool } from "../../../src/tool/definition.ts";
+import { parseInput } from "../../../src/tool/input.ts";
 import { capMemory } from "../../unit/policy/capped.ts";
 
 const add = defineTool({

@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { normalUrl, urlParts } from "../../../src/base/url.ts";
 import { project, viewTool } from "../../../src/policy/schema.ts";
+import { defineTool } from "../../../src/tool/definition.ts";
+import { parseInput } from "../../../src/tool/input.ts";
 import { withNormalUrls } from "../../../src/tool/secrets.ts";
-import { defineTool, parseInput } from "../../../src/tool/tool.ts";
 
 const same: [string, string][] = [
   ["HTTPS://API.Example.COM", "https://api.example.com/"],

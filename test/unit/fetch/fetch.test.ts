@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { normalUrl } from "../../../src/base/url.ts";
 import { type FetchToolOptions, fetchTool } from "../../../src/fetch/index.ts";
 import { fromBinary, scrubber, toBinary } from "../../../src/fetch/scrub.ts";
-import { asTool, parseInput, type Tool } from "../../../src/tool/tool.ts";
+import { asTool, type Tool } from "../../../src/tool/definition.ts";
+import { parseInput } from "../../../src/tool/input.ts";
 
 const API = "https://api.example.com";
 const tool = (options: Partial<FetchToolOptions>): Tool =>

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createCedarEngine } from "../../../src/policy/cedar.ts";
 import type { PolicyBundle, PolicyRequest } from "../../../src/policy/engine.ts";
-import { defineTool } from "../../../src/tool/tool.ts";
+import { defineTool } from "../../../src/tool/definition.ts";
 import { wasmBytes } from "./wasm.ts";
 
 const module = await WebAssembly.compile(wasmBytes);

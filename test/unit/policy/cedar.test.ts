@@ -5,7 +5,8 @@ import type { VakError } from "../../../src/errors.ts";
 import { createCedarEngine } from "../../../src/policy/cedar.ts";
 import type { PolicyEngine, PolicyRequest } from "../../../src/policy/engine.ts";
 import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../../src/policy/read.ts";
-import { defineTool, parseInput } from "../../../src/tool/tool.ts";
+import { defineTool } from "../../../src/tool/definition.ts";
+import { parseInput } from "../../../src/tool/input.ts";
 import { capMemory } from "./capped.ts";
 import { wasmBytes } from "./wasm.ts";
 

@@ -8,7 +8,8 @@ import type { AuditLog } from "../../../src/log/log.ts";
 import { createCedarEngine } from "../../../src/policy/cedar.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
 import { stockPolicies } from "../../../src/policy/stock.ts";
-import { defineTool, describeToPolicy, groupsOf, type Tool, type ToolDefinition } from "../../../src/tool/tool.ts";
+import { defineTool, type Tool, type ToolDefinition } from "../../../src/tool/definition.ts";
+import { describeToPolicy, groupsOf } from "../../../src/tool/policy-view.ts";
 import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
 import { wasmBytes } from "./wasm.ts";
 

@@ -15,7 +15,7 @@ import { createCedarEngine } from "../../../src/policy/cedar.ts";
 import { simulate } from "../../../src/policy/decisions.ts";
 import type { PolicySource } from "../../../src/policy/engine.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
-import { defineTool, type Tool } from "../../../src/tool/tool.ts";
+import { defineTool, type Tool } from "../../../src/tool/definition.ts";
 import { buildCli } from "../../setup/cli.ts";
 import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
 import { wasmBytes } from "./wasm.ts";

@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { commitValue } from "../../../src/audit/value.ts";
 import { openValue } from "../../../src/audit/value-opening.ts";
+import { defineTool } from "../../../src/tool/definition.ts";
+import type { JsonSchema } from "../../../src/tool/schema.ts";
 import { secretsOf } from "../../../src/tool/secrets.ts";
-import { defineTool, type JsonSchema } from "../../../src/tool/tool.ts";
 
 const SECRET = { type: "string", writeOnly: true };
 
@@ -12,11 +13,11 @@ function schemaOf(inputSchema: JsonSchema): JsonSchema {
 }
 
 const cases: [what: string, schema: JsonSchema, input: unknown, secrets: string[]][] = [
-  ["none", { properties: { a: { type: "string" } } }, { a: "x" }, []],
+  ["no marks", { properties: { a: { type: "string" } } }, { a: "x" }, []],
   ["writeOnly: false", { properties: { a: { type: "string", writeOnly: false } } }, { a: "x" }, []],
   ["a field", { properties: { a: SECRET, b: { type: "string" } } }, { a: "x", b: "y" }, ["/a"]],
-  ["a field that is not there", { properties: { a: SECRET } }, {}, []],
-  ["a field with odd letters", { properties: { "a/b~c": SECRET } }, { "a/b~c": "x" }, ["/a~1b~0c"]],
+  ["a field that the input lacks", { properties: { a: SECRET } }, {}, []],
+  ["a field with special characters", { properties: { "a/b~c": SECRET } }, { "a/b~c": "x" }, ["/a~1b~0c"]],
   ["the whole input", { writeOnly: true, properties: { a: { type: "string" } } }, { a: "x" }, [""]],
   ["an object", { properties: { a: { type: "object", writeOnly: true } } }, { a: { b: "x" } }, ["/a"]],
   [
@@ -46,7 +47,7 @@ describe("secrets, as a schema marks them", () => {
     expect(secretsOf(schemaOf({ type: "object", ...schema }), input).sort()).toEqual(secrets.sort());
   });
 
-  test("a schema that refers only to itself ends", () => {
+  test("a schema that refers only to itself terminates", () => {
     const schema = { type: "object", $ref: "#", properties: { a: SECRET } };
     expect(secretsOf(schema, { a: "x" })).toEqual(["/a"]);
   });
