@@ -1,24 +1,24 @@
-/** Programs: read, hashed, and compiled once for all agents of a kernel that run the same one. */
+/** Programs: read, and compiled once for all agents of a kernel that run the same one. */
 import { transfer } from "comlink";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
-import type { Admission, WaitMode } from "../protocol/messages.ts";
+import type { Admission } from "../protocol/messages.ts";
 import { parseAdmitted } from "../protocol/parse.ts";
-import { type Host, type Isolation, pageWaitMode, WorkerLost } from "../worker/host.ts";
-import { toBytes } from "./agent-files.ts";
+import { type Host, OFF_PROTOCOL, WorkerLost } from "../worker/host.ts";
+import { toBytes } from "./first-files.ts";
 import type { ProgramSource, SpawnOptions } from "./options.ts";
 
 /** Compiled programs that a kernel keeps. */
 const MAX_PROGRAMS = 32;
 
-/** Those that were compiled, as they may be shared. */
+/** Compiled programs, by digest and by the limits that are compiled in; agents share them. */
 export class Programs {
-  private readonly compiled = new Map<string, Promise<Admission>>();
+  readonly #compiled = new Map<string, Promise<Admission>>();
 
   /**
-   * Gives the worker the program: compiled by an earlier agent's worker where it was the same, else by this one.
+   * Gives the worker the program: as another agent's worker compiled it, else compiled by this worker.
    *
-   * @param share whether later agents may have it; not of a worker that has labelled files, which a module could carry
+   * @param share whether later agents may have it; not from a worker that has labelled files, which a module could carry
    */
   async admit(
     host: Host,
@@ -28,25 +28,28 @@ export class Programs {
     share: boolean,
   ): Promise<Admission> {
     const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
-    const cached = await this.compiled.get(key)?.catch(() => undefined);
+    const cached = await this.#compiled.get(key)?.catch(() => undefined);
     if (cached?.module) {
       await host.call("adopt", { ...cached, module: cached.module });
       return cached;
     }
     if (!share) return compile(host, bytes, false);
     const compiled = compile(host, bytes, true);
-    this.compiled.set(key, compiled);
-    if (this.compiled.size > MAX_PROGRAMS) this.compiled.delete(this.compiled.keys().next().value!);
+    this.#compiled.set(key, compiled);
+    if (this.#compiled.size > MAX_PROGRAMS) this.#compiled.delete(this.#compiled.keys().next().value!);
     try {
       return await compiled;
     } catch (error) {
-      this.compiled.delete(key);
+      this.#compiled.delete(key);
       throw error;
     }
   }
 }
 
-/** @param share whether the compiled module is to come back, for other workers */
+/**
+ * @param share whether the compiled module is to come back, for other workers
+ * @throws VakError `invalid-module`; WorkerLost
+ */
 export async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>, share: boolean): Promise<Admission> {
   let reply: unknown;
   try {
@@ -56,44 +59,15 @@ export async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>, share:
     throw new VakError("invalid-module", (cause as Error).message, { cause });
   }
   const admitted = parseAdmitted(reply);
-  if (!admitted || (admitted.module !== null) !== share)
-    throw new WorkerLost("the worker answered with what is not of the protocol");
+  if (!admitted || (admitted.module !== null) !== share) throw new WorkerLost(OFF_PROTOCOL);
   return admitted;
 }
 
-/** Tells a Content Security Policy that forbids WebAssembly from a module that is none. */
-export function checkCompiles(): void {
-  try {
-    new WebAssembly.Module(Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00));
-  } catch (cause) {
-    throw new VakError(
-      "unsupported",
-      "This page may not compile WebAssembly: add 'wasm-unsafe-eval' to script-src in its Content Security Policy.",
-      { cause },
-    );
-  }
-}
-
-/** How the guests of an agent will wait. */
-export function waitMode(isolation: Isolation): WaitMode {
-  const mode = pageWaitMode();
-  if (isolation === "frame" && mode !== "jspi") {
-    throw new VakError(
-      "unsupported",
-      'Isolation "frame" needs WebAssembly JavaScript Promise Integration, which this browser does not have (Chrome 137, ' +
-        'Firefox 153, Safari 27 do): no memory can be shared with a sandboxed frame. Use "opaque".',
-    );
-  }
-  if (mode) return mode;
-  throw new VakError(
-    "unsupported",
-    "A guest cannot wait for an answer in this browser: it has no WebAssembly JavaScript Promise Integration " +
-      "(Chrome 137, Firefox 153, Safari 27 have it). Serve the page with the headers Cross-Origin-Opener-Policy: " +
-      "same-origin and Cross-Origin-Embedder-Policy: require-corp, and shared memory is used instead.",
-  );
-}
-
-/** The program's bytes, in a buffer of our own: what is hashed is what is compiled. */
+/**
+ * The program's bytes, in a buffer of the kernel's own: what is hashed is what is compiled.
+ *
+ * @throws VakError `invalid-module` when they cannot be loaded
+ */
 export async function readProgram(
   source: ProgramSource,
   onProgress: SpawnOptions["onProgress"],
@@ -104,7 +78,7 @@ export async function readProgram(
     const response = await given;
     if (!response.ok) throw new Error(`HTTP status ${response.status} from ${response.url}`);
     if (!onProgress || !response.body) return new Uint8Array(await response.arrayBuffer());
-    // The length is that of the bytes on the wire: of no use where they were compressed.
+    // The header counts bytes on the wire, which says nothing of the program's size where they are compressed.
     const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
     const total = length === null ? null : Number(length);
     let loaded = 0;

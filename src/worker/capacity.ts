@@ -1,87 +1,93 @@
 /**
- * Room for programs. An engine holds only so many WebAssembly memories in a process, however small: Chromium about 125,
- * Firefox about 1,000. A run that finds no room has not begun; it can wait for others to end, or fail.
+ * How many programs a browser process can hold, which only trying shows: an engine holds a bounded number of WebAssembly
+ * memories, however small (Chromium about 125, Firefox about 1,000). A run that does not fit has not begun; it waits for
+ * others to end, or fails.
  */
 import type { NoRoom } from "../protocol/messages.ts";
 import { parseNoRoom } from "../protocol/parse.ts";
 
-/** What becomes of a run for whose memory the browser has no room. */
+/** What happens to a run whose memory the browser cannot hold. */
 export type OnFull = "wait" | "fail";
 
-/** ms until what a run took is free once it has ended: its worker collects garbage when it has been idle for 100 ms. */
+/** ms until an ended run's memory is free: its worker collects garbage once it has been idle for 100 ms. */
 const FREE_MS = 150;
-/** ms between attempts of runs that wait, of one of them each time, where nothing else gives hope. */
+/** ms between attempts, each by one of the runs that wait, when no run or worker ends meanwhile. */
 const RETRY_MS = 250;
-/** ms after the last end of a run or worker that one which is alone still hopes: workers end in their own time. */
+/** ms after the last end of a run or worker for which a run with no others around it still waits: workers end slowly. */
 const HOPE_MS = 3000;
 
 interface Waiting {
   onFull: OnFull;
-  /** The run is to be given up. */
+  /** Aborts when the run is to be given up. */
   signal: AbortSignal;
-  /** It waits; gives what ends that. */
+  /** Called when the run begins to wait; what it returns is called when it stops waiting. */
   hold?: () => () => void;
 }
 
-/** The runs of one process of the browser, as far as this script knows of them. */
-export class Room {
-  private running = 0;
-  private endedAt = Number.NEGATIVE_INFINITY;
-  private readonly waiting: (() => void)[] = [];
-  private retrying: ReturnType<typeof setInterval> | undefined;
+/** What to tell the page about a run that did not fit. */
+export const fullMessage = ({ noRoom }: NoRoom): string =>
+  `${noRoom} A browser holds a limited number of programs at once: Chromium about 125 in a page, and as many again in ` +
+  "its frames. Close agents, or let runs wait for each other (onFull)";
+
+/** Counts the runs of one process of the browser, as far as this script knows of them. */
+export class Capacity {
+  #running = 0;
+  #endedAt = Number.NEGATIVE_INFINITY;
+  readonly #waiting: (() => void)[] = [];
+  #retrying: ReturnType<typeof setInterval> | undefined;
 
   /**
-   * Makes attempts at a run until there is room for it, and gives the worker's reply to the last. No place is kept for
-   * those who wait: a worker that only says that it is full is in nobody's way.
+   * Attempts a run until it fits, and returns the worker's last reply. Nothing is reserved for runs that wait: a worker
+   * that only reports that it is full takes nothing from others.
    */
   async enter(attempt: () => Promise<unknown>, { onFull, signal, hold }: Waiting): Promise<unknown> {
     for (let attempts = 1; ; attempts++) {
-      const { reply, full } = await this.attempt(attempt);
+      const { reply, full } = await this.#attempt(attempt);
       if (!full || signal.aborted) return reply;
-      const others = this.running > 0 || performance.now() - this.endedAt < HOPE_MS;
+      const others = this.#running > 0 || performance.now() - this.#endedAt < HOPE_MS;
       if (onFull === "wait" ? !others : attempts > 1) return reply;
-      const goOn = hold?.();
-      await this.change(signal);
-      goOn?.();
+      const release = hold?.();
+      await this.#turn(signal);
+      release?.();
       if (signal.aborted) return reply;
     }
   }
 
-  /** A run or a worker has ended: soon there may be room for one more. */
+  /** A run or a worker has ended: one more may fit soon. */
   freed(): void {
-    this.endedAt = performance.now();
-    if (this.waiting.length) setTimeout(() => this.waiting.shift()?.(), FREE_MS);
+    this.#endedAt = performance.now();
+    if (this.#waiting.length) setTimeout(() => this.#waiting.shift()?.(), FREE_MS);
   }
 
-  private async attempt(attempt: () => Promise<unknown>): Promise<{ reply: unknown; full: NoRoom | undefined }> {
+  async #attempt(attempt: () => Promise<unknown>): Promise<{ reply: unknown; full: NoRoom | undefined }> {
     let full: NoRoom | undefined;
-    this.running++;
+    this.#running++;
     try {
       const reply = await attempt();
       full = parseNoRoom(reply);
       return { reply, full };
     } finally {
-      this.running--;
+      this.#running--;
       if (!full) this.freed();
     }
   }
 
-  /** Waits for its turn to try again. */
-  private async change(signal: AbortSignal): Promise<void> {
+  /** Waits for a turn to try again. */
+  async #turn(signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const turn = () => resolve();
     signal.addEventListener("abort", turn);
-    this.waiting.push(turn);
-    this.retrying ??= setInterval(() => this.waiting.shift()?.(), RETRY_MS);
+    this.#waiting.push(turn);
+    this.#retrying ??= setInterval(() => this.#waiting.shift()?.(), RETRY_MS);
     await promise;
     signal.removeEventListener("abort", turn);
-    const at = this.waiting.indexOf(turn);
-    if (at >= 0) this.waiting.splice(at, 1);
-    if (this.waiting.length) return;
-    clearInterval(this.retrying);
-    this.retrying = undefined;
+    const at = this.#waiting.indexOf(turn);
+    if (at >= 0) this.#waiting.splice(at, 1);
+    if (this.#waiting.length) return;
+    clearInterval(this.#retrying);
+    this.#retrying = undefined;
   }
 }
 
-/** Frames are in a process of their own, all of a page together; all else is in the page's. */
-export const rooms = { frame: new Room(), page: new Room() };
+/** All frames of a page share a process of their own; everything else is in the page's. */
+export const capacity = { frame: new Capacity(), page: new Capacity() };

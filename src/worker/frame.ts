@@ -1,20 +1,13 @@
 /**
  * A worker inside a sandboxed iframe, for isolation "frame": an opaque origin, a process of its own where the browser gives
- * it one, and a Content Security Policy under which nothing can be fetched and only WebAssembly compiled.
+ * it one, and a Content Security Policy under which nothing can be fetched and only WebAssembly can be compiled.
  */
-
-/** The way to a worker, and back. */
-export interface Line {
-  post(message: unknown, transfer: Transferable[]): void;
-  /** Says who is told: of what the worker posts, and that it failed. */
-  listen(onMessage: (data: unknown) => void, onLost: (why: string) => void): void;
-  /** Nothing passes from here on; then the worker is ended. */
-  end(): void;
-}
+import { clip } from "../base/utf8.ts";
+import type { Line } from "./line.ts";
 
 /**
- * All that runs in the frame: it makes the worker of the URL that it is sent, and hands it the port that comes along. It
- * listens once, and to the worker not at all, but for its failure.
+ * All that runs in the frame: it starts a worker from the URL that it is sent, and hands it the port that comes with the
+ * URL. It accepts one message, and of the worker it hears only that it failed.
  */
 export const FRAME_SCRIPT =
   'onmessage=({data,ports})=>{onmessage=null;const lost=(e)=>parent.postMessage({vak:"lost",why:String(e.message)},"*");' +
@@ -22,19 +15,22 @@ export const FRAME_SCRIPT =
   'const worker=new Worker(url,{name:"vak"});worker.onerror=(e)=>{e.preventDefault();lost(e)};' +
   'worker.postMessage({vak:"connect"},ports)}catch(e){lost(e)}};parent.postMessage({vak:"frame"},"*")';
 
-/** Of {@link FRAME_SCRIPT}, for the policies of frame and page; a test says that it is. */
+/** The hash of {@link FRAME_SCRIPT}, for the policies of the frame and of the page; a test compares the two. */
 export const FRAME_HASH = "sha256-RhmF8o0ME7adSB5FyqIoWdi+nNe5DZvqE0c4umLCpz0=";
 
-/** The frame's own policy; the page's holds in it as well. */
+/** The frame's own policy; the page's applies in it as well. */
 export const FRAME_POLICY = `default-src 'none'; script-src '${FRAME_HASH}' 'wasm-unsafe-eval'; worker-src data:`;
 const HTML = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${FRAME_POLICY}"><script>${FRAME_SCRIPT}</script>`;
 
-/** What the frame is given to say that it is there, once it has loaded, ms. */
+/** ms that the frame's script has to report, once the frame has loaded. */
 const PATIENCE = 5000;
+
+/** UTF-16 units of what the frame says of a failure. */
+const MAX_MESSAGE = 1000;
 
 /**
  * @param workerUrl a `data:` URL
- * @param trustHtml says of HTML of ours that it may be a document, where Trusted Types are required
+ * @param trustHtml marks vak's own HTML as safe, where Trusted Types are required
  */
 export function openFrame(workerUrl: string, trustHtml: (html: string) => string): Line {
   const { port1: port, port2: theirs } = new MessageChannel();
@@ -51,12 +47,12 @@ export function openFrame(workerUrl: string, trustHtml: (html: string) => string
     if (data?.vak === "frame" && !connected) {
       connected = true;
       frame.contentWindow.postMessage(workerUrl, "*", [theirs]);
-    } else if (data?.vak === "lost") lost(`the worker failed in its frame: ${String(data.why).slice(0, 1000)}`);
+    } else if (data?.vak === "lost") lost(`the worker failed in its frame: ${clip(String(data.why), MAX_MESSAGE)}`);
   };
   addEventListener("message", onMessage);
   frame.addEventListener("load", () => {
     timer = setTimeout(() => {
-      if (!connected) lost("the script of its frame does not run");
+      if (!connected) lost("the script of its frame did not run");
     }, PATIENCE);
   });
   (document.body ?? document.documentElement).append(frame);

@@ -1,83 +1,15 @@
-import { canPersist } from "../files/persist.ts";
-import type { WaitMode } from "../protocol/messages.ts";
-import { Host, type Isolation, pageWaitMode } from "./host.ts";
+/** The question what this page can do; the answer is loaded when it is asked. */
+import type { Support } from "./probe.ts";
 
-/** What this page can do in this browser. */
-export interface Support {
-  /** Whether a kernel can be made and an agent spawned, in some isolation. */
-  agents: boolean;
-  /** How a guest waits for an answer: suspended (`jspi`), or asleep on shared memory (`atomics`); null when it cannot. */
-  wait: WaitMode | null;
-  /** Where an agent's worker starts, under this page's Content Security Policy. */
-  isolation: Record<Isolation, boolean>;
-  /** What the log needs is there: a secure context, IndexedDB, Web Locks. */
-  log: boolean;
-  /** Files can be kept under a name, and survive a reload: `mounts: { "/": { persist: name } }`. */
-  persist: boolean;
-  /** WebCrypto has Ed25519: the log's key can be one that no script reads. */
-  ed25519: boolean;
-  /** Proposals of WebAssembly that a program may use, beyond what every browser has. */
-  wasm: Record<WasmFeature, boolean>;
-}
-
-/** The smallest module that needs the feature, after its header, in hex. */
-const FEATURES = {
-  simd: "010401600000030201000a17011500fd0c000000000000000000000000000000001a0b",
-  tailCalls: "010401600000030201000a0601040012000b",
-  legacyExceptions: "010401600000030201000a080106000640190b0b",
-  exceptions: "010401600000030201000a080106001f40000b0b",
-  extendedConst: "0609017f00410141016a0b",
-  gc: "0103015f00",
-  multiMemory: "05050200010001",
-  memory64: "0503010401",
-} as const;
-export type WasmFeature = keyof typeof FEATURES;
-
-/** @internal See `support` of the package. It starts a worker in each isolation, and ends it. */
-export async function findSupport(): Promise<Support> {
-  const wait = pageWaitMode();
-  const log = globalThis.isSecureContext && "indexedDB" in globalThis && "locks" in navigator;
-  const [opaque, frame, page, ed25519] = await Promise.all([
-    starts("opaque"),
-    wait === "jspi" && typeof document !== "undefined" && starts("frame"),
-    starts("page"),
-    hasEd25519(),
-  ]);
-  const isolation = { opaque, frame, page };
-  const agents = log && wait !== null && compiles("") && (opaque || frame || page);
-  const wasm = Object.fromEntries(Object.entries(FEATURES).map(([name, hex]) => [name, compiles(hex)]));
-  return { agents, wait, isolation, log, persist: canPersist(), ed25519, wasm: wasm as Record<WasmFeature, boolean> };
-}
-
-async function starts(isolation: Isolation): Promise<boolean> {
-  try {
-    const host = await Host.start({ isolation });
-    try {
-      await host.ready;
-      return true;
-    } finally {
-      host.end("it was started to see whether it starts");
-    }
-  } catch {
-    return false;
-  }
-}
-
-function compiles(hex: string): boolean {
-  const bytes = hex.match(/../g)?.map((pair) => Number.parseInt(pair, 16)) ?? [];
-  try {
-    // Compiled, not only validated: a page's policy may forbid the one and not the other.
-    return new WebAssembly.Module(Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, ...bytes)) !== null;
-  } catch {
-    return false;
-  }
-}
-
-async function hasEd25519(): Promise<boolean> {
-  try {
-    await crypto.subtle.generateKey("Ed25519", false, ["sign"]);
-    return true;
-  } catch {
-    return false;
-  }
+/**
+ * Finds out what this page can do in this browser. It starts a worker in each isolation, and ends it; where the page's
+ * Content Security Policy refuses one, the browser reports a violation.
+ *
+ * @example
+ * const { agents, isolation } = await support();
+ * const kernel = agents && (await createKernel({ policy, isolation: isolation.frame ? "frame" : "opaque" }));
+ */
+export async function support(): Promise<Support> {
+  const { probe } = await import("./probe.ts");
+  return probe();
 }

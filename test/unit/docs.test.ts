@@ -246,7 +246,7 @@ describe("tables", () => {
       "bytes of a program": MODULE_LIMITS.moduleBytes,
       "bytes of a path": MAX_PATH,
       "bytes of a run's arguments and names of environment variables, as JSON": constant(
-        "src/kernel/run.ts",
+        "src/kernel/run-options.ts",
         "MAX_ARGS",
       ),
       "messages from a worker in one second, before it is ended as a flood": MESSAGES_PER_SECOND,

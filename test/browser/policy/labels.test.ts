@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Agent, defineTool, type Kernel, type KernelOptions } from "../../../src/index.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
@@ -370,13 +370,21 @@ test("attack: what is gone on with does not say what it had read", () =>
 
 test("attack: a module that carries the secret. What was compiled beside labelled files is no other agent's", () =>
   withKernel(async (kernel) => {
-    const { compiled } = (kernel as unknown as { programs: { compiled: Map<string, unknown> } }).programs;
+    const asked: string[] = [];
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (this: Worker, message: { path?: string[] }, ...rest: [never]) {
+      const [method] = message.path ?? [];
+      if (method === "compile" || method === "adopt") asked.push(method);
+      postMessage.call(this, message, ...rest);
+    };
+    onTestFinished(() => {
+      Worker.prototype.postMessage = postMessage;
+    });
     const files = { "a.txt": { data: "the secret", labels: ["secret"] } };
     await using tainted = await kernel.spawn({ name: "a", program, files });
-    expect(compiled.size).toBe(0);
     await using clean = await kernel.spawn({ name: "b", program });
-    expect(compiled.size).toBe(1);
     await using adopts = await kernel.spawn({ name: "c", program, files });
+    expect(asked).toEqual(["compile", "compile", "adopt"]);
     for (const agent of [tainted, clean, adopts]) expect(await calls(agent, plain!)).toEqual([ok("plain")]);
   }));
 

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { defineTool, type Kernel, type RunOptions } from "../../../src/index.ts";
 import { forkPoint, replay } from "../../../src/replay/index.ts";
-import { pageWaitMode } from "../../../src/worker/host.ts";
+import { pageWaitMode } from "../../../src/worker/requirements.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { add, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 

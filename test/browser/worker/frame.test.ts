@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { FRAME_HASH, FRAME_SCRIPT, type Line, openFrame } from "../../../src/worker/frame.ts";
+import { FRAME_HASH, FRAME_SCRIPT, openFrame } from "../../../src/worker/frame.ts";
+import type { Line } from "../../../src/worker/line.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 import { attacks } from "../sandbox/hostile.cases.ts";

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Commitment } from "../../../src/audit/value.ts";
-import { Recorder, type RunRecorder } from "../../../src/kernel/recorder.ts";
+import { Recorder } from "../../../src/kernel/recorder.ts";
+import type { RunRecorder } from "../../../src/kernel/run-recorder.ts";
 import { MAX_READINGS, MET_AT_ONCE } from "../../../src/protocol/bounds.ts";
 import type { Point } from "../../../src/protocol/messages.ts";
 import { joinParts, parsePart, parseTrace } from "../../../src/protocol/trace-json.ts";
@@ -79,11 +80,11 @@ test("what is held for a second is stored, with the call that waits; its answer 
 
 test("files that the page changed before the run, and while it runs, are in the part in which the guest met them", async () => {
   const { recorder, run, stored, end } = begin({ recorder: withFiles("before") });
-  recorder.change("one", bytes(60_000));
-  recorder.change("two", null);
+  recorder.changes.add("one", bytes(60_000));
+  recorder.changes.add("two", null);
   expect(run.met(met(5, [at(5)]))).toBe(true);
   await expect.poll(() => stored.length).toBe(1);
-  recorder.change("after", null);
+  recorder.changes.add("after", null);
   expect(run.met(met(7, [at(7)]))).toBe(true);
   const whole = await end();
   const paths = (value: { changes: { path: string; at: Point | null }[] }) =>
@@ -94,13 +95,13 @@ test("files that the page changed before the run, and while it runs, are in the 
   ]);
   expect(paths(whole!).slice(2)).toEqual([["two", 7]]);
   // What the run has not met is there for the next one.
-  expect(recorder.waiting).toBe(1);
+  expect(recorder.changes.waiting).toBe(1);
 });
 
 test("attack: the worker tells of more changes than the page made, and of more readings than it may", () => {
   const { recorder, run } = begin({ recorder: withFiles("before") });
   expect(run.met(met(1, [at(1)]))).toBe(false);
-  recorder.change("one", null);
+  recorder.changes.add("one", null);
   expect(run.met(met(1, [at(1), at(1)]))).toBe(false);
   expect(run.met(met(1, [at(1)]))).toBe(true);
   expect(run.met(met(1, [at(1)]))).toBe(false);
@@ -141,7 +142,7 @@ test("a run that is not traced stores nothing, nor does one whose trace got too 
   expect(await large.end()).toBeUndefined();
   expect(large.run.untraced).toBe("what it met is larger than a trace may be");
   expect(large.stored).toHaveLength(4);
-  expect(large.recorder.broken).toContain("an earlier run of the agent has no trace: what it met is larger");
+  expect(large.recorder.changes.broken).toContain("an earlier run of the agent has no trace: what it met is larger");
 });
 
 test("a part that could not be stored: there is no trace, and nothing is left unhandled", async () => {
@@ -151,7 +152,7 @@ test("a part that could not be stored: there is no trace, and nothing is left un
   call(run, 2, LARGE);
   expect(await end()).toBeUndefined();
   expect(run.untraced).toBe("a part of its trace could not be stored");
-  expect(recorder.broken).toContain("a part of its trace could not be stored");
+  expect(recorder.changes.broken).toContain("a part of its trace could not be stored");
 });
 
 test("of what a run goes on with a part has what the guest has done by then, and the end what it has done at all", async () => {
@@ -162,7 +163,7 @@ test("of what a run goes on with a part has what the guest has done by then, and
     runs: [before, { ...before, number: 2, calls }],
   };
   const { run, stored, end } = begin();
-  run.goOn(point);
+  run.continue(point);
   expect(run.met(met(150, [], [1]))).toBe(true);
   await expect.poll(() => stored.length).toBe(1);
   const first = { before: [{ number: 1 }], calls: [{ fuel: 100 }], readings: [1], fuel: 150 };
@@ -177,7 +178,7 @@ test("of what a run goes on with a part has what the guest has done by then, and
     [250, null, 2],
   ] as const) {
     const stopped = begin();
-    stopped.run.goOn(point);
+    stopped.run.continue(point);
     expect((await stopped.end({ fuel, stop }))!.calls).toHaveLength(made);
   }
 });
@@ -209,7 +210,7 @@ test("fuzz: whatever a guest meets, and whenever it is stored, the parts make wh
           readings.push(step.reading);
           expect(run.met(met(fuel, [], [step.reading]))).toBe(true);
         } else if ("path" in step) {
-          recorder.change(step.path, null);
+          recorder.changes.add(step.path, null);
           made++;
           if (!step.met) continue;
           const points = Array.from({ length: made - changes.length }, () => at(fuel));
@@ -227,7 +228,7 @@ test("fuzz: whatever a guest meets, and whenever it is stored, the parts make wh
       const whole = (await end())!;
       expect(whole).toMatchObject({ calls, readings, before: [] });
       expect(whole.changes.map(({ at }) => at)).toEqual(changes);
-      expect(recorder.waiting).toBe(made - changes.length);
+      expect(recorder.changes.waiting).toBe(made - changes.length);
     }),
     { numRuns: 100 * fuzzFactor },
   );
@@ -235,6 +236,6 @@ test("fuzz: whatever a guest meets, and whenever it is stored, the parts make wh
 
 function withFiles(path: string, data = bytes(9)): Recorder {
   const recorder = new Recorder();
-  recorder.change(path, data);
+  recorder.changes.add(path, data);
   return recorder;
 }

@@ -1,6 +1,6 @@
 import { ConsoleStdout, Directory, File, OpenDirectory, OpenFile, PreopenDirectory } from "@bjorn3/browser_wasi_shim";
 import { describe, expect, test } from "vitest";
-import { checkFiles, type FirstFiles } from "../../../src/kernel/options.ts";
+import { checkFiles, type FirstFiles } from "../../../src/kernel/first-files.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
 import { MAX_DEPTH } from "../../../src/protocol/bounds.ts";
 

@@ -1,3 +1,4 @@
+/** What an agent, its files and its runs share. */
 import type { AgentRef } from "../audit/vocabulary/common.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { Lease } from "../broker/lease.ts";
@@ -8,25 +9,24 @@ import type { Limits } from "../limits.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { OnFull } from "../worker/capacity.ts";
 import type { Host } from "../worker/host.ts";
+import type { GuestChannel } from "./guest-channel.ts";
 import type { Recorder } from "./recorder.ts";
 
-/** What an agent, its files and its runs have in common. */
-export interface Parts {
+export interface AgentContext {
   ref: AgentRef;
   limits: Readonly<Limits>;
   seed: number;
-  /** Its functions are called; else it is a command, and run. */
+  /** Whether its functions are called; otherwise it is a command, and run. */
   reactor: boolean;
   host: Host;
+  channel: GuestChannel;
   broker: Broker;
   rights: Rights;
   labels: Taint;
   leases: Set<Lease>;
   log: AuditLog;
-  /** Where answers go when the worker waits in `Atomics.wait`. */
-  answers: SharedArrayBuffer | undefined;
   onFull: OnFull;
-  /** Knows of the agent's first files already. */
+  /** Has recorded the agent's first files already. */
   recorder: Recorder;
   /** See `agent-spawn` in the log. */
   machine: string;

@@ -1,0 +1,95 @@
+/** Files as the page gives them: their paths and contents, checked and copied. */
+import { toUtf8 } from "../base/utf8.ts";
+import { VakError } from "../errors.ts";
+import { checkLabels, joinLabels } from "../labels.ts";
+import type { Limits } from "../limits.ts";
+import { MAX_PATH } from "../protocol/bounds.ts";
+import type { SeedFile } from "../protocol/messages.ts";
+import { type ShimFile, type ShimTree, withoutShim } from "./shim-files.ts";
+
+/**
+ * Text or bytes, with labels or without; an empty directory; or a symbolic link, whose target is relative to the directory
+ * that holds the link. Files and directories of `@bjorn3/browser_wasi_shim` are taken as they are.
+ */
+export type FirstFile =
+  | string
+  | BufferSource
+  | ShimFile
+  | ShimTree
+  | { data: string | BufferSource | ShimFile | ShimTree; labels: readonly string[] }
+  | { type: "directory" }
+  | { type: "symlink"; target: string };
+
+/** First files by path; or a directory of `@bjorn3/browser_wasi_shim`, which is then the agent's root. */
+export type FirstFiles = Record<string, FirstFile> | ShimTree;
+
+/**
+ * @param labels the agent's other labels
+ * @returns the files, and the agent's labels with those of the files
+ * @throws VakError `invalid-argument`
+ */
+export function checkFiles(
+  files: FirstFiles,
+  limits: Limits,
+  labels: readonly string[],
+): { files: Record<string, SeedFile>; labels: readonly string[] } {
+  const checked: Record<string, SeedFile> = Object.create(null);
+  let total = 0;
+  let joined = labels;
+  for (const [path, given] of withoutShim(files, limits)) {
+    const labelled = isLabelled(given);
+    if (labelled) joined = joinLabels(joined, checkLabels(given.labels, `the file ${JSON.stringify(path)}`));
+    const file = checkFile(path, labelled ? given.data : given);
+    if (file instanceof Uint8Array) total += file.byteLength;
+    checked[checkPath(path)] = file;
+  }
+  if (total <= limits.fileBytes) return { files: { ...checked }, labels: joined };
+  throw new VakError("invalid-argument", `The files hold ${total} bytes; limits.fileBytes is ${limits.fileBytes}.`);
+}
+
+const isLabelled = (file: unknown): file is { data: unknown; labels: readonly string[] } =>
+  typeof file === "object" && file !== null && "data" in file;
+
+function checkFile(path: string, data: unknown): SeedFile {
+  if (typeof data === "string" || typeof (data as ArrayBuffer)?.byteLength === "number") {
+    return toBytes(data as string | BufferSource);
+  }
+  const { type, target } = (data ?? {}) as { type?: unknown; target?: unknown };
+  if (type === "directory") return { type };
+  if (type === "symlink") {
+    const good = typeof target === "string" && /^[^/\0][^\0]*$/.test(target) && target.isWellFormed();
+    if (good && target.length <= MAX_PATH) return { type, target };
+    throw new VakError(
+      "invalid-argument",
+      `The target of the symbolic link ${JSON.stringify(path)} must be a relative path, such as "../data/x".`,
+    );
+  }
+  throw new VakError(
+    "invalid-argument",
+    `The file ${JSON.stringify(path)} must be text, bytes, { data, labels }, { type: "directory" } or { type: "symlink", target }.`,
+  );
+}
+
+/**
+ * The path without a leading slash.
+ *
+ * @throws VakError `invalid-argument` for a path that no guest could name
+ */
+export function checkPath(path: string): string {
+  const parts = typeof path === "string" ? path.replace(/^\//, "").split("/") : [""];
+  const bad = parts.some((part) => part === "" || part === "." || part === ".." || part.includes("\0"));
+  if (bad || parts[0] === "dev" || !path.isWellFormed()) {
+    throw new VakError(
+      "invalid-argument",
+      `${JSON.stringify(path)} is not a path of an agent's file: write it as "a/b.txt", without "..", and outside dev/.`,
+    );
+  }
+  return parts.join("/");
+}
+
+/** A copy of the bytes, or the text as UTF-8. */
+export function toBytes(data: string | BufferSource): Uint8Array<ArrayBuffer> {
+  if (typeof data === "string") return toUtf8(data);
+  const view = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : data;
+  return new Uint8Array(view as ArrayBuffer).slice();
+}

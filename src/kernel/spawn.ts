@@ -1,0 +1,237 @@
+/** Spawning: the steps from what the page asks for to an agent, and what undoes them when one fails. */
+import type { AgentRef } from "../audit/vocabulary/common.ts";
+import { lazy } from "../base/lazy.ts";
+import { sha256HexOf } from "../base/sha256.ts";
+import { clip } from "../base/utf8.ts";
+import type { Broker } from "../broker/broker.ts";
+import { VakError } from "../errors.ts";
+import type { Mounts, Wanted } from "../files/mounts.ts";
+import { checkLabels, joinLabels } from "../labels.ts";
+import { type Limits, resolveLimits } from "../limits.ts";
+import type { AuditLog } from "../log/log.ts";
+import type { Admission, BootOptions, SeedFile, WaitMode } from "../protocol/messages.ts";
+import type { ForkPoint } from "../protocol/trace.ts";
+import type { Tool } from "../tool/definition.ts";
+import type { OnFull } from "../worker/capacity.ts";
+import { type Host, WorkerLost } from "../worker/host.ts";
+import { checkPlace, type Place } from "../worker/place.ts";
+import { checkCompiles, waitMode } from "../worker/requirements.ts";
+import type { Spare } from "../worker/spare.ts";
+import { Agent } from "./agent.ts";
+import { checkFiles } from "./first-files.ts";
+import { GuestChannel } from "./guest-channel.ts";
+import { inherit } from "./inheritance.ts";
+import { checkMounts } from "./mount-options.ts";
+import { checkName, checkSeed, type SpawnOptions } from "./options.ts";
+import { compile, type Programs, readProgram } from "./program.ts";
+
+/** What a kernel lends to its spawns. */
+export interface SpawnSite {
+  readonly log: AuditLog;
+  readonly broker: Broker;
+  readonly tools: ReadonlyMap<string, Tool>;
+  /** Those that live. */
+  readonly agents: Set<Agent>;
+  readonly programs: Programs;
+  readonly spare: Spare;
+  readonly onFull: OnFull;
+}
+
+/** What the page asks for, checked. */
+interface Plan {
+  options: SpawnOptions;
+  name: string;
+  limits: Readonly<Limits>;
+  seed: number;
+  files: Record<string, SeedFile>;
+  /** Those that the page gives, and those of the files. */
+  labels: readonly string[];
+  mounts: Wanted[];
+  place: Place;
+  wait: WaitMode;
+}
+
+/** What a spawn has begun so far. */
+interface Begun {
+  mounts?: Mounts | undefined;
+  host?: Host;
+  /** The program's digest. */
+  program?: string;
+  agent?: Agent;
+}
+
+/**
+ * @param recorded the mounts of a recorded agent, which nothing keeps any more
+ * @throws VakError as `Kernel.spawn`
+ */
+export async function spawn(site: SpawnSite, options: SpawnOptions, recorded?: ForkPoint["mounts"]): Promise<Agent> {
+  const plan = check(site, options);
+  const { signal } = options;
+  const begun: Begun = {};
+  const giveUp = () => begun.host?.end("the spawn was aborted");
+  signal?.addEventListener("abort", giveUp, { once: true });
+  try {
+    return await make(site, plan, begun, recorded);
+  } catch (error) {
+    throw await undo(site, plan, begun, error);
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+  }
+}
+
+/** @throws VakError what is refused here was never begun, and is not in the log */
+function check({ agents, tools, spare }: SpawnSite, options: SpawnOptions): Plan {
+  const name = checkName(options.name);
+  const limits = resolveLimits(options.limits);
+  const seed = checkSeed(options.seed);
+  inherit(options, agents, tools);
+  const given = checkLabels(options.labels ?? [], "an agent");
+  const { files, labels } = checkFiles(options.files ?? {}, limits, given);
+  const mounts = checkMounts(options.mounts ?? {}, files, limits, agents);
+  const { isolation, workerUrl } = options;
+  const place = isolation === undefined && workerUrl === undefined ? spare.place : checkPlace(options);
+  checkCompiles();
+  const wait = waitMode(place.isolation);
+  checkAborted(options.signal);
+  return { options, name, limits, seed, files, labels, mounts, place, wait };
+}
+
+async function make(site: SpawnSite, plan: Plan, begun: Begun, recorded: ForkPoint["mounts"]): Promise<Agent> {
+  const { options, limits, seed, place, wait } = plan;
+  const { signal, onProgress } = options;
+  const recording = lazy(import("./recorder.ts"));
+  recording.catch(() => {});
+
+  begun.mounts = await openMounts(plan, recorded);
+  checkAborted(signal);
+  const { mounts } = begun;
+  const files = withMounts(plan.files, mounts, limits);
+  const labels = joinLabels(plan.labels, mounts?.labels ?? []);
+
+  const host = await site.spare.take(place);
+  begun.host = host;
+  host.serve({
+    limits,
+    onMessage: (message) => begun.agent?.receive(message),
+    onLost: (why) => begun.agent?.lose(why),
+  });
+  checkAborted(signal);
+
+  // The worker starts and boots while the program is read and hashed.
+  const channel = new GuestChannel(host, wait, limits.callBytes);
+  const answers = channel.shared && { answers: channel.shared };
+  const booted = boot(host, { wait, limits, files, mounts: mounts?.shapes ?? [], ...answers });
+  booted.catch(() => {});
+  const bytes = await readProgram(options.program, onProgress);
+  const size = bytes.byteLength;
+  const program = await sha256HexOf(bytes);
+  begun.program = program;
+  checkAborted(signal);
+
+  const admitted = admit(site, plan, host, bytes, program, labels);
+  admitted.catch(() => {});
+  await host.ready;
+  await booted;
+  onProgress?.({ phase: "compile", loaded: size, total: size });
+  const { reactor, machine } = await admitted;
+
+  const { Recorder } = await recording;
+  const recorder = new Recorder();
+  for (const [path, data] of Object.entries(files)) recorder.changes.add(path, data);
+  mounts?.first.clear();
+  checkAborted(signal);
+
+  const { log, broker, onFull, agents, tools } = site;
+  const ref: AgentRef = { name: plan.name, id: crypto.randomUUID(), program };
+  // Synchronously with the entry: nothing is passed on that was revoked meanwhile.
+  const { rights, labels: held, logged } = inherit({ ...options, labels }, agents, tools);
+  await log.append({
+    type: "agent-spawn",
+    ...{ agent: ref, limits: { ...limits }, seed, isolation: place.isolation, machine },
+    ...logged,
+    ...(mounts && { mounts: mounts.refs }),
+  });
+
+  const agent = new Agent(
+    {
+      ...{ ref, limits, seed, reactor, host, channel, broker, rights, labels: held, leases: new Set() },
+      ...{ log, onFull, recorder, machine, mounts },
+    },
+    (gone) => agents.delete(gone),
+  );
+  begun.agent = agent;
+  agents.add(agent);
+  if (place === site.spare.place) site.spare.startSoon();
+  onProgress?.({ phase: "ready", loaded: size, total: size });
+  return agent;
+}
+
+/** Ends what was begun, and puts the refusal into the log. */
+async function undo({ log }: SpawnSite, { name, options }: Plan, begun: Begun, error: unknown): Promise<VakError> {
+  begun.host?.end("the spawn failed");
+  await begun.mounts?.release();
+  const refusal = options.signal?.aborted ? aborted(options.signal) : asRefusal(error);
+  if (refusal.code !== "log-unavailable" && refusal.code !== "closed") {
+    const { program = null } = begun;
+    await log.append({ type: "spawn-refused", name, program, message: clip(refusal.message, MAX_MESSAGE) });
+  }
+  return refusal;
+}
+
+/** Longest message of a refusal in the log, UTF-16 units. */
+const MAX_MESSAGE = 2000;
+
+async function openMounts({ mounts, limits }: Plan, recorded: ForkPoint["mounts"]): Promise<Mounts | undefined> {
+  if (mounts.length === 0 && !recorded) return undefined;
+  const { Mounts } = await lazy(import("../files/mounts.ts"));
+  return recorded ? Mounts.recorded(recorded) : Mounts.open(mounts, limits);
+}
+
+/** All files that the agent has in the beginning; where the page gives one that a mount keeps, the page's counts. */
+function withMounts(given: Record<string, SeedFile>, mounts: Mounts | undefined, limits: Limits) {
+  if (!mounts) return given;
+  const files: Record<string, SeedFile> = { ...Object.fromEntries(mounts.first), ...given };
+  let total = 0;
+  for (const file of Object.values(files)) if (file instanceof Uint8Array) total += file.byteLength;
+  if (total <= limits.fileBytes) return files;
+  throw new VakError(
+    "invalid-argument",
+    `Files and mounts hold ${total} bytes together; limits.fileBytes is ${limits.fileBytes}.`,
+  );
+}
+
+async function boot(host: Host, options: BootOptions): Promise<void> {
+  try {
+    await host.call("boot", options);
+  } catch (cause) {
+    if (cause instanceof WorkerLost) throw cause;
+    throw new VakError("invalid-argument", `The agent's files were refused: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+/** A compiled module cannot pass into a sandboxed frame, nor out of one. */
+function admit(
+  { programs }: SpawnSite,
+  { place, limits }: Plan,
+  host: Host,
+  bytes: Uint8Array<ArrayBuffer>,
+  program: string,
+  labels: readonly string[],
+): Promise<Admission> {
+  if (place.isolation === "frame") return compile(host, bytes, false);
+  return programs.admit(host, bytes, program, limits, labels.length === 0);
+}
+
+const asRefusal = (error: unknown): VakError =>
+  error instanceof VakError
+    ? error
+    : new VakError("agent-lost", `The agent's worker ended during the spawn: ${(error as Error).message}.`, {
+        cause: error,
+      });
+
+const aborted = (signal: AbortSignal): VakError =>
+  new VakError("aborted", "The spawn was aborted.", { cause: signal.reason });
+
+function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw aborted(signal);
+}

@@ -1,0 +1,61 @@
+/** Starting workers, a bounded number at a time. */
+import { VakError } from "../errors.ts";
+import { capacity } from "./capacity.ts";
+import { Host } from "./host.ts";
+import { type Line, workerLine } from "./line.ts";
+import type { Place } from "./place.ts";
+import { workerScript } from "./script.ts";
+import { trusted } from "./trusted-types.ts";
+
+/**
+ * Starts a worker that serves nobody yet, and does not wait until it is ready.
+ *
+ * @throws VakError `unsupported` when the browser will not start the worker; `Host.ready` may reject with it too
+ */
+export async function startWorker(place: Place): Promise<Host> {
+  const script = await workerScript(place).catch((cause) => {
+    throw new VakError("unsupported", `The worker's script did not load: ${(cause as Error).message}.`, { cause });
+  });
+  const started = await turnToStart();
+  const notStarted = (cause: unknown): VakError => {
+    const message = `The agent's worker could not be started (${(cause as Error).message}). ${script.advice}`;
+    return new VakError("unsupported", message, { cause });
+  };
+  try {
+    // Chromium and Firefox report a refusal by the page's policy as an error event, WebKit throws it.
+    const host = new Host(
+      await openLine(place, script.url),
+      place.isolation === "frame" ? capacity.frame : capacity.page,
+      notStarted,
+    );
+    host.ready.then(script.revoke, script.revoke);
+    host.ready.then(started, started);
+    return host;
+  } catch (cause) {
+    script.revoke();
+    started();
+    throw notStarted(cause);
+  }
+}
+
+async function openLine({ isolation }: Place, url: string): Promise<Line> {
+  if (isolation !== "frame") return workerLine(new Worker(trusted("createScriptURL", url), { name: "vak" }));
+  const { openFrame } = await import("./frame.ts");
+  return openFrame(url, (html) => trusted("createHTML", html));
+}
+
+/** Workers that start at once. The others wait their turn, so that a burst of spawns does not look like hung workers. */
+const STARTS = 16;
+let starting = 0;
+const waiting: (() => void)[] = [];
+
+/** Waits for a turn; what it returns ends it. */
+async function turnToStart(): Promise<() => void> {
+  if (starting >= STARTS) await new Promise<void>((resolve) => waiting.push(resolve));
+  else starting++;
+  return () => {
+    const next = waiting.shift();
+    if (next) next();
+    else starting--;
+  };
+}
