@@ -22,10 +22,12 @@ interface DataLoss {
 
 const VERSION = 2;
 
-/** Values up to this many bytes in all are stored with their entries; reading those entries then reads the values too. */
+/**
+ * Values up to this many bytes in all are stored with their entries; reading those entries then reads the values too.
+ */
 const SMALL_BYTES = 16 * 1024;
 
-/** Milliseconds after which a database that does not answer is given up, so that no promise stays unsettled. */
+/** Milliseconds that the database has to answer; then it is considered lost, so that no promise stays unsettled. */
 const ANSWER_MS = 30_000;
 
 const inTime = <T>(answer: Promise<T>): Promise<T> =>
@@ -120,7 +122,8 @@ export class Database {
   }
 
   /**
-   * Writes a batch. Resolves once it is on disk; rejects, with nothing written, if the stored head is not `batch.before`.
+   * Writes a batch. Resolves once it is on disk; rejects, with nothing written, if the stored head is not
+   * `batch.before`.
    *
    * @param also what else is written in the same transaction
    */
@@ -176,7 +179,10 @@ export class Database {
     const checkHead = async () => {
       const head = (await transaction.objectStore("entries").get("head")) as Head | undefined;
       if (!sameHead(head, before)) {
-        throw new VakError("log-unavailable", "The log was changed by someone else: its head is not where it was.");
+        throw new VakError(
+          "log-unavailable",
+          "The log was changed from outside: its stored head is not the one that this tab wrote.",
+        );
       }
       if (!more) transaction.commit();
     };

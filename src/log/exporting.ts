@@ -1,4 +1,4 @@
-/** What leaves an open log: bundles of it, and proofs. */
+/** Exports an open log: as bundles, and as proofs of single entries and of consistency. */
 
 import { type BundleFile, bundleFiles, programPath, writeFiles, zipChunks, zipFiles } from "../audit/bundle.ts";
 import { parseEntry } from "../audit/entry.ts";
@@ -7,25 +7,25 @@ import { VakError } from "../errors.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { makeProof, proveConsistency } from "../tlog/proof.ts";
 import { TILE_WIDTH } from "../tlog/sizes.ts";
-import type { Core } from "./core.ts";
+import type { LiveLog } from "./live-log.ts";
 import { Lookup } from "./lookup.ts";
 import type { ExportOptions } from "./options.ts";
 import { checkSize, reading } from "./reading.ts";
 
-export async function exportBlob(core: Core, options: ExportOptions): Promise<Blob> {
-  const { files } = await filesOf(core, options);
-  return reading(core, () => zipFiles(files));
+export async function exportBlob(live: LiveLog, options: ExportOptions): Promise<Blob> {
+  const { files } = await filesOf(live, options);
+  return reading(live, () => zipFiles(files));
 }
 
 export async function exportStream(
-  core: Core,
+  live: LiveLog,
   options: ExportOptions,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-  const { files } = await filesOf(core, options);
+  const { files } = await filesOf(live, options);
   const chunks = zipChunks(files);
   return new ReadableStream({
     pull: async (controller) => {
-      const { done, value } = await reading(core, () => chunks.next());
+      const { done, value } = await reading(live, () => chunks.next());
       if (done) controller.close();
       else controller.enqueue(value);
     },
@@ -36,21 +36,21 @@ export async function exportStream(
 }
 
 export async function exportTo(
-  core: Core,
+  live: LiveLog,
   directory: FileSystemDirectoryHandle,
   options: ExportOptions,
 ): Promise<Checkpoint> {
-  const { files, checkpoint } = await filesOf(core, options);
+  const { files, checkpoint } = await filesOf(live, options);
   await writeFiles(files, directory);
   return checkpoint;
 }
 
-async function filesOf(core: Core, { since = 0, programs = [], onProgress, signal }: ExportOptions) {
-  const checkpoint = core.writer || !core.last ? await core.checkpoint() : core.last;
+async function filesOf(live: LiveLog, { since = 0, programs = [], onProgress, signal }: ExportOptions) {
+  const checkpoint = live.writer || !live.last ? await live.checkpoint() : live.last;
   const { note, size } = checkpoint;
-  checkSize(core, since, 0, "size", size);
-  const own = programs.length > 0 ? await programFiles(core, programs, size) : [];
-  const all = bundleFiles(new Lookup(core.database), { note, size, vkey: core.vkey, since });
+  checkSize(live, since, 0, "size", size);
+  const own = programs.length > 0 ? await programFiles(live, programs, size) : [];
+  const all = bundleFiles(new Lookup(live.database), { note, size, vkey: live.vkey, since });
   const counted = async function* (): AsyncGenerator<BundleFile> {
     let bytes = 0;
     let entries = since;
@@ -67,11 +67,11 @@ async function filesOf(core: Core, { since = 0, programs = [], onProgress, signa
   return { files: counted(), checkpoint };
 }
 
-/** Programs as files of a bundle. @throws VakError `invalid-argument` where one was no agent's */
-async function programFiles(core: Core, programs: readonly BufferSource[], size: number): Promise<BundleFile[]> {
+/** The programs as files of a bundle. @throws VakError `invalid-argument` if one was not the program of an agent */
+async function programFiles(live: LiveLog, programs: readonly BufferSource[], size: number): Promise<BundleFile[]> {
   const known = new Set<string>();
   for (let seq = 0; seq < size; seq += TILE_WIDTH) {
-    const batch = await reading(core, () => new Lookup(core.database).entries(seq, Math.min(size, seq + TILE_WIDTH)));
+    const batch = await reading(live, () => new Lookup(live.database).entries(seq, Math.min(size, seq + TILE_WIDTH)));
     for (const entry of batch.map(parseEntry)) if (entry.type === "agent-spawn") known.add(entry.agent.program);
   }
   return Promise.all(
@@ -79,19 +79,19 @@ async function programFiles(core: Core, programs: readonly BufferSource[], size:
       const bytes = new Uint8Array(await new Response(program).arrayBuffer());
       const digest = await sha256HexOf(bytes);
       if (known.has(digest)) return { path: programPath(digest), bytes };
-      throw new VakError("invalid-argument", `No agent of this log had the program ${digest}.`);
+      throw new VakError("invalid-argument", `No agent in this log ran the program ${digest}; leave it out.`);
     }),
   );
 }
 
-export async function prove(core: Core, seq: number): Promise<string> {
-  checkSize(core, seq + 1, 1, "entry");
-  const { note, size } = core.last && core.last.size > seq ? core.last : await core.checkpoint();
-  return reading(core, () => makeProof(new Lookup(core.database), seq, note, size));
+export async function prove(live: LiveLog, seq: number): Promise<string> {
+  checkSize(live, seq + 1, 1, "entry");
+  const { note, size } = live.last && live.last.size > seq ? live.last : await live.checkpoint();
+  return reading(live, () => makeProof(new Lookup(live.database), seq, note, size));
 }
 
-export async function consistency(core: Core, oldSize: number, newSize: number): Promise<Uint8Array[]> {
-  checkSize(core, newSize, 0, "size");
-  checkSize(core, oldSize, 0, "size", newSize);
-  return oldSize === 0 ? [] : reading(core, () => proveConsistency(new Lookup(core.database), oldSize, newSize));
+export async function consistency(live: LiveLog, oldSize: number, newSize: number): Promise<Uint8Array[]> {
+  checkSize(live, newSize, 0, "size");
+  checkSize(live, oldSize, 0, "size", newSize);
+  return oldSize === 0 ? [] : reading(live, () => proveConsistency(new Lookup(live.database), oldSize, newSize));
 }

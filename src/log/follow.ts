@@ -1,71 +1,71 @@
-/** A log that another tab writes: it is read, and followed, until this tab can go on in its place. */
+/** Follows a log that another tab is writing, until this tab can take over as its writer. */
 
 import { takeLock } from "../base/lock.ts";
-import { type Core, keyOf, type Settings, type Standing } from "./core.ts";
 import type { Database } from "./database.ts";
 import { rollback } from "./faults.ts";
-import { openCore, STOLEN, start } from "./open.ts";
+import { keyOf, type LiveLog, type Settings, type State } from "./live-log.ts";
+import { openLive, STOLEN, start } from "./open.ts";
 import { checkpointOf, load } from "./resume.ts";
 
-/** Milliseconds between two looks at a log that another tab is just making. */
+/** Milliseconds between two looks at a log that another tab is just creating. */
 const MAKING_MS = 20;
 
 /**
- * Opens for writing where nobody else does; otherwise for reading, as soon as there is something to read.
+ * Opens the log for writing if nobody else has; otherwise for reading, as soon as there is something to read.
  *
  * @throws the signal's reason
  */
-export async function openForReading(name: string, settings: Settings, signal?: AbortSignal): Promise<Core> {
+export async function openForReading(name: string, settings: Settings, signal?: AbortSignal): Promise<LiveLog> {
   for (;;) {
     signal?.throwIfAborted();
     const lock = await takeLock(keyOf(name));
-    const core = await openCore(name, settings, lock);
-    if (core.writer) return core;
-    const standing = await standingOf(core.database);
-    if (standing && !core.ended) {
-      core.stand(standing);
-      void follow(core);
-      return core;
+    const live = await openLive(name, settings, lock);
+    if (live.writer) return live;
+    const state = await stateOf(live.database);
+    if (state && !live.ended) {
+      live.become(state);
+      void follow(live);
+      return live;
     }
-    core.fail(new Error("another tab is just making it"));
+    live.fail(new Error("another tab is just creating it"));
     await new Promise((done) => setTimeout(done, MAKING_MS));
   }
 }
 
-async function standingOf(database: Database): Promise<Standing | undefined> {
+async function stateOf(database: Database): Promise<State | undefined> {
   const [identity, head, note] = [await database.identity(), await database.head(), await database.checkpoint()];
   return identity && head && { identity, head, last: checkpointOf(note) };
 }
 
-/** While another tab writes: follows it until it is closed, or dies, and then goes on in its place. */
-async function follow(core: Core): Promise<void> {
-  const look = () => void core.serially(() => refresh(core));
-  core.channel.onmessage = look;
+/** Follows the tab that writes until it closes the log or dies, then takes over. */
+async function follow(live: LiveLog): Promise<void> {
+  const look = () => void live.serially(() => refresh(live));
+  live.channel.onmessage = look;
   look();
   let lock: Awaited<ReturnType<typeof takeLock>>;
   try {
-    lock = await takeLock(keyOf(core.name), { signal: core.stopped.signal });
-    core.channel.onmessage = null;
-    await core.tail;
-    if (core.ended) throw core.ended;
-    lock!.onStolen = () => core.fail(new Error(STOLEN));
-    // This tab has been an anchor: what it has seen must still be there.
-    await start(core, lock!, await load(core, [{ origin: core.identity.origin, ...core.head }, "this tab"]));
+    lock = await takeLock(keyOf(live.name), { signal: live.stopped.signal });
+    live.channel.onmessage = null;
+    await live.tail;
+    if (live.ended) throw live.ended;
+    lock!.onStolen = () => live.fail(new Error(STOLEN));
+    // This tab serves as an anchor: what it has seen must still be there.
+    await start(live, lock!, await load(live, [{ origin: live.identity.origin, ...live.head }, "this tab"]));
   } catch (error) {
-    if (!core.ended) core.fail(error);
+    if (!live.ended) live.fail(error);
     await lock?.release();
   }
 }
 
-/** Reads how far the tab that writes has come. */
-async function refresh(core: Core): Promise<void> {
-  if (core.ended || core.writer) return;
+/** Reads how far the writing tab has got. */
+async function refresh(live: LiveLog): Promise<void> {
+  if (live.ended || live.writer) return;
   try {
-    const standing = await standingOf(core.database);
-    if (!standing || standing.head.size < core.head.size) throw rollback("it has become shorter");
-    core.stand(standing);
-    core.wake();
+    const state = await stateOf(live.database);
+    if (!state || state.head.size < live.head.size) throw rollback("it has become shorter");
+    live.become(state);
+    live.wake();
   } catch (error) {
-    core.fail(error);
+    live.fail(error);
   }
 }

@@ -1,4 +1,4 @@
-/** What a log is told when it is opened and read, and what it tells. */
+/** The options of an audit log's methods, and the records and status that they return. */
 
 import type { ExportProgress } from "../audit/bundle.ts";
 import type { Entry, EntryType } from "../audit/entry.ts";
@@ -10,90 +10,90 @@ import type { Signer } from "./signer.ts";
 export interface LogRecord {
   seq: number;
   entry: Entry;
-  /** The entry as it was hashed. */
+  /** The bytes of the entry that were hashed. */
   bytes: Uint8Array;
 }
 
 export interface LogOptions {
-  /** 1 to 64 letters, digits, `.`, `_` and `-`; the default is "default". */
+  /** 1 to 64 letters, digits, `.`, `_` and `-`; "default" by default. */
   name?: string;
   /**
-   * What to do where another tab or kernel writes this log:
+   * What to do if another tab or kernel is writing this log:
    * - `fail` (the default): throw `log-in-use`;
-   * - `wait`: until it is free, or `signal` aborts;
+   * - `wait`: wait until it is free, or `signal` aborts;
    * - `read`: open it for reading, follow what is written, and write once it is free (see {@link AuditLog.writable});
-   * - `own`: write another log, `<name>.2` or the next that is free.
+   * - `own`: write another log, `<name>.2` or the next name that is free.
    */
   onBusy?: "fail" | "wait" | "read" | "own";
   /**
-   * What to do where the browser has lost the log's database, but still knows of the log:
+   * What to do if the browser has lost the log's database, but still remembers the log:
    * - `fail` (the default): throw `log-rollback`;
-   * - `forget`: begin a new log, of the same name and with another origin.
+   * - `forget`: start a new log, with the same name and another origin.
    */
   onLost?: "fail" | "forget";
-  /** Gives up waiting. */
+  /** Aborts the opening of the log, above all while it waits. */
   signal?: AbortSignal;
-  /** Signs instead of a key that the log makes; asked for again each time the log is opened. */
+  /** Signs in place of a key that the log makes; needed again each time the log is opened. */
   signer?: Signer;
-  /** What remembers checkpoints outside; the log must extend the newest of them. */
+  /** Remembers checkpoints outside this browser; the log must extend the newest of them. */
   anchor?: Anchor;
-  /** Milliseconds after which new entries are under a signed checkpoint at the latest; 10,000 unless given. */
+  /** Milliseconds within which new entries are covered by a signed checkpoint; 10,000 by default. */
   checkpointMs?: number;
 }
 
-/** How a log fares. */
+/** The status of a log. */
 export interface LogStatus {
-  /** `reading`: another tab writes it. */
+  /** `reading`: another tab is writing it. */
   mode: "writing" | "reading" | "ended";
-  /** Committed entries. */
+  /** The number of committed entries. */
   size: number;
   signer: SignerKind;
-  /** Whether scripts of the page could read the secret key; null where only its owner knows. */
+  /** Whether the page's scripts could read the secret key; null if only its owner knows. */
   extractable: boolean | null;
   /**
-   * `persistent`: only the person can have the browser delete the site's storage. `ephemeral`: the browser may, when
-   * space is short; `navigator.storage.persist()` asks it not to.
+   * `persistent`: only the user can delete the site's storage. `ephemeral`: the browser may delete it when space is
+   * short; `navigator.storage.persist()` asks it not to.
    */
   storage: "persistent" | "ephemeral";
-  /** Bytes that the whole site uses, and could still use, as far as the browser tells. */
+  /** Bytes that the whole site uses, and bytes that it could still use; null if the browser does not say. */
   usedBytes: number | null;
   availableBytes: number | null;
-  /** The last checkpoint that was signed, or null. */
+  /** The last signed checkpoint, or null. */
   checkpoint: Checkpoint | null;
-  /** Size and root of the last checkpoint that the anchor has, and when it took it (ms since 1970); or null. */
+  /** Size and root of the last checkpoint that the anchor accepted, and when (ms since 1970); or null. */
   anchored: { size: number; root: string; time: number } | null;
-  /** Why the anchor did not take the last checkpoint, or null. */
+  /** Why the anchor did not accept the last checkpoint, or null. */
   anchorError: string | null;
 }
 
 export interface EntriesOptions {
-  /** Where to begin: 0, or one more than the last `seq` that was read. */
+  /** Where to start, such as one more than the last `seq` that was read; 0 by default. */
   from?: number;
-  /** Goes on with what is committed later. */
+  /** Also yields what is committed later. */
   follow?: boolean;
   signal?: AbortSignal;
-  /** Only entries for which all of this is so. */
+  /** Only entries that match all of this. */
   where?: EntryFilter;
 }
 
-/** What an entry must be; an entry that does not speak of a thing is not of any. */
+/** What an entry must match; an entry without a given field matches no filter on that field. */
 export interface EntryFilter {
   types?: readonly EntryType[];
   /** An agent's name or id. */
   agent?: string;
   run?: string;
-  /** The tool of a call: its intent, its denial. */
+  /** The tool of a call: matches its intent or its denial. */
   tool?: string;
   decision?: "allow" | "deny";
-  /** Of this time or later, and before that one: ms since 1970, by the clock of who wrote it. */
+  /** Written at `since` or later, and before `until`: ms since 1970, by the writer's clock. */
   since?: number;
   until?: number;
 }
 
 export interface ExportOptions {
-  /** Leaves out what an export of the first `since` entries held: `joinBundles` puts the two together. */
+  /** Leaves out what an export of the first `since` entries contains; `joinBundles` joins the two. */
   since?: number;
-  /** Programs to put in, so that whoever has the bundle can replay their runs. Each must have been an agent's. */
+  /** Programs to include, so that their runs can be replayed from the bundle. Each must be the program of an agent. */
   programs?: readonly BufferSource[];
   onProgress?: (progress: ExportProgress) => void;
   signal?: AbortSignal;

@@ -1,4 +1,4 @@
-/** What is read of an open log: its entries and values, and how it fares. */
+/** Reads an open log: its entries, its private values and its status. */
 
 import type { Entry } from "../audit/entry.ts";
 import { committedValue } from "../audit/value.ts";
@@ -6,96 +6,96 @@ import { openValue } from "../audit/value-opening.ts";
 import type { Bytes } from "../base/bytes.ts";
 import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
-import { type Core, unavailable } from "./core.ts";
 import { corrupt } from "./faults.ts";
+import { type LiveLog, unavailable } from "./live-log.ts";
 import { Lookup } from "./lookup.ts";
 import type { EntriesOptions, EntryFilter, LogRecord, LogStatus } from "./options.ts";
 import { extractable } from "./signer.ts";
 
-/** Entries read from storage at a time. */
+/** Entries read from the database at a time. */
 const READ_BATCH = 256;
 
-export async function status(core: Core): Promise<LogStatus> {
-  const { key } = core.identity;
+export async function status(live: LiveLog): Promise<LogStatus> {
+  const { key } = live.identity;
   const [persisted, estimate] = await Promise.all([
     navigator.storage?.persisted?.().catch(() => false),
     navigator.storage?.estimate?.().catch(() => undefined),
   ]);
   const { usage, quota } = estimate ?? {};
   return {
-    mode: core.ended ? "ended" : core.writer ? "writing" : "reading",
-    size: core.head.size,
+    mode: live.ended ? "ended" : live.writer ? "writing" : "reading",
+    size: live.head.size,
     signer: key.kind,
     extractable: extractable(key),
     storage: persisted ? "persistent" : "ephemeral",
     usedBytes: usage ?? null,
     availableBytes: quota === undefined || usage === undefined ? null : Math.max(0, quota - usage),
-    checkpoint: core.last ?? null,
-    anchored: core.anchored,
-    anchorError: core.anchorError,
+    checkpoint: live.last ?? null,
+    anchored: live.anchored,
+    anchorError: live.anchorError,
   };
 }
 
-export function checkSize(core: Core, size: number, least: number, what: string, most = core.head.size): void {
-  if (core.ended) throw core.ended;
+export function checkSize(live: LiveLog, size: number, least: number, what: string, most = live.head.size): void {
+  if (live.ended) throw live.ended;
   if (Number.isSafeInteger(size) && size >= least && size <= most) return;
-  throw new VakError("invalid-argument", `There is no such ${what}; the log has ${core.head.size} entries.`);
+  throw new VakError("invalid-argument", `The log has no such ${what}: it has ${live.head.size} entries.`);
 }
 
-/** Work that only reads: a failure of it does not end the log. */
-export async function reading<T>(core: Core, work: () => Promise<T>): Promise<T> {
+/** Runs work that only reads, so its failure does not end the log. */
+export async function reading<T>(live: LiveLog, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof VakError) throw error;
-    throw core.ended ?? unavailable(error);
+    throw live.ended ?? unavailable(error);
   }
 }
 
-export async function value(core: Core, seq: number): Promise<unknown> {
-  const committed = await committedAt(core, seq);
-  const file = committed && (await reading(core, () => new Lookup(core.database).value(seq)));
+export async function value(live: LiveLog, seq: number): Promise<unknown> {
+  const committed = await committedAt(live, seq);
+  const file = committed && (await reading(live, () => new Lookup(live.database).value(seq)));
   if (!committed || !file) return undefined;
   try {
     return openValue(file, committed.kind, committed.digest).value;
   } catch (error) {
-    throw corrupt(`the value beside entry ${seq} is not the one that it commits to`, error);
+    throw corrupt(`the value beside entry ${seq} is not the one that the entry commits to`, error);
   }
 }
 
-export async function erase(core: Core, seq: number): Promise<{ seq: number }> {
+export async function erase(live: LiveLog, seq: number): Promise<{ seq: number }> {
   if (
-    (await committedAt(core, seq)) === undefined ||
-    !(await reading(core, () => new Lookup(core.database).value(seq)))
+    (await committedAt(live, seq)) === undefined ||
+    !(await reading(live, () => new Lookup(live.database).value(seq)))
   ) {
-    throw new VakError("not-found", `There is no value beside entry ${seq} to erase, or none any more.`);
+    throw new VakError("not-found", `Entry ${seq} has no value to erase: it never had one, or it was erased.`);
   }
-  return core.append({ type: "erase", erases: seq });
+  return live.append({ type: "erase", erases: seq });
 }
 
-async function committedAt(core: Core, seq: number) {
-  checkSize(core, seq + 1, 1, "entry");
-  const bytes = await reading(core, () => new Lookup(core.database).entry(seq));
+async function committedAt(live: LiveLog, seq: number) {
+  checkSize(live, seq + 1, 1, "entry");
+  const bytes = await reading(live, () => new Lookup(live.database).entry(seq));
   if (!bytes) throw corrupt(`entry ${seq} is missing`);
   return committedValue(decode(bytes));
 }
 
 export async function* entries(
-  core: Core,
+  live: LiveLog,
   { from = 0, follow = false, signal, where = {} }: EntriesOptions,
 ): AsyncGenerator<LogRecord, void> {
-  const wake = () => core.wake();
+  const wake = () => live.wake();
   signal?.addEventListener("abort", wake);
   try {
     let next = from;
     while (!signal?.aborted) {
-      const changed = core.changed.promise;
-      for await (const record of records(core, next, core.head.size)) {
+      const changed = live.changed.promise;
+      for await (const record of records(live, next, live.head.size)) {
         next = record.seq + 1;
         if (matches(record.entry, where)) yield record;
         if (signal?.aborted) return;
       }
-      if (!follow || core.ended) return;
+      if (!follow || live.ended) return;
       await changed;
     }
   } finally {
@@ -103,13 +103,13 @@ export async function* entries(
   }
 }
 
-async function* records(core: Core, from: number, end: number): AsyncGenerator<LogRecord> {
+async function* records(live: LiveLog, from: number, end: number): AsyncGenerator<LogRecord> {
   for (let seq = from; seq < end; ) {
     let batch: Bytes[];
     try {
-      batch = await new Lookup(core.database).entries(seq, Math.min(end, seq + READ_BATCH));
+      batch = await new Lookup(live.database).entries(seq, Math.min(end, seq + READ_BATCH));
     } catch (error) {
-      throw core.ended ?? unavailable(error);
+      throw live.ended ?? unavailable(error);
     }
     if (batch.length === 0) throw corrupt(`entry ${seq} is missing`);
     for (const bytes of batch) yield { seq: seq++, entry: decode(bytes), bytes };

@@ -1,4 +1,6 @@
-/** The format of a log's database: its object stores, their keys, and how entries and values are packed into records. */
+/**
+ * The format of a log's database: its object stores, their keys, and how entries and values are packed into records.
+ */
 
 import type { DBSchema } from "idb";
 import type { LoadedText } from "../audit/bundle.ts";

@@ -1,7 +1,4 @@
-/**
- * Opens a log that is there already: what is stored is checked before anything is signed, and what an earlier session
- * left open is closed.
- */
+/** Resumes a stored log: checks it before anything is signed, and closes what an earlier session left open. */
 
 import { type Entry, parseEntry } from "../audit/entry.ts";
 import { Order } from "../audit/order.ts";
@@ -16,27 +13,28 @@ import { parseNote } from "../tlog/note-reading.ts";
 import { TILE_WIDTH } from "../tlog/sizes.ts";
 import { hashesAt, splitHashes } from "../tlog/tiles.ts";
 import { newestOf } from "./anchoring.ts";
-import { type Core, isKeyOf, type Loaded } from "./core.ts";
 import { corrupt, rollback } from "./faults.ts";
+import { isKeyOf, type LiveLog, type Loaded } from "./live-log.ts";
 import { Lookup } from "./lookup.ts";
 import type { Identity } from "./records.ts";
 import { retry, type StoredKey } from "./signer.ts";
 import { type Edge, edgeOf, type Head, Writer } from "./writer.ts";
 
 /**
- * Reads where the log stands, and checks it against the entries, the tiles, the last checkpoint, what the anchor has
- * seen and what this tab or this browser has.
+ * Reads the log's state, and checks it against the entries, the tiles, the last checkpoint, and what the anchor and
+ * this tab or this browser have seen.
  */
 export async function load(
-  { database, settings: { signer, anchor } }: Core,
+  { database, settings: { signer, anchor } }: LiveLog,
   seen?: [tree: TreeHead, by: string],
 ): Promise<Loaded> {
   const stored = new Lookup(database);
   const lastSeq = await stored.lastSeq();
   const identity = await database.identity();
   const head = await database.head();
-  if (!identity || !head) throw corrupt("there are entries, but no key or no head");
-  if (lastSeq !== head.size - 1) throw corrupt(`its head says ${head.size} entries, the last is ${lastSeq}`);
+  if (!identity || !head) throw corrupt("it has entries, but no key or no head");
+  if (lastSeq !== head.size - 1)
+    throw corrupt(`its head counts ${head.size} entries, but the last is entry ${lastSeq}`);
 
   const edge = await readEdge(stored, head.size);
   if (!equalBytes(edgeOf(head.size, edge).root(), head.root)) throw corrupt("its entries do not hash to its root");
@@ -48,7 +46,10 @@ export async function load(
   const anchored = anchor && (await newestOf(anchor, origin));
   if (anchored) await checkExtends(stored, identity, head, anchored, "its anchor");
   if (key.kind === "custom" ? !signer || !isKeyOf(signer, key) : signer) {
-    throw new VakError("invalid-argument", "The log is signed by another key than the signer's: rotate it instead.");
+    throw new VakError(
+      "invalid-argument",
+      "The log is signed by another key than the signer's. Open it with the signer of that key, then rotate it.",
+    );
   }
 
   const opened = await Promise.all(head.open.map((seq) => stored.entry(seq)));
@@ -60,12 +61,12 @@ export async function load(
     open = opened.map((bytes) => parseEntry(bytes ?? new Uint8Array()));
     order = Order.resume({ size: head.size, policy: head.policy, policies: digests(false), open });
   } catch (error) {
-    throw corrupt("what it says is still open is not", error);
+    throw corrupt("the entries that its head lists as open are not", error);
   }
   return { identity, last: checkpointOf(note), head, writer: new Writer(head, edge, order, digests(true)), open };
 }
 
-/** Whether the stored log begins with the tree that someone has seen. */
+/** @throws VakError `log-rollback` unless the stored log begins with the tree that was seen */
 async function checkExtends(
   stored: Lookup,
   { origin }: Identity,
@@ -74,7 +75,7 @@ async function checkExtends(
   who: string,
 ): Promise<void> {
   if (seen.origin !== origin) throw rollback(`${who} has seen another log, ${seen.origin}`);
-  if (seen.size > head.size) throw rollback(`it has ${head.size} entries, ${who} has seen ${seen.size}`);
+  if (seen.size > head.size) throw rollback(`it has ${head.size} entries, but ${who} has seen ${seen.size}`);
   const root = edgeOf(seen.size, await readEdge(stored, seen.size)).root();
   if (!equalBytes(root, seen.root)) throw rollback(`its first ${seen.size} entries are not those that ${who} has seen`);
 }
@@ -106,16 +107,16 @@ async function checkCheckpoint(log: Lookup, stored: string, { origin, key }: Ide
     if (!own || !(await verifyOwn(key, own.signature, toUtf8(note.text)))) throw new Error("its signature is wrong");
     signed = parseCheckpoint(note.text);
   } catch (error) {
-    throw corrupt("its last checkpoint is not one that it signed", error);
+    throw corrupt("its last checkpoint was not signed by its key", error);
   }
   if (signed.origin !== origin || signed.size > head.size) {
-    throw corrupt(`its last checkpoint covers ${signed.size} entries, it has ${head.size}`);
+    throw corrupt(`its last checkpoint covers ${signed.size} entries, but it has ${head.size}`);
   }
   const root = signed.size === head.size ? head.root : edgeOf(signed.size, await readEdge(log, signed.size)).root();
   if (!equalBytes(root, signed.root)) throw corrupt("its entries are not those of its last checkpoint");
 }
 
-/** A checkpoint as it is stored. */
+/** Parses a stored checkpoint. */
 export function checkpointOf(note: string): Checkpoint;
 export function checkpointOf(note: string | undefined): Checkpoint | undefined;
 export function checkpointOf(note: string | undefined): Checkpoint | undefined {
@@ -125,7 +126,7 @@ export function checkpointOf(note: string | undefined): Checkpoint | undefined {
 }
 
 /** Closes what an earlier session left open. */
-export async function recover(core: Core, open: readonly Entry[]): Promise<void> {
+export async function recover(live: LiveLog, open: readonly Entry[]): Promise<void> {
   const counts = { intents: 0, runs: 0, agents: 0 };
   const appended: Promise<unknown>[] = [];
   for (const entry of open) {
@@ -134,14 +135,14 @@ export async function recover(core: Core, open: readonly Entry[]): Promise<void>
     else if (entry.type === "intent") {
       counts.intents++;
       const { agent, run, call, seq } = entry;
-      appended.push(core.append({ type: "outcome", agent, run, call, intentOf: seq, status: "unknown", error: null }));
+      appended.push(live.append({ type: "outcome", agent, run, call, intentOf: seq, status: "unknown", error: null }));
     }
   }
-  appended.push(core.append({ type: "recovery", ...counts }));
+  appended.push(live.append({ type: "recovery", ...counts }));
   await Promise.all(appended);
 }
 
-/** Whether a stored key made this signature. Where the browser has Ed25519, nothing need be loaded for it. */
+/** Whether a stored key made this signature. Where the browser has Ed25519, this loads no library. */
 async function verifyOwn({ kind, publicKey }: StoredKey, signature: Bytes, message: Bytes): Promise<boolean> {
   if (kind !== "webcrypto") return verifyEd25519(signature, message, publicKey);
   return retry(async () => {

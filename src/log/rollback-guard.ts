@@ -1,9 +1,10 @@
 /**
- * A second place in the browser that remembers each log: should its database be lost, or be an older one, it shows. It is
- * as near as the database, so it proves nothing against those who can delete both; see `anchor.ts` for that.
+ * A second place that remembers each log, in the origin private file system rather than IndexedDB, so that it survives
+ * a database that is lost or rolled back, and shows it. It proves nothing against someone who can delete both; see
+ * `anchor.ts` for that.
  *
- * What is remembered is the name of an empty file in the origin private file system, `<id>.<size>.<root>`, since that
- * is there or not, never half, also where the browser is killed, and WebKit writes no files for a page.
+ * It remembers a log by the name of an empty file, `<id>.<size>.<root>`: a file either exists or does not, even if the
+ * browser is killed, and WebKit does not let a page write into files.
  */
 
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
@@ -12,17 +13,17 @@ import type { TreeHead } from "../tlog/checkpoint.ts";
 
 const folderOf = (name: string): string => `vak.log.${name}`;
 
-/** Milliseconds that it may take; what it cannot tell by then it does not know. */
-const MEMORY_MS = 5_000;
+/** Milliseconds that the file system has to answer; after that, nothing is known. */
+const ANSWER_MS = 5_000;
 
 /** A log's origin is `vak.invalid/<id>/<name>`. */
 const originOf = (id: string, name: string): string => `vak.invalid/${id}/${name}`;
 
-/** What the work gives; undefined where there is no such file system, nothing in it, or no answer in time. */
+/** The result of `work`; undefined if there is no such file system, nothing in it, or no answer in time. */
 const inTime = <T>(work: () => Promise<T>): Promise<T | undefined> =>
-  within(MEMORY_MS, Promise.resolve().then(work), () => new Error("it did not answer")).catch(() => undefined);
+  within(ANSWER_MS, Promise.resolve().then(work), () => new Error("it did not answer")).catch(() => undefined);
 
-/** The largest tree of the log of that name that is remembered, if any is, and if the browser has such a memory. */
+/** The largest tree that is remembered of the log of that name, if any. */
 export function recall(name: string): Promise<TreeHead | undefined> {
   return inTime(async () => {
     const root = await navigator.storage.getDirectory();
@@ -37,7 +38,7 @@ export function recall(name: string): Promise<TreeHead | undefined> {
   });
 }
 
-/** Remembers this tree instead of what was remembered of the log. Never throws: it is the second place, not the first. */
+/** Replaces what is remembered of the log. Never throws: this is the second place, not the first. */
 export async function remember(name: string, { origin, size, root: hash }: TreeHead): Promise<void> {
   await inTime(async () => {
     const root = await navigator.storage.getDirectory();

@@ -1,21 +1,30 @@
-/** Keys that sign checkpoints: Ed25519, kept where a script of the page cannot read the secret, if the browser can. */
+/**
+ * The keys that sign checkpoints: Ed25519 (RFC 8032), kept out of reach of the page's scripts where the browser can.
+ */
+
 import { type Bytes, equalBytes } from "../base/bytes.ts";
 import { VakError } from "../errors.ts";
 import { verifyEd25519 } from "../tlog/note.ts";
 
 /**
- * A key of yours: on a server, in hardware. It signs with Ed25519 (RFC 8032).
+ * A key of your own, on a server or in hardware. It signs with Ed25519 (RFC 8032).
  *
  * @example
  * const signer: Signer = {
  *   publicKey,
- *   sign: async (message) => new Uint8Array(await (await fetch("/sign", { method: "POST", body: message })).arrayBuffer()),
+ *   sign: async (message) => {
+ *     const response = await fetch("/sign", { method: "POST", body: message });
+ *     return new Uint8Array(await response.arrayBuffer());
+ *   },
  * };
  */
 export interface Signer {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
-  /** Signs the text of a checkpoint, which it should look at: its origin, and a size that never shrinks. 64 bytes. */
+  /**
+   * Returns the 64-byte signature of a checkpoint's text. It should check that text: the origin, and a size that never
+   * shrinks.
+   */
   sign(message: Uint8Array): Promise<Uint8Array>;
 }
 
@@ -25,10 +34,10 @@ export type StoredKey =
   | { kind: "noble"; secretKey: Bytes; publicKey: Bytes }
   | { kind: "custom"; publicKey: Bytes };
 
-/** WebKit's `generateKey` and `sign` fail now and then, and succeed when they are asked again. */
+/** WebKit's `generateKey` and `sign` fail now and then, and succeed when retried. */
 const ATTEMPTS = 5;
 
-/** As often as it takes. */
+/** Retries what WebKit fails at, unless the browser does not support it. */
 export async function retry<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -40,7 +49,7 @@ export async function retry<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** WebCrypto makes no Ed25519 key here. */
+/** WebCrypto cannot create an Ed25519 key in this browser. */
 export class KeyUnavailable extends Error {}
 
 /**
@@ -56,11 +65,11 @@ export async function createWebCryptoKey(): Promise<StoredKey> {
       return { kind: "webcrypto", privateKey: pair.privateKey, publicKey };
     });
   } catch (cause) {
-    throw new KeyUnavailable("WebCrypto makes no Ed25519 key here", { cause });
+    throw new KeyUnavailable("WebCrypto cannot create an Ed25519 key here", { cause });
   }
 }
 
-/** A key whose secret lies in IndexedDB as plain bytes: any script of the page's origin can read it. */
+/** A key whose secret is stored as plain bytes: any script of the page's origin can read it. */
 export async function createNobleKey(): Promise<StoredKey> {
   const { getPublicKeyAsync, utils } = await import("@noble/ed25519");
   const secretKey = utils.randomSecretKey();
@@ -70,12 +79,12 @@ export async function createNobleKey(): Promise<StoredKey> {
 /** @throws VakError `invalid-argument` */
 export function customKey({ publicKey }: Signer): StoredKey {
   if (!(publicKey instanceof Uint8Array) || publicKey.length !== 32) {
-    throw new VakError("invalid-argument", "A signer's publicKey is the 32 bytes of an Ed25519 key.");
+    throw new VakError("invalid-argument", "A signer's publicKey must be the 32 bytes of an Ed25519 key.");
   }
   return { kind: "custom", publicKey: Uint8Array.from(publicKey) };
 }
 
-/** Whether scripts of the page could read the secret; null where only its owner knows. */
+/** Whether the page's scripts could read the secret; null if only its owner knows. */
 export const extractable = ({ kind }: StoredKey): boolean | null => (kind === "custom" ? null : kind === "noble");
 
 /**
@@ -93,8 +102,12 @@ export async function sign(key: StoredKey, message: Bytes, signer: Signer | unde
     if (signer && equalBytes(signer.publicKey, key.publicKey)) {
       if (await verifyEd25519(signature, message, key.publicKey)) return signature;
     }
-    throw new Error("what it gave is not a signature by its key");
+    throw new Error("what it returned is not a signature by its key");
   } catch (cause) {
-    throw new VakError("signer-failed", `The log's signer did not sign: ${(cause as Error).message}.`, { cause });
+    throw new VakError(
+      "signer-failed",
+      `The log's signer did not sign: ${(cause as Error).message}. Make it available, then take a checkpoint again.`,
+      { cause },
+    );
   }
 }

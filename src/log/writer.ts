@@ -1,3 +1,7 @@
+/**
+ * Turns drafts into the entries, tiles and values that the next commit writes, and keeps the edge of the Merkle tree.
+ */
+
 import type { LoadedText } from "../audit/bundle.ts";
 import { type Draft, type Entry, encodeEntry, type OwnDraft } from "../audit/entry.ts";
 import { Order } from "../audit/order.ts";
@@ -10,33 +14,33 @@ import { VakError } from "../errors.ts";
 import { leafHash, RightEdge } from "../tlog/merkle.ts";
 import { TILE_HEIGHT, TILE_WIDTH } from "../tlog/sizes.ts";
 
-/** Where a log stands, as its storage records it. */
+/** The size and root of what is committed, and what the order of entries depends on. */
 export interface Head {
   size: number;
   root: Bytes;
   /** The policy in force. */
   policy: Digest | null;
-  /** `seq` of the entries that opened agents, runs and intents which are still open. */
+  /** The `seq` of each entry that opened an agent, a run or an intent which is still open. */
   open: number[];
 }
 
-/** A hash tile as far as it goes; of level 0 only full ones, the rest being the hashes of the last entries. */
+/** A hash tile, full or partial; of level 0 only full ones, since the last entries give the other hashes. */
 export interface StoredTile {
   level: number;
   index: number;
   hashes: Bytes;
 }
 
-/** What one commit writes: all of it or nothing. */
+/** What one commit writes: all of it, or nothing. */
 export interface Batch {
-  /** Where the log must still stand. */
+  /** What the stored head must still be. */
   before: Head;
   after: Head;
   entries: { seq: number; bytes: Bytes }[];
   tiles: StoredTile[];
   values: { seq: number; file: Bytes }[];
   policies: LoadedText[];
-  /** `seq` of the entries whose values are deleted. */
+  /** The `seq` of each entry whose value is deleted. */
   erased: number[];
 }
 
@@ -46,14 +50,14 @@ export interface Attached {
   input?: unknown;
   /** The output of an outcome: JSON. */
   output?: unknown;
-  /** Instead of either, or for a trace, a commitment that was made before. */
+  /** A commitment made beforehand, instead of either or for a trace. */
   commitment?: Commitment;
-  /** The text of the policy that a policy-load speaks of, and of what it stands on. */
+  /** The text of the policy that a policy-load names, and of its base. */
   policy?: string;
   base?: string;
 }
 
-/** The hashes of the last, not full, tile of each level; and with them the right edge of the tree. */
+/** The hashes in the last, partial tile of each level: they determine the right edge of the tree. */
 export type Edge = Bytes[][];
 
 export function emptyHead(): Head {
@@ -65,7 +69,7 @@ export function edgeOf(size: number, edge: Edge): RightEdge {
   const perfect: Bytes[] = [];
   for (let level = edge.length - 1; level >= 0; level--) {
     const hashes = edge[level]!;
-    // Each 1 in the binary form of the tile's width is a perfect subtree, the largest leftmost.
+    // Each 1 bit of the partial tile's width is a perfect subtree, the largest leftmost.
     for (let bit = TILE_WIDTH / 2, from = 0; bit >= 1; bit /= 2) {
       if ((hashes.length & bit) === 0) continue;
       const subtree = new RightEdge();
@@ -84,7 +88,7 @@ export class Writer {
   #before: Head;
   #batch: Omit<Batch, "before" | "after">;
   readonly #changed = new Set<number>();
-  /** Digests of the bases that are stored. */
+  /** The digests of the bases that are already stored. */
   readonly #bases: Set<Digest>;
 
   constructor(head: Head = emptyHead(), edge: Edge = [], order: Order = new Order(), bases: Iterable<Digest> = []) {
@@ -96,7 +100,7 @@ export class Writer {
     this.#batch = emptyBatch();
   }
 
-  /** The root of the tree with everything appended. */
+  /** The root of the tree of everything appended so far. */
   root(): Bytes {
     return this.#tree.root();
   }
@@ -104,8 +108,8 @@ export class Writer {
   /**
    * Appends one entry and returns its `seq`.
    *
-   * @throws VakError `invalid-argument` when the entry is malformed, too long or out of order, or what is attached is
-   *   not what its type needs; nothing has changed then
+   * @throws VakError `invalid-argument` if the entry is malformed, too long or out of order, or its type needs
+   *   something else attached; nothing has changed then
    */
   append(draft: Draft | OwnDraft, attached: Attached = {}, time = Date.now()): number {
     const seq = this.#tree.size;
@@ -130,7 +134,7 @@ export class Writer {
     return seq;
   }
 
-  /** What was appended since the last call, or undefined when nothing was. */
+  /** What was appended since the last call, or undefined if nothing was. */
   take(): Batch | undefined {
     if (this.#batch.entries.length === 0) return undefined;
     for (const level of this.#changed) this.#writeTile(level, this.#tree.size - 1);
@@ -155,7 +159,7 @@ export class Writer {
     }
   }
 
-  /** Writes the last tile of a level; `seq` is that of the last leaf. */
+  /** Writes the last tile of a level; `seq` is the last leaf's. */
   #writeTile(level: number, seq: number): void {
     const index = Math.floor(seq / TILE_WIDTH ** (level + 1));
     this.#batch.tiles.push({ level, index, hashes: joinBytes(this.#edge[level]!) });
@@ -165,10 +169,16 @@ export class Writer {
     const wants = VALUE_OF[draft.type] ?? "";
     const given = [input !== undefined && "input", output !== undefined && "output", commitment?.kind].filter(Boolean);
     if (given.length > 1 || (given[0] ?? wants) !== wants) {
-      throw new VakError("invalid-argument", `A ${draft.type} entry does not take this ${given.at(-1)}.`);
+      throw new VakError(
+        "invalid-argument",
+        `A ${draft.type} entry cannot have this ${given.at(-1)}: attach what its type commits to, and nothing else.`,
+      );
     }
     if ((policy !== undefined) !== (draft.type === "policy-load")) {
-      throw new VakError("invalid-argument", "Give the policy's text with a policy-load entry, and only with that.");
+      throw new VakError(
+        "invalid-argument",
+        "A policy-load entry, and no other, needs the policy's text: attach it as policy.",
+      );
     }
     if (policy !== undefined) {
       const filled = { policyDigest: digestOf(policy), previous: this.#order.policy };
@@ -184,7 +194,7 @@ export class Writer {
 
 const digestOf = (text: string): Digest => sha256Hex(toUtf8(text));
 
-/** What kind of value each type of entry commits to. */
+/** The kind of value that each type of entry commits to. */
 const VALUE_OF: { readonly [type: string]: ValueKind } = {
   "run-start": "input",
   intent: "input",

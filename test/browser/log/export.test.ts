@@ -1,22 +1,16 @@
+/** Exports of a log, as bundles of every form, and the filters of its entries. */
 import { afterEach, describe, expect, test } from "vitest";
-import type { Draft, Entry } from "../../../src/audit/entry.ts";
+import type { Entry } from "../../../src/audit/entry.ts";
 import { type Bundle, joinBundles, openBundle, verify } from "../../../src/audit/index.ts";
 import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
-import { type AuditLog, type EntryFilter, openLog } from "../../../src/log/log.ts";
+import type { AuditLog, EntryFilter } from "../../../src/log/log.ts";
+import { closeLogs, NOTE, newName, openTracked } from "./fixtures.ts";
 
-const NOTE: Draft = { type: "policy-refused", textDigest: "00".repeat(32), message: "no" };
 const POLICY = "permit (principal, action, resource);";
-const open: AuditLog[] = [];
 
-afterEach(async () => {
-  for (const log of open.splice(0)) await log.close();
-});
+afterEach(closeLogs);
 
-async function newLog(): Promise<AuditLog> {
-  const log = await openLog({ name: `e-${crypto.randomUUID()}` });
-  open.push(log);
-  return log;
-}
+const newLog = () => openTracked(newName());
 
 const grow = (log: AuditLog, size: number) =>
   Promise.all(Array.from({ length: size - log.size }, () => log.append(NOTE)));
@@ -38,7 +32,7 @@ async function directoryFiles(root: FileSystemDirectoryHandle, prefix = ""): Pro
   return files;
 }
 
-/** An agent with one run, of one allowed and one denied call, with private values. */
+/** Appends an agent with one run, of one allowed and one denied call, with private values. */
 async function appendRun(log: AuditLog, name: string, tool: string): Promise<void> {
   const agent: AgentRef = { name, id: `${name}-${log.size}`, program: "ab".repeat(32) };
   const run = `run-${log.size}`;
@@ -63,7 +57,7 @@ async function appendRun(log: AuditLog, name: string, tool: string): Promise<voi
 }
 
 describe("an export", () => {
-  test("and its increments are one bundle, whatever the sizes", async () => {
+  test("and its increments join into one bundle, at every size", async () => {
     const log = await newLog();
     const parts: Bundle[] = [];
     let since = 0;
@@ -74,12 +68,12 @@ describe("an export", () => {
       const joined = await joinBundles(parts);
       const report = await verify(joined, { keys: [log.vkey] });
       expect(report).toMatchObject({ ok: true, problems: [], size, missing: [] });
-      // Of the same files as the whole, exported now.
+      // It has the same files as a whole export made now.
       const whole = await filesOf(await openBundle(await log.export()));
       expect([...(await filesOf(joined)).keys()].sort()).toEqual([...whole.keys()].sort());
       since = size;
     }
-    // An increment is small, and nothing by itself.
+    // An increment is small, and does not verify by itself.
     const last = await filesOf(parts.at(-1)!);
     expect([...last.keys()].sort()).toEqual(["checkpoint", "keys.txt", "tile/0/004.p/1", "tile/entries/004.p/1"]);
     expect((await verify(parts.at(-1)!)).ok).toBe(false);
@@ -91,7 +85,7 @@ describe("an export", () => {
     await expect(log.export({ since: 5000 })).rejects.toMatchObject({ code: "invalid-argument" });
   });
 
-  test("as a stream is the same zip, and tells how far it has come", async () => {
+  test("as a stream has the same files, and reports its progress", async () => {
     const log = await newLog();
     await grow(log, 700);
     await appendRun(log, "a", "add");
@@ -108,7 +102,7 @@ describe("an export", () => {
     expect(bytes.every((b, i) => i === 0 || b > bytes[i - 1]!)).toBe(true);
   });
 
-  test("can be aborted, and a stream of it left", async () => {
+  test("can be aborted, and its stream canceled", async () => {
     const log = await newLog();
     await grow(log, 700);
     const stop = new AbortController();
@@ -125,7 +119,7 @@ describe("an export", () => {
 
   // WebKitGTK has no file system to export to.
   test.skipIf(!navigator.storage?.getDirectory)(
-    "into a directory is a plain tlog-tiles log, which grows with the next",
+    "into a directory is a plain tlog-tiles log, which the next export extends",
     async () => {
       const root = await navigator.storage.getDirectory();
       const name = `export-${crypto.randomUUID()}`;
@@ -148,7 +142,7 @@ describe("an export", () => {
   );
 
   test.skipIf(!navigator.storage?.getDirectory)(
-    "into a directory takes the values away that were erased since",
+    "into a directory deletes the values that were erased since the last one",
     async () => {
       const root = await navigator.storage.getDirectory();
       const name = `export-${crypto.randomUUID()}`;
@@ -166,14 +160,14 @@ describe("an export", () => {
       expect(await values()).toEqual(before.slice(1));
       const report = await verify(await directoryFiles(directory), { keys: [log.vkey] });
       expect(report).toMatchObject({ ok: true, problems: [], missing: [], erased: [erased[0]] });
-      // That there is nothing left to take away is fine.
+      // It is fine that there is nothing left to delete.
       await log.exportTo(directory);
       expect(await values()).toEqual(before.slice(1));
       await root.removeEntry(name, { recursive: true });
     },
   );
 
-  test("while agents append, is of one moment, and stops nobody", async () => {
+  test("made while agents append is consistent, and blocks none of them", async () => {
     const log = await newLog();
     await grow(log, 300);
     let going = true;
@@ -195,7 +189,7 @@ describe("an export", () => {
 });
 
 describe("entries", () => {
-  test("are chosen by what they speak of, from a cursor on, and as they come", async () => {
+  test("are filtered by agent, run, tool, decision and time, from a cursor on, and while following", async () => {
     const log = await newLog();
     await appendRun(log, "a", "add");
     await appendRun(log, "b", "wipe");

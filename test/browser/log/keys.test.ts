@@ -1,47 +1,20 @@
+/** The keys that sign checkpoints: the log's own, the caller's, and rotations between them. */
+
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Draft } from "../../../src/audit/entry.ts";
-import { openBundle, type Report, verify, verifyProof } from "../../../src/audit/index.ts";
-import { VakError } from "../../../src/errors.ts";
-import { type AuditLog, type Checkpoint, type LogOptions, openLog } from "../../../src/log/log.ts";
-import { forget } from "../../../src/log/rollback-guard.ts";
+import { openBundle, verify, verifyProof } from "../../../src/audit/index.ts";
+import { openLog } from "../../../src/log/log.ts";
 import type { Signer } from "../../../src/log/signer.ts";
-import type { Anchor } from "../../../src/tlog/anchor.ts";
 import { ed25519Verifier, formatVkey } from "../../../src/tlog/note.ts";
 import { parseNote, parseVkey, verifyNote } from "../../../src/tlog/note-reading.ts";
-import { done, raw, recordsOf } from "./database.ts";
+import { allOf, closeLogs, NOTE, newName, openTracked, recordOf, refusal, verified } from "./fixtures.ts";
 
-const NOTE: Draft = { type: "policy-refused", textDigest: "00".repeat(32), message: "no" };
 const generateKey = SubtleCrypto.prototype.generateKey;
-const open: AuditLog[] = [];
 
 afterEach(async () => {
   SubtleCrypto.prototype.generateKey = generateKey;
-  for (const log of open.splice(0)) await log.close();
+  await closeLogs();
 });
-
-const newName = () => `k-${crypto.randomUUID()}`;
-
-async function openTracked(name: string, options: LogOptions = {}): Promise<AuditLog> {
-  const log = await openLog({ name, ...options });
-  open.push(log);
-  return log;
-}
-
-async function refusal(promise: Promise<unknown>): Promise<VakError> {
-  const error = await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  expect(error).toBeInstanceOf(VakError);
-  return error as VakError;
-}
-
-async function verified(log: AuditLog, key = log.vkey): Promise<Report> {
-  const report = await verify(await openBundle(await log.export()), { keys: [key] });
-  expect(report.problems).toEqual([]);
-  return report;
-}
 
 async function ownSigner(fill: number): Promise<Signer & { signed: string[]; broken: boolean }> {
   const secret = new Uint8Array(32).fill(fill);
@@ -50,7 +23,7 @@ async function ownSigner(fill: number): Promise<Signer & { signed: string[]; bro
     signed: [] as string[],
     broken: false,
     sign: async (message: Uint8Array) => {
-      if (signer.broken) throw new Error("the signer is not there");
+      if (signer.broken) throw new Error("the signer is unavailable");
       signer.signed.push(new TextDecoder().decode(message));
       return signAsync(message, secret);
     },
@@ -58,8 +31,44 @@ async function ownSigner(fill: number): Promise<Signer & { signed: string[]; bro
   return signer;
 }
 
-describe("a signer of one's own", () => {
-  test("signs the checkpoints, and the log says that it does", async () => {
+describe("a key that the log makes", () => {
+  test("is not extractable where WebCrypto has Ed25519", async () => {
+    const name = newName();
+    const log = await openTracked(name);
+    const [first] = await allOf(log);
+    expect(first!.entry).toMatchObject({ type: "log-open", signer: "webcrypto", extractable: false, vkey: log.vkey });
+    const { key } = (await recordOf(name, "meta", "identity")) as { key: { privateKey: CryptoKey } };
+    expect(key.privateKey.extractable).toBe(false);
+    await expect(crypto.subtle.exportKey("pkcs8", key.privateKey)).rejects.toThrow();
+  });
+
+  test("is made by noble where WebCrypto has no Ed25519, and the log records that it is extractable", async () => {
+    SubtleCrypto.prototype.generateKey = () =>
+      Promise.reject(new DOMException("no Ed25519", "NotSupportedError")) as never;
+    const name = newName();
+    const log = await openTracked(name);
+    const [first] = await allOf(log);
+    expect(first!.entry).toMatchObject({ signer: "noble", extractable: true });
+    await verified(log);
+    await log.close();
+    await verified(await openTracked(name));
+  });
+
+  test("is asked for again when WebCrypto fails to make one, as WebKit does now and then", async () => {
+    let calls = 0;
+    SubtleCrypto.prototype.generateKey = function (this: SubtleCrypto, ...args: unknown[]) {
+      if (++calls < 3) return Promise.reject(new DOMException("try again", "OperationError"));
+      return Reflect.apply(generateKey, this, args);
+    } as typeof generateKey;
+    const log = await openTracked(newName());
+    const [first] = await allOf(log);
+    expect(first!.entry).toMatchObject({ signer: "webcrypto" });
+    expect(calls).toBe(3);
+  });
+});
+
+describe("a signer of the caller's", () => {
+  test("signs the checkpoints, and the log records that", async () => {
     const name = newName();
     const signer = await ownSigner(1);
     const log = await openTracked(name, { signer });
@@ -71,13 +80,13 @@ describe("a signer of one's own", () => {
       if (entry.type === "log-open") expect(entry).toMatchObject({ signer: "custom", extractable: null });
     }
     await log.close();
-    // It is needed again, and no other will do.
+    // It is needed again, and no other signer will do.
     expect((await refusal(openLog({ name }))).code).toBe("invalid-argument");
     expect((await refusal(openLog({ name, signer: await ownSigner(2) }))).code).toBe("invalid-argument");
     await verified(await openTracked(name, { signer }));
   });
 
-  test("that does not sign: no checkpoint, but the log goes on", async () => {
+  test("that fails costs the log a checkpoint, but does not end it", async () => {
     const signer = await ownSigner(1);
     const log = await openTracked(newName(), { signer });
     await log.append(NOTE);
@@ -88,7 +97,7 @@ describe("a signer of one's own", () => {
     await verified(log);
   });
 
-  test("that signs something else, is not believed", async () => {
+  test("attack: a signer that returns anything but a signature of the checkpoint is refused", async () => {
     const good = await ownSigner(1);
     const other = await ownSigner(2);
     const wrong: Signer["sign"][] = [
@@ -112,8 +121,8 @@ describe("a signer of one's own", () => {
   });
 });
 
-describe("a key that is replaced", () => {
-  test("by another that the log makes: both sign, and who knew the old one follows", async () => {
+describe("a key rotation", () => {
+  test("to a new key of the log's is signed by both keys, and verifies from the old one", async () => {
     const name = newName();
     let log = await openTracked(name);
     await log.append(NOTE);
@@ -138,7 +147,7 @@ describe("a key that is replaced", () => {
     expect((await verifyProof(await log.prove(1), [log.vkey])).seq).toBe(1);
   });
 
-  test("by the caller's, and back", async () => {
+  test("to a signer of the caller's and back verifies from the first key", async () => {
     const name = newName();
     let log = await openTracked(name);
     const first = log.vkey;
@@ -160,7 +169,7 @@ describe("a key that is replaced", () => {
     expect((await log.status()).signer).toBe("webcrypto");
   });
 
-  test("is not, by a signer that does not sign", async () => {
+  test("to a signer that fails changes nothing", async () => {
     const log = await openTracked(newName());
     const before = log.vkey;
     const signer = await ownSigner(1);
@@ -171,7 +180,7 @@ describe("a key that is replaced", () => {
     await verified(log);
   });
 
-  test("while others append: what they append is acknowledged, and all is there", async () => {
+  test("loses nothing that is appended meanwhile", async () => {
     const log = await openTracked(newName());
     const old = log.vkey;
     const work = Array.from({ length: 30 }, async (_, i) => {
@@ -183,7 +192,7 @@ describe("a key that is replaced", () => {
     await verified(log, old);
   });
 
-  test("in a forged bundle: each part of the handing over is needed", async () => {
+  test("attack: a bundle that lacks or forges any part of a rotation is refused", async () => {
     const log = await openTracked(newName());
     const old = log.vkey;
     await log.rotate();
@@ -219,199 +228,7 @@ describe("a key that is replaced", () => {
     expect(await problems(set("keys.txt", `${text("keys.txt")}${stranger}\n`), [stranger])).toContain(
       "checkpoint: No signature is by a known key.",
     );
-    // A checkpoint that only the old key signed is not one any more.
+    // After the rotation, the old key alone cannot sign a checkpoint.
     expect(await problems(set("checkpoint", `${lines.slice(0, 5).join("\n")}\n`))).not.toBe("");
-  });
-});
-
-describe("how a log fares", () => {
-  test("is told", async () => {
-    const log = await openTracked(newName());
-    await log.append(NOTE);
-    const before = await log.status();
-    expect(before).toMatchObject({
-      mode: "writing",
-      size: 2,
-      signer: "webcrypto",
-      extractable: false,
-      checkpoint: null,
-      anchored: null,
-      anchorError: null,
-    });
-    // WebKitGTK has no StorageManager, and so does not tell.
-    const storage = navigator.storage as StorageManager | undefined;
-    expect(before.storage).toBe((await storage?.persisted()) ? "persistent" : "ephemeral");
-    const told = (await storage?.estimate())?.quota !== undefined;
-    expect(before.availableBytes).toEqual(told ? expect.any(Number) : null);
-    expect(before.usedBytes).toEqual(told ? expect.any(Number) : null);
-    const checkpoint = await log.checkpoint();
-    expect((await log.status()).checkpoint).toEqual(checkpoint);
-    await log.close();
-    expect((await log.status()).mode).toBe("ended");
-  });
-
-  test("is under a checkpoint soon, unasked", async () => {
-    const log = await openTracked(newName(), { checkpointMs: 30 });
-    await log.append(NOTE);
-    await expect.poll(async () => (await log.status()).checkpoint?.size).toBe(2);
-    await Promise.all([log.append(NOTE), log.append(NOTE)]);
-    await expect.poll(async () => (await log.status()).checkpoint?.size).toBe(4);
-  });
-});
-
-/** Every record of a log's database, and a way to put them back: a copy of a profile. */
-async function copyOf(name: string): Promise<() => Promise<void>> {
-  const db = await raw(name);
-  const stores = [...db.objectStoreNames];
-  const records = await recordsOf(db);
-  return async () => {
-    const writing = db.transaction(stores, "readwrite");
-    for (const store of stores) writing.objectStore(store).clear();
-    for (const [store, key, value] of records) writing.objectStore(store).put(value, key);
-    await done(writing);
-    db.close();
-  };
-}
-
-describe("an anchor", () => {
-  function memory() {
-    const kept: Checkpoint[] = [];
-    const anchor: Anchor = {
-      newest: async (origin) => kept.filter((checkpoint) => checkpoint.origin === origin).at(-1)?.note,
-      put: async (checkpoint) => {
-        kept.push(checkpoint);
-        return undefined;
-      },
-    };
-    return { kept, anchor };
-  }
-
-  test("is given each checkpoint, and a log that extends it goes on", async () => {
-    const name = newName();
-    const { kept, anchor } = memory();
-    let log = await openTracked(name, { anchor });
-    for (let i = 0; i < 3; i++) {
-      await log.append(NOTE);
-      await log.checkpoint();
-    }
-    await expect.poll(() => kept.at(-1)?.size).toBe(4);
-    const { anchored } = await log.status();
-    expect(anchored).toMatchObject({ size: 4, root: kept.at(-1)!.root });
-    await log.append(NOTE);
-    await log.close();
-    log = await openTracked(name, { anchor });
-    await log.append(NOTE);
-    expect((await verified(log)).size).toBe(6);
-  });
-
-  test("shows that a profile was copied back: the log refuses to be opened, and signs nothing", async () => {
-    const name = newName();
-    const { kept, anchor } = memory();
-    let log = await openTracked(name, { anchor });
-    await log.append(NOTE);
-    await log.checkpoint();
-    await log.close();
-    const restore = await copyOf(name);
-    log = await openTracked(name, { anchor });
-    await log.append(NOTE);
-    await log.checkpoint();
-    await expect.poll(() => kept.at(-1)?.size).toBe(3);
-    await log.close();
-    await restore();
-    await forget(name); // what else the profile holds is as old
-    const count = kept.length;
-    expect((await refusal(openLog({ name, anchor }))).code).toBe("log-rollback");
-    expect(kept.length).toBe(count);
-    // Without the anchor nobody can tell; and when it has grown past, it is another log.
-    log = await openTracked(name);
-    await Promise.all([1, 2, 3].map(() => log.append({ ...NOTE, message: "another history" })));
-    await log.close();
-    const error = await refusal(openLog({ name, anchor }));
-    expect(error.code).toBe("log-rollback");
-    expect(error.message).toContain("first 3 entries");
-  });
-
-  test("without a memory that can be read, is told what there is, and may refuse it", async () => {
-    const name = newName();
-    let log = await openTracked(name);
-    await log.append(NOTE);
-    await log.checkpoint();
-    await log.close();
-    const told: number[] = [];
-    const put: Anchor["put"] = async ({ size }) => {
-      told.push(size);
-      throw new VakError("log-rollback", "I have seen more");
-    };
-    expect((await refusal(openLog({ name, anchor: { put } }))).code).toBe("log-rollback");
-    expect(told).toEqual([2]);
-    expect((await refusal(openLog({ name, anchor: { put: () => Promise.reject(new Error("offline")) } }))).code).toBe(
-      "log-unavailable",
-    );
-    log = await openTracked(name);
-    await log.append(NOTE);
-  });
-
-  test("that cannot be asked: the log is not opened", async () => {
-    const anchor: Anchor = { newest: () => Promise.reject(new Error("offline")), put: async () => undefined };
-    const error = await refusal(openLog({ name: newName(), anchor }));
-    expect([error.code, error.message]).toEqual(["log-unavailable", expect.stringContaining("offline")]);
-    const other: Anchor = { newest: async () => "nonsense", put: async () => undefined };
-    expect((await refusal(openLog({ name: newName(), anchor: other }))).code).toBe("invalid-bundle");
-  });
-
-  test("that fails later is told again with the next checkpoint, and the log goes on", async () => {
-    let fail = true;
-    const told: number[] = [];
-    const anchor: Anchor = {
-      newest: async () => undefined,
-      put: async ({ size }) => {
-        if (fail) throw new Error("no network");
-        told.push(size);
-        return undefined;
-      },
-    };
-    const log = await openTracked(newName(), { anchor });
-    await log.checkpoint();
-    await expect.poll(async () => (await log.status()).anchorError).toBe("no network");
-    fail = false;
-    await log.append(NOTE);
-    await log.checkpoint();
-    await expect.poll(() => told).toEqual([2]);
-    expect((await log.status()).anchorError).toBe(null);
-  });
-
-  test("that shows a rollback while the log is open, ends it", async () => {
-    const anchor: Anchor = {
-      newest: async () => undefined,
-      put: () => Promise.reject(new VakError("log-rollback", "a fork")),
-    };
-    const log = await openTracked(newName(), { anchor });
-    await log.checkpoint();
-    expect((await log.failed).code).toBe("log-rollback");
-    expect((await refusal(log.append(NOTE))).code).toBe("log-rollback");
-  });
-
-  test("may answer with signature lines, which are kept with the checkpoint; nothing else is", async () => {
-    const name = newName();
-    const line = `— witness.example ${btoa("x".repeat(76))}\n`;
-    let answer = line;
-    const anchor: Anchor = { newest: async () => undefined, put: async () => answer };
-    let log = await openTracked(name, { anchor });
-    await log.checkpoint();
-    await expect.poll(async () => (await log.status()).checkpoint?.note).toContain(line);
-    const report = await verify(await openBundle(await log.export()), { keys: [log.vkey] });
-    expect(report.ok).toBe(true);
-    expect(report.notChecked.join()).toContain("1 signature of the checkpoint is by a key that was not given");
-    expect(await log.prove(0)).toContain(line);
-    await log.close();
-    log = await openTracked(name, { anchor });
-    expect((await log.checkpoint()).note).toContain(line);
-    for (const nonsense of ["nonsense", "\n\n— a b\n", "— a !!\n", "\n"]) {
-      answer = nonsense;
-      await log.append(NOTE);
-      const { note } = await log.checkpoint();
-      await expect.poll(async () => (await log.status()).anchorError, { message: nonsense }).not.toBe(null);
-      expect((await log.status()).checkpoint!.note).toBe(note);
-    }
   });
 });

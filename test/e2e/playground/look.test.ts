@@ -43,7 +43,7 @@ test.each(open)("$name: errors are shown where they belong", async ({ browser })
   // A log has one writer: the second tab says so, and what to do.
   const second = await page.context().newPage();
   await second.goto(server.url + path);
-  await second.getByRole("alert").filter({ hasText: "Another tab or kernel writes this log" }).waitFor();
+  await second.getByRole("alert").filter({ hasText: "Another tab or kernel is writing this log" }).waitFor();
   await second.getByRole("button", { name: "Use another log" }).click();
   await status(second, /^Ready$/);
 });

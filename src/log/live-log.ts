@@ -1,6 +1,7 @@
 /**
- * A log that is open: where it stands, what is committed next, and how it ends. What a log that is only written does not
- * need is elsewhere, and loaded when it is asked for: `resume.ts`, `follow.ts`, `reading.ts`, `rotate.ts`, `anchoring.ts`.
+ * The state machine of an open log: what is committed, what is committed next, and how the log ends. Whatever a log
+ * that is only written does not need is loaded on demand: `resume.ts`, `follow.ts`, `reading.ts`, `rotate.ts`,
+ * `anchoring.ts`.
  */
 
 import type { Entry } from "../audit/entry.ts";
@@ -18,21 +19,20 @@ import type { Identity } from "./records.ts";
 import { type Signer, type StoredKey, sign } from "./signer.ts";
 import type { Attached, Batch, Head, Writer } from "./writer.ts";
 
-/** What of the options holds as long as the log is open. */
+/** The options that apply for as long as the log is open. */
 export type Settings = Pick<LogOptions, "signer" | "anchor" | "checkpointMs" | "onLost">;
 
-/** Where a log stands. */
-export interface Standing {
+/** What has been committed, by whom, and the last checkpoint over it. */
+export interface State {
   identity: Identity;
   head: Head;
-  /** The last checkpoint. */
   last: Checkpoint | undefined;
 }
 
-/** Where a log stands, checked, and what is needed to go on. */
-export interface Loaded extends Standing {
+/** The state of a stored log that has passed its checks, with all that is needed to write it. */
+export interface Loaded extends State {
   writer: Writer;
-  /** The entries that opened what is still open. */
+  /** The entries that opened agents, runs and calls which were never closed. */
   open: Entry[];
 }
 
@@ -44,19 +44,19 @@ interface Waiting {
 
 const CHECKPOINT_MS = 10_000;
 
-/** ms after which an entry is committed that nobody waits for, and that no other came to be committed with. */
+/** Milliseconds that a posted entry waits for another to be committed with. */
 const POST_MS = 1;
 
-/** Codes of the errors that end a log. */
+/** The error codes that end a log as they are; any other error ends it as `log-unavailable`. */
 const FATAL: readonly string[] = ["log-unavailable", "log-corrupt", "log-rollback"];
 
-/** The lock, the database and the channel of the log of that name. */
+/** The name of the log's lock, database and channel. */
 export const keyOf = (name: string): string => `vak:log:${name}`;
 
 export function inUse(): VakError {
   return new VakError(
     "log-in-use",
-    'Another tab or kernel writes this log. Close it there, or say with onBusy to "wait", to "read", or to write your "own".',
+    'Another tab or kernel is writing this log. Close it there, or set onBusy to "wait", "read" or "own".',
   );
 }
 
@@ -71,39 +71,39 @@ export function closed(): VakError {
   return new VakError("closed", "The log was closed.");
 }
 
-export class Core {
+export class LiveLog {
   readonly name: string;
   readonly database: Database;
   readonly settings: Settings;
   readonly failed = Promise.withResolvers<VakError>();
   readonly writable = Promise.withResolvers<void>();
-  /** On which writers tell readers that there is more. */
+  /** On it the writer tells readers that there is more. */
   readonly channel: BroadcastChannel;
   /** Aborts when the log has ended. */
   readonly stopped = new AbortController();
   lock: Lock | undefined;
   identity!: Identity;
-  /** Undefined while another tab writes. */
+  /** Undefined while another tab is the writer. */
   writer: Writer | undefined;
-  /** What is committed. */
+  /** What has been committed. */
   head!: Head;
   last: Checkpoint | undefined;
   ended: VakError | undefined;
-  /** Called when another checkpoint is the last. */
+  /** Called after each new checkpoint. */
   readonly onCheckpoint: (() => void)[] = [];
   anchored: LogStatus["anchored"] = null;
   anchorError: string | null = null;
-  /** Whether a checkpoint is with the anchor. */
+  /** Whether the anchor is being sent a checkpoint. */
   anchoring = false;
   /** All that was begun and must not overlap. */
   tail: Promise<unknown> = Promise.resolve();
-  /** What the browser's second place is being told (see `memory.ts`). */
+  /** The last update of `rollback-guard.ts`. */
   remembered: Promise<void> = Promise.resolve();
-  /** Replaced at each commit, for those who follow. */
+  /** Resolved and replaced at each commit, for those who follow. */
   changed = Promise.withResolvers<void>();
   #closing = false;
   #waiting: Waiting[] = [];
-  /** Whether a commit of what waits is on its way, and the timer of one that is not. */
+  /** Whether a commit is queued for what waits; and the timer that queues one. */
   #queued = false;
   #postTimer: ReturnType<typeof setTimeout> | undefined;
   #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
@@ -116,7 +116,7 @@ export class Core {
     this.channel = new BroadcastChannel(keyOf(name));
   }
 
-  stand({ identity, head, last }: Standing): void {
+  become({ identity, head, last }: State): void {
     this.identity = identity;
     this.head = head;
     this.last = last;
@@ -126,7 +126,7 @@ export class Core {
     return formatVkey(ed25519Verifier(this.identity.origin, this.identity.key.publicKey));
   }
 
-  /** What must be so for the log to be written now. */
+  /** @throws VakError unless the log can be written now */
   mayWrite(): Writer {
     if (this.ended) throw this.ended;
     if (this.#closing) throw closed();
@@ -141,13 +141,13 @@ export class Core {
   }
 
   /**
-   * As {@link append}, for one who goes on before it is on disk: committed with what comes next, if that comes soon. Where it
-   * cannot be, the log has failed, and says so.
+   * As {@link append}, without waiting for the disk: the entry is committed with what comes next, if that comes soon.
+   * If it cannot be committed, the log ends, and `failed` says why.
    */
   post(draft: Parameters<Writer["append"]>[0], attached?: Attached): number {
     const { seq, committed } = this.#enter(draft, attached);
     committed.catch(() => {});
-    // The timers of a page that nobody sees may run once a minute.
+    // In a hidden page, timers may run only once a minute.
     if (globalThis.document?.hidden) this.#flush();
     else if (!this.#queued) this.#postTimer ??= setTimeout(() => this.#flush(), POST_MS);
     return seq;
@@ -160,7 +160,7 @@ export class Core {
     return { seq, committed };
   }
 
-  /** Has what was appended committed; what is appended until that begins is committed with it. */
+  /** Queues a commit of what was appended, and of what is appended before that commit begins. */
   #flush(): void {
     clearTimeout(this.#postTimer);
     this.#postTimer = undefined;
@@ -169,7 +169,7 @@ export class Core {
     void this.#chain(() => this.#commit());
   }
 
-  /** One after the other, behind all that was appended: commits and checkpoints never overlap. */
+  /** Runs jobs one at a time, after everything appended so far: commits and checkpoints never overlap. */
   serially<T>(job: () => Promise<T>): Promise<T> {
     this.#flush();
     return this.#chain(job);
@@ -193,7 +193,7 @@ export class Core {
     await this.put(batch, erased.length > 0 ? erasing : undefined);
   }
 
-  /** Commits a batch and settles those who wait for it. When that fails, the log has ended. */
+  /** Commits a batch and settles those who wait for it. If that fails, the log ends. */
   async put(batch: Batch, also?: () => Promise<Work>): Promise<void> {
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -211,7 +211,7 @@ export class Core {
     this.channel.postMessage(null);
     this.#checkpointTimer ??= setTimeout(() => {
       this.#checkpointTimer = undefined;
-      this.checkpoint().catch(() => {}); // whoever needs it will ask again, and be told
+      this.checkpoint().catch(() => {}); // whoever needs a checkpoint asks for it, and then gets the error
     }, this.settings.checkpointMs ?? CHECKPOINT_MS);
   }
 
@@ -220,7 +220,7 @@ export class Core {
     this.changed = Promise.withResolvers();
   }
 
-  /** Ends the log: nothing is acknowledged from here on. */
+  /** Ends the log with an error: nothing is acknowledged from here on. */
   fail(cause: unknown): void {
     this.#end(cause instanceof VakError && FATAL.includes(cause.code) ? cause : unavailable(cause));
     void this.lock?.release();
@@ -264,11 +264,11 @@ export class Core {
     clearTimeout(this.#checkpointTimer);
     this.#checkpointTimer = undefined;
     this.channel.postMessage(null);
-    this.tellCheckpoint();
+    this.announceCheckpoint();
     return this.last;
   }
 
-  tellCheckpoint(): void {
+  announceCheckpoint(): void {
     for (const listener of this.onCheckpoint) listener();
   }
 
@@ -282,7 +282,7 @@ export class Core {
     const signatures = [];
     for (const key of keys) {
       const { name, keyId } = ed25519Verifier(origin, key.publicKey);
-      // When a key is replaced, two of the caller's own may have to sign, each with its own.
+      // While keys rotate, two of the caller's signers may have to sign, each for its own key.
       const own = [signer, this.settings.signer].find((one) => one && isKeyOf(one, key));
       signatures.push({ name, keyId, signature: await sign(key, toUtf8(text), own) });
     }
@@ -299,7 +299,7 @@ export class Core {
   }
 }
 
-/** Whether the signer signs with this key. */
+/** Whether the signer signs with that key. */
 export function isKeyOf(signer: Signer, key: StoredKey): boolean {
   return equalBytes(signer.publicKey, key.publicKey);
 }
