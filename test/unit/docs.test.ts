@@ -256,7 +256,7 @@ describe("tables", () => {
     });
     expect(values("docs/policy.md")).toEqual({
       "bytes of policy text": MAX_POLICY_BYTES,
-      "bytes of a bundle as JSON": MAX_BUNDLE_BYTES,
+      "bytes of a policy pack as JSON": MAX_BUNDLE_BYTES,
       entities: MAX_ENTITIES,
       tests: MAX_TESTS,
       "brackets within brackets, and operators above operators": MAX_POLICY_DEPTH,
