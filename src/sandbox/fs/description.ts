@@ -1,6 +1,8 @@
+/** An open file description, in the sense of POSIX: the state behind a descriptor. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { fail } from "../wasi/errno.ts";
 
+/** Metadata of a file. */
 export interface Stat {
   ino: bigint;
   filetype: number;
@@ -14,18 +16,19 @@ export interface Stat {
 }
 
 /**
- * An open file description: what a descriptor stands for. A kind overrides what it can do; the rest is refused by errno.
- * Whether the descriptor has the right to it is not asked here.
+ * What a descriptor refers to. Each kind overrides what it supports; the rest fails with an errno. Rights are checked
+ * elsewhere. No field of a kind is `#private`: a replay copies descriptions property by property (`replay/checkpoint.ts`).
  */
 export abstract class Description {
   abstract readonly filetype: number;
-  /** What can be done with this kind of file at all, and with what is opened from it. */
+  /** The rights that make sense for this kind of file. */
   abstract readonly rights: bigint;
+  /** The rights that make sense for what is opened from it. */
   readonly inheriting: bigint = 0n;
-  /** APPEND and the like. */
+  /** `fdflags`, such as APPEND. */
   flags = 0;
 
-  /** Bytes that a read would find at once. */
+  /** Bytes that a read would return at once. */
   get readable(): number {
     return 0;
   }
@@ -49,7 +52,7 @@ export abstract class Description {
     fail(wasi.ERRNO_BADF);
   }
 
-  /** Gives the bytes that were taken. */
+  /** Returns how many bytes it took. */
   write(_data: Uint8Array): number {
     fail(wasi.ERRNO_BADF);
   }
@@ -58,7 +61,7 @@ export abstract class Description {
     fail(wasi.ERRNO_BADF);
   }
 
-  /** Gives the new position. */
+  /** Returns the new position. */
   seek(_by: bigint, _whence: number): bigint {
     fail(wasi.ERRNO_BADF);
   }

@@ -1,3 +1,4 @@
+/** Streams and devices: standard input and output, and `/dev/vak`, by which any program can call a tool. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { joinBytes } from "../../base/bytes.ts";
 import { OUTPUT_CHUNK } from "../../protocol/bounds.ts";
@@ -8,7 +9,7 @@ import { Description } from "./description.ts";
 
 const NEWLINE = 0x0a;
 
-/** What is read or written in order, and has no position. */
+/** Something that is read or written in order and has no position. */
 export abstract class Stream extends Description {
   override pread(): never {
     fail(wasi.ERRNO_SPIPE);
@@ -19,12 +20,12 @@ export abstract class Stream extends Description {
   }
 }
 
-/** Standard input: bytes that were there before the run began. Not a terminal, so its type is left unknown. */
+/** Standard input: bytes given before the run began. Not a terminal, so its type is left unknown. */
 export class Input extends Stream {
   readonly rights = RIGHT_FD_READ | STREAM_RIGHTS;
   readonly filetype = wasi.FILETYPE_UNKNOWN;
-  private position = 0;
-  private readonly bytes: Uint8Array;
+  position = 0;
+  readonly bytes: Uint8Array;
 
   constructor(bytes: Uint8Array) {
     super();
@@ -42,39 +43,39 @@ export class Input extends Stream {
   }
 }
 
-/** Messages that output may send at once, and how often it gets another, ms. */
+/** How many messages output may send at once, and after how many ms it may send another. */
 const CREDITS = 64;
 const CREDIT_MS = 2;
 
 /**
- * What a run prints, on its way to the page. A line goes out as soon as it is written; a flood is gathered into large
- * messages, so that a guest which writes byte by byte cannot drown the page. At the limit the run halts.
+ * Output on its way to the page. It goes out as soon as it is written, but a flood is gathered into large messages, so that
+ * a guest that writes byte by byte cannot drown the page. At the limit the run halts.
  */
 export class Outlet {
   /** Bytes that may still be printed. */
   remaining: number;
-  private credits = CREDITS;
-  private refilled = performance.now();
-  private readonly waiting: Record<1 | 2, Uint8Array<ArrayBuffer>[]> = { 1: [], 2: [] };
-  private waitingBytes = 0;
-  private readonly send: (fd: 1 | 2, bytes: Uint8Array<ArrayBuffer>) => void;
+  #credits = CREDITS;
+  #refilled = performance.now();
+  readonly #waiting: Record<1 | 2, Uint8Array<ArrayBuffer>[]> = { 1: [], 2: [] };
+  #waitingBytes = 0;
+  readonly #send: (fd: 1 | 2, bytes: Uint8Array<ArrayBuffer>) => void;
 
   constructor(limit: number, send: (fd: 1 | 2, bytes: Uint8Array<ArrayBuffer>) => void) {
     this.remaining = limit;
-    this.send = send;
+    this.#send = send;
   }
 
-  /** @throws Halt `output` after what still fitted was sent */
+  /** @throws Halt `output` past the limit, after sending what still fitted */
   write(fd: 1 | 2, data: Uint8Array): void {
     const fits = data.slice(0, this.remaining);
     this.remaining -= fits.byteLength;
-    // The order of stdout against stderr is kept, as long as it is not a flood.
-    if (this.waiting[fd === 1 ? 2 : 1].length > 0 && this.takeCredit()) this.flush();
+    // Keeps the order of stdout and stderr relative to each other, unless it is a flood.
+    if (this.#waiting[fd === 1 ? 2 : 1].length > 0 && this.#takeCredit()) this.flush();
     if (fits.byteLength > 0) {
-      this.waiting[fd].push(fits);
-      this.waitingBytes += fits.byteLength;
+      this.#waiting[fd].push(fits);
+      this.#waitingBytes += fits.byteLength;
     }
-    if (this.waitingBytes >= OUTPUT_CHUNK || this.takeCredit()) this.flush();
+    if (this.#waitingBytes >= OUTPUT_CHUNK || this.#takeCredit()) this.flush();
     if (fits.byteLength < data.byteLength) {
       this.flush();
       throw new Halt("output");
@@ -83,24 +84,24 @@ export class Outlet {
 
   flush(): void {
     for (const fd of [1, 2] as const) {
-      const chunks = this.waiting[fd];
+      const chunks = this.#waiting[fd];
       if (chunks.length === 0) continue;
       const all = chunks.length === 1 ? chunks[0]! : joinBytes(chunks);
       chunks.length = 0;
-      for (let at = 0; at < all.byteLength; at += OUTPUT_CHUNK) this.send(fd, all.slice(at, at + OUTPUT_CHUNK));
+      for (let at = 0; at < all.byteLength; at += OUTPUT_CHUNK) this.#send(fd, all.slice(at, at + OUTPUT_CHUNK));
     }
-    this.waitingBytes = 0;
+    this.#waitingBytes = 0;
   }
 
-  private takeCredit(): boolean {
+  #takeCredit(): boolean {
     const now = performance.now();
-    const earned = Math.floor((now - this.refilled) / CREDIT_MS);
+    const earned = Math.floor((now - this.#refilled) / CREDIT_MS);
     if (earned > 0) {
-      this.credits = Math.min(CREDITS, this.credits + earned);
-      this.refilled = now;
+      this.#credits = Math.min(CREDITS, this.#credits + earned);
+      this.#refilled = now;
     }
-    if (this.credits === 0) return false;
-    this.credits--;
+    if (this.#credits === 0) return false;
+    this.#credits--;
     return true;
   }
 }
@@ -109,8 +110,8 @@ export class Outlet {
 export class Output extends Stream {
   readonly rights = RIGHT_FD_WRITE | STREAM_RIGHTS;
   readonly filetype = wasi.FILETYPE_UNKNOWN;
-  private readonly outlet: Outlet;
-  private readonly fd: 1 | 2;
+  readonly outlet: Outlet;
+  readonly fd: 1 | 2;
 
   constructor(outlet: Outlet, fd: 1 | 2) {
     super();
@@ -125,18 +126,18 @@ export class Output extends Stream {
 }
 
 /**
- * `/dev/vak`: each line written is a call, and its answer is the next line to be read. The write returns when the
- * answer is there.
+ * `/dev/vak`: each line written is a call, and its answer is the next line to read. The write returns once the answer is
+ * there.
  */
 export class CallDevice extends Stream {
   readonly rights = RIGHT_FD_READ | RIGHT_FD_WRITE | STREAM_RIGHTS;
   readonly filetype = wasi.FILETYPE_CHARACTER_DEVICE;
-  /** The line so far. Past `callBytes` it is no longer kept, and is answered with an error at its end. */
-  private line: Uint8Array<ArrayBuffer>[] = [];
-  private lineBytes = 0;
-  private unread = new Uint8Array(0);
-  private readonly callBytes: number;
-  private readonly ask: (request: Uint8Array<ArrayBuffer>) => Awaitable<Uint8Array>;
+  /** The line so far. Past `callBytes` it is no longer kept, and its end is answered with an error. */
+  line: Uint8Array<ArrayBuffer>[] = [];
+  lineBytes = 0;
+  unread = new Uint8Array(0);
+  readonly callBytes: number;
+  readonly ask: (request: Uint8Array<ArrayBuffer>) => Awaitable<Uint8Array>;
 
   constructor(callBytes: number, ask: (request: Uint8Array<ArrayBuffer>) => Awaitable<Uint8Array>) {
     super();
@@ -154,7 +155,7 @@ export class CallDevice extends Stream {
     return data;
   }
 
-  /** Takes up to one line; gives the bytes taken, once the line is answered. */
+  /** Takes at most one line; returns how many bytes it took, once the line is answered. */
   call(data: Uint8Array): Awaitable<number> {
     if (this.unread.byteLength > this.callBytes) fail(wasi.ERRNO_AGAIN);
     const end = data.indexOf(NEWLINE);

@@ -2,10 +2,10 @@
  * The rights of WASI preview 1 (snapshot-01), as the 64-bit masks in which system calls take them, and what a descriptor
  * of each kind can be used for.
  *
- * The constants of preview 1, here and in the files beside this one, are those of `@bjorn3/browser_wasi_shim`; each that
- * is used was compared with the specification. Of the shim nothing else is used: its structures write times at wrong
- * offsets and read a clock's flags at one (0.4.2), and its `Fd` and `Inode` number inodes from a counter that all of a
- * page shares, so that a replay would see other numbers than the run.
+ * All of the sandbox takes the constants of preview 1 from `@bjorn3/browser_wasi_shim`; those in use were compared with
+ * the specification. Nothing else of the shim is used: its structures write times, and read a clock's flags, at wrong
+ * offsets (0.4.2), and its `Fd` and `Inode` number inodes with one counter for the whole page, so that a replay would
+ * see different numbers than the run.
  */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 
@@ -38,10 +38,7 @@ export const RIGHT_PATH_REMOVE_DIRECTORY = BigInt(wasi.RIGHTS_PATH_REMOVE_DIRECT
 export const RIGHT_PATH_UNLINK_FILE = BigInt(wasi.RIGHTS_PATH_UNLINK_FILE);
 export const RIGHT_POLL_FD_READWRITE = BigInt(wasi.RIGHTS_POLL_FD_READWRITE);
 
-/** The lookup flag that the shim does not name: to follow a symbolic link at the end of a path. */
-export const LOOKUPFLAGS_SYMLINK_FOLLOW = 1;
-
-/** What any stream can be used for: asking for its flags and its type, syncing, polling. */
+/** What any stream can be used for: querying its flags and type, syncing, polling. */
 export const STREAM_RIGHTS =
   RIGHT_FD_DATASYNC | RIGHT_FD_FDSTAT_SET_FLAGS | RIGHT_FD_SYNC | RIGHT_FD_FILESTAT_GET | RIGHT_POLL_FD_READWRITE;
 
@@ -57,7 +54,7 @@ export const FILE_RIGHTS =
   RIGHT_FD_FILESTAT_SET_SIZE |
   RIGHT_FD_FILESTAT_SET_TIMES;
 
-/** What an open directory can itself be used for: the rights of `PATH_`, listing, times and syncing. */
+/** What an open directory can be used for: the rights of `PATH_`, listing, times and syncing. */
 export const DIRECTORY_RIGHTS =
   RIGHT_FD_DATASYNC |
   RIGHT_FD_FDSTAT_SET_FLAGS |

@@ -2,7 +2,8 @@ import { wasi } from "@bjorn3/browser_wasi_shim";
 import { expect, test } from "vitest";
 import type { MountShape } from "../../../src/protocol/messages.ts";
 import { Kept, restoreHost, saveHost } from "../../../src/replay/checkpoint.ts";
-import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/fs/volume.ts";
+import { type OpenDirectory, RootDirectory } from "../../../src/sandbox/fs/descriptors.ts";
+import { Volume } from "../../../src/sandbox/fs/volume.ts";
 import { Errno } from "../../../src/sandbox/wasi/errno.ts";
 
 const shape = (path: string, more: Partial<MountShape> = {}): MountShape => ({

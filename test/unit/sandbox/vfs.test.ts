@@ -2,7 +2,8 @@ import { wasi } from "@bjorn3/browser_wasi_shim";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Description } from "../../../src/sandbox/fs/description.ts";
-import { type OpenDirectory, RootDirectory, Volume } from "../../../src/sandbox/fs/volume.ts";
+import { type OpenDirectory, RootDirectory } from "../../../src/sandbox/fs/descriptors.ts";
+import { Volume } from "../../../src/sandbox/fs/volume.ts";
 import { Errno } from "../../../src/sandbox/wasi/errno.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
 
