@@ -1,4 +1,4 @@
-/** `vak policy`: what a policy decides, without a page. */
+/** `vak policy`: tests a policy, or makes the decisions of a log again, without a browser. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -11,11 +11,15 @@ import { type Redecided, redecide } from "../policy/redecide.ts";
 import { cedarWasmUrl } from "../policy/wasm-url.ts";
 import { defineTool, type Tool } from "../tool/definition.ts";
 import { describeToPolicy } from "../tool/policy-view.ts";
+import type { LogArguments } from "./arguments.ts";
+import { withBundle } from "./opening.ts";
+import { printJson, printLines, printProblems } from "./print.ts";
+import { verdictOf, verifyBundle } from "./verify.ts";
 
-/** As much of a tool as policies see. */
+/** The part of a tool that policies see. */
 type SeenTool = Pick<Tool, "name" | "inputSchema" | "annotations" | "labels"> & { leaks?: Tool["leaks"] | true };
 
-/** What a file for `policy test` holds: as JSON, or as the exports of a module. */
+/** What a file for `policy test` holds, as JSON or as the exports of a module. */
 interface PolicyFile {
   policy: PolicySource;
   tools: readonly SeenTool[];
@@ -25,12 +29,11 @@ interface PolicyFile {
 }
 
 /**
- * Loads the policy in a file as a kernel would, its own tests with it.
+ * Loads the policy in a file as a kernel would, and runs its own tests.
  *
- * @returns what to print
- * @throws VakError `invalid-policy` as `createKernel` does; `invalid-argument` when the file is none; `invalid-tool`
+ * @throws VakError `invalid-policy` as `createKernel` does; `invalid-argument` when it is not such a file; `invalid-tool`
  */
-export async function testPolicy(path: string): Promise<string> {
+export async function testPolicy(path: string): Promise<void> {
   const { policy, tools, budgets = {}, constitution = "" } = await readPolicyFile(path);
   const engine = createCedarEngine({
     tools: tools.map(checked),
@@ -40,19 +43,33 @@ export async function testPolicy(path: string): Promise<string> {
   });
   const { policies, digest } = await engine.load(policy);
   const tests = typeof policy === "string" ? 0 : (policy.tests ?? []).length;
-  return [
+  printLines([
     `The policy is good: ${count(policies.length, "policy", "policies")}, ${count(tests, "test", "tests")} passed.`,
     "",
     `  digest    ${digest}`,
     `  policies  ${policies.join(", ") || "none: everything is denied"}`,
-    "",
-  ].join("\n");
+  ]);
+}
+
+/** @returns whether the log verifies and its decisions come out the same */
+export async function replayDecisions({ paths, json, ...known }: LogArguments): Promise<boolean> {
+  return withBundle(paths, async (bundle) => {
+    const report = await verifyBundle(bundle, known);
+    printProblems(report.problems);
+    if (!json) printLines([verdictOf(report)]);
+    // Decisions mean something only in a log that verifies.
+    if (!report.ok) return false;
+    const { result, good, lines } = await redecideLog(bundle);
+    if (json) printJson(result);
+    else printLines(lines);
+    return good;
+  });
 }
 
 /**
  * Makes the decisions of a log again.
  *
- * @returns what came of it, and what to print; it is not `good` where none could be made, though there are some
+ * @returns the result, and what to print; it is not `good` if there are decisions and none could be made
  */
 export async function redecideLog(bundle: Bundle): Promise<{ result: Redecided; good: boolean; lines: string[] }> {
   const result = await redecide(bundle, { wasm: await readFile(cedarWasmUrl) });
@@ -95,7 +112,7 @@ async function load(path: string): Promise<unknown> {
   return /\.m?js$/.test(path) ? import(pathToFileURL(resolve(path)).href) : JSON.parse(await readFile(path, "utf8"));
 }
 
-/** A tool whose input is checked as the broker checks it, and searched for leaks where it is there whole. */
+/** A tool whose input is checked as the broker checks it, and searched for leaks if its function is given. */
 function checked(tool: SeenTool): PolicyTool {
   const { name, inputSchema, annotations, labels, leaks } = tool ?? {};
   const looks = typeof leaks === "function" && { leaks };
