@@ -15,7 +15,7 @@ const COLUMNS = [
   { name: "Firefox", projects: ["browser (firefox)"] },
   { name: "Chromium, shared memory", projects: ["isolated (chromium)"] },
   { name: "Firefox, shared memory", projects: ["isolated (firefox)"] },
-  { name: "WebKitGTK, shared memory", projects: ["isolated (webkit)", "webkit (webkit)"] },
+  { name: "WebKitGTK, shared memory", projects: ["webkit (webkit)"] },
 ];
 
 /** @type {[area: string, files: RegExp][]} each test file is of one area */

@@ -8,7 +8,8 @@ import { findBrowsers } from "./browsers.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cache = `${root}node_modules/.cache/vak/`;
-const scripts = JSON.parse(readFileSync(`${root}package.json`, "utf8")).scripts;
+const { scripts, version } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
+const tarball = `${cache}vak-${version}.tgz`;
 
 /**
  * Vitest on some of its projects, with a report that can be counted.
@@ -36,7 +37,9 @@ const steps = [
   {
     name: "package",
     // The worker is a file to serve and not a module to import, as is Cedar's wasm: they have no types.
-    command: "publint --strict && attw --pack --profile esm-only --exclude-entrypoints worker cedar.wasm",
+    command:
+      `npm pack --silent --ignore-scripts --pack-destination "${cache}" && publint --strict "${tarball}" && ` +
+      `attw --profile esm-only --exclude-entrypoints worker cedar.wasm -- "${tarball}"`,
   },
   { name: "size", command: "node scripts/size.mjs" },
   {
@@ -51,7 +54,10 @@ mkdirSync(cache, { recursive: true });
 for (const report of ["tests.json", "webkit.json", "projects"]) {
   rmSync(`${cache}${report}`, { force: true, recursive: true });
 }
+/** @type {NodeJS.ProcessEnv} */
 const env = { ...process.env, PATH: `${root}node_modules/.bin${delimiter}${process.env.PATH}` };
+
+console.log(`properties are tried from seed ${(env.VAK_SEED ??= "1")}`);
 
 /** @type {string[]} */
 const failed = [];
@@ -67,7 +73,10 @@ for (const { name, command } of steps) {
   const began = performance.now();
   const { status, signal, error } = spawnSync(command, { cwd: root, env, shell: true, stdio: "inherit" });
   console.log(`== ${name}: ${Math.round((performance.now() - began) / 1000)} s`);
-  if (status === 0) continue;
+  if (status === 0) {
+    if (name === "build") env.VAK_BUILT = "1"; // the tests need not build again what they run
+    continue;
+  }
   if (name === WEBKIT && died(count("webkit"))) {
     const { pending, failures } = count("webkit");
     console.log(`== WebKitGTK itself died in the middle: ${pending} TESTS WERE NOT RUN in it`);

@@ -18,12 +18,19 @@ declare module "vitest" {
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Packs vak, which builds it, and installs the tarball as a user does: in an empty project, far from this one. */
+/**
+ * Packs vak, and installs the tarball as a user does: in an empty project, far from this one. Packing builds it, unless
+ * `npm test` has done so.
+ */
 export default async function install(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), "vak-package-"));
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
-    const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: root });
+    const { stdout } = await run(
+      "npm",
+      ["pack", "--json", "--pack-destination", folder, ...(process.env.VAK_BUILT === "1" ? ["--ignore-scripts"] : [])],
+      { cwd: root },
+    );
     // What the build says comes first.
     const [{ filename, files }] = JSON.parse(stdout.slice(stdout.search(/^\[$/m)));
     const app = join(folder, "app");

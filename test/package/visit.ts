@@ -22,9 +22,7 @@ export async function visit(browser: Browser, url: string): Promise<{ outcome: O
     });
     await tab.goto(url);
     // Vite's development server may load the page twice, so what is waited for is that of whichever page is there.
-    const settled = await tab.waitForFunction(() => (globalThis as { outcome?: Promise<Outcome> }).outcome, null, {
-      timeout: 60_000,
-    });
+    const settled = await tab.waitForFunction(() => (globalThis as { outcome?: Promise<Outcome> }).outcome);
     return { outcome: (await settled.jsonValue()) as Outcome, errors };
   } finally {
     await context.close();

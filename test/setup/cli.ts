@@ -1,10 +1,12 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { build } from "vite";
 import { cedarGlue } from "../../build/plugins.ts";
 
-/** Builds the command line into a folder, and gives what runs it. */
+/** Gives what runs the command line, built into a folder; `npm test` has built it already. */
 export async function buildCli(folder: string): Promise<(...args: string[]) => Promise<Ended>> {
+  if (process.env.VAK_BUILT === "1") return runs(fileURLToPath(new URL("../../dist/cli.js", import.meta.url)));
   await build({
     configFile: false,
     logLevel: "error",
@@ -19,9 +21,13 @@ export async function buildCli(folder: string): Promise<(...args: string[]) => P
     },
     ssr: { noExternal: true },
   });
+  return runs(join(folder, "cli.mjs"));
+}
+
+function runs(command: string): (...args: string[]) => Promise<Ended> {
   return (...args) =>
     new Promise((resolve) => {
-      execFile(process.execPath, [join(folder, "cli.mjs"), ...args], (error, out, err) => {
+      execFile(process.execPath, [command, ...args], (error, out, err) => {
         resolve({ code: error ? Number(error.code) : 0, out, err });
       });
     });

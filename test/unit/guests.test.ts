@@ -49,9 +49,17 @@ async function run(name: string, options: { args?: string[]; env?: Record<string
       return answer.length;
     },
   };
+  // Node's sleeps are in whole milliseconds, and may end before their time: what is left of it is waited for here.
+  const { poll_oneoff: poll } = wasi.wasiImport as Record<string, (...args: number[]) => number>;
+  const patientPoll = (subscriptions: number, ...rest: number[]) => {
+    const until = process.hrtime.bigint() + new DataView(memory.buffer).getBigUint64(subscriptions + 24, true);
+    const errno = poll!(subscriptions, ...rest);
+    while (process.hrtime.bigint() < until);
+    return errno;
+  };
   const module = await WebAssembly.compile(await loadGuest(name));
   const instance = await WebAssembly.instantiate(module, {
-    wasi_snapshot_preview1: wasi.wasiImport as WebAssembly.ModuleImports,
+    wasi_snapshot_preview1: { ...(wasi.wasiImport as WebAssembly.ModuleImports), poll_oneoff: patientPoll },
     vak,
   });
   memory = instance.exports.memory as WebAssembly.Memory;
