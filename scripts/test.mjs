@@ -57,7 +57,8 @@ for (const report of ["tests.json", "webkit.json", "projects"]) {
 /** @type {NodeJS.ProcessEnv} */
 const env = { ...process.env, PATH: `${root}node_modules/.bin${delimiter}${process.env.PATH}` };
 
-console.log(`properties are tried from seed ${(env.VAK_SEED ??= "1")}`);
+env.VAK_SEED ??= "1";
+console.log(`properties are tried from seed ${env.VAK_SEED}`);
 
 /** @type {string[]} */
 const failed = [];
