@@ -1,85 +1,88 @@
 /**
  * A mount that is kept in a directory of the page's: one that a person picked, or one of the origin private file system
- * (https://fs.spec.whatwg.org). Others may change it at any time.
+ * (https://fs.spec.whatwg.org). Anyone may change it at any time.
  */
+
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import type { SeedFile } from "../protocol/messages.ts";
-import { type Changes, type Failure, refusal, type Source } from "./source.ts";
-import type { Bounds, Found, Tree } from "./tree.ts";
+import type { Bounds } from "./bounds.ts";
+import { refusal } from "./refusal.ts";
+import type { Changes, Failure, Found, Source } from "./source.ts";
+import type { Tree } from "./tree.ts";
 
-/** Where a new file is written before it gets its name, and where Chromium writes one: no agent has files of such names. */
+/** The names of files that are being written, by vak and by Chromium; agents never see them. */
 const TEMPORARY = /^\.vak-[0-9a-f-]{36}\.tmp$/;
 const SWAP = /\.crswap$/;
-/** ms after which such a file is of a tab that died. */
+/** Milliseconds after which such a file must be left over from a tab that died. */
 const STALE = 3_600_000;
 /**
- * ms within which a file may change and keep its time, on the coarsest of file systems: one that was so young when it was
- * looked at is read again.
+ * Milliseconds within which a file may change and keep its time, on the coarsest of file systems: a file that was
+ * younger than that when it was read is read again.
  */
 const RACY = 2_000;
-/** Times that a directory is read which changes meanwhile. */
+/** How often a directory is read again that changes meanwhile. */
 const ATTEMPTS = 3;
 
-/** A file as it was when its content was looked at. */
+/** A file as it was when its content was read. */
 interface Seen {
   size: number;
   lastModified: number;
   digest: string;
-  /** When that was, ms since 1970. */
+  /** When it was read, ms since 1970. */
   at: number;
 }
 
-/** What some browsers have, and TypeScript does not know. */
+/** Methods that only some browsers have, and TypeScript does not know. */
 interface Handle {
   queryPermission?(options: { mode: "read" | "readwrite" }): Promise<PermissionState>;
   move?(name: string): Promise<void>;
 }
 
-/** It is not as it was when it was read. */
+/** A file has changed since it was read. */
 class Changed extends Error {}
 
 export class DirectorySource implements Source {
   readonly write?: (changes: Changes) => Promise<Failure[]>;
-  private readonly root: FileSystemDirectoryHandle;
-  private readonly where: string;
-  private readonly mode: "read" | "readwrite";
-  private seen = new Map<string, Seen>();
+  readonly #root: FileSystemDirectoryHandle;
+  readonly #where: string;
+  readonly #mode: "read" | "readwrite";
+  #seen = new Map<string, Seen>();
 
-  /** @param where what messages call it */
+  /** @param where the directory's name in messages */
   constructor(root: FileSystemDirectoryHandle, where: string, readOnly: boolean) {
-    this.root = root;
-    this.where = where;
-    this.mode = readOnly ? "read" : "readwrite";
-    if (!readOnly) this.write = (changes) => this.writeAll(changes);
+    this.#root = root;
+    this.#where = where;
+    this.#mode = readOnly ? "read" : "readwrite";
+    if (!readOnly) this.write = (changes) => this.#writeAll(changes);
   }
 
   async read(known: Tree, bounds: () => Bounds): Promise<Found> {
-    await this.permitted();
+    await this.#permitted();
     for (let attempt = 1; ; attempt++) {
       try {
         const found: Found = { tree: new Map(), contents: new Map() };
         const seen = new Map<string, Seen>();
-        await this.walk(this.root, "", known, bounds(), found, seen);
-        this.seen = seen;
+        await this.#walk(this.#root, "", known, bounds(), found, seen);
+        this.#seen = seen;
         return found;
       } catch (cause) {
         const moving = (cause as Error).name === "NotFoundError" || (cause as Error).name === "NotReadableError";
-        if (!moving || attempt === ATTEMPTS) throw refusal(this.where, cause);
+        if (!moving || attempt === ATTEMPTS) throw refusal(this.#where, cause);
       }
     }
   }
 
   /** @throws VakError `files-denied` */
-  private async permitted(): Promise<void> {
-    const { root, where, mode } = this;
-    const state = await (root as Handle).queryPermission?.({ mode });
+  async #permitted(): Promise<void> {
+    const [where, mode] = [this.#where, this.#mode];
+    const state = await (this.#root as Handle).queryPermission?.({ mode });
     if (state === undefined || state === "granted") return;
     const how = `handle.requestPermission({ mode: "${mode}" })`;
     throw new VakError("files-denied", `This page has no permission to use ${where}. Ask for it, on a click: ${how}.`);
   }
 
-  private async walk(
+  async #walk(
     directory: FileSystemDirectoryHandle,
     prefix: string,
     known: Tree,
@@ -97,14 +100,14 @@ export class DirectorySource implements Source {
       if (handle.kind === "directory") {
         bounds.take(path);
         found.tree.set(path, { type: "directory" });
-        await this.walk(handle as FileSystemDirectoryHandle, `${path}/`, known, bounds, found, seen);
+        await this.#walk(handle as FileSystemDirectoryHandle, `${path}/`, known, bounds, found, seen);
         continue;
       }
       const at = Date.now();
       const file = await (handle as FileSystemFileHandle).getFile();
       const { size, lastModified } = file;
       bounds.take(path, size);
-      const before = this.seen.get(path);
+      const before = this.#seen.get(path);
       const item = known.get(path);
       const untouched = before?.size === size && before.lastModified === lastModified;
       if (untouched && lastModified < before.at - RACY && item?.type === "file" && item.digest === before.digest) {
@@ -120,8 +123,8 @@ export class DirectorySource implements Source {
     }
   }
 
-  private async writeAll({ remove, put }: Changes): Promise<Failure[]> {
-    await this.permitted();
+  async #writeAll({ remove, put }: Changes): Promise<Failure[]> {
+    await this.#permitted();
     const failures: Failure[] = [];
     const attempt = async (path: string, work: () => Promise<void>) => {
       try {
@@ -130,64 +133,65 @@ export class DirectorySource implements Source {
         const { name, message } = cause as Error;
         const conflict =
           cause instanceof Changed || name === "TypeMismatchError" || name === "InvalidModificationError";
-        // A name that the file system cannot have is a TypeError; anything else ends the writing.
-        if (!conflict && name !== "TypeError") throw refusal(this.where, cause);
+        // A TypeError means a name that the file system cannot have; any other error ends the writing.
+        if (!conflict && name !== "TypeError") throw refusal(this.#where, cause);
         failures.push({ path, conflict, why: conflict ? "it was changed there meanwhile" : message });
       }
     };
-    for (const path of remove) await attempt(path, () => this.removeOne(path));
-    for (const [path, file] of put) await attempt(path, () => this.putOne(path, file));
+    for (const path of remove) await attempt(path, () => this.#removeOne(path));
+    for (const [path, file] of put) await attempt(path, () => this.#putOne(path, file));
     return failures;
   }
 
-  private async directoryOf(path: string, create: boolean): Promise<[FileSystemDirectoryHandle, string]> {
+  async #directoryOf(path: string, create: boolean): Promise<[FileSystemDirectoryHandle, string]> {
     const parts = path.split("/");
     const name = parts.pop()!;
-    let directory = this.root;
+    let directory = this.#root;
     for (const part of parts) directory = await directory.getDirectoryHandle(part, { create });
     return [directory, name];
   }
 
-  private async removeOne(path: string): Promise<void> {
+  async #removeOne(path: string): Promise<void> {
     try {
-      const [directory, name] = await this.directoryOf(path, false);
-      if (!this.seen.has(path)) await directory.getDirectoryHandle(name);
-      else this.assertAsSeen(path, await (await directory.getFileHandle(name)).getFile());
-      // Of a directory what is in it went before it; where there is more by now, the browser refuses.
+      const [directory, name] = await this.#directoryOf(path, false);
+      if (!this.#seen.has(path)) await directory.getDirectoryHandle(name);
+      else this.#assertAsSeen(path, await (await directory.getFileHandle(name)).getFile());
+      // A directory's content was removed before it; if there is more by now, the browser refuses.
       await directory.removeEntry(name);
     } catch (cause) {
       if ((cause as Error).name !== "NotFoundError") throw cause;
     }
-    this.seen.delete(path);
+    this.#seen.delete(path);
   }
 
-  private async putOne(path: string, file: SeedFile): Promise<void> {
-    const [directory, name] = await this.directoryOf(path, true);
-    if (TEMPORARY.test(name) || SWAP.test(name)) throw new TypeError("its name is one of files that are not there yet");
+  async #putOne(path: string, file: SeedFile): Promise<void> {
+    const [directory, name] = await this.#directoryOf(path, true);
+    if (TEMPORARY.test(name) || SWAP.test(name))
+      throw new TypeError("its name is reserved for files that are being written");
     if (!(file instanceof Uint8Array)) {
       if (file.type === "symlink") throw new TypeError("it is a link, which a directory cannot hold");
       await directory.getDirectoryHandle(name, { create: true });
       return;
     }
-    // Also where names differ only in what the file system takes for the same: that file is none of ours.
+    // This also catches a name that the file system considers the same as another: that file is not ours.
     const there = await fileIn(directory, name);
-    this.assertAsSeen(path, there);
+    this.#assertAsSeen(path, there);
     const bytes = file as Uint8Array<ArrayBuffer>;
-    const handle = there ? await directory.getFileHandle(name) : await this.create(directory, name, bytes);
-    // What a stream writes is there when it is closed, all at once.
+    const handle = there ? await directory.getFileHandle(name) : await this.#create(directory, name, bytes);
+    // A stream's content replaces the file's all at once, when the stream is closed.
     if (there) await writeTo(handle, bytes);
     const { size, lastModified } = await handle.getFile();
-    this.seen.set(path, { size, lastModified, digest: await sha256HexOf(bytes), at: Date.now() });
+    this.#seen.set(path, { size, lastModified, digest: await sha256HexOf(bytes), at: Date.now() });
   }
 
   /** @throws Changed */
-  private assertAsSeen(path: string, file: File | undefined): void {
-    const seen = this.seen.get(path);
+  #assertAsSeen(path: string, file: File | undefined): void {
+    const seen = this.#seen.get(path);
     if (file?.size !== seen?.size || file?.lastModified !== seen?.lastModified) throw new Changed();
   }
 
-  /** Makes a file that is there with its content, or not at all; where the browser cannot move it, empty for a moment. */
-  private async create(
+  /** Creates a file together with its content; where the browser cannot move files, it is empty for a moment. */
+  async #create(
     directory: FileSystemDirectoryHandle,
     name: string,
     bytes: Uint8Array<ArrayBuffer>,
@@ -209,7 +213,7 @@ export class DirectorySource implements Source {
   }
 }
 
-/** Takes away what a tab left that died. */
+/** Removes what a tab that died left over. */
 async function removeStale(directory: FileSystemDirectoryHandle, name: string): Promise<void> {
   const file = await fileIn(directory, name).catch(() => undefined);
   if (file && Date.now() - file.lastModified > STALE) await directory.removeEntry(name).catch(() => {});

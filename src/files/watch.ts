@@ -1,4 +1,5 @@
-/** Tells what changes in an agent's files, by looking at them again. */
+/** Watches an agent's files, by comparing one look at them with the next. */
+
 import { VakError } from "../errors.ts";
 import type { TreeEntry } from "../protocol/messages.ts";
 
@@ -8,16 +9,16 @@ export interface FileChange {
   change: "created" | "changed" | "removed";
 }
 
-/** ms between two looks while a program is at work. */
+/** Milliseconds between two looks while a program is running. */
 const PAUSE = 100;
 
 export interface Watched {
-  /** What there was when the watching began. */
+  /** The files when watching began. */
   first: Promise<TreeEntry[]>;
   look(): Promise<TreeEntry[]>;
-  /** Has it called when there may be something new; what it gives ends that. */
-  listen(told: () => void): () => void;
-  /** Whether a program is at work, which tells nobody. */
+  /** Calls back when something may have changed; returns what ends that. */
+  listen(changed: () => void): () => void;
+  /** Whether a program is running, which reports no changes itself. */
   isBusy(): boolean;
   signal: AbortSignal | undefined;
 }

@@ -3,7 +3,7 @@ import { transfer } from "comlink";
 import { isDigest } from "../base/guards.ts";
 import { lazy } from "../base/lazy.ts";
 import { VakError } from "../errors.ts";
-import type { Files, Note } from "../files/mounts.ts";
+import type { Files, Note } from "../files/sync.ts";
 import type { FileChange } from "../files/watch.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";

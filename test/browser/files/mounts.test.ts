@@ -1,3 +1,4 @@
+/** Mounts of the page's files, of directories and of other agents' folders, before and after runs. */
 import { expect, test } from "vitest";
 import { type Kernel, KiB, type Mount } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
@@ -8,7 +9,7 @@ import { contents, did, directory, does, expectSame, write } from "../../setup/s
 /** WebKitGTK has no origin private file system, and no other directories (docs/support.md). */
 const inDirectory = test.skipIf(engine === "webkit");
 
-/** An agent that does what it is told to its files. */
+/** An agent that runs file commands from its stdin. */
 async function shell(
   kernel: Kernel,
   mounts: Record<string, Mount>,
@@ -17,7 +18,7 @@ async function shell(
   return kernel.spawn({ name: "shell", program: await loadGuest("shell"), seed: 1, mounts, ...more });
 }
 
-test("files of the page, read-only or with a quota; what the program may not do is an errno, and replays the same", async () => {
+test("in a mount of the page's files, read-only or with a quota, a forbidden change is an errno, and replays the same", async () => {
   await using kernel = await testKernel();
   await using agent = await shell(kernel, {
     "/lib": { files: { "a.txt": "one", "d/b": "two", l: { type: "symlink", target: "d/b" } }, readOnly: true },
@@ -72,7 +73,7 @@ test("files of the page, read-only or with a quota; what the program may not do 
 });
 
 inDirectory(
-  "a directory: read before a run, written after it, logged before it is written, replayed without it",
+  "a directory is read before a run, logged and then written after it, and not needed for a replay",
   async () => {
     await using kernel = await testKernel();
     const folder = await directory();
@@ -134,7 +135,7 @@ inDirectory(
 );
 const DIR = { type: "directory" } as const;
 
-inDirectory("attack: a read-only directory. Whatever the program does, and whoever asks, it is as it was", async () => {
+inDirectory("attack: a program changes a read-only directory in every way. The directory stays as it was", async () => {
   await using kernel = await testKernel();
   const folder = await directory();
   await write(folder, "a", "one");
@@ -147,7 +148,7 @@ inDirectory("attack: a read-only directory. Whatever the program does, and whoev
 });
 
 inDirectory(
-  "a conflict: neither version is written over the other, the rest is written, and it can be settled",
+  "in a conflict, neither version overwrites the other, the rest is written, and the page can settle it",
   async () => {
     await using kernel = await testKernel();
     const folder = await directory();
@@ -180,11 +181,11 @@ inDirectory(
   },
 );
 
-inDirectory("attack: a file that is changed between the look at it and the writing is not written over", async () => {
+inDirectory("attack: a file is changed between its reading and its writing. It is not overwritten", async () => {
   await using kernel = await testKernel();
   const folder = await directory();
   await write(folder, "a", "old");
-  // What somebody else does while the directory is written: just before the file is opened.
+  // Somebody else changes the file just before it is opened for writing.
   const get = folder.getFileHandle.bind(folder);
   let armed = false;
   folder.getFileHandle = async (name: string, options?: FileSystemGetFileOptions) => {
@@ -203,7 +204,7 @@ inDirectory("attack: a file that is changed between the look at it and the writi
   await agent.files.write("data/a", "theirs, now");
 });
 
-inDirectory("names and links that a directory cannot hold: told, and all else is written", async () => {
+inDirectory("names and links that a directory cannot hold are reported, and all else is written", async () => {
   await using kernel = await testKernel();
   const folder = await directory();
   const agent = await shell(kernel, { data: { directory: folder } });
@@ -222,38 +223,35 @@ inDirectory("names and links that a directory cannot hold: told, and all else is
   await agent.close();
 });
 
-inDirectory(
-  "bounds: n bytes and n files of a directory fit, one more is refused, at spawn and before a run",
-  async () => {
-    await using kernel = await testKernel();
-    const folder = await directory();
-    await write(folder, "a", new Uint8Array(KiB));
-    const spawn = (quotaBytes: number, fileCount: number) =>
-      shell(kernel, { data: { directory: folder, quotaBytes } }, { limits: { fileCount } });
-    for (const [quotaBytes, fileCount] of [[KiB - 1, 9] as const, [KiB, 1] as const]) {
-      await expect(spawn(quotaBytes, fileCount)).rejects.toMatchObject({
-        code: expect.stringMatching(/^(files-unavailable|invalid-argument)$/),
-      });
-    }
-    await using agent = await spawn(KiB, 2);
-    expect(await does(agent, "ls /data")).toEqual(["a"]);
-    await write(folder, "b", "");
-    await write(folder, "c", "");
-    const { result } = await did(agent, "ls /data");
-    expect(result).toMatchObject({ status: "stopped", limit: "files-unavailable", digest: null });
-    expect(result.filesError).toMatchObject({
-      code: "files-unavailable",
-      message: expect.stringContaining("fileCount"),
+inDirectory("n bytes and n files of a directory fit; one more is refused, at spawn and before a run", async () => {
+  await using kernel = await testKernel();
+  const folder = await directory();
+  await write(folder, "a", new Uint8Array(KiB));
+  const spawn = (quotaBytes: number, fileCount: number) =>
+    shell(kernel, { data: { directory: folder, quotaBytes } }, { limits: { fileCount } });
+  for (const [quotaBytes, fileCount] of [[KiB - 1, 9] as const, [KiB, 1] as const]) {
+    await expect(spawn(quotaBytes, fileCount)).rejects.toMatchObject({
+      code: expect.stringMatching(/^(files-unavailable|invalid-argument)$/),
     });
-    await folder.removeEntry("b");
-    await folder.removeEntry("c");
-    expect(await does(agent, "ls /data")).toEqual(["a"]);
-    await expectSame(kernel);
-  },
-);
+  }
+  await using agent = await spawn(KiB, 2);
+  expect(await does(agent, "ls /data")).toEqual(["a"]);
+  await write(folder, "b", "");
+  await write(folder, "c", "");
+  const { result } = await did(agent, "ls /data");
+  expect(result).toMatchObject({ status: "stopped", limit: "files-unavailable", digest: null });
+  expect(result.filesError).toMatchObject({
+    code: "files-unavailable",
+    message: expect.stringContaining("fileCount"),
+  });
+  await folder.removeEntry("b");
+  await folder.removeEntry("c");
+  expect(await does(agent, "ls /data")).toEqual(["a"]);
+  await expectSame(kernel);
+});
 
 inDirectory(
-  "a directory that is gone, or that the browser no longer lets the page use, is a typed error; the log has the run",
+  "a directory that is gone, or no longer permitted, gives a typed error, and the log has the run",
   async () => {
     await using kernel = await testKernel();
     const folder = await directory();
@@ -284,7 +282,7 @@ inDirectory(
   },
 );
 
-inDirectory("attack: mounts of what vak keeps, of each other, in each other, and options that are none", async () => {
+inDirectory("attack: mounts of what vak keeps, mounts that overlap, and invalid options. Each is refused", async () => {
   await using kernel = await testKernel();
   const root = await navigator.storage.getDirectory();
   const folder = await directory();
@@ -292,22 +290,22 @@ inDirectory("attack: mounts of what vak keeps, of each other, in each other, and
   const bad: Record<string, Record<string, unknown>> = {
     "all of the origin's files": { a: { directory: root } },
     "a log's memory": { a: { directory: await root.getDirectoryHandle("vak.log.x", { create: true }) } },
-    "the same twice": { a: { directory: folder }, b: { directory: folder, readOnly: true } },
-    "one in the other": { a: { directory: folder, readOnly: true }, b: { directory: below } },
+    "one directory twice": { a: { directory: folder }, b: { directory: folder, readOnly: true } },
+    "a directory and one below it": { a: { directory: folder, readOnly: true }, b: { directory: below } },
     "mounts in mounts": { a: { files: {} }, "a/b": { files: {} } },
-    "out of the root": { "../a": { files: {} } },
+    "a path out of the root": { "../a": { files: {} } },
     "the devices": { dev: { files: {} } },
-    nothing: { a: {} },
-    "what is none": { a: null },
-    "one that is two": { a: { files: {} }, "/a": { files: {} } },
-    null: { a: { directory: null } },
-    two: { a: { files: {}, persist: "x" } },
-    quota: { a: { files: {}, quotaBytes: Number.POSITIVE_INFINITY } },
-    "no quota": { a: { files: {}, quotaBytes: 0 } },
-    "read-only": { a: { files: {}, readOnly: "no" } },
-    "no agent": { a: { agent: {} } },
+    "no source": { a: {} },
+    "null for a mount": { a: null },
+    "one path in two spellings": { a: { files: {} }, "/a": { files: {} } },
+    "null for a directory": { a: { directory: null } },
+    "two sources": { a: { files: {}, persist: "x" } },
+    "an infinite quota": { a: { files: {}, quotaBytes: Number.POSITIVE_INFINITY } },
+    "a quota of 0": { a: { files: {}, quotaBytes: 0 } },
+    "a string for readOnly": { a: { files: {}, readOnly: "no" } },
+    "something else for an agent": { a: { agent: {} } },
     "a name with a path": { a: { persist: "../x" } },
-    seventeen: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`m${i}`, { files: {} }])),
+    "seventeen mounts": Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`m${i}`, { files: {} }])),
   };
   for (const [what, mounts] of Object.entries(bad)) {
     const spawned = shell(kernel, mounts as Record<string, Mount>);
@@ -322,7 +320,7 @@ inDirectory("attack: mounts of what vak keeps, of each other, in each other, and
   expect(await does(both, "ls /a")).toEqual(["below"]);
 });
 
-test("another agent's folder: a copy, renewed before each run, read-only, logged; the last one stays", async () => {
+test("another agent's folder is a read-only copy, logged and renewed before each run; the last copy stays", async () => {
   await using kernel = await testKernel();
   const author = await shell(
     kernel,
@@ -354,7 +352,7 @@ test("another agent's folder: a copy, renewed before each run, read-only, logged
 });
 
 inDirectory(
-  "attack: another agent plants links in its folder, by which a reader would read or write its own files",
+  "attack: another agent plants links in its folder, to make a reader read or write its own files. They lead nowhere else",
   async () => {
     await using kernel = await testKernel();
     await using author = await shell(kernel, {});
@@ -374,7 +372,7 @@ inDirectory(
   },
 );
 
-inDirectory("a revoked agent writes nothing any more", async () => {
+inDirectory("a revoked agent no longer writes to its mounts", async () => {
   await using kernel = await testKernel();
   const folder = await directory();
   const agent = await shell(kernel, { data: { directory: folder } });
@@ -404,7 +402,7 @@ inDirectory("attack: the log fails. What the agent changed is not written", asyn
   expect(await contents(folder)).toEqual({});
 });
 
-test("nothing is saved while a run is under way", async () => {
+test("saving during a run is refused", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "spin",
@@ -417,7 +415,7 @@ test("nothing is saved while a run is under way", async () => {
   await run.result;
 });
 
-test("attack: labels are laundered by a folder that is shared. Who gets what another agent wrote is labelled as that one", async () => {
+test("attack: labels are laundered by a folder that is shared. Whoever reads what another agent wrote gets its labels", async () => {
   await using kernel = await testKernel();
   await using author = await shell(kernel, {}, { labels: ["secret"], files: { "out/a": "one" } });
   await using reader = await shell(kernel, {
@@ -427,7 +425,7 @@ test("attack: labels are laundered by a folder that is shared. Who gets what ano
   expect(reader.labels).toEqual(["secret", "untrusted"]);
   await author.files.write("elsewhere", "x", { labels: ["medical"] });
   await does(reader, "ls /in");
-  expect(reader.labels).toEqual(["secret", "untrusted"]); // nothing has come since
+  expect(reader.labels).toEqual(["secret", "untrusted"]); // nothing was read since then
   await does(author, "put /out/a two");
   await does(reader, "cat /in/a");
   expect(reader.labels).toEqual(["medical", "secret", "untrusted"]);

@@ -1,3 +1,4 @@
+/** Mounts that are kept under a name, across agents, dead tabs and damage. */
 import { expect, test } from "vitest";
 import { type Kernel, type Mount, support } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
@@ -10,12 +11,12 @@ const kept = test.skipIf(engine === "webkit");
 const shell = async (kernel: Kernel, mounts: Record<string, Mount>, files = {}) =>
   kernel.spawn({ name: "shell", program: await loadGuest("shell"), seed: 1, mounts, files });
 
-/** Where vak keeps what has that name. */
+/** The folder in which vak keeps what has that name. */
 const folderOf = async (name: string) =>
   (await navigator.storage.getDirectory()).getDirectoryHandle(`vak.files.${name}`);
 const newName = () => crypto.randomUUID();
 
-test("where the browser keeps no files, that is said: by support(), and by a typed error", async () => {
+test("a browser that cannot keep files is reported by support() and by a typed error", async () => {
   await using kernel = await testKernel();
   const { persist } = await support();
   const spawned = shell(kernel, { "/": { persist: newName() } });
@@ -24,7 +25,7 @@ test("where the browser keeps no files, that is said: by support(), and by a typ
   expect(persist).toBe(engine !== "webkit");
 });
 
-kept("files that are kept under a name are there for the next agent: contents, directories, links", async () => {
+kept("the next agent finds what was kept under a name: contents, directories and links", async () => {
   await using kernel = await testKernel();
   const persist = newName();
   const first = await shell(kernel, { notes: { persist } });
@@ -44,7 +45,7 @@ kept("files that are kept under a name are there for the next agent: contents, d
   await expectSame(kernel);
 });
 
-kept("all of an agent's files can be kept; what the page gives is written over it", async () => {
+kept("all of an agent's files can be kept; files that the page gives overwrite them", async () => {
   await using kernel = await testKernel();
   const persist = newName();
   const first = await shell(kernel, { "/": { persist } }, { "in.txt": "one", own: "given" });
@@ -61,7 +62,7 @@ kept("all of an agent's files can be kept; what the page gives is written over i
 });
 
 kept(
-  "one writes: a second agent, of this kernel or another, is refused until the first is closed; readers are not",
+  "kept files have one writer: a second agent, of this kernel or another, is refused until it is closed; readers are not",
   async () => {
     await using kernel = await testKernel();
     await using other = await testKernel();
@@ -86,30 +87,27 @@ kept(
   },
 );
 
-kept(
-  "an agent that is lost, and a spawn that fails, let go of what they had; the last run that was saved is there",
-  async () => {
-    await using kernel = await testKernel();
-    const persist = newName();
-    const agent = await shell(kernel, { k: { persist } });
-    await does(agent, "put /k/a saved");
-    await agent.files.write("k/a", "not saved");
-    agent.lose("as a test wants");
-    const bad = kernel.spawn({ name: "bad", program: new Uint8Array(8), mounts: { k: { persist } } });
-    await expect(bad).rejects.toMatchObject({ code: "invalid-module" });
-    await using next = await shell(kernel, { k: { persist } });
-    expect(await does(next, "cat /k/a")).toEqual(["saved"]);
-  },
-);
+kept("an agent that is lost, and a spawn that fails, release what they kept, as it was last saved", async () => {
+  await using kernel = await testKernel();
+  const persist = newName();
+  const agent = await shell(kernel, { k: { persist } });
+  await does(agent, "put /k/a saved");
+  await agent.files.write("k/a", "not saved");
+  agent.lose("the test ends it");
+  const bad = kernel.spawn({ name: "bad", program: new Uint8Array(8), mounts: { k: { persist } } });
+  await expect(bad).rejects.toMatchObject({ code: "invalid-module" });
+  await using next = await shell(kernel, { k: { persist } });
+  expect(await does(next, "cat /k/a")).toEqual(["saved"]);
+});
 
 kept(
-  "attack: a tab dies at any moment of the writing. What is there is the last run's or the one before's, whole",
+  "attack: a tab dies at any moment of the writing. What is kept is the last run's or the one before's, whole",
   async () => {
     await using kernel = await testKernel();
     const persist = newName();
     const agent = await shell(kernel, { k: { persist } });
     await does(agent, "put /k/a old", "put /k/b old", "put /k/c old");
-    // Its death: from the n-th step on nothing happens any more.
+    // The tab is dead from the n-th step on.
     const { close } = FileSystemWritableFileStream.prototype;
     const { getFileHandle } = FileSystemDirectoryHandle.prototype;
     const { removeEntry } = FileSystemDirectoryHandle.prototype;
@@ -155,7 +153,7 @@ kept(
   },
 );
 
-kept("attack: what is kept is damaged. The generation before it is taken, or the agent is refused", async () => {
+kept("attack: what is kept is damaged. The previous generation is used, or the agent is refused", async () => {
   await using kernel = await testKernel();
   const persist = newName();
   const first = await shell(kernel, { k: { persist } });
@@ -185,7 +183,7 @@ kept("attack: what is kept is damaged. The generation before it is taken, or the
   expect(older).toContain("tree.1.");
 });
 
-kept("what nobody needs any more is removed: two generations stay", async () => {
+kept("all but the last two generations are removed", async () => {
   await using kernel = await testKernel();
   const persist = newName();
   await using agent = await shell(kernel, { k: { persist } });
@@ -195,7 +193,7 @@ kept("what nobody needs any more is removed: two generations stay", async () => 
   expect(names.filter((name) => name.startsWith("blob."))).toHaveLength(3);
 });
 
-kept("a quota holds across agents: what was kept with more room is refused, and not lost", async () => {
+kept("a quota holds across agents: kept files that exceed it are refused, and not lost", async () => {
   await using kernel = await testKernel();
   const persist = newName();
   const first = await shell(kernel, { k: { persist } });
@@ -206,22 +204,25 @@ kept("a quota holds across agents: what was kept with more room is refused, and 
   expect(await does(again, "cat /k/a", "add /k/a 6")).toEqual(["12345", "ENOSPC"]);
 });
 
-kept("attack: labels are laundered by files that are kept. Who reads them is labelled as who wrote them", async () => {
-  await using kernel = await testKernel();
-  const persist = newName();
-  const labelled = { name: "shell", program: await loadGuest("shell"), labels: ["secret"] };
-  const writer = await kernel.spawn({ ...labelled, mounts: { k: { persist } } });
-  await using reader = await shell(kernel, { k: { persist, readOnly: true } });
-  await does(writer, "put /k/a x");
-  expect(reader.labels).toEqual([]);
-  await does(reader, "cat /k/a");
-  expect(reader.labels).toEqual(["secret"]);
-  await writer.close();
-  await using next = await shell(kernel, { k: { persist } });
-  expect(next.labels).toEqual(["secret"]);
-  expect((await entriesOf(kernel, "agent-spawn")).map(({ labels }) => labels)).toEqual([
-    ["secret"],
-    undefined,
-    ["secret"],
-  ]);
-});
+kept(
+  "attack: labels are laundered by files that are kept. Whoever reads them gets the labels of whoever wrote them",
+  async () => {
+    await using kernel = await testKernel();
+    const persist = newName();
+    const labelled = { name: "shell", program: await loadGuest("shell"), labels: ["secret"] };
+    const writer = await kernel.spawn({ ...labelled, mounts: { k: { persist } } });
+    await using reader = await shell(kernel, { k: { persist, readOnly: true } });
+    await does(writer, "put /k/a x");
+    expect(reader.labels).toEqual([]);
+    await does(reader, "cat /k/a");
+    expect(reader.labels).toEqual(["secret"]);
+    await writer.close();
+    await using next = await shell(kernel, { k: { persist } });
+    expect(next.labels).toEqual(["secret"]);
+    expect((await entriesOf(kernel, "agent-spawn")).map(({ labels }) => labels)).toEqual([
+      ["secret"],
+      undefined,
+      ["secret"],
+    ]);
+  },
+);

@@ -1,3 +1,4 @@
+/** Attacks on mounts by a worker whose JavaScript is the attacker's. */
 import { expect, test } from "vitest";
 import { createKernel } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
@@ -7,7 +8,7 @@ import { contents, directory, write } from "../../setup/shell.ts";
 
 const inDirectory = test.skipIf(engine === "webkit");
 
-/** A worker whose JavaScript is the attacker's: it says that `tree` is in each directory, and `file` in each file. */
+/** A worker whose JavaScript is the attacker's: it reports `tree` for each directory, and `file` for each file. */
 function hostileWorker(tree: string, file = "new Uint8Array(1)"): string {
   const source = `
     const send = postMessage.bind(self);
@@ -53,8 +54,8 @@ async function attack(folder: FileSystemDirectoryHandle, worker: string) {
 const nonsense: [what: string, tree: string][] = [
   ["nothing", "undefined"],
   ["a number", "7"],
-  ["a file of no type", `[entry("a", { type: "device" })]`],
-  ["a digest that is none", `[entry("a", { digest: "../x" })]`],
+  ["a file of an unknown type", `[entry("a", { type: "device" })]`],
+  ["a malformed digest", `[entry("a", { digest: "../x" })]`],
   ["a negative size", `[entry("a", { size: -1 })]`],
   ["more files than fileCount", `Array.from({ length: 101 }, (_, i) => entry("f" + i))`],
   ["a file larger than the quota", `[entry("a", { size: 1001 })]`],
@@ -67,17 +68,20 @@ const nonsense: [what: string, tree: string][] = [
   ),
 ];
 
-inDirectory.each(nonsense)("attack: the worker says of its files: %s. Nothing is written", async (_what, tree) => {
-  const folder = await directory();
-  const inner = await folder.getDirectoryHandle("inner", { create: true });
-  await write(folder, "beside", "one");
-  const { result, written } = await attack(inner, hostileWorker(tree));
-  expect(result.filesError).toMatchObject({ code: "files-unavailable" });
-  expect(written).toEqual([]);
-  expect(await contents(folder)).toEqual({ beside: "one", "inner/": "" });
-});
+inDirectory.each(nonsense)(
+  "attack: the worker reports impossible files: %s. Nothing is written",
+  async (_what, tree) => {
+    const folder = await directory();
+    const inner = await folder.getDirectoryHandle("inner", { create: true });
+    await write(folder, "beside", "one");
+    const { result, written } = await attack(inner, hostileWorker(tree));
+    expect(result.filesError).toMatchObject({ code: "files-unavailable" });
+    expect(written).toEqual([]);
+    expect(await contents(folder)).toEqual({ beside: "one", "inner/": "" });
+  },
+);
 
-inDirectory("attack: the worker says a small size and gives a large file. It is not written", async () => {
+inDirectory("attack: the worker reports a small size, then gives a large file. It is not written", async () => {
   const folder = await directory();
   const tree = `[entry("a"), entry("b")]`;
   const { result, written } = await attack(folder, hostileWorker(tree, "new Uint8Array(501)"));
@@ -86,12 +90,15 @@ inDirectory("attack: the worker says a small size and gives a large file. It is 
   expect(await contents(folder)).toEqual({});
 });
 
-inDirectory("attack: the worker says digests that are not those of its files. The log has the true ones", async () => {
-  const folder = await directory();
-  const { result, written } = await attack(folder, hostileWorker(`[entry("a")]`, `new Uint8Array([120])`));
-  expect(result.filesError).toBeUndefined();
-  expect(await contents(folder)).toEqual({ a: "x" });
-  await using kernel = await createKernel({ log: { name: crypto.randomUUID() } });
-  await using honest = await kernel.spawn({ name: "a", program: await loadGuest("hello"), files: { a: "x" } });
-  expect(written[0]!.digest).toBe(await honest.files.snapshot());
-});
+inDirectory(
+  "attack: the worker reports digests that are not those of its files. The log has the true ones",
+  async () => {
+    const folder = await directory();
+    const { result, written } = await attack(folder, hostileWorker(`[entry("a")]`, `new Uint8Array([120])`));
+    expect(result.filesError).toBeUndefined();
+    expect(await contents(folder)).toEqual({ a: "x" });
+    await using kernel = await createKernel({ log: { name: crypto.randomUUID() } });
+    await using honest = await kernel.spawn({ name: "a", program: await loadGuest("hello"), files: { a: "x" } });
+    expect(written[0]!.digest).toBe(await honest.files.snapshot());
+  },
+);

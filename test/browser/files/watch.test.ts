@@ -1,3 +1,4 @@
+/** Watching an agent's files. */
 import { expect, test } from "vitest";
 import { defineTool, type FileChange } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
@@ -6,16 +7,16 @@ import { does } from "../../setup/shell.ts";
 
 /** The next changes, as `path change`. */
 async function next(changes: AsyncGenerator<FileChange, void>, count: number): Promise<string[]> {
-  const told: string[] = [];
-  while (told.length < count) {
+  const seen: string[] = [];
+  while (seen.length < count) {
     const { value, done } = await changes.next();
     if (done) break;
-    told.push(`${value.path} ${value.change}`);
+    seen.push(`${value.path} ${value.change}`);
   }
-  return told;
+  return seen;
 }
 
-test("what the page and the program change is told, those of mounts too, from when it was asked for", async () => {
+test("changes by the page and the program, in mounts too, are reported from the call of watch() on", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "shell",
@@ -36,7 +37,7 @@ test("what the page and the program change is told, those of mounts too, from wh
   expect(await next(changes, 9)).toEqual([]);
 });
 
-test("a run that is at work is looked at, where the page can look at it", async () => {
+test("changes by a run that has not ended are reported where the page can read them", async () => {
   const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
   const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
   const wait = defineTool({
@@ -54,7 +55,7 @@ test("a run that is at work is looked at, where the page can look at it", async 
   const changes = agent.files.watch();
   const run = agent.run({ stdin: 'put /early 1\ncall {"tool":"wait"}\nput /late 2\n' });
   await asked;
-  // With shared memory the worker answers once the run has ended.
+  // With shared memory, the worker answers only once the run has ended.
   if (!("Suspending" in WebAssembly)) answer();
   expect(await next(changes, 1)).toEqual(["early created"]);
   answer();
@@ -63,7 +64,7 @@ test("a run that is at work is looked at, where the page can look at it", async 
   await changes.return();
 });
 
-test("bounded: who is slow is told what is different in the end, not what happened; a signal ends it at once", async () => {
+test("a slow reader gets what differs in the end, not each change; a signal ends the watching at once", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const stop = new AbortController();
@@ -79,7 +80,7 @@ test("bounded: who is slow is told what is different in the end, not what happen
   expect(await next(agent.files.watch({ signal: AbortSignal.abort() }), 1)).toEqual([]);
 });
 
-test("several watch, each for themselves; one whose agent is lost is told", async () => {
+test("several watchers are independent; each learns that the agent was lost", async () => {
   await using kernel = await testKernel();
   const agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const [one, other] = [agent.files.watch(), agent.files.watch()];
@@ -89,6 +90,6 @@ test("several watch, each for themselves; one whose agent is lost is told", asyn
   expect(await next(other, 2)).toEqual(["a created", "b created"]);
   await one.return();
   const waiting = other.next();
-  agent.lose("as a test wants");
+  agent.lose("the test ends it");
   await expect(waiting).rejects.toMatchObject({ code: "agent-lost" });
 });
