@@ -78,7 +78,7 @@ const REASONS = [
     why: "no origin-private file system",
   },
   {
-    files: /room\.test/,
+    files: /capacity\.test/,
     title: /./,
     columns: /^WebKitGTK/,
     what: "runs for which there is no room",

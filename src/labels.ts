@@ -1,19 +1,19 @@
-/** Labels: what is said of data, such as `secret` or `untrusted`, and so of whoever has read it. */
+/** Labels: properties of data, such as `secret` or `untrusted`, which whoever reads the data takes on. */
 import { VakError } from "./errors.ts";
 
-/** Labels that something may have. All of an agent's stand in each of its decisions in the log. */
+/** Labels that something may have. Each decision in the log repeats all labels of the agent. */
 export const MAX_LABELS = 64;
 
 const LABEL = /^[A-Za-z0-9_.:-]{1,64}$/;
 
-/** Labels as they are kept and logged: each once, in order. */
+/** The union, as it is kept and logged: each label once, in order. */
 export const joinLabels = (...sets: Iterable<string>[]): readonly string[] =>
   Object.freeze([...new Set(sets.flatMap((set) => [...set]))].sort());
 
 /**
- * Reads labels that somebody gives.
+ * Checks labels that come from outside.
  *
- * @param whose names it in the message, as in `The labels of …`
+ * @param whose completes `The labels of …` in the message
  * @throws VakError `invalid-argument`
  */
 export function checkLabels(labels: unknown, whose: string): readonly string[] {
@@ -21,11 +21,11 @@ export function checkLabels(labels: unknown, whose: string): readonly string[] {
   if (good && labels.length <= MAX_LABELS) return joinLabels(labels);
   throw new VakError(
     "invalid-argument",
-    `The labels of ${whose} are a list of at most ${MAX_LABELS}, each of 1 to 64 of A-Z a-z 0-9 _ . : -`,
+    `The labels of ${whose} must be a list of at most ${MAX_LABELS} labels, each of 1 to 64 of A-Z a-z 0-9 _ . : -`,
   );
 }
 
-/** Whether a value is what {@link joinLabels} gives of at least one label. */
+/** Whether a value is a list of at least one label as {@link joinLabels} returns it. */
 export const areLabels = (value: unknown): value is string[] =>
   Array.isArray(value) &&
   value.length > 0 &&

@@ -1,10 +1,11 @@
+/** The limits of an agent: their units, defaults and ranges. */
 import { VakError } from "./errors.ts";
 
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
 export const GiB = 1024 * MiB;
 
-/** What bounds an agent. Every limit is finite; a run that would exceed one is stopped, not slowed. */
+/** Every limit is finite; a run that would exceed one is stopped, not slowed. */
 export interface Limits {
   /** Units of deterministic work a run may do (see `docs/limits.md`). */
   fuel: number;
@@ -20,11 +21,11 @@ export interface Limits {
   outputBytes: number;
   /** Bytes the agent's files may hold together. */
   fileBytes: number;
-  /** Files, directories and links the agent may have: their names. */
+  /** Names the agent may have: of files, directories and links. */
   fileCount: number;
-  /** Descriptors a run may hold open at once, the standard three and the root included. */
+  /** Descriptors a run may hold open at once, including the standard three and the root. */
   openFiles: number;
-  /** Calls a run may make, malformed and denied ones included. */
+  /** Calls a run may make, including malformed and denied ones. */
   calls: number;
   /** Bytes of one call's request, and of one call's answer, as UTF-8 JSON. */
   callBytes: number;
@@ -33,13 +34,13 @@ export interface Limits {
 export type LimitName = keyof Limits;
 
 interface Range {
-  /** What applies when the caller says nothing. */
+  /** Applies when the caller gives none. */
   default: number;
   min: number;
   max: number;
 }
 
-/** Units are those of {@link Limits}. The maxima are what the formats and the browsers can hold. */
+/** In the units of {@link Limits}. The maxima are what the formats and the browsers can handle. */
 export const LIMIT_RANGES: Readonly<Record<LimitName, Range>> = {
   fuel: { default: 50e9, min: 1, max: Number.MAX_SAFE_INTEGER },
   memoryBytes: { default: 256 * MiB, min: 64 * KiB, max: 4 * GiB },
@@ -62,9 +63,9 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze(
 );
 
 /**
- * Fills in defaults and refuses what is not a whole number in range.
+ * Fills in defaults, and refuses anything but whole numbers in range.
  *
- * @throws VakError `invalid-limit` naming the limit, its range and what was given
+ * @throws VakError `invalid-limit` naming the limit, its range and the value given
  */
 export function resolveLimits(given: Partial<Limits> = {}): Readonly<Limits> {
   const limits = { ...DEFAULT_LIMITS };

@@ -1,3 +1,5 @@
+/** Modules that the build makes. */
+
 declare module "virtual:vak-worker" {
   /** The sandbox, bundled to one classic script. */
   const source: string;
@@ -5,7 +7,7 @@ declare module "virtual:vak-worker" {
 }
 
 declare module "virtual:cedar-glue" {
-  /** A fresh instance of Cedar over a compiled module, instantiated off the main thread's critical path. */
+  /** A fresh instance of Cedar from a compiled module, instantiated asynchronously. */
   export function createCedar(
     module: WebAssembly.Module,
   ): Promise<Omit<typeof import("@cedar-policy/cedar-wasm/web"), "default" | "initSync">>;

@@ -6,7 +6,7 @@ test(`the page is cross-origin isolated in ${engine}`, () => {
   expect(crossOriginIsolated).toBe(true);
 });
 
-test("a data: worker waits in Atomics.wait on memory that the page shares with it", async () => {
+test("a data: worker can wait in Atomics.wait on memory that the page shares with it", async () => {
   const cell = new Int32Array(new SharedArrayBuffer(4));
   const source = "onmessage = ({ data }) => { postMessage('waiting'); postMessage(Atomics.wait(data, 0, 0)); };";
   const worker = new Worker(`data:text/javascript,${encodeURIComponent(source)}`);
@@ -15,7 +15,7 @@ test("a data: worker waits in Atomics.wait on memory that the page shares with i
     worker.onmessage = ({ data }) => {
       heard.push(data);
       if (data !== "waiting") done();
-      // The worker may not wait yet: wake it until it says that it was woken.
+      // The worker may not be waiting yet: notify until one waiter was woken.
       else while (Atomics.notify(cell, 0) === 0);
     };
     worker.onerror = (event) => fail(new Error(event.message));
@@ -26,7 +26,7 @@ test("a data: worker waits in Atomics.wait on memory that the page shares with i
   expect(heard).toEqual(["waiting", "ok"]);
 });
 
-test("guests can be loaded, and their programs compile", async () => {
+test("guests can be loaded and compiled", async () => {
   const hello = await WebAssembly.compile(await loadGuest("hello"));
   expect(WebAssembly.Module.exports(hello).map(({ name }) => name)).toEqual(["memory", "_start"]);
   await expect(loadGuest("no-such-guest")).rejects.toThrow("no ./out/no-such-guest.wasm");

@@ -1,4 +1,4 @@
-// As in a browser without JavaScript Promise Integration: the kernel chooses by what the page has.
+/** Makes the page like a browser without JavaScript Promise Integration, which the kernel detects. */
 const jspi = WebAssembly as unknown as { Suspending?: unknown; promising?: unknown };
 delete jspi.Suspending;
 delete jspi.promising;

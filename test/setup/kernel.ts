@@ -7,7 +7,7 @@ const integers = {
   required: ["a", "b"],
 } as const;
 
-/** What the tools did, so that a test can say that nothing was done. */
+/** What the tools did, so that a test can check that nothing was done. */
 export const effects: string[] = [];
 
 export const add = defineTool({
@@ -41,14 +41,14 @@ export function testKernel(options: KernelOptions = {}): Promise<Kernel> {
   return createKernel({ policy, tools: [add, wipe], log: { name: crypto.randomUUID() }, ...options });
 }
 
-/** Waits for a run's end, and gives what it wrote as text. */
+/** Waits for a run's end. Resolves with its result and what it wrote, as text. */
 export async function finish(run: Run) {
   const stdout = new Response(run.stdout).text();
   const stderr = new Response(run.stderr).text();
   return { result: await run.result, stdout: await stdout, stderr: await stderr };
 }
 
-/** Waits until the run is under way: its start is in the log. */
+/** Waits until the run's start is in the log. */
 export async function started(kernel: Kernel, run: Run): Promise<void> {
   const stop = new AbortController();
   for await (const { entry } of kernel.log.entries({ follow: true, signal: stop.signal })) {
@@ -56,7 +56,7 @@ export async function started(kernel: Kernel, run: Run): Promise<void> {
   }
 }
 
-/** The log's entries, or those of one type. */
+/** All entries of the log, or those of one type. */
 export async function entriesOf(kernel: Kernel): Promise<Entry[]>;
 export async function entriesOf<T extends Entry["type"]>(
   kernel: Kernel,
@@ -68,7 +68,7 @@ export async function entriesOf(kernel: Kernel, type?: string): Promise<Entry[]>
   return entries;
 }
 
-/** Has the guest `requests` make calls, one after the other, and gives their answers. */
+/** Has the guest `requests` make calls, one after the other. Resolves with their answers. */
 export async function calls(agent: Agent, ...requests: { tool: string; input?: unknown }[]): Promise<Answer[]> {
   const run = agent.run({ stdin: requests.map((request) => `${JSON.stringify(request)}\n`).join("") });
   const { stdout } = await finish(run);

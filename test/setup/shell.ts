@@ -5,7 +5,7 @@ import { replayAll } from "../../src/replay/index.ts";
 import { loadGuest } from "../guests/load.ts";
 import { finish } from "./kernel.ts";
 
-/** Has the guest `shell` do these lines, and gives what it printed for each. */
+/** Has the guest `shell` execute these lines. Resolves with what it printed for each. */
 export async function does(agent: Agent, ...lines: string[]): Promise<string[]> {
   return (await did(agent, ...lines)).out;
 }
@@ -15,7 +15,7 @@ export async function did(agent: Agent, ...lines: string[]): Promise<{ out: stri
   return { out: stdout.split("\n").slice(0, -1), result };
 }
 
-/** Every run of the kernel's agents is the same again, and its log verifies. */
+/** Checks that every run of the kernel's agents replays the same, and that its log verifies. */
 export async function expectSame(kernel: Kernel, guest = "shell"): Promise<void> {
   const bundle = await openBundle(await kernel.log.export({ programs: [await loadGuest(guest)] }));
   expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
@@ -27,7 +27,7 @@ export async function expectSame(kernel: Kernel, guest = "shell"): Promise<void>
   expect(runs).toBeGreaterThan(0);
 }
 
-/** An empty directory of the origin private file system: the same interface as one that a person picked. */
+/** An empty directory of the origin private file system, which has the same interface as one that a person picked. */
 export async function directory(): Promise<FileSystemDirectoryHandle> {
   const root = await navigator.storage.getDirectory();
   return root.getDirectoryHandle(`test-${crypto.randomUUID()}`, { create: true });
@@ -46,7 +46,7 @@ export async function write(
   await stream.close();
 }
 
-/** All files below a directory, as text; of a directory in it, which ends in a slash, "". */
+/** All files below a directory, by path, as text; for a directory, whose path ends in a slash, "". */
 export async function contents(folder: FileSystemDirectoryHandle, prefix = ""): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for await (const [name, handle] of folder.entries()) {

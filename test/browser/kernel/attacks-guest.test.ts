@@ -8,7 +8,7 @@ const refused: [name: string, guest: string, message: RegExp][] = [
   ["imports WASI's constructor", "constructor-import-wasi", /"wasi_snapshot_preview1" "constructor"/],
 ];
 
-test.each(refused)("attack: a guest %s: refused before it is instantiated", async (_, guest, message) => {
+test.each(refused)("attack: a guest that %s is refused before it is instantiated", async (_, guest, message) => {
   await using kernel = await testKernel();
   const program = await loadGuest(guest);
   await expect(kernel.spawn({ name: guest, program })).rejects.toMatchObject({
@@ -21,7 +21,7 @@ test.each(refused)("attack: a guest %s: refused before it is instantiated", asyn
   expect(await entriesOf(kernel, "agent-spawn")).toEqual([]);
 });
 
-test.each(["exit-catch", "exit-catch-table"])("attack: %s tries to catch its own exit", async (guest) => {
+test.each(["exit-catch", "exit-catch-table"])("attack: a guest (%s) tries to catch its own exit", async (guest) => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: guest, program: await loadGuest(guest) });
   const { result, stdout } = await finish(agent.run());
@@ -29,7 +29,7 @@ test.each(["exit-catch", "exit-catch-table"])("attack: %s tries to catch its own
   expect(stdout).not.toContain("escaped");
 });
 
-test("attack: pointers, lengths and descriptors out of range in every system call", async () => {
+test("attack: pointers, lengths and descriptors are out of range in every system call", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "bad-pointers", program: await loadGuest("bad-pointers") });
   const { result, stdout } = await finish(agent.run({ args: ["argument"], env: { NAME: "value" } }));
@@ -53,12 +53,12 @@ test.each(traps)("%s traps as %s in every engine", async (guest, trap) => {
   await using agent = await kernel.spawn({ name: guest, program: await loadGuest(guest) });
   const { result } = await finish(agent.run());
   expect(result).toMatchObject({ status: "trapped", trap });
-  // A trap is the run's end, not the agent's.
+  // A trap ends the run, not the agent.
   expect((await finish(agent.run())).result).toMatchObject({ status: "trapped", trap });
   expect((await entriesOf(kernel, "run-end"))[0]).toMatchObject({ status: "trapped", trap });
 });
 
-test("a start function runs, and sees its memory", async () => {
+test("a start function runs, and has the program's memory", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "start", program: await loadGuest("start") });
   const { result, stdout } = await finish(agent.run());
@@ -100,7 +100,7 @@ for request in [
     print(ask(request + b"\\n"))
 `;
 
-test("attack: requests that are malformed on /dev/vak are answered with an error, and the guest goes on", async () => {
+test("attack: malformed requests on /dev/vak are answered with an error, and the guest continues", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "malformed",

@@ -5,8 +5,8 @@ import { fuzzFactor } from "../../setup/fuzz.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 
 /**
- * A worker whose JavaScript is the attacker's. It speaks the protocol well enough to be given a run, and then does what
- * `onRun` says; `reply` answers the kernel's call, `call` asks for a tool as an honest worker would.
+ * A worker whose JavaScript is the attacker's. It speaks the protocol well enough to get a run, and then does what `onRun`
+ * says; `reply` answers the kernel's call, `call` asks for a tool as an honest worker would.
  */
 function hostileWorker(onRun: string): string {
   const source = `
@@ -21,7 +21,7 @@ function hostileWorker(onRun: string): string {
     const met = (changes, readings, run = 1) => send({ vak: "met", run, fuel: 1, changes, readings });
     const POINT = { at: "check", systemCalls: 0, fuel: 1 };
     let answers;
-    /** Waits for the kernel's answer, by shared memory where there is some. */
+    /** Waits for the kernel's answer, in shared memory if there is any. */
     const answered = async () => {
       if (!answers) {
         return new Promise((resolve) => addEventListener("message", ({ data }) => data.vak && resolve()));
@@ -68,8 +68,8 @@ async function attack(onRun: string, limits: Record<string, number> = {}) {
 const violations: [name: string, onRun: string][] = [
   ["a string", `send("hello")`],
   ["null", `send(null)`],
-  ["an object of no kind", `send({ vak: "root" })`],
-  ["a second protocol", `send({ vak: "hello", version: 2 })`],
+  ["an object of an unknown kind", `send({ vak: "root" })`],
+  ["a hello of another protocol version", `send({ vak: "hello", version: 2 })`],
   ["a call without bytes", `send({ vak: "call", run: 1, call: 1, fuel: 1, bytes: "x" })`],
   [
     "a call longer than callBytes",
@@ -77,11 +77,11 @@ const violations: [name: string, onRun: string][] = [
   ],
   ["a call with a forged number", `call(7, ADD)`],
   ["a call with a negative number", `call(-1, ADD)`],
-  ["a call of another run", `call(1, ADD, 2)`],
+  ["a call for another run", `call(1, ADD, 2)`],
   ["two calls at once", `call(1, ADD); call(2, ADD)`],
   ["the same call again", `call(1, ADD); call(1, ADD)`],
   ["output to a third stream", `output("x", 1, 3)`],
-  ["output of another run", `output("x", 9)`],
+  ["output for another run", `output("x", 9)`],
   ["one very large piece of output", `send({ vak: "output", run: 1, fd: 1, bytes: new Uint8Array(2 ** 20) })`],
   [
     "more output than outputBytes",
@@ -91,22 +91,25 @@ const violations: [name: string, onRun: string][] = [
     "a proxy of Comlink's",
     `const { port1 } = new MessageChannel(); send({ id: data.id, type: "HANDLER", name: "proxy", value: port1 }, [port1])`,
   ],
-  ["a handler of the prototype's", `send({ id: data.id, type: "HANDLER", name: "constructor", value: {} })`],
+  [
+    "a handler named after a property of the prototype",
+    `send({ id: data.id, type: "HANDLER", name: "constructor", value: {} })`,
+  ],
   ["what another run met", `met([], [], 2)`],
   ["a change of files that nobody made", `met([POINT], [])`],
-  ["a change of files nowhere", `met([{ ...POINT, at: "never" }], [])`],
+  ["a change of files at an unknown point", `met([{ ...POINT, at: "never" }], [])`],
   ["a clock that goes back", `met([], [5, -1])`],
-  ["more readings of the clock than are told", `for (let n = 0; n < 99; n++) met([], Array(1024).fill(1))`],
-  ["more readings of the clock at once", `met([], Array(1025).fill(1))`],
-  ["word of work that no guest may do", `send({ vak: "met", run: 1, fuel: 2 ** 53, changes: [], readings: [] })`],
-  ["a flood of nothing met", `for (let i = 0; i < 50000; i++) met([], [])`],
-  ["that there was no room for a guest that has read the clock", `met([], [1]); reply({ noRoom: "full" })`],
-  ["an end that is nothing", `reply(undefined)`],
+  ["more readings of the clock than a run may report", `for (let n = 0; n < 99; n++) met([], Array(1024).fill(1))`],
+  ["more readings of the clock at once than allowed", `met([], Array(1025).fill(1))`],
+  ["more fuel than a guest can use", `send({ vak: "met", run: 1, fuel: 2 ** 53, changes: [], readings: [] })`],
+  ["a flood of empty reports", `for (let i = 0; i < 50000; i++) met([], [])`],
+  ["that the browser is full, for a guest that has read the clock", `met([], [1]); reply({ noRoom: "full" })`],
+  ["an end that is undefined", `reply(undefined)`],
   ["an end with a forged digest", `reply({ ...END, files: "<script>" })`],
-  ["an end of no kind", `reply({ ...END, outcome: { status: "won" } })`],
+  ["an end of an unknown kind", `reply({ ...END, outcome: { status: "won" } })`],
   ["an end with a huge number", `reply({ ...END, memoryBytes: Infinity })`],
   [
-    "an end with a limit that is not its own",
+    "an end with a limit that only the kernel may name",
     `reply({ ...END, outcome: { status: "stopped", limit: "log-unavailable" } })`,
   ],
   ["a stop that nobody asked for", `reply({ ...END, outcome: { status: "stopped", limit: "asked" } })`],
@@ -120,7 +123,7 @@ const violations: [name: string, onRun: string][] = [
 ];
 
 test.each(violations)(
-  "attack: the worker sends %s: the run fails, the worker is gone, the log says so",
+  "attack: the worker sends %s: the run fails, the worker is ended, the log says so",
   async (_, onRun) => {
     const { kernel, agent, result, end } = await attack(onRun);
     await using _kernel = kernel;
@@ -133,7 +136,7 @@ test.each(violations)(
   },
 );
 
-test("what an honest worker says while the page is busy for long, all of it at once, is no flood", async () => {
+test("everything that an honest worker sent to a busy page, arriving at once, is not a flood", async () => {
   const { kernel, result, stdout } = await attack(`for (let i = 0; i < 12000; i++) output("x"); reply(END)`);
   await using _kernel = kernel;
   expect(result.status).toBe("exited");
@@ -148,7 +151,7 @@ test("attack: the worker goes silent, or closes itself: the deadline ends the ru
   }
 });
 
-test("attack: the worker calls after its run has ended: nothing is done, and it is ended", async () => {
+test("attack: the worker makes a call after its run has ended: nothing is done, and the worker is ended", async () => {
   const { kernel, agent, result } = await attack(`reply(END); setTimeout(() => call(1, ADD), 50)`);
   await using _kernel = kernel;
   expect(result.status).toBe("exited");
@@ -162,7 +165,7 @@ test("attack: the worker calls after its run has ended: nothing is done, and it 
   expect(await entriesOf(kernel, "intent")).toEqual([]);
 });
 
-test("attack: the worker tells what was met when its run has ended: it is ended", async () => {
+test("attack: the worker reports what its run met after that run has ended: the worker is ended", async () => {
   for (const late of [`met([], [1])`, `met([], [])`]) {
     const { kernel, agent, end } = await attack(`reply(END); setTimeout(() => ${late}, 50)`);
     await using _kernel = kernel;
@@ -185,7 +188,7 @@ test("attack: the worker ends its run while a call is under way: the outcome is 
   expect(types.at(-1)).toBe("run-end");
 });
 
-test("attack: the worker asks for what the policy forbids, however it says so: nothing is done", async () => {
+test("attack: the worker asks in several ways for what the policy forbids: nothing is done", async () => {
   const { kernel } = await attack(`
     const tries = ['{"tool":"wipe","input":{"path":"/"}}', '{"tool":"add","input":{"a":100,"b":1}}', 'x'];
     for (let n = 0; n < tries.length; n++) {
@@ -203,7 +206,7 @@ test("attack: the worker asks for what the policy forbids, however it says so: n
   ]);
 });
 
-/** What a worker does that says anything at all, honest for a while or from the start not. */
+/** The script of a worker that sends anything at all: honest for a while, or not even at the start. */
 const babble = (seed: number) => `
   let state = ${seed};
   const next = (n) => {
@@ -240,7 +243,7 @@ const babble = (seed: number) => `
   reply(END);
 `;
 
-test("fuzz: whatever messages a worker sends, its run settles, and nothing is done that the policy forbids", async () => {
+test("fuzz: a worker sends random messages: its run settles, and nothing is done that the policy forbids", async () => {
   const ends: Record<string, number> = {};
   const sequences = 8 * fuzzFactor;
   for (let seed = 1; seed <= sequences; seed++) {
@@ -259,7 +262,7 @@ test("fuzz: whatever messages a worker sends, its run settles, and nothing is do
   console.log(`${sequences} random sequences of a worker's messages, by how the run ended: ${JSON.stringify(ends)}`);
 }, 600_000);
 
-test("attack: the worker says that it has read nothing, and that the file with the secret never came", async () => {
+test("attack: the worker claims that it has read nothing, and that it never got the file with the secret", async () => {
   await using kernel = await testKernel({ constitution: stockPolicies });
   const secret = new TextEncoder().encode("the secret");
   await using agent = await kernel.spawn({

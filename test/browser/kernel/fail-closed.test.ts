@@ -29,7 +29,7 @@ afterEach(() => {
   Object.assign(IDBObjectStore.prototype, writes);
 });
 
-/** Runs the job to its end. Gives how it ended, and whether the log had failed by then. */
+/** Runs the job. Resolves with how it ended, and whether the log had failed by then. */
 const job = async (name: string, fault: Fault) => {
   const kernel = await createKernel({ policy, tools: [add, wipe], log: { name } });
   try {
@@ -46,7 +46,7 @@ const job = async (name: string, fault: Fault) => {
   }
 };
 
-test("for every k: the log fails at its k-th write, and no effect is without its intent in the log", async () => {
+test("for every k: the log fails at its k-th write, and every effect has its intent in the log", async () => {
   let stages = 0;
   for (let k = 1; ; k++) {
     const name = crypto.randomUUID();
@@ -64,7 +64,7 @@ test("for every k: the log fails at its k-th write, and no effect is without its
     }
     stages++;
     expect(outcome).toBe(failed ? "log-unavailable" : "exited");
-    // Opened again, the log holds an intent for whatever was done, and goes on.
+    // Opened again, the log holds an intent for everything that was done, and can be written.
     await using kernel = await createKernel({ log: { name } });
     const intents = await entriesOf(kernel, "intent");
     expect(intents.length).toBeGreaterThanOrEqual(effects.length);
@@ -75,7 +75,7 @@ test("for every k: the log fails at its k-th write, and no effect is without its
   expect(stages).toBeGreaterThan(10);
 }, 120_000);
 
-/** Keeps everyone else from writing the log, until what it gives is called. */
+/** Blocks all other writers of the log until what it returns is called. */
 async function occupy(name: string): Promise<() => void> {
   const opening = indexedDB.open(`vak:log:${name}`);
   const db = await new Promise<IDBDatabase>((resolve) => {
@@ -84,7 +84,7 @@ async function occupy(name: string): Promise<() => void> {
   const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
   const store = db.transaction("entries", "readwrite").objectStore("entries");
   let free = false;
-  // As long as there are requests it does not end.
+  // A transaction stays open as long as it has requests.
   const ask = () => {
     begin();
     if (free) db.close();
@@ -97,12 +97,12 @@ async function occupy(name: string): Promise<() => void> {
   };
 }
 
-test("an outcome that is not on disk yet: the guest has its answer, and no other effect", async () => {
+test("an outcome that is not on disk yet: the guest has its answer, but no further effect happens", async () => {
   const name = crypto.randomUUID();
   let release = () => {};
   const held = defineTool({
     name: "add",
-    description: "Adds two integers, and nothing is written after that.",
+    description: "Adds two integers, after which nothing can be written.",
     inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
     execute: async () => {
       release = await occupy(name);
@@ -128,7 +128,7 @@ test("an outcome that is not on disk yet: the guest has its answer, and no other
     seen += value;
   }
   const { size } = kernel.log;
-  // Long enough for the next call to come, and for its effect to be done if it were.
+  // Long enough for the next call to arrive, and for its effect if it were not held back.
   await new Promise((resolve) => setTimeout(resolve, 200));
   expect(effects).toEqual([]);
   expect(kernel.log.size).toBe(size);
@@ -139,11 +139,11 @@ test("an outcome that is not on disk yet: the guest has its answer, and no other
   expect(kinds.slice(-5)).toEqual(["intent", "outcome", "intent", "outcome", "run-end"]);
 });
 
-test("an outcome that cannot be written: the run stops, and no other effect is done", async () => {
+test("an outcome that cannot be written: the run stops, and no further effect happens", async () => {
   const name = crypto.randomUUID();
   const breaking = defineTool({
     name: "add",
-    description: "Adds two integers, and then the disk is full.",
+    description: "Adds two integers, after which the disk is full.",
     inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
     execute: () => {
       failWrites(1);
@@ -173,8 +173,8 @@ const decisions: [name: string, decide: () => Promise<Decision>][] = [
       throw new Error("broken");
     },
   ],
-  ["gives nothing", () => Promise.resolve(undefined as unknown as Decision)],
-  ["gives no decision", () => Promise.resolve({ policyDigest: "" } as Decision)],
+  ["returns undefined", () => Promise.resolve(undefined as unknown as Decision)],
+  ["returns an object without a decision", () => Promise.resolve({ policyDigest: "" } as Decision)],
   [
     "says Allow in capitals",
     () => Promise.resolve({ decision: "ALLOW", policies: [], errors: [], policyDigest: "" } as unknown as Decision),
@@ -226,7 +226,7 @@ test("without a policy every call is denied", async () => {
   expect(effects).toEqual([]);
 });
 
-test("Cedar that does not load: no kernel, and the log is free again", async () => {
+test("where Cedar does not load, no kernel is made, and the log is released", async () => {
   const log = { name: crypto.randomUUID() };
   const cedar = new URL("/no/such/cedar.wasm", location.href);
   await expect(createKernel({ policy, log, cedar })).rejects.toMatchObject({ code: "policy-unavailable" });
@@ -234,7 +234,7 @@ test("Cedar that does not load: no kernel, and the log is free again", async () 
   expect(kernel.log.size).toBeGreaterThan(0);
 });
 
-test("a policy that overflows while it is evaluated denies, though a permit matches", async () => {
+test("a policy that overflows while it is evaluated denies, although a permit matches", async () => {
   const overflowing = `
     permit (principal, action, resource);
     forbid (principal, action == Action::"call:add", resource) when { context.input.a * 9223372036854775807 > 1 };
@@ -261,7 +261,7 @@ test("a policy that does not parse or validate is refused with its position, and
   expect(await entriesOf(kernel, "policy-refused")).toHaveLength(3);
 });
 
-test("a new policy counts from the next call on", async () => {
+test("a new policy applies from the next call on", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
   expect((await finish(agent.run())).stdout).toContain('{"ok":3}');
@@ -271,7 +271,7 @@ test("a new policy counts from the next call on", async () => {
   expect(loads[1]).toMatchObject({ previous: loads[0]!.policyDigest });
 });
 
-test("a tool that throws, hangs or answers nonsense is a result for the guest", async () => {
+test("a tool that throws or answers nonsense gives the guest an answer, and its run goes on", async () => {
   const circular: { self?: unknown } = {};
   circular.self = circular;
   const answers: [() => unknown, string][] = [
@@ -300,7 +300,7 @@ test("a tool that throws, hangs or answers nonsense is a result for the guest", 
   }
 });
 
-test("a tool that never answers is left behind when the run is stopped, and its outcome is unknown", async () => {
+test("a tool that never answers is abandoned when the run is stopped, and its outcome is unknown", async () => {
   const { promise: called, resolve: isCalled } = Promise.withResolvers<AbortSignal>();
   const never = defineTool({
     name: "add",
@@ -319,7 +319,7 @@ test("a tool that never answers is left behind when the run is stopped, and its 
   run.stop();
   const { result } = await ended;
   expect(result).toMatchObject({ status: "stopped", limit: "aborted" });
-  // Parked and told so, the guest stopped in order: the agent lives on.
+  // The guest, waiting for its answer, heard the stop and ended in order: the agent lives on.
   expect(result.digest).not.toBeNull();
   expect(signal.aborted).toBe(true);
   expect(await entriesOf(kernel, "outcome")).toMatchObject([{ status: "unknown" }]);

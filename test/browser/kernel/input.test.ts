@@ -13,29 +13,26 @@ const modules: [name: string, load: () => Program | { late: Promise<Program> }, 
   ["not WebAssembly", () => new TextEncoder().encode("<!doctype html>"), /not a WebAssembly module/i],
   ["a component", () => bytes(0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00), /component/i],
   ["truncated", () => ({ late: loadGuest("agent").then((program) => program.slice(0, 1000)) }), /./],
-  ["a section that lies about its length", () => bytes(...HEADER, 1, 0xff, 0xff, 0xff, 0xff, 0x0f), /./],
+  ["a section with a false length", () => bytes(...HEADER, 1, 0xff, 0xff, 0xff, 0xff, 0x0f), /./],
   ["shared memory", () => bytes(...HEADER, 5, 4, 1, 3, 1, 1), /shared/i],
-  ["without _start", () => bytes(...HEADER), /_start/],
+  ["a module without _start", () => bytes(...HEADER), /_start/],
   ["a response that is an error", () => new Response("no", { status: 404 }), /404/],
   ["a fetch that fails", () => Promise.reject(new TypeError("no network")), /no network/],
 ];
 
-test.each(modules)(
-  "a program that is %s is refused, no agent is made, and the log says so",
-  async (_, load, message) => {
-    await using kernel = await testKernel();
-    const given = load();
-    const program = typeof given === "object" && "late" in given ? await given.late : given;
-    await expect(kernel.spawn({ name: "bad", program })).rejects.toMatchObject({
-      code: "invalid-module",
-      message: expect.stringMatching(message),
-    });
-    expect(await entriesOf(kernel, "spawn-refused")).toHaveLength(1);
-    expect(await entriesOf(kernel, "agent-spawn")).toEqual([]);
-  },
-);
+test.each(modules)("spawn refuses a program that is %s, and the log says so", async (_, load, message) => {
+  await using kernel = await testKernel();
+  const given = load();
+  const program = typeof given === "object" && "late" in given ? await given.late : given;
+  await expect(kernel.spawn({ name: "bad", program })).rejects.toMatchObject({
+    code: "invalid-module",
+    message: expect.stringMatching(message),
+  });
+  expect(await entriesOf(kernel, "spawn-refused")).toHaveLength(1);
+  expect(await entriesOf(kernel, "agent-spawn")).toEqual([]);
+});
 
-test("a fetch that fails after its spawn was refused is nobody's unhandled rejection", async () => {
+test("a fetch that fails after its spawn was refused is not an unhandled rejection", async () => {
   await using kernel = await testKernel();
   const program = Promise.reject(new TypeError("no network"));
   await expect(kernel.spawn({ name: "", program })).rejects.toMatchObject({ code: "invalid-argument" });
@@ -45,16 +42,16 @@ const refused: [name: string, options: Partial<SpawnOptions>, code: string, mess
   ["an empty name", { name: "" }, "invalid-argument", /name/],
   ["a name with a control character", { name: "a\u001b[31m" }, "invalid-argument", /name/],
   ["a limit of zero", { limits: { deadlineMs: 0 } }, "invalid-limit", /deadlineMs/],
-  ["an endless limit", { limits: { calls: Number.POSITIVE_INFINITY } }, "invalid-limit", /finite/],
-  ["a limit that is no number", { limits: { fuel: Number.NaN } }, "invalid-limit", /fuel/],
+  ["an infinite limit", { limits: { calls: Number.POSITIVE_INFINITY } }, "invalid-limit", /finite/],
+  ["a limit that is NaN", { limits: { fuel: Number.NaN } }, "invalid-limit", /fuel/],
   ["a negative limit", { limits: { outputBytes: -1 } }, "invalid-limit", /outputBytes/],
-  ["half a limit", { limits: { openFiles: 4.5 } }, "invalid-limit", /openFiles/],
+  ["a fractional limit", { limits: { openFiles: 4.5 } }, "invalid-limit", /openFiles/],
   ["an unknown limit", { limits: { memory: 1 } as never }, "invalid-limit", /memoryBytes/],
-  ["a seed that is no whole number", { seed: 0.5 }, "invalid-argument", /seed/],
+  ["a fractional seed", { seed: 0.5 }, "invalid-argument", /seed/],
   ["a path that climbs out", { files: { "../x": "" } }, "invalid-argument", /path/],
   ["a path in /dev", { files: { "dev/vak": "" } }, "invalid-argument", /dev/],
-  ["two files in one place", { files: { a: "", "a/b": "" } }, "invalid-argument", /files/],
-  ["isolation of no kind", { isolation: "none" as never }, "invalid-argument", /isolation/],
+  ["a file below another file", { files: { a: "", "a/b": "" } }, "invalid-argument", /files/],
+  ["an unknown isolation", { isolation: "none" as never }, "invalid-argument", /isolation/],
   ["a workerUrl without isolation page", { workerUrl: "/w.js" }, "invalid-argument", /workerUrl/],
 ];
 
@@ -79,7 +76,7 @@ test("an aborted spawn rejects, and leaves no agent", async () => {
   await expect(spawning).rejects.toMatchObject({ code: "aborted" });
 });
 
-test("run refuses what no program can be given", async () => {
+test("run refuses arguments, environments and start times that no program can have", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const bad = [
@@ -99,7 +96,7 @@ test("run refuses what no program can be given", async () => {
   await run.result;
 });
 
-test("what is closed says so", async () => {
+test("a closed agent and a closed kernel refuse every use with the code closed", async () => {
   const kernel = await testKernel();
   const agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   await agent.close();
@@ -113,7 +110,7 @@ test("what is closed says so", async () => {
   });
 });
 
-test("two tools of one name, and a second kernel on one log, are refused", async () => {
+test("two tools with the same name, and a second kernel on the same log, are refused", async () => {
   await expect(testKernel({ tools: [add, add] })).rejects.toMatchObject({ code: "invalid-tool" });
   const log = { name: crypto.randomUUID() };
   await using kernel = await createKernel({ policy, tools: [add], log });
@@ -142,11 +139,11 @@ test("a program can be given as bytes, a view, a response, a promise of one, or 
     expect((await finish(agent.run())).stdout).toBe("hello\n");
   }
   expect(digests.size).toBe(1);
-  // The caller's bytes are the caller's still.
+  // The caller still owns its bytes.
   expect(program.byteLength).toBeGreaterThan(0);
 });
 
-test("after reopening, the log goes on where it was", async () => {
+test("a reopened log continues where it was", async () => {
   const log = { name: crypto.randomUUID() };
   const before = await createKernel({ policy, tools: [add], log });
   const { root, size } = await before.log.checkpoint();
@@ -160,7 +157,7 @@ test("after reopening, the log goes on where it was", async () => {
   expect((await entriesOf(after)).map(({ type }) => type)).toEqual(["log-open", "policy-load", "policy-load"]);
 });
 
-test("errors are VakErrors with a message that says what to do", async () => {
+test("an error is a VakError with a code, and a message that says what to do", async () => {
   const error = await createKernel({ log: { name: "no spaces allowed" } }).catch((error: unknown) => error);
   expect(error).toBeInstanceOf(VakError);
   expect(error).toMatchObject({
@@ -170,7 +167,7 @@ test("errors are VakErrors with a message that says what to do", async () => {
   });
 });
 
-test("a spawn tells how far it has come", async () => {
+test("a spawn reports its progress", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("agent");
   const seen: string[] = [];
@@ -185,7 +182,7 @@ test("a spawn tells how far it has come", async () => {
   expect(seen.slice(-2)).toEqual([`compile ${whole}`, `ready ${whole}`]);
 });
 
-test("the kernel says where agents run, and a spawn may say otherwise", async () => {
+test("the kernel sets the default isolation, and a spawn can choose another", async () => {
   await using kernel = await testKernel({ isolation: "page" });
   const program = await loadGuest("hello");
   for (const options of [{}, { isolation: "opaque" as const }, {}]) {

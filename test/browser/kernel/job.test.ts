@@ -4,7 +4,7 @@ import pythonJob from "../../guests/job.py?raw";
 import { loadGuest, loadPython } from "../../guests/load.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 
-test("a WAT guest prints and ends", async () => {
+test("a WAT guest prints and exits", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const { result, stdout, stderr } = await finish(agent.run());
@@ -13,7 +13,7 @@ test("a WAT guest prints and ends", async () => {
   expect(stderr).toBe("");
 });
 
-test("a C guest uses files, a tool that is allowed and one that is not, by the vak imports", async () => {
+test("a C guest uses files, an allowed tool and a denied one through the vak imports", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "job",
@@ -29,7 +29,7 @@ test("a C guest uses files, a tool that is allowed and one that is not, by the v
   expect(effects).toEqual(["add 1 2"]);
 });
 
-test("CPython does the same through /dev/vak, compiled once for all of its agents", async () => {
+test("CPython does the same through /dev/vak, compiled once for all its agents", async () => {
   await using kernel = await testKernel();
   const program = await loadPython();
   const files = { "vak.py": pythonModule, "main.py": pythonJob, "in.json": '{ "a": 40, "b": 2 }' };
@@ -45,7 +45,7 @@ test("CPython does the same through /dev/vak, compiled once for all of its agent
   expect(effects).toEqual(["add 40 2", "add 40 2"]);
 });
 
-test("the log tells the whole story, in order", async () => {
+test("the log has everything that happened, in order", async () => {
   await using kernel = await testKernel();
   const agent = await kernel.spawn({
     name: "job",
@@ -60,7 +60,7 @@ test("the log tells the whole story, in order", async () => {
 
   const all = await entriesOf(kernel);
   expect(all.map(({ seq }) => seq)).toEqual(all.map((_, i) => i));
-  // On a machine that has no time for it, there are parts of the trace.
+  // On a slow machine the trace is stored in parts.
   const entries = all.filter(({ type }) => type !== "trace");
   expect(entries.map(({ type }) => type)).toEqual([
     "log-open",
@@ -84,13 +84,13 @@ test("the log tells the whole story, in order", async () => {
   expect(end).toMatchObject({ status: "exited", exitCode: 0, digest: result.digest });
 });
 
-test("stdout reaches the page while the program still runs", async () => {
+test("stdout reaches the page while the program is still running", async () => {
   const asked = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<number>();
   const { defineTool } = await import("../../../src/index.ts");
   const slow = defineTool({
     name: "add",
-    description: "Adds when it is told to.",
+    description: "Adds when the test lets it.",
     inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
     execute: () => {
       asked.resolve();
@@ -112,7 +112,7 @@ test("stdout reaches the page while the program still runs", async () => {
   expect(await run.result).toMatchObject({ status: "exited" });
 });
 
-test("arguments, environment and stdin arrive as they were given, whatever their letters", async () => {
+test("arguments, environment and stdin arrive as given, in any script", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "args", program: await loadGuest("args") });
   const { result, stdout } = await finish(
@@ -122,7 +122,7 @@ test("arguments, environment and stdin arrive as they were given, whatever their
   for (const piece of ["é", "日本 語", "GREETING=grüß dich", "EMPTY=", "line ☃"]) expect(stdout).toContain(piece);
 });
 
-test("the same run gives the same bytes, another seed other random ones", async () => {
+test("the same run gives the same bytes; another seed gives other random bytes", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("random");
   const outputs: string[] = [];
@@ -139,7 +139,7 @@ test("the same run gives the same bytes, another seed other random ones", async 
   expect(digests[2]).not.toBe(digests[0]);
 });
 
-test("files stay from run to run, and the page can read, write, list and remove them", async () => {
+test("files persist from run to run, and the page can read, write, list and remove them", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "files", program: await loadGuest("files") });
   const { result, stdout, stderr } = await finish(agent.run());

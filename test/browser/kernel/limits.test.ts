@@ -6,7 +6,7 @@ import { effects, entriesOf, finish, started, testKernel } from "../../setup/ker
 const endless = ["spin", "spin-calls", "flood-nothing"];
 
 test.each(endless)(
-  "a guest that never ends (%s) is stopped by its fuel, at the same unit everywhere",
+  "a guest that never ends (%s) is stopped when its fuel is used up, at the same unit everywhere",
   async (guest) => {
     await using kernel = await testKernel();
     await using agent = await kernel.spawn({
@@ -18,13 +18,13 @@ test.each(endless)(
     expect(result).toMatchObject({ status: "stopped", limit: "fuel", usage: { fuel: 10_000_000 } });
     expect(result.digest).toMatch(/^[0-9a-f]{64}$/);
     expect((await entriesOf(kernel, "run-end"))[0]).toMatchObject({ limit: "fuel", usage: { fuel: 10_000_000 } });
-    // Stopped in order: the agent lives on.
+    // The stop was orderly: the agent lives on.
     expect((await finish(agent.run())).result).toMatchObject({ status: "stopped", limit: "fuel" });
   },
 );
 
 test.each(endless)(
-  "a guest that never ends (%s) is stopped by deadline, signal, stop and close, in order",
+  "a guest that never ends (%s) is stopped in an orderly way by its deadline, a signal, stop and close",
   async (guest) => {
     await using kernel = await testKernel();
     const program = await loadGuest(guest);
@@ -55,7 +55,7 @@ test.each(endless)(
   },
 );
 
-test("a run can be paused, which its deadline waits for, and resumed", async () => {
+test("a run can be paused and resumed, and its deadline stands still meanwhile", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "count",
@@ -67,7 +67,7 @@ test("a run can be paused, which its deadline waits for, and resumed", async () 
   await reader.read();
   run.pause();
   run.pause();
-  // What was under way when it was told to stand still arrives; then nothing does.
+  // What was under way when it was paused still arrives; then nothing does.
   const silent = async (ms: number) => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const quiet = new Promise<"quiet">((resolve) => {
@@ -84,7 +84,7 @@ test("a run can be paused, which its deadline waits for, and resumed", async () 
   expect(await run.result).toMatchObject({ status: "stopped", limit: "deadline" });
 });
 
-test("a run that is paused before it begins stands still once it has", async () => {
+test("a run that is paused before it begins is paused once it has begun", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "spin", program: await loadGuest("spin"), limits: { fuel: 1e8 } });
   const run = agent.run();
@@ -105,7 +105,7 @@ test("a paused run can be stopped", async () => {
   expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
 });
 
-test("the stack ends at the limit stackDepth, the same in every engine", async () => {
+test("stack: recursion traps at the limit stackDepth, the same in every engine", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "deep",
@@ -116,17 +116,17 @@ test("the stack ends at the limit stackDepth, the same in every engine", async (
   expect(result).toMatchObject({ status: "trapped", trap: "stack", message: expect.stringContaining("stackDepth") });
 });
 
-test("an aborted signal stops a run before it begins", async () => {
+test("a signal that is already aborted stops a run before it begins", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const { result, stdout } = await finish(agent.run({ signal: AbortSignal.abort() }));
   expect(result).toMatchObject({ status: "stopped", limit: "aborted", digest: null });
   expect(stdout).toBe("");
-  // Its worker is as it was.
+  // Its worker is unharmed.
   expect((await finish(agent.run())).stdout).toBe("hello\n");
 });
 
-test("output: n bytes are allowed, n + 1 stop the run, and what fitted is kept", async () => {
+test("output: n bytes are allowed, n + 1 stop the run, and the first n are kept", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("hello");
   const exact = await kernel.spawn({ name: "exact", program, limits: { outputBytes: 6 } });
@@ -155,7 +155,7 @@ test("attack: a flood of output stops at the limit, and the page stays responsiv
   expect(ticks).toBeGreaterThan(0);
 });
 
-test("memory: growth fails at the limit, and the guest goes on", async () => {
+test("memory: growth fails at the limit, and the guest continues", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "grow",
@@ -188,7 +188,7 @@ test("tables: growth fails at the limit", async () => {
   expect(stdout.trim()).toBe("100");
 });
 
-test("calls: n are allowed, the next stops the run", async () => {
+test("calls: n are allowed, and the next one stops the run", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "calls",
@@ -201,7 +201,7 @@ test("calls: n are allowed, the next stops the run", async () => {
   expect(await entriesOf(kernel, "outcome")).toHaveLength(3);
 });
 
-test("calls: a request of callBytes is answered, one of a byte more is E2BIG and does not count", async () => {
+test("calls: a request of callBytes is answered; one a byte longer gets E2BIG and does not count", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "long",
@@ -212,7 +212,7 @@ test("calls: a request of callBytes is answered, one of a byte more is E2BIG and
   expect(result).toMatchObject({ status: "exited", exitCode: 0, usage: { calls: 1 } });
 });
 
-test("calls: where not even an error fits callBytes, the answer is empty", async () => {
+test("calls: if not even an error fits in callBytes, the answer is empty", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "agent",
@@ -220,12 +220,12 @@ test("calls: where not even an error fits callBytes, the answer is empty", async
     files: { "in.txt": "x" },
     limits: { callBytes: 64 },
   });
-  // "denied" and why would take 67 bytes; the log has it all the same.
+  // "denied" with its reason would take 67 bytes; the log has it all the same.
   expect((await finish(agent.run())).stdout).toContain('add: {"ok":3}\nwipe: none\n');
   expect(await entriesOf(kernel, "denial")).toHaveLength(1);
 });
 
-test("files: bytes past the limit are ENOSPC, and the guest goes on", async () => {
+test("files: a write past fileBytes gets ENOSPC, and the guest continues", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "agent",
@@ -239,7 +239,7 @@ test("files: bytes past the limit are ENOSPC, and the guest goes on", async () =
   expect(result.usage.fileBytes).toBeLessThanOrEqual(10);
 });
 
-test("files: the page cannot go past the limits either", async () => {
+test("files: the limits hold for the page too", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("hello");
   await expect(
@@ -251,7 +251,7 @@ test("files: the page cannot go past the limits either", async () => {
   await expect(agent.files.write("b.txt", "")).rejects.toMatchObject({ code: "invalid-argument" });
 });
 
-test("sleeping is real time for the page and exact time for the guest, and a stop ends it", async () => {
+test("sleep takes real time for the page and exact time for the guest", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "sleep", program: await loadGuest("sleep") });
   const began = performance.now();

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, testKernel } from "../../setup/kernel.ts";
 
-test("agents that live together do not disturb each other: some are killed at random, the others come to their end", async () => {
+test("agents do not disturb each other: some are closed at random while running, and all others finish", async () => {
   await using kernel = await testKernel();
   const [program, endless] = [await loadGuest("agent"), await loadGuest("spin")];
   const agents = await Promise.all(

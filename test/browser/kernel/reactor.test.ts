@@ -11,7 +11,7 @@ async function reactor(options: Partial<SpawnOptions> = {}) {
   return { kernel, agent };
 }
 
-test("a function takes JSON and gives JSON; the instance is kept, and was initialised once", async () => {
+test("a function takes and returns JSON; the instance is kept, and initialised once", async () => {
   const { kernel, agent } = await reactor();
   const input = { text: "grüße 世界", numbers: [1, 2.5, -3], nested: { nothing: null } };
   expect(await agent.call("execute", input).result).toMatchObject({ status: "exited", exitCode: 0, value: input });
@@ -21,7 +21,7 @@ test("a function takes JSON and gives JSON; the instance is kept, and was initia
   await kernel.close();
 });
 
-test("each call is a run: limits, output, files, tools and log are as in one", async () => {
+test("each call is a run, with limits, output, files, tools and log entries of its own", async () => {
   const { kernel, agent } = await reactor();
   const first = await finish(agent.call("note", "a"));
   expect(first).toMatchObject({ stdout: "noted 3 bytes\n", result: { status: "exited", value: true } });
@@ -41,7 +41,7 @@ test("each call is a run: limits, output, files, tools and log are as in one", a
   await kernel.close();
 });
 
-test("the same calls give the same digests and fuel; another answer another digest", async () => {
+test("the same calls give the same digests and fuel; another answer gives another digest", async () => {
   const calls: [string, unknown][] = [
     ["count", 0],
     ["execute", { a: 1 }],
@@ -74,18 +74,18 @@ const broken: [name: string, trap: string][] = [
   ["trap", "unreachable"],
 ];
 
-test("attack: functions that break the convention, and names that are none: a trap, and the agent lives", async () => {
+test("attack: functions that break the convention, and names that are not functions: a trap, and the agent lives on", async () => {
   const { kernel, agent } = await reactor();
   for (const [name, trap] of broken) {
     expect(await agent.call(name, "input").result, name).toMatchObject({ status: "trapped", trap });
   }
   expect(await agent.call("leave", "123").result).toMatchObject({ status: "exited", exitCode: 5 });
-  // Its instance is a new one, since one call did not return.
+  // The instance is a new one, because a call did not return.
   expect(await agent.call("count", 0).result).toMatchObject({ status: "exited", value: 42 });
   await kernel.close();
 });
 
-test("fuel is each call's own, and what a call has left is not added to the next", async () => {
+test("each call has its own fuel, and what is left of it is not added to the next", async () => {
   const { kernel, agent } = await reactor({ limits: { fuel: 1_000_000 } });
   const used: (number | null)[] = [];
   for (let i = 0; i < 4; i++) used.push((await agent.call("count", 0).result).usage.fuel);
@@ -96,7 +96,7 @@ test("fuel is each call's own, and what a call has left is not added to the next
   await kernel.close();
 });
 
-test("a call is stopped, and the agent called again", async () => {
+test("a call can be stopped, and the agent called again", async () => {
   const { kernel, agent } = await reactor();
   const call = agent.call("spin", 0);
   expect(() => agent.call("count", 0)).toThrow(expect.objectContaining({ code: "agent-busy" }));
@@ -106,7 +106,7 @@ test("a call is stopped, and the agent called again", async () => {
   await kernel.close();
 });
 
-test("input that is no JSON or too long, and commands and reactors taken for each other, are refused", async () => {
+test("input that is not JSON or too long is refused, and so are agent.run of a reactor and agent.call of a command", async () => {
   const { kernel, agent } = await reactor({ limits: { callBytes: 64 } });
   const ring: { ring?: unknown } = {};
   ring.ring = ring;
@@ -120,7 +120,7 @@ test("input that is no JSON or too long, and commands and reactors taken for eac
   await kernel.close();
 });
 
-test("calls are replayed in their order, over the same instance and files: those that fail and are stopped too", async () => {
+test("calls are replayed in order, over the same instance and files, including those that fail or are stopped", async () => {
   const program = await loadGuest("reactor");
   const files = { "a/b": "text", empty: { type: "directory" }, link: { type: "symlink", target: "a/b" } } as const;
   const { kernel, agent } = await reactor({ files, limits: { fuel: 50_000_000 } });

@@ -1,13 +1,13 @@
-/** More programs than a browser has room for: about 125 memories in a process of Chromium, 999 in one of Firefox. */
+/** More programs than a browser can hold: about 125 memories in a process of Chromium, 999 in one of Firefox. */
 import { expect, test } from "vitest";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
 import { entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
 
 /**
- * Takes all the room that there is in this process, in a worker, so that ending that gives it back. What other workers and
- * the tests before have let go of comes free only as their garbage is collected, so it goes on taking, and says that all is
- * taken when there has been nothing more for half a second.
+ * Fills this process with memories, in a worker, so that ending the worker frees them. What other workers and earlier tests
+ * have released becomes free only when garbage is collected, so it keeps taking, and resolves once nothing more could be
+ * taken for half a second.
  */
 async function fill(): Promise<{ count: number; empty(): void }> {
   const source = `
@@ -34,77 +34,77 @@ async function fill(): Promise<{ count: number; empty(): void }> {
   return { count, empty: () => worker.terminate() };
 }
 
-// WebKitGTK makes 3000 memories of a page each.
+// WebKitGTK holds 3000 memories of one page each.
 const bounded = engine !== "webkit";
 
-test.runIf(bounded)(
-  "where there is no room, a run fails if the caller chose so, and says why; the agent lives",
-  async () => {
-    await using kernel = await testKernel({ onFull: "fail" });
-    await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
-    const room = await fill();
-    const { result, stdout } = await finish(agent.run());
-    room.empty();
-    expect(room.count).toBeLessThan(3000);
-    expect(result).toMatchObject({ status: "failed", digest: null, usage: { fuel: 0 } });
-    expect(result).toMatchObject({ message: expect.stringContaining("no room for the program") });
-    expect(stdout).toBe("");
-    expect(await entriesOf(kernel, "run-end")).toMatchObject([{ status: "failed", usage: { fuel: 0 } }]);
-    await expect.poll(async () => (await finish(agent.run())).stdout).toBe("hello\n");
-  },
-);
+test.runIf(bounded)("in a full browser, a run fails if onFull is fail, and says why; the agent lives on", async () => {
+  await using kernel = await testKernel({ onFull: "fail" });
+  await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
+  const filled = await fill();
+  const { result, stdout } = await finish(agent.run());
+  filled.empty();
+  expect(filled.count).toBeLessThan(3000);
+  expect(result).toMatchObject({ status: "failed", digest: null, usage: { fuel: 0 } });
+  expect(result).toMatchObject({ message: expect.stringContaining("no room for the program") });
+  expect(stdout).toBe("");
+  expect(await entriesOf(kernel, "run-end")).toMatchObject([{ status: "failed", usage: { fuel: 0 } }]);
+  await expect.poll(async () => (await finish(agent.run())).stdout).toBe("hello\n");
+});
 
-test.runIf(bounded)("a run that is alone does not wait for ever", async () => {
+test.runIf(bounded)("in a full browser, a run with no others to wait for fails", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
-  const room = await fill();
+  const filled = await fill();
   const { result } = await finish(agent.run());
-  room.empty();
+  filled.empty();
   expect(result).toMatchObject({ status: "failed", message: expect.stringContaining("no room for the program") });
 });
 
-test.runIf(bounded)("where there is no room, a run waits for others to end, and its deadline with it", async () => {
-  await using kernel = await testKernel();
-  await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin") });
-  const others = other.run();
-  await started(kernel, others);
-  await using agent = await kernel.spawn({
-    name: "hello",
-    program: await loadGuest("hello"),
-    limits: { deadlineMs: 2000 },
-  });
-  const room = await fill();
-  const run = agent.run();
-  let ended = false;
-  run.result.then(() => {
-    ended = true;
-  });
-  await started(kernel, run);
-  await new Promise((resolve) => setTimeout(resolve, 3000));
-  expect(ended).toBe(false);
-  room.empty();
-  expect(await finish(run)).toMatchObject({ stdout: "hello\n", result: { status: "exited" } });
-  others.stop();
-});
+test.runIf(bounded)(
+  "in a full browser, a run waits for others to end, and its deadline stands still meanwhile",
+  async () => {
+    await using kernel = await testKernel();
+    await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin") });
+    const others = other.run();
+    await started(kernel, others);
+    await using agent = await kernel.spawn({
+      name: "hello",
+      program: await loadGuest("hello"),
+      limits: { deadlineMs: 2000 },
+    });
+    const filled = await fill();
+    const run = agent.run();
+    let ended = false;
+    run.result.then(() => {
+      ended = true;
+    });
+    await started(kernel, run);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(ended).toBe(false);
+    filled.empty();
+    expect(await finish(run)).toMatchObject({ stdout: "hello\n", result: { status: "exited" } });
+    others.stop();
+  },
+);
 
-test.runIf(bounded)("a run that waits for room is stopped like any other", async () => {
+test.runIf(bounded)("a run that waits in a full browser can be stopped", async () => {
   await using kernel = await testKernel();
   await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin") });
   const others = other.run();
   await started(kernel, others);
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
-  const room = await fill();
+  const filled = await fill();
   const run = agent.run();
   await started(kernel, run);
   await new Promise((resolve) => setTimeout(resolve, 100));
   run.stop();
   expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: null });
-  room.empty();
+  filled.empty();
   others.stop();
   expect(await finish(agent.run())).toMatchObject({ stdout: "hello\n", result: { status: "exited" } });
 });
 
-test("agents that have run and live on take no room", async () => {
+test("agents that have run and live on do not fill the browser", async () => {
   const count = engine === "chromium" ? 140 : 20;
   await using kernel = await testKernel({ onFull: "fail" });
   const program = await loadGuest("hello");
@@ -117,6 +117,6 @@ test("agents that have run and live on take no room", async () => {
   expect([...ends]).toEqual([["exited", count]]);
 });
 
-test("onFull is wait or fail", async () => {
+test("onFull must be wait or fail", async () => {
   await expect(testKernel({ onFull: "perhaps" as "wait" })).rejects.toMatchObject({ code: "invalid-argument" });
 });

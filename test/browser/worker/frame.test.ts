@@ -6,16 +6,16 @@ import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 import { attacks } from "../sandbox/hostile.cases.ts";
 
 const frames = () => document.querySelectorAll("iframe").length;
-/** Where guests cannot be suspended, frames are refused: test/isolated/no-frame.test.ts. */
+/** Without JSPI, frames are refused: test/isolated/no-frame.test.ts. */
 const jspi = "Suspending" in WebAssembly;
 
-test.runIf(jspi)("the hash is that of the script", async () => {
+test.runIf(jspi)("FRAME_HASH is the hash of the frame's script", async () => {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(FRAME_SCRIPT)));
   expect(FRAME_HASH).toBe(`sha256-${btoa(String.fromCharCode(...digest))}`);
 });
 
 describe.runIf(jspi)("in a frame", () => {
-  test("a program does what it does elsewhere: calls, files, output, stop; and the frame goes with its agent", async () => {
+  test("a program's calls, files and output are the same as elsewhere, and the frame is removed with its agent", async () => {
     const before = frames();
     await using kernel = await testKernel();
     const program = await loadGuest("agent");
@@ -36,7 +36,7 @@ describe.runIf(jspi)("in a frame", () => {
     expect((await entriesOf(kernel, "agent-spawn")).map(({ isolation }) => isolation)).toEqual(["frame", "opaque"]);
   });
 
-  test("an endless program is stopped, runs again, and is paused", async () => {
+  test("an endless program is stopped by its deadline, and its agent can run it again", async () => {
     await using kernel = await testKernel();
     await using agent = await kernel.spawn({
       name: "spin",
@@ -50,7 +50,7 @@ describe.runIf(jspi)("in a frame", () => {
     }
   });
 
-  test("a kernel whose agents are framed starts frames ahead, and takes them down", async () => {
+  test("a kernel with isolation frame starts frames ahead, and removes them when it closes", async () => {
     const before = frames();
     const kernel = await testKernel({ isolation: "frame" });
     const agents = [];
@@ -62,7 +62,7 @@ describe.runIf(jspi)("in a frame", () => {
     expect(frames()).toBe(before);
   });
 
-  // `npm run hostile` runs them all here too; what differs in a frame is the way in and out.
+  // Only the way in and out differs in a frame, so a sample is enough; `npm run hostile` runs them all here too.
   const some = Object.entries(attacks).flatMap(([group, list]) =>
     list.filter((_, i) => i % 12 === 0).map((attack) => ({ group, ...attack })),
   );
@@ -78,7 +78,7 @@ describe.runIf(jspi)("in a frame", () => {
   });
 });
 
-/** A worker that is the attacker's from its first line: it tries every door, and says which were open. */
+/** A worker that is the attacker's from its first line: it tries every way out, and reports which ones worked. */
 function prober(target: string): string {
   const source = `
     const target = ${JSON.stringify(target)};
@@ -132,9 +132,9 @@ interface Found {
   origin: string;
 }
 
-// In WebKitGTK, where nothing runs in frames, the Cache API opens something for an origin that is none.
+// In WebKitGTK, where nothing runs in frames, the Cache API opens a cache even for an opaque origin.
 test.runIf(jspi)(
-  "attack: a worker in a frame that is hostile from its first line finds no door to network, storage or page",
+  "attack: a worker in a frame, hostile from its first line, cannot reach network, storage or page",
   async () => {
     const target = new URL("/", location.href).href;
     const found = (listen: (found: (data: unknown) => void, lost: (why: string) => void) => void) =>
@@ -153,7 +153,7 @@ test.runIf(jspi)(
     line?.end();
     expect(framed).toEqual({ open: [], origin: "null" });
 
-    // The check can see: the same worker, not in a frame, fetches.
+    // The check would notice: the same worker outside a frame can fetch.
     const bare = new Worker(prober(target));
     const outside = await found((onData, onLost) => {
       bare.onmessage = ({ data }) => onData(data);
@@ -165,7 +165,7 @@ test.runIf(jspi)(
   },
 );
 
-test.runIf(jspi)("attack: another window that speaks to the page as the frame would is not heard", async () => {
+test.runIf(jspi)("attack: another window posts the messages of the frame: the page ignores them", async () => {
   const lost: string[] = [];
   const line = openFrame("data:text/javascript,", (html) => html);
   line.listen(

@@ -1,4 +1,4 @@
-/** What a run meets is stored while it runs, whoever tells it. */
+/** What a run meets is stored while it runs, even if its worker lies about it. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Commitment } from "../../../src/audit/value.ts";
@@ -20,12 +20,12 @@ const END = {
   ...{ fuel: 9, memoryBytes: 0, fileBytes: 0, files: "00".repeat(32) },
 };
 const NOTHING = { bytes: 0, digest: "00".repeat(32) };
-/** An answer after which what is held is stored at once. */
+/** An answer that fills a part, so that it is stored at once. */
 const LARGE = bytes(40_000);
 
 const valueIn = ({ file }: Commitment) => JSON.parse(new TextDecoder().decode(file)).trace.value;
 
-/** A run that is under way, and the parts that it has stored. */
+/** A run that is under way, and the parts that were stored of it. */
 function begin({ recorder = new Recorder(), traced = true, fails = false } = {}) {
   const stored: { part: number; value: unknown }[] = [];
   const run = recorder.run(traced, async (part, commitment) => {
@@ -45,7 +45,7 @@ function call(run: RunRecorder, fuel: number, answer = bytes(9)): void {
   run.answer(answer, undefined);
 }
 
-test("a short run has all of its trace beside its end; a long one has parts, in order", async () => {
+test("the trace of a short run is stored whole at its end, that of a long run in parts, in order", async () => {
   const short = begin();
   for (let n = 1; n <= 100; n++) call(short.run, n);
   expect((await short.end())!.calls).toHaveLength(100);
@@ -66,7 +66,7 @@ test("a short run has all of its trace beside its end; a long one has parts, in 
   ]);
 });
 
-test("what is held for a second is stored, with the call that waits; its answer comes with the next part", async () => {
+test("after a second a part is stored, with the call that waits; its answer is in the next part", async () => {
   const { run, stored, end } = begin();
   call(run, 1);
   run.call(2, bytes(9));
@@ -78,7 +78,7 @@ test("what is held for a second is stored, with the call that waits; its answer 
   expect(stored).toHaveLength(1);
 });
 
-test("files that the page changed before the run, and while it runs, are in the part in which the guest met them", async () => {
+test("files that the page changes before or during the run are in the part in which the guest met them", async () => {
   const { recorder, run, stored, end } = begin({ recorder: withFiles("before") });
   recorder.changes.add("one", bytes(60_000));
   recorder.changes.add("two", null);
@@ -94,11 +94,11 @@ test("files that the page changed before the run, and while it runs, are in the 
     ["one", 5],
   ]);
   expect(paths(whole!).slice(2)).toEqual([["two", 7]]);
-  // What the run has not met is there for the next one.
+  // What the run has not met is left for the next one.
   expect(recorder.changes.waiting).toBe(1);
 });
 
-test("attack: the worker tells of more changes than the page made, and of more readings than it may", () => {
+test("attack: the worker reports more changes than the page made, or more readings than it may", () => {
   const { recorder, run } = begin({ recorder: withFiles("before") });
   expect(run.met(met(1, [at(1)]))).toBe(false);
   recorder.changes.add("one", null);
@@ -113,7 +113,7 @@ test("attack: the worker tells of more changes than the page made, and of more r
   expect(run.met(met(1, [], [0]))).toBe(false);
 });
 
-test("attack: the worker tells what was met before its run and after it", async () => {
+test("attack: the worker reports what its run met before that run begins or after it has ended", async () => {
   const run = new Recorder().run(true, async () => {});
   expect(run.met(met(0))).toBe(false);
   run.enter();
@@ -124,7 +124,7 @@ test("attack: the worker tells what was met before its run and after it", async 
   expect(run.met(met(0))).toBe(false);
 });
 
-test("a run that is not traced stores nothing, nor does one whose trace got too large from there on", async () => {
+test("an untraced run stores nothing, and a run whose trace became too large stores nothing more", async () => {
   const { run, stored, end } = begin({ traced: false });
   for (let n = 1; n <= 3; n++) {
     call(run, n, LARGE);
@@ -145,7 +145,7 @@ test("a run that is not traced stores nothing, nor does one whose trace got too 
   expect(large.recorder.changes.broken).toContain("an earlier run of the agent has no trace: what it met is larger");
 });
 
-test("a part that could not be stored: there is no trace, and nothing is left unhandled", async () => {
+test("if a part cannot be stored there is no trace, and no unhandled rejection", async () => {
   const { run, end, recorder } = begin({ fails: true });
   call(run, 1, LARGE);
   await Promise.resolve();
@@ -155,7 +155,7 @@ test("a part that could not be stored: there is no trace, and nothing is left un
   expect(recorder.changes.broken).toContain("a part of its trace could not be stored");
 });
 
-test("of what a run goes on with a part has what the guest has done by then, and the end what it has done at all", async () => {
+test("in a fork, a part holds the recorded calls that the guest has made by then, and the end those it made at all", async () => {
   const before = { number: 1, args: [], env: {}, stdin: bytes(1), startTime: 0, changes: [], calls: [] };
   const calls = [1, 2].map((n) => ({ fuel: n * 100, requestBytes: 9, answer: "{}" }));
   const point = {
@@ -183,7 +183,7 @@ test("of what a run goes on with a part has what the guest has done by then, and
   }
 });
 
-test("a worker that is lost leaves the parts that there are, and the page's changes to nobody", async () => {
+test("if the worker is lost, the parts that were stored remain, and nothing more is stored", async () => {
   const { run, stored } = begin();
   call(run, 1, LARGE);
   await Promise.resolve();
@@ -192,7 +192,7 @@ test("a worker that is lost leaves the parts that there are, and the page's chan
   expect(stored).toHaveLength(1);
 });
 
-test("fuzz: whatever a guest meets, and whenever it is stored, the parts make what it met", async () => {
+test("fuzz: whatever a guest meets and whenever it is stored, the parts together are what it met", async () => {
   const step = fc.oneof(
     fc.record({ reading: fc.nat(9) }),
     fc.record({ answer: fc.oneof(fc.nat(99), fc.constantFrom("short", "large")), stored: fc.boolean() }),
