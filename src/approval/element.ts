@@ -1,20 +1,21 @@
+/** The element `<vak-approval>`: its queue of requests, when its buttons count, and how it answers. */
 import type { ApprovalAnswer, ApprovalRequest, OnApproval } from "../broker/people.ts";
 import { VakError } from "../errors.ts";
 import { css } from "./style.ts";
 import { makeView, show, type View } from "./view.ts";
 
 /**
- * ms of quiet before a button counts: nobody reads in less. Each key and press within it begins it anew, so that who was
- * typing, or about to press what was there before, allows nothing.
+ * ms of quiet before a button counts: nobody reads faster. Each key and each press starts the time again, so that
+ * someone who was typing, or was about to press what was there before, allows nothing.
  */
 const QUIET_MS = 700;
-/** Requests that wait at most; what comes on top of them is denied. */
+/** Requests that can wait; any more are denied. */
 const MAX_WAITING = 64;
-/** Denials in a row in one run, from which on the rest of it can be denied at once. */
+/** Denials in a row after which the person can deny the rest of that run at once. */
 const DENIALS = 2;
-/** Runs denied at once that are remembered. */
+/** Runs that were denied at once: as many are remembered. */
 const MAX_MUTED = 1000;
-/** Seconds before the end of a request at which that is said. */
+/** Seconds before a request expires at which that is announced. */
 const SOON = [30, 10];
 
 interface Waiting {
@@ -23,16 +24,16 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-// Where there are no elements, as on a server, the class can be imported and not made.
+// Without a DOM, as on a server, the class can be imported but not constructed.
 const Base: typeof HTMLElement = globalThis.HTMLElement ?? (class {} as unknown as typeof HTMLElement);
 
 /**
- * `<vak-approval>` asks the person at the page: it shows who wants to use which tool with what input, and why that is
- * asked, and gives the answer to the kernel. One request at a time, in the order in which they come.
+ * `<vak-approval>` asks the person at the page: it shows who wants to use which tool with what input, and why the
+ * person is asked, and returns the answer to the kernel. It shows one request at a time, in the order of their arrival.
  *
- * What a guest wrote is shown as text, never as markup, and bounded; of it, what cannot be seen, turns the direction of
- * writing or passes for other letters is shown by its code. No button counts before 700 ms of quiet. Escape denies.
- * Importing `vak/approval` defines it.
+ * What a guest wrote is shown as text, never as markup, and its length is bounded. Characters that are invisible, that
+ * change the direction of text or that pass for other letters are shown by their codes. No button counts before 700 ms
+ * of quiet. Escape denies. Importing `vak/approval` defines the element.
  *
  * @example
  * import "vak/approval";
@@ -44,28 +45,28 @@ export class VakApproval extends Base {
   /**
    * For `createKernel`, as `onApproval`; bound to this element.
    *
-   * @throws VakError `unsupported` where nobody can be asked: the element is not on the page or cannot be seen, or 64
-   *   requests wait. The kernel denies the call then, as `approval-unavailable`
+   * @throws VakError `unsupported` when nobody can be asked: the element is not on the page or cannot be seen, or 64
+   *   requests are waiting. The kernel then denies the call, as `approval-unavailable`
    */
-  readonly ask: OnApproval = (request, { signal }) => this.add(request, signal);
+  readonly ask: OnApproval = (request, { signal }) => this.#add(request, signal);
 
-  private readonly view: View;
-  private readonly queue: Waiting[] = [];
-  /** Runs in which the person wants to be asked no more. */
-  private readonly muted = new Set<string>();
-  private denied = { run: "", times: 0 };
-  /** Whether buttons count, and what lets them. */
-  private armed = false;
-  private arming: ReturnType<typeof setTimeout> | undefined;
-  /** A key or a pointer went down while nothing counted: what comes of it does not count either. */
-  private stale = false;
-  private refreshing: ReturnType<typeof setTimeout> | undefined;
-  private ticking: ReturnType<typeof setInterval> | undefined;
-  /** Seconds that the request which is shown had left when that was last looked at. */
-  private left = Number.POSITIVE_INFINITY;
-  /** Who comes back to the page was doing something else. */
-  private readonly onReturn = (): void => {
-    if (this.queue.length > 0) this.hush();
+  readonly #view: View;
+  readonly #queue: Waiting[] = [];
+  /** Runs about which the person does not want to be asked again. */
+  readonly #muted = new Set<string>();
+  #denied = { run: "", times: 0 };
+  /** Whether buttons count, and the timer after which they do. */
+  #armed = false;
+  #arming: ReturnType<typeof setTimeout> | undefined;
+  /** A key or a pointer went down while no button counted: the click that it leads to does not count either. */
+  #stale = false;
+  #refreshing: ReturnType<typeof setTimeout> | undefined;
+  #ticking: ReturnType<typeof setInterval> | undefined;
+  /** Seconds that the request on show had left at the last tick. */
+  #left = Number.POSITIVE_INFINITY;
+  /** Someone who comes back to the page was doing something else. */
+  readonly #onReturn = (): void => {
+    if (this.#queue.length > 0) this.#hush();
   };
 
   constructor() {
@@ -74,33 +75,33 @@ export class VakApproval extends Base {
     sheet.replaceSync(css);
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet];
-    this.view = makeView();
-    const { dialog, ended, deny, denyAll, run, once } = this.view;
+    this.#view = makeView();
+    const { dialog, ended, deny, denyAll, run, once } = this.#view;
     root.append(dialog, ended);
-    dialog.addEventListener("keydown", (event) => this.onKey(event), true);
-    dialog.addEventListener("pointerdown", () => this.onPress(), true);
+    dialog.addEventListener("keydown", (event) => this.#onKey(event), true);
+    dialog.addEventListener("pointerdown", () => this.#onPress(), true);
     for (const type of ["keyup", "pointerup"] as const) {
-      dialog.addEventListener(type, () => this.onRelease(), true);
+      dialog.addEventListener(type, () => this.#onRelease(), true);
     }
-    // By a gesture or a button of the system. The browser may close it even so, and then that was the answer.
+    // From a gesture or a system button. The browser may still close the dialog: then `close` answers.
     dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
-      this.answer(false);
+      this.#answer(false);
     });
     dialog.addEventListener("close", () => {
-      if (this.queue.length > 0 && !dialog.open) this.answer(false);
+      if (this.#queue.length > 0 && !dialog.open) this.#answer(false);
     });
     const on = (button: HTMLButtonElement, act: () => void) =>
       button.addEventListener("click", () => {
-        if (this.armed && !this.stale) act();
+        if (this.#armed && !this.#stale) act();
       });
-    on(deny, () => this.answer(false));
-    on(denyAll, () => this.mute());
-    on(run, () => this.answer(true, "run"));
-    on(once, () => this.answer(true, "call"));
+    on(deny, () => this.#answer(false));
+    on(denyAll, () => this.#mute());
+    on(run, () => this.#answer(true, "run"));
+    on(once, () => this.#answer(true, "call"));
   }
 
-  /** Who answers, as the log will have it: 1 to 128 printable characters. The attribute `by`. */
+  /** Who answers, as the log will name them: 1 to 128 printable characters. The attribute `by`. */
   get by(): string {
     return this.getAttribute("by") || "the person at the page";
   }
@@ -109,166 +110,170 @@ export class VakApproval extends Base {
     this.setAttribute("by", name);
   }
 
-  /** Requests that have no answer yet. While there are some, one is shown. */
+  /** How many requests have no answer yet. While there are any, one is on show. */
   get waiting(): number {
-    return this.queue.length;
+    return this.#queue.length;
   }
 
   connectedCallback(): void {
-    document.addEventListener("visibilitychange", this.onReturn);
-    addEventListener("focus", this.onReturn);
+    document.addEventListener("visibilitychange", this.#onReturn);
+    addEventListener("focus", this.#onReturn);
   }
 
-  /** Nobody can be asked any more. */
+  /** Nobody can be asked any longer. */
   disconnectedCallback(): void {
-    document.removeEventListener("visibilitychange", this.onReturn);
-    removeEventListener("focus", this.onReturn);
-    for (const { reject } of this.queue.splice(0)) reject(unseen());
-    this.next();
+    document.removeEventListener("visibilitychange", this.#onReturn);
+    removeEventListener("focus", this.#onReturn);
+    for (const { reject } of this.#queue.splice(0)) reject(unseen());
+    this.#next();
   }
 
-  private async add(request: ApprovalRequest, signal: AbortSignal): Promise<ApprovalAnswer> {
+  async #add(request: ApprovalRequest, signal: AbortSignal): Promise<ApprovalAnswer> {
     signal.throwIfAborted();
-    if (this.muted.has(request.run)) return { approve: false, by: this.by };
+    if (this.#muted.has(request.run)) return { approve: false, by: this.by };
     if (!this.isConnected) throw unseen();
-    if (this.queue.length >= MAX_WAITING) throw new VakError("unsupported", `${MAX_WAITING} requests wait already.`);
+    if (this.#queue.length >= MAX_WAITING)
+      throw new VakError("unsupported", `${MAX_WAITING} requests are waiting already.`);
     const { promise, resolve, reject } = Promise.withResolvers<ApprovalAnswer>();
     const waiting = { request, resolve, reject };
-    const onAbort = () => this.withdraw(waiting, signal.reason);
+    const onAbort = () => this.#withdraw(waiting, signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    this.queue.push(waiting);
-    if (this.queue.length === 1) this.next();
-    else this.count();
+    this.#queue.push(waiting);
+    if (this.#queue.length === 1) this.#next();
+    else this.#count();
     return promise.finally(() => signal.removeEventListener("abort", onAbort));
   }
 
-  /** Nobody waits for the answer any more. */
-  private withdraw(waiting: Waiting, reason: unknown): void {
-    const at = this.queue.indexOf(waiting);
+  /** Nobody is waiting for the answer any longer. */
+  #withdraw(waiting: Waiting, reason: unknown): void {
+    const at = this.#queue.indexOf(waiting);
     if (at < 0) return;
-    this.queue.splice(at, 1);
+    this.#queue.splice(at, 1);
     waiting.reject(reason);
-    if (at === 0) this.next("The request has ended: no answer is needed any more.");
-    else this.count();
+    if (at === 0) this.#next("The request has ended: no answer is needed.");
+    else this.#count();
   }
 
-  private answer(approve: boolean, scope: "call" | "run" = "call"): void {
-    const waiting = this.queue.shift();
+  #answer(approve: boolean, scope: "call" | "run" = "call"): void {
+    const waiting = this.#queue.shift();
     if (!waiting) return;
     const { run } = waiting.request;
-    this.denied = { run, times: approve ? 0 : run === this.denied.run ? this.denied.times + 1 : 1 };
+    this.#denied = { run, times: approve ? 0 : run === this.#denied.run ? this.#denied.times + 1 : 1 };
     waiting.resolve(approve ? { approve, by: this.by, for: scope } : { approve, by: this.by });
-    this.next();
+    this.#next();
   }
 
-  /** Denies what this run asks now and later. */
-  private mute(): void {
-    const run = this.queue[0]?.request.run;
+  /** Denies what this run is asking now and asks later. */
+  #mute(): void {
+    const run = this.#queue[0]?.request.run;
     if (run === undefined) return;
-    this.muted.add(run);
-    if (this.muted.size > MAX_MUTED) this.muted.delete(this.muted.values().next().value!);
-    const rest = this.queue.splice(0).filter((waiting) => {
+    this.#muted.add(run);
+    if (this.#muted.size > MAX_MUTED) this.#muted.delete(this.#muted.values().next().value!);
+    const rest = this.#queue.splice(0).filter((waiting) => {
       if (waiting.request.run !== run) return true;
       waiting.resolve({ approve: false, by: this.by });
       return false;
     });
-    this.queue.push(...rest);
-    this.next();
+    this.#queue.push(...rest);
+    this.#next();
   }
 
-  /** Shows the first that waits; without one, closes. @param ended what became of the one before, to be heard */
-  private next(ended = ""): void {
-    const { dialog, title, said, denyAll } = this.view;
-    const [first] = this.queue;
-    clearInterval(this.ticking);
+  /** Shows the first request that waits, or closes. @param ended what became of the one before, for screen readers */
+  #next(ended = ""): void {
+    const { dialog, title, said, denyAll } = this.#view;
+    const [first] = this.#queue;
+    clearInterval(this.#ticking);
     if (!first) {
-      clearTimeout(this.arming);
+      clearTimeout(this.#arming);
       dialog.close(); // the focus goes back to where it was
-      this.view.ended.textContent = ended;
+      this.#view.ended.textContent = ended;
       return;
     }
     const { request } = first;
-    show(this.view, request);
-    denyAll.hidden = request.run !== this.denied.run || this.denied.times < DENIALS;
-    this.count();
+    show(this.#view, request);
+    denyAll.hidden = request.run !== this.#denied.run || this.#denied.times < DENIALS;
+    this.#count();
     try {
       if (!dialog.open) dialog.showModal();
       if (!dialog.checkVisibility()) throw unseen();
     } catch (error) {
-      for (const { reject } of this.queue.splice(0)) reject(error);
-      return this.next();
+      for (const { reject } of this.#queue.splice(0)) reject(error);
+      return this.#next();
     }
-    this.hush();
-    // Not on a button: what is typed on is lost there.
+    this.#hush();
+    // Not on a button: whoever goes on typing presses nothing.
     title.focus();
     said.textContent = ended;
-    this.view.ended.textContent = "";
-    this.left = Number.POSITIVE_INFINITY;
-    this.tick();
-    this.ticking = setInterval(() => this.tick(), 1000);
+    this.#view.ended.textContent = "";
+    this.#left = Number.POSITIVE_INFINITY;
+    this.#tick();
+    this.#ticking = setInterval(() => this.#tick(), 1000);
   }
 
-  private count(): void {
-    const more = this.queue.length - 1;
-    this.view.waiting.textContent = more > 0 ? `${more} more ${more === 1 ? "waits" : "wait"}` : "";
+  #count(): void {
+    const more = this.#queue.length - 1;
+    this.#view.waiting.textContent = more > 0 ? `${more} more ${more === 1 ? "waits" : "wait"}` : "";
   }
 
-  private tick(): void {
-    const { expires, said } = this.view;
-    const [first] = this.queue;
+  #tick(): void {
+    const { expires, said } = this.#view;
+    const [first] = this.#queue;
     if (!first) return;
     const left = Math.max(0, Math.ceil((first.request.expires - Date.now()) / 1000));
     const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
     expires.textContent = left > 0 ? `Expires in ${clock}` : "Expired";
     expires.classList.toggle("soon", left <= Math.max(...SOON));
-    if (SOON.some((soon) => left <= soon && soon < this.left) && left > 0) {
+    if (SOON.some((soon) => left <= soon && soon < this.#left) && left > 0) {
       said.textContent = `The request expires in ${left} seconds.`;
     }
-    this.left = left;
+    this.#left = left;
   }
 
-  /** Lets no button count until it has been quiet for a while. */
-  private hush(): void {
-    this.arm(false);
-    clearTimeout(this.arming);
-    this.arming = setTimeout(() => {
-      if (document.visibilityState === "visible") this.arm(true);
+  /** Makes no button count until it has been quiet for a while. */
+  #hush(): void {
+    this.#arm(false);
+    clearTimeout(this.#arming);
+    this.#arming = setTimeout(() => {
+      if (document.visibilityState === "visible") this.#arm(true);
     }, QUIET_MS);
   }
 
-  private arm(armed: boolean): void {
-    this.armed = armed;
-    for (const button of this.view.buttons) button.ariaDisabled = String(!armed);
+  #arm(armed: boolean): void {
+    this.#armed = armed;
+    for (const button of this.#view.buttons) button.ariaDisabled = String(!armed);
   }
 
-  private onKey(event: KeyboardEvent): void {
+  #onKey(event: KeyboardEvent): void {
     if (event.key === "Escape") {
       event.preventDefault();
       event.stopPropagation();
-      if (!event.repeat) this.answer(false);
+      if (!event.repeat) this.#answer(false);
       return;
     }
-    clearTimeout(this.refreshing);
+    clearTimeout(this.#refreshing);
     const presses = event.key === "Enter" || event.key === " ";
-    this.stale = !this.armed || (event.repeat && presses);
-    if (!this.armed) this.hush();
-    if (this.stale && presses) event.preventDefault();
+    this.#stale = !this.#armed || (event.repeat && presses);
+    if (!this.#armed) this.#hush();
+    if (this.#stale && presses) event.preventDefault();
   }
 
-  private onPress(): void {
-    clearTimeout(this.refreshing);
-    this.stale = !this.armed;
-    if (!this.armed) this.hush();
+  #onPress(): void {
+    clearTimeout(this.#refreshing);
+    this.#stale = !this.#armed;
+    if (!this.#armed) this.#hush();
   }
 
-  /** What comes of a press is over once the click is that comes with its end; but not of the press after it. */
-  private onRelease(): void {
-    clearTimeout(this.refreshing);
-    this.refreshing = setTimeout(() => {
-      this.stale = false;
+  /** A press is over after the click that its release causes, unless another press has begun by then. */
+  #onRelease(): void {
+    clearTimeout(this.#refreshing);
+    this.#refreshing = setTimeout(() => {
+      this.#stale = false;
     });
   }
 }
 
 const unseen = (): VakError =>
-  new VakError("unsupported", "Nobody can be asked: <vak-approval> is not on the page, or cannot be seen.");
+  new VakError(
+    "unsupported",
+    "Nobody can be asked: <vak-approval> is not on the page or cannot be seen. Put it where it can be.",
+  );

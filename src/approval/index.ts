@@ -1,3 +1,4 @@
+/** The entry point `vak/approval`: defines the element `<vak-approval>` and exports its class. */
 import { VakApproval } from "./element.ts";
 
 export { VakApproval };
@@ -8,7 +9,7 @@ declare global {
   }
 }
 
-// Where there is no document, as on a server that renders pages, there is nothing to define.
+// Without a document, as on a server that renders pages, there is nothing to define.
 if (typeof customElements !== "undefined" && !customElements.get("vak-approval")) {
   customElements.define("vak-approval", VakApproval);
 }

@@ -1,7 +1,7 @@
-/** The dialog's style sheet. It is constructed by script, which no Content Security Policy on styles is about. */
+/** The dialog's style sheet. A script constructs it, so that no Content Security Policy on styles applies to it. */
 export const css = `
 :host {
-  /* Important, for a page's rule for every element would count for this one too. */
+  /* Important, because a page's rule for every element would otherwise apply to this one too. */
   all: initial !important;
   color-scheme: inherit !important;
   display: contents !important;

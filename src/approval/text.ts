@@ -1,33 +1,34 @@
 /**
- * Text that a stranger wrote, cut into what may be shown as it is and what has to be shown by its code point: what cannot
- * be seen, what moves other text about, and letters that pass for others.
+ * Text that a stranger wrote, split into pieces that can be shown as they are and characters that must be shown by
+ * their code points: invisible ones, ones that move other text, and letters that pass for others.
  */
 export type Piece =
   | { kind: "text"; text: string }
   | { kind: "newline" }
-  /** The same character so many times in a row, of which nothing can be seen, or which moves what stands beside it. */
+  /** A character that is invisible, or that moves the text beside it, `times` in a row. */
   | { kind: "hidden"; code: string; times: number }
   /** A letter that looks like one of another alphabet, in a word of that alphabet. */
   | { kind: "lookalike"; text: string; code: string }
-  /** So many UTF-16 units are left out here. */
+  /** `length` UTF-16 units are left out here. */
   | { kind: "cut"; length: number };
 
 /**
- * Controls, halves of surrogate pairs, code points that mean nothing, format characters (the bidirectional ones too), what
- * renderers ignore, every space but the plain one, and the blank of Braille.
+ * Controls, lone surrogates, unassigned and private code points, format characters (bidirectional ones included), what
+ * renderers ignore, every space except the plain one, and the blank of Braille.
  */
 const HIDDEN = /^(?:[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u2800]|\p{Default_Ignorable_Code_Point}|(?! )\p{Zs})$/u;
 
-/** Letters in words with Latin ones that are told from them by their code alone; full-width and mathematical ones always. */
+/** Words that mix Latin letters with letters of scripts that have lookalikes of them. */
 const MIXED =
   /(?=\p{L}*[A-Za-z])\p{L}*[\p{Script=Cyrl}\p{Script=Grek}\p{Script=Armn}\p{Script=Cher}\p{Script=Lisu}]\p{L}*/gu;
 const FOREIGN = /^[\p{Script=Cyrl}\p{Script=Grek}\p{Script=Armn}\p{Script=Cher}\p{Script=Lisu}]$/u;
+/** Full-width, mathematical and letter-like forms of Latin letters: marked in any word. */
 const STYLED = /^[\uff21-\uff3a\uff41-\uff5a\u{1d400}-\u{1d7ff}\u2100-\u214f]$/u;
 
-/** Marks on one letter that are shown; more of them would cover the lines above. */
+/** Combining marks that are shown on one letter; more could cover the lines above. */
 const MAX_MARKS = 2;
 
-/** @param limit UTF-16 units that are shown at most: of a longer text its beginning, and as a quarter of that its end */
+/** @param limit UTF-16 units to show at most: of a longer text its beginning, and as the last quarter its end */
 export function piecesOf(text: string, limit: number): Piece[] {
   if (text.length <= limit) return read(text);
   const tail = Math.floor(limit / 4);
@@ -36,7 +37,7 @@ export function piecesOf(text: string, limit: number): Piece[] {
   return [...read(text.slice(0, end)), { kind: "cut", length: start - end }, ...read(text.slice(start))];
 }
 
-/** The place, or the one before it where it would part a pair. */
+/** The index, or the one before where this would split a surrogate pair. */
 const wholeAt = (text: string, at: number): number =>
   /^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(at - 1, at + 1)) ? at - 1 : at;
 

@@ -1,23 +1,23 @@
-/** What a person sees of a request: made of elements and text, never of markup. */
+/** What a person sees of a request, built from elements and text nodes, never from markup. */
 import type { ApprovalRequest } from "../broker/people.ts";
 import { type Piece, piecesOf } from "./text.ts";
 
-/** UTF-16 units of a value that are shown at first; each wish for more shows so many times more, up to the most. */
+/** UTF-16 units of a value that are shown at first; each "Show more" multiplies them, up to a maximum. */
 const VALUE = 2000;
 const MORE = 8;
 const MOST_VALUE = VALUE * MORE * MORE;
-/** Of names, and of what tools and policies say of themselves. */
+/** UTF-16 units of names, and of descriptions and annotations. */
 const NAME = 100;
 const TEXT = 1000;
-/** Fields of an input, and policies, that are shown at most. */
+/** Fields of an input, and policies, to show at most. */
 const FIELDS = 40;
 const POLICIES = 8;
-/** Labels: an agent has no more. */
+/** Labels: an agent cannot have more. */
 const LABELS = 64;
 
 export type View = ReturnType<typeof makeView>;
 
-/** The dialog, empty, and what is said to those who hear it when it has closed. */
+/** The dialog, empty, and the live region that speaks after it has closed. */
 export function makeView() {
   const title = el("h2");
   title.id = "title";
@@ -34,7 +34,7 @@ export function makeView() {
   const who = el("dl", "who");
   const body = el("div", "body", what, hints, el("h3", "", "With"), input, el("h3", "", "Why you are asked"), why);
   body.append(el("h3", "", "Who asks"), who);
-  // So that it can be scrolled with the keyboard.
+  // Lets the keyboard scroll it.
   body.tabIndex = 0;
   body.setAttribute("role", "group");
   body.setAttribute("aria-label", "The request");
@@ -45,7 +45,7 @@ export function makeView() {
   const run = button("run", "Allow for this run");
   run.title = "This call, and later ones of this run with exactly the same input";
   const once = button("once", "Allow once");
-  // Announces what changes while the dialog is open; what is beside a modal dialog is not heard.
+  // `said` is inside the dialog: while a modal dialog is open, screen readers ignore what is outside it.
   const said = live();
   const ended = live();
   const footer = el("footer", "", odd, cut, el("div", "buttons", deny, denyAll, run, once));
@@ -62,13 +62,15 @@ export function makeView() {
   };
 }
 
-/** Shows a request in the place of the one before. */
+/** Shows a request in place of the one before. */
 export function show(view: View, request: ApprovalRequest): void {
   const { agent, tool, run, call, callDigest } = request;
   const title = tool.title ?? tool.annotations?.title;
   view.title.replaceChildren("Let ", line(agent.name), " use ", line(title ?? tool.name), "?");
   view.what.replaceChildren(paragraph(tool.description));
-  const read = request.labels.slice(0, LABELS).map((label) => el("li", "grave", "Has read what is ", line(label)));
+  const read = request.labels
+    .slice(0, LABELS)
+    .map((label) => el("li", "grave", "Has read data labelled ", line(label)));
   view.hints.replaceChildren(...hintsOf(tool.annotations), ...read);
   view.why.replaceChildren(...reasonsOf(request));
   const facts: [string, string][] = [
@@ -92,7 +94,7 @@ function hintsOf({ destructiveHint, openWorldHint, readOnlyHint }: ApprovalReque
   ];
 }
 
-/** Each policy with what it says of itself, its reason first. */
+/** Each policy with its annotations, the reason first. */
 function reasonsOf({ policies, annotations }: ApprovalRequest): Node[] {
   const shown = policies.slice(0, POLICIES).map((id) => {
     const said = Object.hasOwn(annotations, id) ? annotations[id]! : {};
@@ -134,7 +136,7 @@ function noticeCuts({ input, cut }: View): void {
   cut.hidden = input.querySelector(".cut") === null;
 }
 
-/** A value in full, or its beginning and end with a way to more. */
+/** A value in full, or its beginning and end with a button for more. */
 function shownValue(view: View, value: unknown, limit: number): Node[] {
   const isText = typeof value === "string";
   const text = isText ? value : (JSON.stringify(value, null, 2) ?? "");
@@ -154,10 +156,10 @@ function shownValue(view: View, value: unknown, limit: number): Node[] {
   return [shown, more];
 }
 
-/** What a tool or a policy says, as one paragraph. */
+/** A description or an annotation, as one paragraph. */
 const paragraph = (text: string): HTMLElement => line(text.slice(0, 4 * TEXT).replace(/\s+/g, " "), TEXT);
 
-/** On one line, whatever it holds. */
+/** Text on one line: a newline in it is shown by its code. */
 function line(text: string, limit = NAME): HTMLElement {
   const pieces = piecesOf(text, limit).map(
     (piece): Piece => (piece.kind === "newline" ? { kind: "hidden", code: "U+000A", times: 1 } : piece),
@@ -165,7 +167,7 @@ function line(text: string, limit = NAME): HTMLElement {
   return el("bdi", "", ...nodesOf(pieces, true));
 }
 
-/** @param marked whether a new line is marked as one: where it is the stranger's, not ours */
+/** @param marked whether newlines are marked: those in a stranger's text are, those of our own JSON layout are not */
 function nodesOf(pieces: readonly Piece[], marked: boolean): (Node | string)[] {
   return pieces.flatMap((piece) =>
     piece.kind === "newline" && marked ? [el("span", "newline", "↵"), "\n"] : nodeOf(piece),

@@ -51,8 +51,8 @@ function withinLabels(held: Taint, effect: Effect): Effect {
 }
 
 /**
- * The answer as the guest reads it: JSON, and no longer than `callBytes`. What a tool returned is spelled canonically, so
- * that a replay can make the same bytes from the value that is kept.
+ * The answer as the guest reads it: JSON, and no longer than `callBytes`. What a tool returned is spelled canonically
+ * (RFC 8785), so that a replay can make the same bytes from the value that is kept.
  */
 export function encodeAnswer(answer: Answer, callBytes: number): { bytes: Uint8Array; sent: Answer } {
   const bytes = toUtf8("ok" in answer ? `{"ok":${canonicalJson(answer.ok)}}` : JSON.stringify(answer));

@@ -33,7 +33,7 @@ export class Broker {
   readonly #stores = new Stores();
 
   /**
-   * @param people who is asked where the policy says so, and for how long
+   * @param people who is asked when the policy says so, and how long they have to answer
    * @param ledger the accounts of the kernel's budgets
    */
   constructor(
@@ -54,8 +54,8 @@ export class Broker {
    * Answers a call with JSON bytes no longer than `callBytes`.
    *
    * @throws VakError `log-unavailable` when the log cannot be written; the effect has then not happened, or its outcome
-   *   could not be appended, and the run must stop. An outcome that is appended need not be on disk yet: whatever the
-   *   guest does next that has an effect is on disk only behind it, and a log that fails stops all runs
+   *   could not be appended, and the run must stop. An appended outcome need not be on disk yet: the intent of the
+   *   guest's next effect reaches the disk only after it, and a log that fails stops all runs
    */
   async handle(caller: Caller, bytes: Uint8Array): Promise<Answered> {
     const request = parseRequest(bytes);
@@ -76,7 +76,7 @@ export class Broker {
     const rule = (checked: Checked, approved = false) => this.#rule(caller, checked, approved);
     const checked = given.tool.leaks ? await withLeaks(caller, given, rule) : given;
     let ruling = await this.#approver.approve(caller, checked, rule);
-    // What the agent came to read while its call was decided counts too.
+    // What the agent has read while its call was being decided counts too.
     while (!isCurrent(ruling, caller)) ruling = await this.#approver.approve(caller, checked, rule, ruling.refused);
     // From here to the append of the intent or the denial nothing is awaited: no label, right or lease can change.
     const decided = finalise(caller, checked, ruling);
@@ -93,7 +93,7 @@ export class Broker {
     return this.#policy.loaded?.digest ?? "";
   }
 
-  /** Reads permits that are to be added to the policy in force. */
+  /** Reads permits that will be added to the policy in force. */
   lease(permit: string): Promise<LeasedRules> {
     return this.#policy.lease(permit);
   }

@@ -1,4 +1,4 @@
-/** The second stage: the tool is known, the input is valid and committed to, and what the call may cost is set aside. */
+/** The second stage: the tool is known, the input is valid and committed to, and what it may cost is reserved. */
 import { type Commitment, commitValue } from "../audit/value.ts";
 import type { Bill, Ledger, Payer } from "../policy/budget.ts";
 import type { Tool } from "../tool/definition.ts";
@@ -23,7 +23,7 @@ export interface Checked extends CheckedInput {
   /** Whoever holds it must cancel it in the end; that does nothing once it is settled. */
   bill: Bill | undefined;
   /**
-   * Kinds of what was found in the input that should not leave, or why that is not known; absent where the tool does not
+   * Kinds of what was found in the input that should not leave, or why that is not known; absent if the tool does not
    * look. See `leaks.ts`.
    */
   leaks?: readonly string[] | Error;
@@ -63,7 +63,7 @@ export async function checkInput(tool: Tool, given: unknown): Promise<CheckedInp
 /** Whose budgets a call is charged to: the agent by its one reference, the run by its one signal. */
 export const payer = ({ agent, signal }: Caller, { name }: Tool): Payer => ({ agent, run: signal, tool: name });
 
-/** Sets aside what the call may cost, where there are budgets. */
+/** Reserves what the call may cost, if there are budgets. */
 function openBill(caller: Caller, tool: Tool, argument: unknown, requestBytes: number, ledger: Ledger | undefined) {
   const { cost } = tool;
   const bytes = requestBytes + caller.callBytes;

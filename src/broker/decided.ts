@@ -9,7 +9,7 @@ import { withRights } from "./ruling.ts";
 export interface Decided {
   checked: Checked;
   decision: Decision;
-  /** What it was allowed by, where the policy alone would not have allowed it. */
+  /** The lease that allowed it, where the policy alone would not have. */
   lease: Lease | undefined;
   /** What the agent had read when it was decided. */
   labels: readonly string[];
@@ -23,8 +23,8 @@ const NO_PERMIT = { decision: "deny", reason: "no-permit", policies: [] } as con
 export const isCurrent = (ruling: Approved, caller: Caller): boolean => ruling.vak.labels === caller.labels.list;
 
 /**
- * Makes a ruling final. Its entry must be appended before anything is awaited, so that rights and leases which were taken
- * away before the append allow nothing.
+ * Makes a ruling final. Its entry must be appended before anything is awaited, so that rights and leases that were
+ * revoked or ended before the append allow nothing.
  */
 export function finalise(caller: Caller, checked: Checked, ruling: Approved): Decided {
   const { decision: ruled, lease, vak } = ruling;

@@ -1,4 +1,4 @@
-/** The fourth stage: the intent goes into the log, and once it is on disk the tool runs. The only place that runs one. */
+/** The fourth stage: the intent goes into the log, and once it is on disk the tool runs. No other code runs a tool. */
 import { canonicalBytes } from "../base/canonical.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
@@ -13,7 +13,7 @@ import type { Stores } from "./taint.ts";
 /** What came of running the tool. */
 interface Execution {
   answer: Answer;
-  /** The run ended while the tool was at work: the effect may or may not have happened. */
+  /** The run ended while the tool was working: the effect may or may not have happened. */
   status?: "unknown";
   /** Of the answer. */
   labels: readonly string[];
@@ -39,7 +39,7 @@ export async function perform(caller: Caller, decided: Decided, log: AuditLog, s
   return { intentOf: seq, ...(await execute(caller, decided, stores)) };
 }
 
-/** Runs the tool. What it does after the run has ended nobody can know: the outcome is then unknown. */
+/** Runs the tool. If the run ends first, nobody can know what the tool still does: the outcome is unknown. */
 async function execute(caller: Caller, { checked, labels: read }: Decided, stores: Stores): Promise<Execution> {
   const { tool, argument, bill } = checked;
   const { signal } = caller;
@@ -53,7 +53,8 @@ async function execute(caller: Caller, { checked, labels: read }: Decided, store
   let noted: readonly string[] = [];
   const label = (labels: readonly string[]) => {
     const more = checkLabels(labels, "an answer");
-    if (answered) throw new VakError("invalid-argument", "label: the call was answered already.");
+    if (answered)
+      throw new VakError("invalid-argument", "label: the call was answered already; label it before execute returns.");
     noted = joinLabels(noted, more);
   };
   const onAbort = () => gone.resolve({ answer: aborted, status: "unknown", labels: [] });
@@ -85,8 +86,10 @@ async function checkedAnswer(tool: Tool, value: unknown): Promise<Answer> {
     ok = JSON.parse(JSON.stringify(value ?? null));
     canonicalBytes(ok);
   } catch {
-    return { error: { code: "tool-error", message: "The tool answered with what JSON cannot hold." } };
+    return { error: { code: "tool-error", message: "The tool returned a value that JSON cannot hold." } };
   }
   const wrong = await checkOutput(tool, ok);
-  return wrong === undefined ? { ok } : { error: { code: "tool-error", message: `The tool's answer: ${wrong}` } };
+  return wrong === undefined
+    ? { ok }
+    : { error: { code: "tool-error", message: `The tool's answer is not valid: ${wrong}` } };
 }

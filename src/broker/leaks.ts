@@ -1,4 +1,4 @@
-/** A tool looks through its input for what should not leave, and takes it out where the policy would rather have that. */
+/** The loop for leaks: a tool looks for what should not leave, and takes it out where the policy wants it redacted. */
 import type { Decision } from "../policy/engine.ts";
 import { leaksIn } from "../tool/leaks.ts";
 import type { Caller } from "./call.ts";
@@ -34,7 +34,7 @@ export async function withLeaks(
   }
 }
 
-/** Whether nothing but forbids denies it that would rather have the leaks taken out: those with `@redact`. */
+/** Whether all that denies the call is forbids with `@redact`: those want the leaks taken out instead. */
 function wantsRedaction({ reason, policies, annotations = {} }: Decision): boolean {
   const redacts = (id: string) => Object.hasOwn(annotations, id) && Object.hasOwn(annotations[id]!, "redact");
   return reason === "forbidden" && policies.length > 0 && policies.every(redacts);

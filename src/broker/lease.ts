@@ -9,8 +9,8 @@ export interface LeaseOptions {
   /** Cedar permits that this agent has besides the policy; at most 16 KiB. */
   permit: string;
   /**
-   * The end of the task: a promise that settles then, or a time in ms since 1970. Without it, the lease lasts until `end`
-   * is called or the agent is closed.
+   * The end of the task: a promise that settles then, or a time in ms since 1970. Without it, the lease lasts until
+   * `end` is called or the agent is closed.
    */
   until?: PromiseLike<unknown> | number;
 }

@@ -1,4 +1,4 @@
-/** `vak.tools`, which a guest calls like a tool: lists the tools that it could be allowed to call, as MCP describes them. */
+/** `vak.tools`, which a guest calls like a tool: lists the tools that it could call, described as MCP does. */
 import type { AuditLog } from "../log/log.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
 import type { Tool } from "../tool/definition.ts";

@@ -1,4 +1,4 @@
-/** Every way in which a call is turned down: refused before it is decided, or denied. Both are logged, then answered. */
+/** Every way to turn a call down: refused before it is decided, or denied. Both are logged, then answered. */
 import { clip } from "../base/utf8.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { Decision, DenyReason } from "../policy/engine.ts";
@@ -14,16 +14,16 @@ export const DENIALS: Readonly<Record<DenyReason, string>> = {
   "policy-error": "A policy could not be evaluated, so the call is denied.",
   "policy-unavailable": "No policy could decide this call, so it is denied.",
   "label-not-accepted": "The tool does not accept what this agent has read.",
-  "not-granted": "The agent was given no right to this tool.",
-  revoked: "The agent's rights were taken away.",
-  "budget-exceeded": "The call may cost more than there is left to spend.",
-  "approval-refused": "A person was asked about this call, and said no.",
-  "approval-expired": "A person was asked about this call, and did not answer in time.",
+  "not-granted": "The agent has no right to use this tool.",
+  revoked: "The agent's rights were revoked.",
+  "budget-exceeded": "The call may cost more than is left to spend.",
+  "approval-refused": "A person was asked about this call and refused it.",
+  "approval-expired": "A person was asked about this call but did not answer in time.",
   "approval-withdrawn": "The run ended before a person answered.",
   "approval-unavailable": "This call needs a person's approval, and nobody could be asked.",
 };
 
-/** Longest name of a tool that was asked for, as the log keeps it, UTF-16 units. */
+/** Longest name of a requested tool that the log keeps, UTF-16 units. */
 const MAX_NAME = 128;
 
 /**
@@ -67,7 +67,7 @@ export async function deny(caller: Caller, { checked, decision, entry }: Decided
   return { bytes: encodeAnswer({ error: { code: "denied", message } }, caller.callBytes).bytes };
 }
 
-/** The reason, and the `@advice` of the policies that denied it: of their annotations, that one is meant for the guest. */
+/** The reason, and the `@advice` of the policies that denied it: the one annotation that is meant for the guest. */
 function denialMessage({ policies, annotations = {} }: Decision, reason: DenyReason): string {
   const advice = policies.map((id) => (Object.hasOwn(annotations, id) ? annotations[id]!.advice : undefined));
   return clip([DENIALS[reason], ...advice.filter(Boolean)].join(" "), MAX_MESSAGE);

@@ -20,9 +20,9 @@ export function parseRequest(bytes: Uint8Array): CallRequest | { refused: Refusa
   } catch {
     return malformed("The request is not JSON in UTF-8.");
   }
-  if (!isObject(value)) return malformed("The request is not an object.");
+  if (!isObject(value)) return malformed("The request is not a JSON object.");
   const { tool, input = {}, ...rest } = value;
-  if (typeof tool !== "string") return malformed('The request has no "tool".');
+  if (typeof tool !== "string") return malformed('The request has no "tool" that is a string.');
   if (!tool.isWellFormed()) return malformed("The tool's name is not well-formed.");
   if (Object.keys(rest).length > 0) return malformed('A request has a "tool" and an "input", and nothing else.');
   return { tool, input, byteLength: bytes.byteLength };

@@ -8,17 +8,17 @@ import { type Checked, payer } from "./checked.ts";
 import type { Lease } from "./lease.ts";
 import { MAX_MESSAGE } from "./message.ts";
 
-/** A decision, and what the kernel told the policy for it. */
+/** A decision, and the facts that the kernel gave the policy for it. */
 export interface Ruling {
   decision: Decision;
-  /** What it was allowed by, where the policy alone would not have allowed it. */
+  /** The lease that allowed it, where the policy alone would not have. */
   lease?: Lease;
   /** `callDigest` binds the decision to this call and to the policy. */
   vak: PolicyRequest["vak"];
 }
 
 /**
- * Rules on a call. Never throws: whatever goes wrong is a denial.
+ * Rules on a call. Never throws: any error is a denial.
  *
  * @param approved whether a person has approved just this call
  */
@@ -43,7 +43,7 @@ export async function rule(
       ...(ledger && { budget: ledger.states(payer(caller, tool)) }),
     };
     const denied: Decision = { decision: "deny", policies: [], reason: "not-granted", errors: [], policyDigest };
-    // No right, no question: the policy is not even asked.
+    // Without the right, the policy is not even asked.
     if (caller.rights?.has(tool.name) === false) return { decision: withRights(caller, tool.name, denied), vak };
     try {
       if (leaks instanceof Error) throw leaks;
@@ -83,7 +83,7 @@ function strict({ decision, policies, reason, errors, policyDigest, annotations,
 
 const bounded = (errors: readonly string[]): string[] => errors.slice(0, 10).map((error) => clip(error, MAX_MESSAGE));
 
-/** Where nothing but a permit is missing, a lease of the agent may supply it; then nobody needs to be asked. */
+/** If only a permit is missing, a lease of the agent may supply it; then nobody needs to be asked. */
 function byLease({ leases = [] }: Caller, own: Decision, request: PolicyRequest): Omit<Ruling, "vak"> | undefined {
   if (own.reason !== "no-permit" && own.decision !== "ask") return undefined;
   for (const lease of leases) {
@@ -94,14 +94,14 @@ function byLease({ leases = [] }: Caller, own: Decision, request: PolicyRequest)
   return undefined;
 }
 
-/** Nothing is allowed that could not be paid, and nobody is asked about it. */
+/** A call that exceeds a budget is denied, and nobody is asked about it. */
 function affordable(decision: Decision, bill: Bill | undefined): Decision {
   if (bill?.exceeded === undefined || decision.decision === "deny") return decision;
   const errors = [clip(bill.exceeded, MAX_MESSAGE)];
   return { ...decision, decision: "deny", reason: "budget-exceeded", policies: [], errors };
 }
 
-/** Nothing is allowed that the agent has no right to. */
+/** A call of a tool that the agent has no right to is denied. */
 export function withRights({ rights }: Caller, tool: string, decision: Decision): Decision {
   if (rights === undefined || rights.has(tool)) return decision;
   const reason = rights.revoked ? "revoked" : "not-granted";

@@ -57,8 +57,8 @@ export function label(
 }
 
 /**
- * The labels of what tools keep between calls. A store has those of every agent that was allowed to call a tool that uses
- * it, so that what one agent puts there carries its labels to the agent that takes it out.
+ * The labels of what tools keep between calls. A store has those of every agent that was allowed to call a tool that
+ * uses it, so that what one agent puts there carries its labels to the agent that takes it out.
  */
 export class Stores {
   readonly #stores = new Map<string, readonly string[]>();

@@ -1,4 +1,4 @@
-/** `<vak-approval>` at the keyboard and under the mouse, on a page whose Content Security Policy allows next to nothing. */
+/** `<vak-approval>` with the keyboard and the mouse, on a page with a strict Content Security Policy. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ const html = `<!doctype html><html lang="en"><title>approval</title><meta name="
   <h1>A page</h1><p><label>Text <textarea id="text"></textarea></label></p><p><button id="other">Other</button></p>
   <vak-approval by="ann"></vak-approval></html>`;
 
-/** Asks as the kernel does; what was answered is in `answers`. */
+/** Asks as the kernel does; the answers go into `answers`. */
 const script = `
   import "/approval.js";
   const element = document.querySelector("vak-approval");
@@ -70,7 +70,7 @@ async function visit(browser: Browser) {
   const complaints: string[] = [];
   page.on("console", (message) => complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(String(error)));
-  // Time goes on where the test says so: how fast this machine is is no matter of it.
+  // The test moves the clock, so that the speed of the machine does not matter.
   await page.clock.install({ time: 0 });
   await page.goto(`${server.url}/page.html`);
   await page.waitForFunction(() => "ask" in globalThis);
@@ -91,7 +91,7 @@ const ask = (page: Page, input: unknown = { order: "A-17" }, run?: string) =>
 const answers = (page: Page) => page.evaluate(() => (globalThis as unknown as Globals).answers);
 const dialog = (page: Page) => page.getByRole("alertdialog", { name: "Let summariser use refund?" });
 const button = (page: Page, name: string) => dialog(page).getByRole("button", { name, exact: true });
-/** Lets it be quiet for as long as it takes until buttons count. */
+/** Lets time pass, without a key or a press, until buttons count. */
 async function armed(page: Page): Promise<void> {
   await page.clock.runFor(699);
   expect(await button(page, "Allow once").getAttribute("aria-disabled")).toBe("true");
@@ -106,7 +106,7 @@ const focused = (page: Page) =>
     return at instanceof HTMLButtonElement ? at.textContent : at?.id || at?.className || at?.tagName;
   });
 
-test.each(open)("$name: with the keyboard alone, and the focus is given back", async ({ browser }) => {
+test.each(open)("$name: it works with the keyboard alone, and gives the focus back", async ({ browser }) => {
   await using tab = await visit(browser);
   const { page, complaints } = tab;
   await page.focus("#text");
@@ -158,14 +158,14 @@ test.each(open)("$name: the focus does not leave it while it is open", async ({ 
 });
 
 test.each(open)(
-  "$name: attack: asked while somebody types. Nothing that is typed on allows or denies",
+  "$name: attack: asked while somebody types. No key that follows allows or denies",
   async ({ browser }) => {
     await using tab = await visit(browser);
     const { page } = tab;
     await page.focus("#text");
     await page.keyboard.type("to be ");
     await ask(page);
-    // Without a pause, through where the buttons would have begun to count.
+    // Without a pause, past the time at which buttons would otherwise count.
     for (const key of [..."or not \n", "Tab", "Tab", "Tab", "Tab", "Enter", "Space"]) {
       await page.clock.runFor(650);
       await page.keyboard.press(key === "\n" ? "Enter" : key);
@@ -178,7 +178,7 @@ test.each(open)(
 );
 
 test.each(open)(
-  "$name: attack: a key that was held before. It allows nothing, however long it is held",
+  "$name: attack: a key that was held down before. It allows nothing, however long it is held",
   async ({ browser }) => {
     await using tab = await visit(browser);
     const { page } = tab;
@@ -194,7 +194,7 @@ test.each(open)(
       await page.keyboard.up(key);
       await page.clock.runFor(50);
       expect(await answers(page)).toEqual([]);
-      // Pressed anew it counts.
+      // Pressed again, it counts.
       await page.keyboard.press(key);
       await expect.poll(() => answers(page)).toEqual(["call"]);
       await page.evaluate(() => (globalThis as unknown as Globals).answers.splice(0));
@@ -203,7 +203,7 @@ test.each(open)(
 );
 
 test.each(open)(
-  "$name: attack: a click meant for the page, or for the request before. It allows nothing",
+  "$name: attack: a click meant for the page, or for the previous request. It allows nothing",
   async ({ browser }) => {
     await using tab = await visit(browser);
     const { page } = tab;
@@ -213,7 +213,7 @@ test.each(open)(
     const at = [box.x + box.width / 2, box.y + box.height / 2] as const;
     await page.mouse.dblclick(...at);
     expect(await answers(page)).toEqual([]);
-    // Pressed before it counts, let go after: that is no click.
+    // Pressed before buttons count and released after: that click does not count.
     await page.mouse.move(...at);
     await page.mouse.down();
     await armed(page);
@@ -232,7 +232,7 @@ test.each(open)(
 );
 
 test.each(open)(
-  "$name: a request that ends while it is shown closes it, and what is clicked then is nothing",
+  "$name: a request that ends while it is shown closes the dialog, gives the focus back and is announced",
   async ({ browser }) => {
     await using tab = await visit(browser);
     const { page } = tab;
@@ -251,7 +251,7 @@ test.each(open)(
 );
 
 test.each(open)(
-  "$name: it fits, from a phone to a wide screen, and the buttons are always seen",
+  "$name: it fits every screen from a phone's to a wide one, and the buttons are always visible",
   async ({ browser }) => {
     await using tab = await visit(browser);
     const { page } = tab;

@@ -1,4 +1,4 @@
-/** What `<vak-approval>` shows and answers. That it takes keys and clicks as it should is shown in test/e2e/approval.test.ts. */
+/** What `<vak-approval>` shows and answers. Its keys and clicks are tested in test/e2e/approval.test.ts. */
 import { afterEach, expect, test } from "vitest";
 import "../../../src/approval/index.ts";
 import type { VakApproval } from "../../../src/approval/index.ts";
@@ -37,7 +37,7 @@ afterEach(() => {
   for (const element of document.querySelectorAll("vak-approval")) element.remove();
 });
 
-/** Asks, and gives what was answered; what fails is its message. */
+/** Asks, and resolves with the answer, or with the message of the error. */
 function ask(element: VakApproval, more: Partial<ApprovalRequest> = {}, signal = new AbortController().signal) {
   return Promise.resolve(element.ask(requestOf(more), { signal })).catch((error: Error) => error.message);
 }
@@ -46,7 +46,7 @@ const dialogOf = (element: VakApproval) => element.shadowRoot!.querySelector("di
 const buttonsOf = (element: VakApproval) =>
   [...element.shadowRoot!.querySelectorAll("button")].filter((button) => button.checkVisibility());
 
-/** What is seen, on one line. */
+/** The visible text, on one line. */
 const textOf = (element: VakApproval, selector = "dialog") =>
   element.shadowRoot!.querySelector<HTMLElement>(selector)!.innerText.replace(/\s+/g, " ").trim();
 
@@ -56,7 +56,7 @@ async function press(element: VakApproval, name: string) {
   button()!.click();
 }
 
-test("it shows the call in plain words, its input, why it is asked, who asks and until when", async () => {
+test("it shows the call in plain words: its input, why a person is asked, who asks and until when", async () => {
   const element = place();
   const answer = ask(element);
   await expect.poll(() => dialogOf(element).open).toBe(true);
@@ -64,7 +64,7 @@ test("it shows the call in plain words, its input, why it is asked, who asks and
   const text = textOf(element);
   for (const part of [
     /Expires in 1:(40|39|38)/,
-    "Pays money back. May delete or overwrite Has read what is untrusted",
+    "Pays money back. May delete or overwrite Has read data labelled untrusted",
     'order "A-17" amount 20',
     "Money leaves the house.",
     "Policy large",
@@ -84,7 +84,7 @@ test("it shows the call in plain words, its input, why it is asked, who asks and
   expect(dialogOf(element).open).toBe(false);
 });
 
-test("for those who hear it, it is an alert with a name and a description, and what changes is said", async () => {
+test("for screen readers it is an alert with a name and a description, and it announces changes", async () => {
   const element = place();
   const end = new AbortController();
   void ask(element, { expires: Date.now() + 9_500 }, end.signal);
@@ -102,10 +102,10 @@ test("for those who hear it, it is an alert with a name and a description, and w
   end.abort(new Error("over"));
   await expect.poll(() => dialog.open).toBe(false);
   const [, outside] = element.shadowRoot!.querySelectorAll("[role=status]");
-  expect(outside!.textContent).toBe("The request has ended: no answer is needed any more.");
+  expect(outside!.textContent).toBe("The request has ended: no answer is needed.");
 });
 
-test("each button gives its answer, and requests are shown one after the other as they came", async () => {
+test("each button gives its answer, and requests are shown one at a time, in order", async () => {
   const element = place();
   const answers = ["a", "b", "c"].map((name) => ask(element, { agent: { id: name, name, program: "00" }, run: name }));
   await expect.poll(() => textOf(element, "h2")).toBe("Let a use Refund an order?");
@@ -126,7 +126,7 @@ test("each button gives its answer, and requests are shown one after the other a
   expect(element.waiting).toBe(0);
 });
 
-test("attack: a press meant for the request before. No button counts at first, on the next one neither", async () => {
+test("attack: a press meant for the previous request. No button counts at first, nor on the next request", async () => {
   const element = place();
   const answers = [ask(element), ask(element, { run: "a1/2" })];
   for (const button of buttonsOf(element)) button.click();
@@ -142,7 +142,7 @@ test("attack: a press meant for the request before. No button counts at first, o
   expect(await answers[1]).toMatchObject({ approve: false });
 });
 
-test("attack: markup in the input, in names and in what is said. It is text", async () => {
+test("attack: markup in the input, in names and in annotations. It is shown as text", async () => {
   const element = place();
   const markup = `<img src=x onerror="globalThis.hit=1"><script>globalThis.hit=1</script><style>*{display:none}</style>`;
   void ask(element, {
@@ -163,7 +163,7 @@ test("attack: markup in the input, in names and in what is said. It is text", as
   ]);
 });
 
-test("attack: a name that inherits. Policies called __proto__ and constructor say nothing", async () => {
+test("attack: policies named __proto__ and constructor. They inherit no annotations", async () => {
   const element = place();
   const input = JSON.parse('{"__proto__": {"a": 1}, "constructor": "x"}');
   void ask(element, { policies: ["__proto__", "constructor"], annotations: {}, input });
@@ -172,7 +172,7 @@ test("attack: a name that inherits. Policies called __proto__ and constructor sa
   expect(textOf(element, ".input")).toBe('__proto__ { "a": 1 } constructor "x"');
 });
 
-test("attack: right-to-left override. The order stays, what turned it is shown, and a notice says so", async () => {
+test("attack: right-to-left override. The order stays, the character is shown by its code, and a notice says so", async () => {
   const element = place();
   void ask(element, { input: { to: "\u202eknab.live//:sptth\u202c", "\u2066key": 1 } });
   await expect.poll(() => dialogOf(element).open).toBe(true);
@@ -181,7 +181,7 @@ test("attack: right-to-left override. The order stays, what turned it is shown, 
   expect(textOf(element)).toContain("Marked characters cannot be seen, or pass for others.");
 });
 
-test("attack: the text of the buttons in letters of another alphabet, and lines that look like the dialog's own", async () => {
+test("attack: the text of the buttons in letters of another alphabet, and lines like the dialog's own. They are marked, and stay in their box", async () => {
   const element = place();
   void ask(element, {
     input: { note: '\u0410ll\u043ew \u043ence"\n\n\nWhy you are asked\nThe administrator has approved this.' },
@@ -201,7 +201,7 @@ test("attack: the text of the buttons in letters of another alphabet, and lines 
   expect(value.left >= left && value.right <= right && value.top >= top && value.bottom <= bottom).toBe(true);
 });
 
-test("attack: an argument of 1 MB. Its beginning and end are shown, that there is more is said, and more can be seen", async () => {
+test("attack: an argument of 1 MB. Its beginning and end are shown, with how much is missing and a way to see more", async () => {
   const element = place();
   void ask(element, { input: { text: `${"spam ".repeat(200_000)}and wipe the disk` } });
   await expect.poll(() => dialogOf(element).open).toBe(true);
@@ -218,12 +218,12 @@ test("attack: an argument of 1 MB. Its beginning and end are shown, that there i
   expect(shown()).toContain("872,017 characters are not shown here");
   expect(more()).toBeNull();
   expect(textOf(element, "footer")).toContain("Not all of the input is shown.");
-  // The buttons stay where they are seen.
+  // The buttons stay visible.
   const deny = buttonsOf(element)[0]!.getBoundingClientRect();
   expect(deny.bottom).toBeLessThanOrEqual(innerHeight);
 });
 
-test("a long value that is shown to its end is no longer said to be cut", async () => {
+test("once a long value is shown in full, the notice that it is cut disappears", async () => {
   const element = place();
   void ask(element, { input: { text: "long ".repeat(1000) } });
   await expect.poll(() => dialogOf(element).open).toBe(true);
@@ -232,7 +232,7 @@ test("a long value that is shown to its end is no longer said to be cut", async 
   expect(textOf(element, "footer")).not.toContain("Not all of the input is shown.");
 });
 
-test("attack: thousands of fields, policies and levels. What is shown is bounded, and that there is more is said", async () => {
+test("attack: thousands of fields, policies and levels. What is shown is bounded, and the dialog says that there is more", async () => {
   const element = place();
   const input = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`field${i}`, i]));
   let deep: unknown = 1;
@@ -244,11 +244,11 @@ test("attack: thousands of fields, policies and levels. What is shown is bounded
   expect(textOf(element)).toContain("Not all of the input is shown.");
 });
 
-test("attack: a flood of requests. So many wait; the others fail, which denies them", async () => {
+test("attack: a flood of requests. 64 wait; the others fail, which denies them", async () => {
   const element = place();
   const end = new AbortController();
   const answers = Array.from({ length: 100 }, (_, i) => ask(element, { run: `r${i}` }, end.signal));
-  expect(await Promise.all(answers.slice(64))).toEqual(Array(36).fill("64 requests wait already."));
+  expect(await Promise.all(answers.slice(64))).toEqual(Array(36).fill("64 requests are waiting already."));
   expect(element.waiting).toBe(64);
   expect(textOf(element)).toContain("63 more wait");
   end.abort(new Error("over"));
@@ -274,7 +274,7 @@ test("attack: a run that asks until somebody gives in. After two denials the res
   expect(await fourth).toMatchObject({ approve: true });
 });
 
-test("a request that ends while it is shown gives way to the next, and its late answer to nothing", async () => {
+test("a request that ends while it is shown makes way for the next, which a late press does not answer", async () => {
   const element = place();
   const end = new AbortController();
   const answers = [ask(element, {}, end.signal), ask(element, { agent: { id: "b", name: "other", program: "00" } })];
@@ -283,7 +283,7 @@ test("a request that ends while it is shown gives way to the next, and its late 
   end.abort(new Error("It is too late to answer."));
   expect(await answers[0]).toBe("It is too late to answer.");
   expect(textOf(element, "h2")).toBe("Let other use Refund an order?");
-  // Who was about to press does not allow the other.
+  // A press that was meant for the first does not allow the second.
   for (const button of buttonsOf(element)) button.click();
   expect(element.waiting).toBe(1);
   expect(dialogOf(element).querySelector("[role=status]")!.textContent).toContain("The request has ended");
@@ -291,7 +291,7 @@ test("a request that ends while it is shown gives way to the next, and its late 
   expect(await answers[1]).toMatchObject({ approve: false });
 });
 
-test("one that ends while it waits is gone, and one that had ended is not shown", async () => {
+test("a request that ends while it waits is removed, and one that has ended already is not shown", async () => {
   const element = place();
   const end = new AbortController();
   void ask(element);
@@ -303,7 +303,7 @@ test("one that ends while it waits is gone, and one that had ended is not shown"
   expect(await ask(element, {}, AbortSignal.abort(new Error("ended before")))).toBe("ended before");
 });
 
-test("nobody is asked where nobody could see it: off the page, taken from it, or hidden", async () => {
+test("nobody is asked if the element cannot be seen: not on the page, removed from it, or hidden", async () => {
   const off = document.createElement("vak-approval");
   expect(await ask(off)).toMatch(/^Nobody can be asked/);
 
@@ -321,13 +321,13 @@ test("nobody is asked where nobody could see it: off the page, taken from it, or
   } finally {
     document.body.hidden = false;
   }
-  // It is of use again once it can be seen.
+  // It works again once it can be seen.
   const answer = ask(hidden);
   await press(hidden, "Allow once");
   expect(await answer).toMatchObject({ approve: true });
 });
 
-test("the page's styles do not reach into it, and it names who answers", async () => {
+test("the page's styles do not affect it, and by default it answers as the person at the page", async () => {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync("* { direction: rtl; color: red; visibility: hidden; font-size: 1px } button { display: none }");
   document.adoptedStyleSheets.push(sheet);
@@ -350,7 +350,7 @@ const policy = `
   permit (principal, action == Action::"call:add", resource) when { context.vak.approved };
 `;
 
-test("a kernel asks by it: what is allowed happens, what is denied does not, and the log says who said so", async () => {
+test("a kernel asks through it: allowed calls run, denied ones do not, and the log says who answered", async () => {
   const element = place();
   await using kernel = await testKernel({ policy, onApproval: element.ask });
   await using agent = await kernel.spawn({ name: "asker", program: await loadGuest("requests") });
@@ -368,7 +368,7 @@ test("a kernel asks by it: what is allowed happens, what is denied does not, and
   expect(await verify(await openBundle(await kernel.log.export()))).toMatchObject({ ok: true, problems: [] });
 });
 
-test("where it is too late, the kernel closes it, and the call is denied", async () => {
+test("when the time is up, the kernel closes it, and the call is denied", async () => {
   const element = place();
   await using kernel = await testKernel({ policy, onApproval: element.ask, approvalMs: 300 });
   await using agent = await kernel.spawn({ name: "asker", program: await loadGuest("requests") });

@@ -42,7 +42,7 @@ async function asking(
 const verified = async (kernel: Awaited<ReturnType<typeof createKernel>>) =>
   expect(await verify(await openBundle(await kernel.log.export()))).toMatchObject({ ok: true, problems: [] });
 
-test("a person is asked only where the policy asks, sees the call, and who and when is in the log before the intent", async () => {
+test("a person is asked only where the policy asks, and sees the call; who answered, and when, is in the log before the intent", async () => {
   await using it = await asking(() => yes);
   expect(await calls(it.agent, sum(1, 2), sum(50, 2), { tool: "wipe", input: {} })).toMatchObject([
     { ok: 3 },
@@ -74,10 +74,10 @@ test("a person is asked only where the policy asks, sees the call, and who and w
   await verified(it.kernel);
 });
 
-test("no is no, and the call has no effect", async () => {
+test("a call that a person refuses has no effect", async () => {
   await using it = await asking(() => no);
   expect(await calls(it.agent, sum(50, 2))).toEqual([
-    { error: { code: "denied", message: "A person was asked about this call, and said no." } },
+    { error: { code: "denied", message: "A person was asked about this call and refused it." } },
   ]);
   expect(effects).toEqual([]);
   const [denial] = await entriesOf(it.kernel, "denial");
@@ -87,7 +87,7 @@ test("no is no, and the call has no effect", async () => {
   await verified(it.kernel);
 });
 
-test("attack: a replayed approval. It serves one call; the same call again asks again", async () => {
+test("attack: a replayed approval. It covers one call; the same call asks again", async () => {
   const answers = [yes, no, yes];
   await using it = await asking(() => answers.shift()!);
   expect(await calls(it.agent, sum(50, 2), sum(50, 2), sum(50, 2))).toMatchObject([
@@ -99,14 +99,14 @@ test("attack: a replayed approval. It serves one call; the same call again asks 
   expect(effects).toEqual(["add 50 2", "add 50 2"]);
 });
 
-test("allow for this run: the same tool with the same input, in this run, under this policy, and nothing else", async () => {
+test("an approval for a run covers the same tool with the same input, in that run, under that policy, and nothing else", async () => {
   const answers: ApprovalAnswer[] = [{ ...yes, for: "run" }];
   await using it = await asking(() => answers.shift() ?? no);
   expect(
     await calls(
       it.agent,
       sum(50, 2),
-      { tool: "add", input: { b: 2, a: 50 } }, // the same, spelled otherwise
+      { tool: "add", input: { b: 2, a: 50 } }, // the same, spelled differently
       sum(50, 3),
       sum(51, 2),
       sum(50, 2),
@@ -125,7 +125,7 @@ test("allow for this run: the same tool with the same input, in this run, under 
   await verified(it.kernel);
 });
 
-test("attack: allowed for this run, then the policy changes. What was granted under the old one counts for nothing", async () => {
+test("attack: a policy that changes after an approval for a run. The approval no longer counts", async () => {
   const answers: ApprovalAnswer[] = [{ ...yes, for: "run" }];
   const gate = Promise.withResolvers<void>();
   const reached = Promise.withResolvers<void>();
@@ -159,7 +159,7 @@ test("an approval never overrides a forbid: nobody is even asked", async () => {
   ).rejects.toMatchObject({ code: "invalid-policy", message: expect.stringContaining("no approval lifts a forbid") });
 });
 
-test("attack: the policy is changed while the person thinks. The answer counts for nothing; the new policy decides", async () => {
+test("attack: the policy is changed while the person thinks. The answer does not count; the new policy decides", async () => {
   let reload: Promise<unknown> | undefined;
   await using it = await asking(async () => {
     reload ??= it.kernel.policy.load(`${policy} @id("closed") forbid (principal, action, resource);`);
@@ -173,7 +173,7 @@ test("attack: the policy is changed while the person thinks. The answer counts f
   await verified(it.kernel);
 });
 
-test("where a forbid comes to match while the person thinks, the call is denied", async () => {
+test("a forbid that begins to match while the person thinks denies the call", async () => {
   vi.useFakeTimers({ toFake: ["Date"] });
   try {
     const closing = `${policy} @id("closed") forbid (principal, action, resource) when { context.vak.now >= datetime("2090-01-01") };`;
@@ -194,18 +194,18 @@ test("where a forbid comes to match while the person thinks, the call is denied"
   }
 });
 
-test("no answer in time is no; the person is told that it is too late, and what comes then counts for nothing", async () => {
+test("no answer in time means no: the signal fires, and a later answer does not count", async () => {
   const late = Promise.withResolvers<ApprovalAnswer>();
-  let told: AbortSignal | undefined;
+  let given: AbortSignal | undefined;
   await using it = await asking(
     (_, signal) => {
-      told = signal;
+      given = signal;
       return late.promise;
     },
     { approvalMs: 1 },
   );
   expect(await calls(it.agent, sum(50, 2))).toMatchObject([{ error: { message: expect.stringContaining("in time") } }]);
-  expect(told!.aborted).toBe(true);
+  expect(given!.aborted).toBe(true);
   late.resolve(yes);
   await late.promise;
   expect(effects).toEqual([]);
@@ -222,12 +222,12 @@ const broken: [what: string, answer: () => unknown][] = [
     },
   ],
   ["rejects", () => Promise.reject(new Error("no window"))],
-  ["gives nothing", () => undefined],
-  ["gives true", () => true],
-  ["gives a yes of nobody", () => ({ approve: true })],
-  ["gives a yes of a name that cannot be shown", () => ({ approve: true, by: "a\u202eb" })],
-  ["gives a yes that is a word", () => ({ approve: "yes", by: "ann" })],
-  ["gives a yes for ever", () => ({ approve: true, by: "ann", for: "ever" })],
+  ["returns nothing", () => undefined],
+  ["returns true", () => true],
+  ["approves in nobody's name", () => ({ approve: true })],
+  ["approves in a name that cannot be printed", () => ({ approve: true, by: "a\u202eb" })],
+  ["approves with a word", () => ({ approve: "yes", by: "ann" })],
+  ["approves for ever", () => ({ approve: true, by: "ann", for: "ever" })],
 ];
 
 test.each(broken)("onApproval that %s means no", async (_, answer) => {
@@ -239,7 +239,7 @@ test.each(broken)("onApproval that %s means no", async (_, answer) => {
   await verified(it.kernel);
 });
 
-test("without onApproval such calls are denied, and nobody was asked", async () => {
+test("without onApproval, a call that needs approval is denied, and no request is in the log", async () => {
   await using kernel = await testKernel({ policy });
   await using agent = await kernel.spawn({ name: "asker", program: await loadGuest("requests") });
   expect(await calls(agent, sum(50, 2))).toMatchObject([{ error: { message: expect.stringContaining("nobody") } }]);
@@ -264,7 +264,7 @@ test("a run that is stopped while a person is asked ends at once, and the reques
   await verified(it.kernel);
 });
 
-test("a kernel that is closed while a person is asked closes, and its log verifies", async () => {
+test("a kernel can be closed while a person is asked, and its log verifies", async () => {
   const asked = Promise.withResolvers<void>();
   const log = { name: crypto.randomUUID() };
   const it = await asking(
@@ -283,7 +283,7 @@ test("a kernel that is closed while a person is asked closes, and its log verifi
   await verified(again);
 });
 
-test("a person's time is not the program's: the deadline stands still, also where the run is paused meanwhile", async () => {
+test("the deadline is paused while a person is asked, even if the run is paused and resumed meanwhile", async () => {
   const limits = { deadlineMs: 5000 };
   const asked = Promise.withResolvers<void>();
   const go = Promise.withResolvers<ApprovalAnswer>();
@@ -295,7 +295,7 @@ test("a person's time is not the program's: the deadline stands still, also wher
     },
   });
   await using agent = await kernel.spawn({ name: "asker", program: await loadGuest("requests"), limits });
-  // The timers of about the deadline's length: which there were and which still run, not how long they take.
+  // Counts the timers of about the deadline's length: made, and still live. No time is measured.
   const { setTimeout: set, clearTimeout: clear } = globalThis;
   const live = new Set<unknown>();
   let made = 0;
@@ -327,7 +327,7 @@ test("a person's time is not the program's: the deadline stands still, also wher
   }
 });
 
-test("a person is not shown secrets, and nothing that a person's page does changes the call", async () => {
+test("a person is not shown secrets, and changing the request does not change the call", async () => {
   const seen: unknown[] = [];
   const login = defineTool({
     name: "login",
@@ -358,7 +358,7 @@ test("a person is not shown secrets, and nothing that a person's page does chang
   expect((await entriesOf(it.kernel, "intent"))[0]).toMatchObject({ agent: { name: "asker" } });
 });
 
-test("two agents are asked about at a time, and each gets its own answer", async () => {
+test("two agents can be asked about at once, and each gets its own answer", async () => {
   const waiting = new Map<string, (answer: ApprovalAnswer) => void>();
   await using kernel = await testKernel({
     policy,
@@ -390,7 +390,7 @@ test("explain says that a person would be asked", async () => {
   expect(await kernel.policy.explain({ ...call, vak: { approved: true } })).toMatchObject({ decision: "allow" });
 });
 
-test("for every k: the log fails at the k-th write of a call that is asked about, and no effect is without its approval and its intent", async () => {
+test("for every k: when the log fails at the k-th write of a call that needs approval, no effect is without an approval and an intent", async () => {
   const writes = { put: IDBObjectStore.prototype.put, add: IDBObjectStore.prototype.add };
   let stages = 0;
   try {

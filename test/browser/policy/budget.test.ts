@@ -6,7 +6,7 @@ import { calls, entriesOf, testKernel } from "../../setup/kernel.ts";
 
 const ALL = `@id("all") permit (principal, action, resource);`;
 
-/** Pays an amount: it may cost up to `most`, and does cost `cents`. */
+/** What was paid. A call may cost up to `most`, and does cost `cents`. */
 const paid: number[] = [];
 const pay = defineTool({
   name: "pay",
@@ -37,9 +37,9 @@ const request = (cents: number, most?: number) => ({
   tool: "pay",
   input: { cents, ...(most !== undefined && { most }) },
 });
-const denied = { error: { code: "denied", message: "The call may cost more than there is left to spend." } };
+const denied = { error: { code: "denied", message: "The call may cost more than is left to spend." } };
 
-test("what a call may cost is set aside, what it did cost stays; past the limit it is denied, and the log says why", async () => {
+test("what a call may cost is reserved, what it did cost is kept; past the limit calls are denied, and the log says why", async () => {
   await using it = await paying({ money: { of: "cents", limit: 100, per: "agent" } });
   expect(await calls(it.agent, request(10, 90), request(91), request(90), request(1))).toEqual([
     { ok: 10 },
@@ -48,7 +48,7 @@ test("what a call may cost is set aside, what it did cost stays; past the limit 
     denied,
   ]);
   expect(paid).toEqual([10, 90]);
-  // The budget is the agent's: a second run has no more.
+  // The budget is per agent: a second run gets no more.
   expect(await calls(it.agent, request(1))).toEqual([denied]);
   const intents = await entriesOf(it.kernel, "intent");
   expect(intents.map(({ facts }) => facts!.budget)).toEqual([
@@ -67,7 +67,7 @@ test("what a call may cost is set aside, what it did cost stays; past the limit 
   expect(await verify(await openBundle(await it.kernel.log.export()))).toMatchObject({ ok: true, problems: [] });
 });
 
-test("agents that pay at the same time never spend more than there is, together", async () => {
+test("agents that pay at the same time never spend more than the budget together", async () => {
   await using it = await paying({ money: { of: "cents", limit: 100, per: "kernel" } });
   const program = await loadGuest("requests");
   const agents = await Promise.all(["a", "b", "c"].map((name) => it.kernel.spawn({ name, program })));
@@ -83,7 +83,7 @@ test("a policy sees what would be left, and may be stricter", async () => {
     { ok: 50 },
     { error: { message: "A policy forbids this call." } },
   ]);
-  // What was denied cost nothing.
+  // The denied call cost nothing.
   expect((await entriesOf(it.kernel, "denial"))[0]!.facts!.budget).toEqual({
     money: { used: 51, left: 49, limit: 100 },
   });
@@ -93,7 +93,7 @@ test("a policy sees what would be left, and may be stricter", async () => {
   expect((await it.kernel.policy.explain({ ...call, vak: { budget: spent } })).decision).toBe("deny");
 });
 
-test("calls and bytes are counted by the kernel, per run and per tool", async () => {
+test("the kernel counts calls and bytes, per run and per tool", async () => {
   await using it = await paying({
     two: { of: "calls", limit: 2, per: "run", tools: ["pay"] },
     bytes: { of: "bytes", limit: 3_000_000, per: "agent" },
@@ -106,13 +106,13 @@ test("calls and bytes are counted by the kernel, per run and per tool", async ()
   expect(outcome!.cost).toEqual({ calls: 1, bytes: sent, cents: 1 });
 });
 
-test("a tool that fails costs what was set aside, unless it says what it did cost", async () => {
+test("a tool that fails without a charge costs all that was reserved", async () => {
   await using it = await paying({ money: { of: "cents", limit: 100, per: "run" } });
   const answers = await calls(it.agent, { tool: "pay", input: { cents: 60, fail: true } }, request(41), request(40));
   expect(answers).toMatchObject([{ error: { code: "tool-error" } }, denied, { ok: 40 }]);
 });
 
-test("a run that is stopped while the tool works has spent what was set aside", async () => {
+test("a run that is stopped while the tool works has spent what was reserved", async () => {
   const began = Promise.withResolvers<void>();
   const slow = defineTool({
     name: "pay",
@@ -142,16 +142,16 @@ test.each<[string, () => unknown]>([
     },
   ],
   ["is not a whole number", () => ({ cents: 0.5 })],
-  ["is no whole number in a unit that nobody counts", () => ({ cents: 1, tokens: 0.5 })],
+  ["is not a whole number in a unit without a budget", () => ({ cents: 1, tokens: 0.5 })],
   ["is a promise", () => Promise.resolve({ cents: 1 })],
-])("what a call costs %s: denied", async (_, cost) => {
+])("a call is denied if its cost %s", async (_, cost) => {
   const odd = defineTool({ ...pay, cost: cost as () => { cents: number } });
   await using it = await paying({ money: { of: "cents", limit: 100, per: "run" } }, { tools: [odd] });
   expect(await calls(it.agent, request(1))).toEqual([denied]);
   expect(paid).toEqual([]);
 });
 
-test("nobody is asked about a call that could not be paid, and what is refused costs nothing", async () => {
+test("nobody is asked about a call that exceeds a budget, and a refused call costs nothing", async () => {
   const asked: unknown[] = [];
   await using it = await paying(
     { money: { of: "cents", limit: 100, per: "run" } },
@@ -171,7 +171,7 @@ test("nobody is asked about a call that could not be paid, and what is refused c
   expect(asked).toEqual([{ cents: 100 }, { cents: 100 }]);
 });
 
-test("budgets are in the log with what policies stand on, and in a bundle's tests", async () => {
+test("budgets are in the log with the policy's base, and the tests of a policy pack can use them", async () => {
   const policies = `${ALL} forbid (principal, action, resource) when { context.vak.budget.money.left < 50 };`;
   const spent = { budget: { money: { used: 51, left: 49, limit: 100 } } };
   await using it = await paying(
@@ -192,7 +192,7 @@ test("budgets are in the log with what policies stand on, and in a bundle's test
   ).rejects.toMatchObject({ code: "invalid-policy" });
 });
 
-test("createKernel refuses a budget that is none", async () => {
+test("createKernel refuses a budget that is not valid", async () => {
   const budgets = { money: { of: "cents", limit: -1, per: "run" as const } };
   await expect(testKernel({ budgets })).rejects.toMatchObject({ code: "invalid-argument" });
 });

@@ -43,7 +43,7 @@ async function loaded(text: string): Promise<PolicyEngine> {
 }
 
 describe("Cedar's wasm in this browser", () => {
-  test("is found where it lies by default, fetched, and decides", async () => {
+  test("is fetched from its default place, and decides", async () => {
     const engine = createCedarEngine({ tools: [add] });
     expect((await engine.decide(request())).reason).toBe("policy-unavailable");
     await engine.load(`permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`);
@@ -54,7 +54,7 @@ describe("Cedar's wasm in this browser", () => {
   });
 
   test.each([undefined, "application/wasm", "application/wasm; charset=x", "text/html"])(
-    "compiles as %s",
+    "compiles from a response of type %s",
     async (type) => {
       const bytes = await (await fetch(cedarWasmUrl)).arrayBuffer();
       const response = new Response(bytes, type === undefined ? {} : { headers: { "content-type": type } });
@@ -64,7 +64,7 @@ describe("Cedar's wasm in this browser", () => {
     },
   );
 
-  test("missing, it says where it was looked for", async () => {
+  test("if it is missing, the error says where it was looked for", async () => {
     const wasm = new URL("/no-such/cedar.wasm", location.href);
     const engine = createCedarEngine({ tools: [add], wasm });
     const error = await engine.load(ALL).catch((error) => error);
@@ -75,7 +75,7 @@ describe("Cedar's wasm in this browser", () => {
 });
 
 describe("traps of Cedar in this browser", () => {
-  test("an evaluation error skips a forbid: deny", async () => {
+  test("an evaluation error in a forbid denies the call", async () => {
     const engine = await loaded(
       `${ALL} @id("big") forbid (principal, action == Action::"call:add", resource) when { context.input.a * context.input.b > 1000 };`,
     );
@@ -93,14 +93,14 @@ describe("traps of Cedar in this browser", () => {
     ["a 10,000-term || chain", Array(10_000).fill("context.vak.calls == 1").join("||")],
     ["a 110-term + chain", `${Array(110).fill("context.vak.calls").join(" + ")} == 1`],
     ["2,000 else-ifs", `${"if context.vak.calls == 1 then true else ".repeat(2000)}true`],
-  ])("%s: refused, and the live instance never meets it", async (_, expression) => {
+  ])("%s: refused before the live instance sees it", async (_, expression) => {
     const engine = await loaded(ALL);
     const load = engine.load(`permit (principal, action, resource) when { ${expression} };`);
     await expect(load).rejects.toMatchObject({ code: "invalid-policy" });
     expect((await engine.decide(request())).decision).toBe("allow");
   });
 
-  /** The next `times` instances of Cedar trap in what they are asked first, as an engine's bug would have them do. */
+  /** Makes the next `times` instances of Cedar trap at their first request, as an engine bug would. Returns the undo. */
   function trapsIn(times: number): () => void {
     const { instantiate } = WebAssembly;
     let left = times;
@@ -117,7 +117,7 @@ describe("traps of Cedar in this browser", () => {
     };
   }
 
-  test("what one instance says against a policy has to be said by another, too", async () => {
+  test("a policy is refused only if a second instance refuses it too", async () => {
     for (const [times, code] of [
       [1, undefined],
       [2, "invalid-policy"],
@@ -134,7 +134,7 @@ describe("traps of Cedar in this browser", () => {
     }
   });
 
-  test("what is just inside the bounds loads and decides", async () => {
+  test("policies just within the bounds load and decide", async () => {
     const n = MAX_POLICY_DEPTH;
     for (const expression of [
       `${"(".repeat(n - 1)}true${")".repeat(n - 1)}`,
@@ -155,8 +155,8 @@ describe("traps of Cedar in this browser", () => {
     }
   });
 
-  test("an instance that trapped is replaced; until then it denies", { timeout: 60_000 }, async () => {
-    // 8 MB for all of Cedar: it has no room for a request of 16 MB.
+  test("a trapped instance is replaced; until then every call is denied", { timeout: 60_000 }, async () => {
+    // With 8 MB of memory in all, Cedar cannot hold a request of 16 MB.
     const wasm = await WebAssembly.compile(capMemory(wasmBytes, 128));
     const engine = createCedarEngine({ tools: [add], wasm });
     await engine.load(ALL);
@@ -177,7 +177,7 @@ describe("traps of Cedar in this browser", () => {
     expect(engine.loaded?.text).toBe(ALL);
   });
 
-  test("__entity and __extn in a guest's JSON are refused, and denied where they slip through", async () => {
+  test("__entity and __extn in a guest's JSON are refused, and denied if they reach the engine", async () => {
     const engine = await loaded(ALL);
     for (const a of [{ __entity: { type: "Agent", id: "x" } }, { __extn: { fn: "decimal", arg: "1.0" } }]) {
       expect((await parseInput(add, { a, b: 1 })).ok).toBe(false);

@@ -14,7 +14,7 @@ const writer = await loadGuest("agent");
 const here = { openWorldHint: false, destructiveHint: false };
 const text = { type: "object", properties: { text: { type: "string" } } } as const;
 
-/** What the tools do besides, so that a test can do something while a call is under way. */
+/** Set by a test, to act while a call is under way. */
 const during: { vault: () => unknown; box: () => unknown } = { vault: () => "", box: () => "" };
 const box: string[] = [];
 const tool = (name: string, more: object, execute: (text: string) => unknown = () => name) =>
@@ -90,7 +90,7 @@ test("what a tool returns labels the agent before it has the answer; the stock p
     expect(effects).not.toContain("send vault");
   }));
 
-test("a tool takes from agents only with labels that it accepts, whatever the policy says", () =>
+test("a tool can be called only by agents whose labels it accepts, whatever the policy says", () =>
   withAgent(
     async (kernel, agent) => {
       const [only, none] = [{ tool: "untrusted-only" }, { tool: "public" }];
@@ -109,12 +109,12 @@ test("a tool takes from agents only with labels that it accepts, whatever the po
     { constitution: "" },
   ));
 
-test("an error of a tool is labelled as its answers are", () =>
+test("a tool's errors are labelled as its answers are", () =>
   withAgent(async (_, agent) => {
     expect(await calls(agent, { tool: "fails" }, send!)).toMatchObject([{ error: { code: "tool-error" } }, forbidden]);
   }));
 
-test("a policy reads app-defined labels; the tests of a bundle and leases too", () =>
+test("policies, the tests of policy packs and leases can use labels that the app defines", () =>
   withAgent(
     async (_, agent) => {
       await agent.label(["customer:42"]);
@@ -140,7 +140,7 @@ test("a policy reads app-defined labels; the tests of a bundle and leases too", 
     },
   ));
 
-test("labelled files, input and program label the agent, read or not; a file that it writes carries its labels", () =>
+test("labelled files, input and programs label the agent, read or not, and files that it writes carry its labels", () =>
   withKernel(async (kernel) => {
     const files = { "in.txt": { data: "three apples", labels: ["secret"] }, "other.txt": "x" };
     await using a = await kernel.spawn({ name: "a", program: writer, files, labels: ["untrusted"] });
@@ -155,7 +155,7 @@ test("labelled files, input and program label the agent, read or not; a file tha
     expect((await entriesOf(kernel, "agent-label")).map(({ labels }) => labels)).toEqual([["more"]]);
   }));
 
-test("declassifying is an act of the host, in the log with who and why; it counts from the next call on", () =>
+test("the host can declassify: the log says who did and why, and it counts from the next call on", () =>
   withAgent(async (kernel, agent) => {
     expect(await calls(agent, vault!, mail!, send!)).toEqual([ok("vault"), ok("mail"), forbidden]);
     const why = { by: "ann", reason: "I read it: there is nothing in it." };
@@ -170,7 +170,7 @@ test("declassifying is an act of the host, in the log with who and why; it count
 
 // ── Attacks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-test("attack: a confused deputy through files. What one agent read is no other's to send", () =>
+test("attack: a confused deputy through files. What one agent read, no other can send", () =>
   withKernel(async (kernel) => {
     await using a = await kernel.spawn({
       name: "a",
@@ -183,13 +183,13 @@ test("attack: a confused deputy through files. What one agent read is no other's
     await a.files.copy("out/result.txt", b.files, "in.txt");
     expect(await b.files.text("in.txt")).toContain("the secret");
     expect(await calls(b, send!)).toEqual([forbidden]);
-    // And on, to a third one.
+    // And on to a third agent.
     await using c = await kernel.spawn({ name: "c", program });
     await b.files.copy("in.txt", c.files);
     expect(await calls(c, send!)).toEqual([forbidden]);
   }));
 
-test("attack: a confused deputy through messages. What one agent put into a store labels whoever takes something out", () =>
+test("attack: a confused deputy through messages. What one agent puts into a store labels every agent that takes something out", () =>
   withKernel(async (kernel) => {
     await using a = await kernel.spawn({ name: "a", program });
     await using b = await kernel.spawn({ name: "b", program });
@@ -198,12 +198,12 @@ test("attack: a confused deputy through messages. What one agent put into a stor
     expect(await calls(b, take, send!)).toEqual([ok("it"), ok("send")]);
     expect(await calls(a, vault!, put)).toEqual([ok("vault"), ok(1)]);
     expect(await calls(b, take, send!)).toEqual([ok("it"), forbidden]);
-    // Who puts something in learns of what is there: how much.
+    // Putting something in returns how much is there, and so labels too.
     await using c = await kernel.spawn({ name: "c", program });
     expect(await calls(c, put, send!)).toEqual([ok(1), forbidden]);
   }));
 
-test("attack: a message that is taken before it is put. The label comes with the answer, not with the question", () =>
+test("attack: a message that is taken before it is put. The label comes with the answer, not with the request", () =>
   withKernel(async (kernel) => {
     await using a = await kernel.spawn({ name: "a", program, labels: ["secret"] });
     await using b = await kernel.spawn({ name: "b", program });
@@ -214,7 +214,7 @@ test("attack: a message that is taken before it is put. The label comes with the
     expect(await calls(b, take, send!)).toEqual([ok("it"), forbidden]);
   }));
 
-test("attack: a parent that has a child send for it; a child that has read what its parent may not pass on", async () => {
+test("attack: a parent that sends through a child, or reads through one. The labels pass both ways", async () => {
   const spawned: { kernel?: Kernel; parent?: Agent } = {};
   const ask = defineTool({
     name: "ask",
@@ -245,7 +245,7 @@ test("attack: a parent that has a child send for it; a child that has read what 
   );
 });
 
-test("attack: TOCTOU between a label and a call. What comes to the agent while a call is decided counts for it", async () => {
+test("attack: TOCTOU between a label and a call. What reaches the agent while a call is decided counts", async () => {
   const written = Promise.withResolvers<unknown>();
   const agents = Promise.withResolvers<Agent>();
   let questions = 0;
@@ -269,7 +269,7 @@ test("attack: TOCTOU between a label and a call. What comes to the agent while a
       onApproval: async () => {
         questions++;
         const agent = await agents.promise;
-        // Where a guest waits with its worker, the file is there when it has its answer; the label is there at once.
+        // A worker that waits for an answer takes the file only after it; the label counts at once.
         written.resolve(agent.files.write("late.txt", "secret", { labels: ["secret"] }));
         return { approve: true, by: "ann" };
       },
@@ -277,14 +277,14 @@ test("attack: TOCTOU between a label and a call. What comes to the agent while a
   );
 });
 
-test("a person who says no while the agent reads something is not asked once more", async () => {
+test("a refusal is final: the person is not asked again because the agent read something meanwhile", async () => {
   const agents = Promise.withResolvers<Agent>();
   let questions = 0;
   await withKernel(
     async (kernel) => {
       await using agent = await kernel.spawn({ name: "a", program });
       agents.resolve(agent);
-      expect(await calls(agent, plain!)).toMatchObject([{ error: { message: expect.stringContaining("said no") } }]);
+      expect(await calls(agent, plain!)).toMatchObject([{ error: { message: expect.stringContaining("refused it") } }]);
       expect(questions).toBe(1);
       expect(await entriesOf(kernel, "denial")).toMatchObject([
         { reason: "approval-refused", facts: { labels: ["late"] }, approval: expect.any(Number) },
@@ -301,7 +301,7 @@ test("a person who says no while the agent reads something is not asked once mor
   );
 });
 
-test("attack: an approval for a run, given before the agent read something, counts for no call after it", async () => {
+test("attack: an approval for a run, given before the agent read something. It does not count for later calls", async () => {
   const shown: (readonly string[])[] = [];
   await withKernel(
     async (kernel) => {
@@ -319,7 +319,7 @@ test("attack: an approval for a run, given before the agent read something, coun
   );
 });
 
-test("attack: a label laundered by another run, or by one that was stopped", () =>
+test("attack: a label laundered by another run, or by one that was stopped. The agent keeps it", () =>
   withAgent(async (_, agent) => {
     during.vault = () => {
       agent.label(["late"]);
@@ -335,7 +335,7 @@ test("attack: a label laundered by another run, or by one that was stopped", () 
     expect(agent.labels).toEqual(["late", "secret"]);
   }));
 
-test("attack: a label laundered by a fork, from before and from after it was declassified; a replay is the same", () =>
+test("attack: a label laundered by a fork, from before or after it was declassified. The fork has it", () =>
   withAgent(async (kernel, agent) => {
     const stdin = [mail, vault, send].map((call) => `${JSON.stringify(call)}\n`).join("");
     await finish(agent.run({ stdin }));
@@ -346,7 +346,7 @@ test("attack: a label laundered by a fork, from before and from after it was dec
     const labelsAt = async (run: number, call: number) => (await forkPoint(bundle, run, { call })).labels;
     expect(await labelsAt(1, 1)).toEqual([]);
     expect(await labelsAt(1, 2)).toEqual(["untrusted"]);
-    // Who goes on from there has to say so anew.
+    // A declassification does not carry over to a fork.
     expect(await labelsAt(2, 1)).toEqual(["secret", "untrusted"]);
     for (const [run, call] of [
       [1, 3],
@@ -360,7 +360,7 @@ test("attack: a label laundered by a fork, from before and from after it was dec
     }
   }));
 
-test("attack: what is gone on with does not say what it had read", () =>
+test("attack: a fork point without labels. It is refused", () =>
   withAgent(async (kernel, agent) => {
     await calls(agent, vault!, send!);
     const point = await forkPoint(await openBundle(await kernel.log.export()), 1, { call: 2 });
@@ -368,7 +368,7 @@ test("attack: what is gone on with does not say what it had read", () =>
     await expect(kernel.fork(unsaid, { program })).rejects.toMatchObject({ code: "invalid-argument" });
   }));
 
-test("attack: a module that carries the secret. What was compiled beside labelled files is no other agent's", () =>
+test("attack: a module that carries a secret. One that was compiled beside labelled files is not shared with other agents", () =>
   withKernel(async (kernel) => {
     const asked: string[] = [];
     const { postMessage } = Worker.prototype;
@@ -388,7 +388,7 @@ test("attack: a module that carries the secret. What was compiled beside labelle
     for (const agent of [tainted, clean, adopts]) expect(await calls(agent, plain!)).toEqual([ok("plain")]);
   }));
 
-test("attack: the page changes the list that it was given of the labels. The kernel's own stays", () =>
+test("attack: the page changes the list of labels that it was given. The kernel's own stays as it is", () =>
   withAgent(async (_, agent) => {
     const none = agent.labels as string[];
     await agent.label(["a"]);
@@ -397,7 +397,7 @@ test("attack: the page changes the list that it was given of the labels. The ker
     expect(agent.labels).toEqual(["a"]);
   }));
 
-test("the input of a function is labelled; simulate puts a call to another policy with what the agent had read", () =>
+test("a function's labelled input labels the agent, and simulate uses the labels that the agent had at each call", () =>
   withKernel(async (kernel) => {
     await using agent = await kernel.spawn({ name: "a", program: await loadGuest("reactor") });
     await finish(agent.call("execute", { text: "x" }, { labels: ["untrusted"] }));
@@ -409,7 +409,7 @@ test("the input of a function is labelled; simulate puts a call to another polic
     expect({ same, changed: changed.map(({ call }) => call) }).toEqual({ same: 2, changed: [3] });
   }));
 
-test("attack: an agent that was declassified while a file of it is copied", () =>
+test("attack: an agent that is declassified while one of its files is copied. The copy keeps the label", () =>
   withKernel(async (kernel) => {
     const files = { "a.txt": { data: "the secret", labels: ["secret"] } };
     await using a = await kernel.spawn({ name: "a", program, files });
@@ -420,7 +420,7 @@ test("attack: an agent that was declassified while a file of it is copied", () =
     expect(b.labels).toEqual(["secret"]);
   }));
 
-test("attack: more labels than there may be. What would bring them does not come in", () =>
+test("attack: more labels than an agent can have. What would bring them is refused", () =>
   withAgent(
     async (_, agent) => {
       const many = Array.from({ length: 64 }, (_, i) => `l${i}`);
@@ -436,7 +436,7 @@ test("attack: more labels than there may be. What would bring them does not come
     { constitution: "" },
   ));
 
-test("attack: a tool that says how its answer is labelled when it has given it", async () => {
+test("attack: a tool that labels its answer after it has given it. That is refused", async () => {
   const late = Promise.withResolvers<unknown>();
   const slow = defineTool({
     name: "slow",
@@ -472,20 +472,23 @@ test("attack: a tool that says how its answer is labelled when it has given it",
 const good = { by: "ann", reason: "because" };
 
 test.each<[string, (agent: Agent, kernel: Kernel) => unknown]>([
-  ["labels that are none", (agent) => agent.label("secret" as never)],
-  ["a label that is no word", (agent) => agent.label(["a b"])],
-  ["a file's labels that are none", (agent) => agent.files.write("a", "b", { labels: [""] })],
-  ["a run's labels that are none", async (agent) => agent.run({ labels: [1] as never })],
+  ["labels that are not a list", (agent) => agent.label("secret" as never)],
+  ["a label with a space", (agent) => agent.label(["a b"])],
+  ["an empty label of a file", (agent) => agent.files.write("a", "b", { labels: [""] })],
+  ["a label of a run that is not text", async (agent) => agent.run({ labels: [1] as never })],
   [
-    "a first file's labels that are none",
+    "a bad label of a first file",
     (_, kernel) => kernel.spawn({ name: "b", program, files: { a: { data: "", labels: ["?"] } } }),
   ],
-  ["an agent's labels that are none", (_, kernel) => kernel.spawn({ name: "b", program, labels: ["?"] })],
-  ["a declassification of a label that it has not", (agent) => agent.declassify(["b"], good)],
-  ["a declassification of nothing", (agent) => agent.declassify([], good)],
-  ["a declassification by nobody", (agent) => agent.declassify(["a"], { ...good, by: "" })],
-  ["a declassification for no reason", (agent) => agent.declassify(["a"], { by: "ann" } as never)],
-  ["a declassification for what cannot be shown", (agent) => agent.declassify(["a"], { ...good, reason: "\u202e" })],
+  ["a bad label of a new agent", (_, kernel) => kernel.spawn({ name: "b", program, labels: ["?"] })],
+  ["declassifying a label that the agent does not have", (agent) => agent.declassify(["b"], good)],
+  ["declassifying nothing", (agent) => agent.declassify([], good)],
+  ["declassifying in nobody's name", (agent) => agent.declassify(["a"], { ...good, by: "" })],
+  ["declassifying without a reason", (agent) => agent.declassify(["a"], { by: "ann" } as never)],
+  [
+    "declassifying for a reason that cannot be printed",
+    (agent) => agent.declassify(["a"], { ...good, reason: "\u202e" }),
+  ],
 ])("%s is refused, and changes nothing", (_, misuse) =>
   withAgent(async (kernel, agent) => {
     await agent.label(["a"]);
@@ -497,7 +500,7 @@ test.each<[string, (agent: Agent, kernel: Kernel) => unknown]>([
   }),
 );
 
-test("an agent that is closed is labelled and declassified no more", () =>
+test("a closed agent cannot be labelled or declassified", () =>
   withAgent(async (_, agent) => {
     await agent.label(["a"]);
     await agent.close();

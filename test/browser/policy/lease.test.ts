@@ -8,7 +8,7 @@ import { calls, entriesOf, testKernel } from "../../setup/kernel.ts";
 
 const program = await loadGuest("requests");
 
-/** The example of the issue: weather.com, only while the weather is checked. */
+/** What `look` does before it answers; a test sets it. */
 const during: { work: () => Promise<unknown> } = { work: async () => {} };
 const look = defineTool({
   name: "look",
@@ -40,7 +40,7 @@ async function withAgent(use: (kernel: Kernel, agent: Agent) => Promise<void>, t
   expect({ agreed, differing, undecided }).toEqual({ agreed: decisions, differing: [], undecided: [] });
 }
 
-test("a lease permits while its task lasts, and is in the log with each call that it allowed", () =>
+test("a lease permits calls while its task lasts, and the log names it in each call that it allowed", () =>
   withAgent(async (kernel, agent) => {
     expect(await calls(agent, at("weather"))).toEqual([denied]);
     const task = Promise.withResolvers<void>();
@@ -60,7 +60,7 @@ test("a lease permits while its task lasts, and is in the log with each call tha
     await lease.end();
   }));
 
-test("a lease lifts no forbid, and is of one agent alone", () =>
+test("a lease lifts no forbid, and belongs to one agent", () =>
   withAgent(async (kernel, agent) => {
     await using other = await kernel.spawn({ name: "other", program });
     await agent.lease({ permit: "permit (principal, action, resource);" });
@@ -72,14 +72,14 @@ test("a lease lifts no forbid, and is of one agent alone", () =>
     expect((await entriesOf(kernel, "denial"))[0]).toMatchObject({ reason: "forbidden", policies: ["never-evil"] });
   }));
 
-test("a lease that ends in the middle of a run counts no more from the next call on", () =>
+test("a lease that ends in the middle of a run allows nothing from the next call on", () =>
   withAgent(async (_, agent) => {
     const lease = await agent.lease({ permit: weather });
     during.work = () => lease.end();
     expect(await calls(agent, at("weather"), at("weather"))).toEqual([ok("weather"), denied]);
   }));
 
-test("a reload ends it: what was given under one policy is not given under another", () =>
+test("loading a policy ends a lease: permits given under one policy do not count under another", () =>
   withAgent(async (kernel, agent) => {
     await agent.lease({ permit: weather });
     await kernel.policy.load(`${policy} // changed`);
@@ -88,7 +88,7 @@ test("a reload ends it: what was given under one policy is not given under anoth
     expect(await calls(agent, at("weather"))).toEqual([ok("weather")]);
   }));
 
-test("a lease until a time ends then; a closed agent's ends with it", () =>
+test("a lease with a time ends then, and a closed agent's leases end with it", () =>
   withAgent(async (kernel, agent) => {
     const lease = await agent.lease({ permit: weather, until: Date.now() + 1000 });
     await expect.poll(async () => (await entriesOf(kernel, "lease-end")).length, { timeout: 30_000 }).toBe(1);
@@ -102,7 +102,7 @@ test("a lease until a time ends then; a closed agent's ends with it", () =>
     await expect(agent.lease({ permit: weather })).rejects.toMatchObject({ code: "closed" });
   }));
 
-test("a right that an agent was not granted is not leased either", () =>
+test("a lease does not give a right that the agent does not have", () =>
   withAgent(async (_, agent) => {
     await agent.lease({ permit: weather });
     await agent.attenuate([]);
@@ -111,7 +111,7 @@ test("a right that an agent was not granted is not leased either", () =>
     ]);
   }));
 
-test("where there is a lease nobody is asked; simulate leaves out what it allowed", async () => {
+test("nobody is asked about a call that a lease allows, and simulate leaves such calls out", async () => {
   during.work = async () => {};
   const asked: unknown[] = [];
   await using kernel = await testKernel({
@@ -133,30 +133,30 @@ test("where there is a lease nobody is asked; simulate leaves out what it allowe
 test.each<[string, { permit: unknown; until?: unknown }, string, string]>([
   ["a forbid", { permit: "forbid (principal, action, resource);" }, "invalid-policy", "only permits"],
   ["a shadow", { permit: '@mode("shadow") permit (principal, action, resource);' }, "invalid-policy", "no @mode"],
-  ["what does not parse", { permit: "permit (" }, "invalid-policy", "The lease is refused"],
+  ["text that does not parse", { permit: "permit (" }, "invalid-policy", "The lease is refused"],
   [
-    "a name that means nothing",
+    "the name of an unknown tool",
     { permit: 'permit (principal, action, resource == Tool::"lok");' },
     "invalid-policy",
     "no tool",
   ],
   [
-    "an id of the policy's",
+    "an id that the policy uses",
     { permit: '@id("home") permit (principal, action, resource);' },
     "invalid-policy",
     "another policy",
   ],
   [
-    "what asks",
+    "a permit that asks",
     { permit: "permit (principal, action, resource) when { context.vak.approved };" },
     "invalid-policy",
     "is an approval",
   ],
-  ["no text", { permit: 1 }, "invalid-argument", "16,384"],
-  ["too much text", { permit: `${weather}${" ".repeat(16_384)}` }, "invalid-argument", "16,384"],
+  ["a permit that is not text", { permit: 1 }, "invalid-argument", "16,384"],
+  ["a permit that is too long", { permit: `${weather}${" ".repeat(16_384)}` }, "invalid-argument", "16,384"],
   ["a time that has passed", { permit: weather, until: 1 }, "invalid-argument", "a time in the future"],
-  ["until a word", { permit: weather, until: "tomorrow" }, "invalid-argument", "a time in the future"],
-])("%s is refused", async (_, options, code, message) => {
+  ["an until that is a word", { permit: weather, until: "tomorrow" }, "invalid-argument", "a time in the future"],
+])("a lease with %s is refused", async (_, options, code, message) => {
   await withAgent(async (kernel, agent) => {
     await expect(agent.lease(options as never)).rejects.toMatchObject({
       code,

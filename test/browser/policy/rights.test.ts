@@ -8,19 +8,19 @@ const ALL = `@id("all") permit (principal, action, resource);`;
 const program = await loadGuest("requests");
 const sum = { tool: "add", input: { a: 1, b: 2 } };
 const clear = { tool: "wipe", input: { path: "x" } };
-const notGranted = { error: { code: "denied", message: "The agent was given no right to this tool." } };
-const revoked = { error: { code: "denied", message: "The agent's rights were taken away." } };
+const notGranted = { error: { code: "denied", message: "The agent has no right to use this tool." } };
+const revoked = { error: { code: "denied", message: "The agent's rights were revoked." } };
 
 const kernelWith = (options: KernelOptions = {}) => testKernel({ policy: ALL, ...options });
 
 const verified = async (kernel: Kernel) =>
   expect(await verify(await openBundle(await kernel.log.export()))).toMatchObject({ ok: true, problems: [] });
 
-/** A tool in whose middle something is done. */
+/** A tool that awaits some work of the test before it answers. */
 function during(work: () => Promise<unknown>) {
   return defineTool({
     name: "wipe",
-    description: "Waits for what is done meanwhile.",
+    description: "Waits for other work.",
     inputSchema: { type: "object", properties: { path: { type: "string" } } },
     execute: async () => {
       await work();
@@ -29,7 +29,7 @@ function during(work: () => Promise<unknown>) {
   });
 }
 
-test("an agent may ask only for what it was granted; the log says what that is, and why a call was denied", async () => {
+test("an agent can call only tools that it was granted; the log says which, and why a call was denied", async () => {
   await using kernel = await kernelWith();
   await using agent = await kernel.spawn({ name: "a", program, grants: ["add"] });
   expect(await calls(agent, sum, clear)).toEqual([{ ok: 3 }, notGranted]);
@@ -70,7 +70,7 @@ test("a child never has more than its parent", async () => {
   await verified(kernel);
 });
 
-test("attenuate counts from the next call on, in the middle of a run, and for children; there is no way back", async () => {
+test("attenuate counts from the next call on, even in the middle of a run, also for children, and cannot be undone", async () => {
   let narrow = async () => {};
   await using kernel = await kernelWith({ tools: [add, during(() => narrow())] });
   await using agent = await kernel.spawn({ name: "a", program });
@@ -87,7 +87,7 @@ test("attenuate counts from the next call on, in the middle of a run, and for ch
   await verified(kernel);
 });
 
-test("revoke takes everything away, in the middle of a run, from children and theirs, and from those to come", async () => {
+test("revoke takes all rights from the agent and its descendants, even in the middle of a run, and it can have no new children", async () => {
   let take = async () => {};
   await using kernel = await kernelWith({ tools: [add, during(() => take())] });
   await using parent = await kernel.spawn({ name: "parent", program });
@@ -95,7 +95,7 @@ test("revoke takes everything away, in the middle of a run, from children and th
   await using grandchild = await kernel.spawn({ name: "grandchild", program, parent: child });
   await using other = await kernel.spawn({ name: "other", program });
   take = () => parent.revoke();
-  // The call that is under way goes on.
+  // The call that is under way finishes.
   expect(await calls(grandchild, sum, clear, sum)).toEqual([{ ok: 3 }, { ok: "done" }, revoked]);
   expect(await calls(child, sum)).toEqual([revoked]);
   expect(await calls(parent, sum)).toEqual([revoked]);
@@ -110,7 +110,7 @@ test("revoke takes everything away, in the middle of a run, from children and th
   await verified(kernel);
 });
 
-test("attack: rights that are taken away while a person thinks. The answer comes too late", async () => {
+test("attack: rights that are revoked while a person thinks. The approval comes too late", async () => {
   let revoke = async () => {};
   await using kernel = await kernelWith({
     policy: "permit (principal, action, resource) when { context.vak.approved };",
@@ -126,7 +126,7 @@ test("attack: rights that are taken away while a person thinks. The answer comes
   await verified(kernel);
 });
 
-test("attack: rights that are taken away while the policy decides. Whichever comes first into the log holds", async () => {
+test("attack: rights that are revoked while the policy decides. What is first in the log counts", async () => {
   await using kernel = await kernelWith();
   const agents = await Promise.all(["a", "b", "c", "d"].map((name) => kernel.spawn({ name, program })));
   const many = agents.map((agent) => calls(agent, ...Array.from({ length: 30 }, () => sum)));
@@ -138,7 +138,7 @@ test("attack: rights that are taken away while the policy decides. Whichever com
   await verified(kernel);
 });
 
-test("a parent that is closed, lost or another kernel's is none", async () => {
+test("an agent that is closed, or that belongs to another kernel, cannot be a parent", async () => {
   await using kernel = await kernelWith();
   await using other = await createKernel({ log: { name: crypto.randomUUID() }, tools: [add, wipe] });
   const closed = await kernel.spawn({ name: "closed", program });

@@ -39,7 +39,7 @@ async function check(kernel: Kernel) {
   return bundle;
 }
 
-test("it is told what it could call, as tools are described; that is in the log, before the answer, and no decision", async () => {
+test("a guest gets the tools that it could call, described as MCP does; the log says so before the answer, and it is no decision", async () => {
   await using kernel = await kernelWith();
   await using agent = await kernel.spawn({ name: "lister", program });
   const [answer, sum] = await calls(agent, list, { tool: "add", input: { a: 1, b: 2 } });
@@ -67,7 +67,7 @@ test("it is told what it could call, as tools are described; that is in the log,
   await check(kernel);
 });
 
-test("the answer is recorded: the run is the same when it is executed again, without a kernel", async () => {
+test("the list is recorded: a replay, which has no kernel, is the same", async () => {
   await using kernel = await kernelWith();
   await using agent = await kernel.spawn({ name: "lister", program, seed: 1 });
   await calls(agent, list, { tool: "add", input: { a: 1, b: 2 } }, list);
@@ -75,22 +75,22 @@ test("the answer is recorded: the run is the same when it is executed again, wit
   expect(replayed).toMatchObject({ verdict: "same", calls: 3, divergence: null, missing: null });
 });
 
-test("what it was granted, what was taken away and what its parent lost is heeded, in the middle of a run too", async () => {
+test("the list follows what is granted to, narrowed for and revoked from the agent and its parent", async () => {
   await using kernel = await kernelWith();
   const parent = await kernel.spawn({ name: "parent", program, grants: ["add", "mail"] });
   const child = await kernel.spawn({ name: "child", program, parent, grants: ["mail"] });
-  const told = async (agent: typeof parent) => namesIn((await calls(agent, list))[0]);
-  expect(await told(parent)).toEqual(["add", "mail"]);
-  expect(await told(child)).toEqual(["mail"]);
+  const listed = async (agent: typeof parent) => namesIn((await calls(agent, list))[0]);
+  expect(await listed(parent)).toEqual(["add", "mail"]);
+  expect(await listed(child)).toEqual(["mail"]);
   await parent.attenuate(["add"]);
-  expect(await told(parent)).toEqual(["add"]);
-  expect(await told(child)).toEqual([]);
+  expect(await listed(parent)).toEqual(["add"]);
+  expect(await listed(child)).toEqual([]);
   await parent.revoke();
-  expect(await told(parent)).toEqual([]);
+  expect(await listed(parent)).toEqual([]);
   await check(kernel);
 });
 
-test("a lease shows its tools while it lasts, and never what is forbidden", async () => {
+test("a lease adds its tools to the list while it lasts, but never forbidden ones", async () => {
   await using kernel = await kernelWith({
     policy: `@id("never") forbid (principal, action == Action::"call:wipe", resource);`,
   });
@@ -104,7 +104,7 @@ test("a lease shows its tools while it lasts, and never what is forbidden", asyn
   await check(kernel);
 });
 
-test("a reload counts from the next list on; a constitution hides, a policy that is only tried does neither", async () => {
+test("a new policy counts from the next list on; a constitution hides tools, a shadow policy does not", async () => {
   await using kernel = await kernelWith({
     constitution: `forbid (principal, action == Action::"call:mail", resource);`,
     policy: `permit (principal, action, resource); @mode("shadow") forbid (principal, action, resource);`,
@@ -117,7 +117,7 @@ test("a reload counts from the next list on; a constitution hides, a policy that
   await check(kernel);
 });
 
-test("a kernel without a policy tells of nothing", async () => {
+test("without a policy the list is empty", async () => {
   await using kernel = await createKernel({ tools: [add], log: { name: crypto.randomUUID() } });
   const agent = await kernel.spawn({ name: "lister", program });
   expect(await calls(agent, list)).toEqual([{ ok: [] }]);
@@ -125,7 +125,7 @@ test("a kernel without a policy tells of nothing", async () => {
   expect(await verify(await openBundle(await kernel.log.export()))).toMatchObject({ ok: true });
 });
 
-test("attack: input smuggled into the list. It takes none, and nothing is told", async () => {
+test("attack: input smuggled into the request for the list. It is refused, and nothing is listed", async () => {
   await using kernel = await kernelWith();
   const agent = await kernel.spawn({ name: "lister", program });
   const inputs = [{ all: true }, ["wipe"], "wipe", 0, null, JSON.parse('{"__proto__": {"all": true}}')];
@@ -138,7 +138,7 @@ test("attack: input smuggled into the list. It takes none, and nothing is told",
   await check(kernel);
 });
 
-test("attack: a list that is longer than an answer may be. None of it is told", async () => {
+test("attack: a list that is longer than an answer can be. None of it reaches the guest", async () => {
   await using kernel = await kernelWith();
   const agent = await kernel.spawn({ name: "lister", program, limits: { callBytes: 200 } });
   expect(await calls(agent, list)).toMatchObject([{ error: { code: "too-large" } }]);
@@ -146,7 +146,7 @@ test("attack: a list that is longer than an answer may be. None of it is told", 
   await check(kernel);
 });
 
-test("attack: a flood of lists. Each is a call, and the limit of calls holds", async () => {
+test("attack: a flood of requests for the list. Each counts as a call, and the limit of calls holds", async () => {
   await using kernel = await kernelWith();
   const agent = await kernel.spawn({ name: "lister", program, limits: { calls: 5 } });
   const run = agent.run({ stdin: `${JSON.stringify(list)}\n`.repeat(50) });
@@ -154,7 +154,7 @@ test("attack: a flood of lists. Each is a call, and the limit of calls holds", a
   expect(await entriesOf(kernel, "tools-listed")).toHaveLength(5);
 });
 
-test("attack: a tool that is called as the list is. No kernel is made with it", async () => {
+test("attack: a tool with the name of the list. No kernel is created with it", async () => {
   const posing = defineTool({
     name: "vak.tools",
     description: "x",

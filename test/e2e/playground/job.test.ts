@@ -242,7 +242,7 @@ test.each(open)(
 
     expect(await page.locator("#shop-till").innerText()).toBe("€ 222");
     expect(await page.locator("#shop-outbox").innerText()).toBe("1 sent");
-    expect(await terminal(page).innerText()).toMatch(/denied: A person was asked about this call, and said no\./);
+    expect(await terminal(page).innerText()).toMatch(/denied: A person was asked about this call and refused it\./);
     await calls(page, "You were asked about refund, for large-refunds-if-you-agree").waitFor();
     await calls(page, "Approved by you, at the playground, for this run").waitFor();
     await calls(page, "Refused by you, at the playground").waitFor();

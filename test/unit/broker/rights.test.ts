@@ -16,7 +16,7 @@ const step: fc.Arbitrary<Step> = fc.record({
   tools: fc.option(fc.subarray(TOOLS), { nil: undefined }),
 });
 
-test("no agent ever has more than its parent, or than it had; and the log takes just the calls that it has a right to", async () => {
+test("no agent ever has more rights than its parent, or than it had, and the log takes only calls that it has a right to", async () => {
   const policyDigest = bytesToHex(sha256(utf8ToBytes(POLICY)));
   const [open] = [await logOpen()];
   await fc.assert(
@@ -88,7 +88,7 @@ test("no agent ever has more than its parent, or than it had; and the log takes 
   );
 });
 
-test("what the log took verifies, a parent that was closed included", async () => {
+test("a log with rights that were granted, narrowed and revoked verifies, even with a closed parent", async () => {
   const log = new MemoryLog();
   log.append(...(await logOpen()));
   const child = { ...AGENT, id: "a2" };
@@ -97,7 +97,7 @@ test("what the log took verifies, a parent that was closed included", async () =
   log.append({ type: "agent-spawn", agent: child, ...more, parent: AGENT.id, grants: ["a"] });
   log.append({ type: "agent-attenuate", agent: AGENT, grants: ["b"] });
   log.append({ type: "agent-close", agent: AGENT });
-  // It had what its parent had when that was closed: nothing, of "a".
+  // It keeps what its parent had when that was closed, and that had no right to "a".
   expect(() => log.append({ type: "agent-attenuate", agent: child, grants: ["a"] })).toThrow("handed on");
   log.append({ type: "agent-revoke", agent: child });
   expect(() => log.append({ type: "agent-revoke", agent: child })).toThrow("taken away already");
@@ -112,7 +112,7 @@ test.each([["x"], [1], [null], [["a"]]])("%j cannot be handed on", (tool) => {
   );
 });
 
-test("grants are a list, without repeats, in order", () => {
+test("grants are a list, sorted and without duplicates", () => {
   expect(checkGrants(["b", "a", "b"], new Rights())).toEqual(["a", "b"]);
   expect(() => checkGrants("a" as never, new Rights())).toThrow("a list");
 });

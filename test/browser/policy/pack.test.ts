@@ -3,7 +3,7 @@ import { openBundle, verify } from "../../../src/audit/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, finish, policy, testKernel } from "../../setup/kernel.ts";
 
-const bundle = {
+const pack = {
   policies: policy,
   tests: [
     { tool: "add", input: { a: 99, b: 0 }, expect: "allow" as const, by: ["small-sums"] },
@@ -11,11 +11,11 @@ const bundle = {
   ],
 };
 
-test("a bundle is in force and in the log; one whose test fails is refused, the old one stays and decides", async () => {
-  await using kernel = await testKernel({ policy: bundle });
+test("a policy pack is in force and in the log; one whose test fails is refused, and the old one stays in force", async () => {
+  await using kernel = await testKernel({ policy: pack });
   await using agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
   const { loaded } = kernel.policy;
-  const worse = { ...bundle, policies: "permit (principal, action, resource);" };
+  const worse = { ...pack, policies: "permit (principal, action, resource);" };
   await expect(kernel.policy.load(worse)).rejects.toMatchObject({
     code: "invalid-policy",
     message: expect.stringContaining("test 2 expects deny, but it is: allow"),
@@ -44,13 +44,13 @@ test("a bundle is in force and in the log; one whose test fails is refused, the 
   expect(await verify(exported)).toMatchObject({ ok: true, problems: [] });
 });
 
-test("what is under way goes on under the policy that decided it", async () => {
+test("a call that is under way finishes under the policy that allowed it", async () => {
   const began = Promise.withResolvers<void>();
   const go = Promise.withResolvers<number>();
   const { defineTool } = await import("../../../src/index.ts");
   const slow = defineTool({
     name: "add",
-    description: "Adds, when it is told to.",
+    description: "Adds, when the test lets it.",
     inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
     execute: () => {
       began.resolve();
@@ -71,7 +71,7 @@ test("what is under way goes on under the policy that decided it", async () => {
   expect(effects).toEqual([]);
 });
 
-test("a log that was written before there were bases goes on with one", async () => {
+test("a log whose first policy has no base continues with one that has", async () => {
   const { openLog } = await import("../../../src/log/log.ts");
   const name = crypto.randomUUID();
   const log = await openLog({ name });
@@ -85,7 +85,7 @@ test("a log that was written before there were bases goes on with one", async ()
   expect(await verify(await openBundle(await again.log.export()))).toMatchObject({ ok: true, problems: [] });
 });
 
-test("a shadow is in the log and nowhere else; a program reads advice, and no reason", async () => {
+test("a shadow decision is in the log and nowhere else; a guest reads a policy's advice, but not its reason", async () => {
   await using kernel = await testKernel({
     policy: `
       @id("all") permit (principal, action, resource);
@@ -120,7 +120,7 @@ test("a shadow is in the log and nowhere else; a program reads advice, and no re
   });
 });
 
-test("explain says what would be decided and why; it does nothing and logs nothing", async () => {
+test("explain says what would be decided and why; it runs nothing and logs nothing", async () => {
   await using kernel = await testKernel();
   const agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
   const { size } = kernel.log;
@@ -139,7 +139,7 @@ test("explain says what would be decided and why; it does nothing and logs nothi
   expect(kernel.log.size).toBe(size);
 });
 
-test("simulate says what another policy would have decided about the calls of a log, here and exported", async () => {
+test("simulate says what another policy would have decided about the calls of a log, live or exported", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({
     name: "agent",
@@ -171,7 +171,7 @@ test("simulate says what another policy would have decided about the calls of a 
   expect(await redecide(await openBundle(zip), { wasm: cedarWasmUrl })).toMatchObject({ decisions: 2, agreed: 2 });
 });
 
-test("a constitution outlives every reload and approval, and the log has it whole", async () => {
+test("a constitution holds through every reload and approval, and the log has all of it", async () => {
   const constitution = `@id("no-adding") @advice("Do not add.") forbid (principal, action == Action::"call:add", resource);`;
   await using kernel = await testKernel({ constitution, onApproval: () => ({ approve: true, by: "ann" }) });
   await using agent = await kernel.spawn({ name: "call", program: await loadGuest("call") });
