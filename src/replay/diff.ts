@@ -1,8 +1,7 @@
 /** Compares two recorded runs: what they were given, what they asked for and got, how they ended, what they left. */
-
-import { firstDifference } from "./recorded.ts";
+import { firstDifference } from "./divergence.ts";
 import type { LoggedRun, Recording } from "./recording.ts";
-import type { Replay, State } from "./run.ts";
+import type { Replay, State } from "./result.ts";
 
 /** Two texts, and the first byte at which they differ, from 0. */
 export interface TextDifference {
@@ -22,12 +21,12 @@ export interface RunDifference {
   end: { what: string; one: string; other: string }[];
   /** By path, of the files at the end; `byte` is the first that differs. */
   files: { path: string; change: "added" | "removed" | "changed"; byte?: number }[];
-  /** The line in which the byte is, of each. */
+  /** From each, the line that holds the byte. */
   stdout: TextDifference | null;
   stderr: TextDifference | null;
 }
 
-/** A run, and what came of executing it again to its end. */
+/** A run, and the result of executing it again to its end. */
 export interface Side {
   recording: Recording;
   run: LoggedRun;
@@ -81,7 +80,7 @@ async function read({ recording, run }: Side) {
       answer: answered ? text(answered) : "",
     }),
   );
-  // Who compares two runs has executed both to their end.
+  // Both runs have been executed to their end.
   const { status, exitCode, trap, limit, usage } = end!;
   const numbers = { fuel: `${usage.fuel}`, memoryBytes: `${usage.memoryBytes}` };
   return {

@@ -1,4 +1,4 @@
-/** Takes from a recording what is needed to go on with a run from one of its calls. */
+/** Takes from a recording what a fork needs to continue a run from one of its calls. */
 import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import type { ForkPoint, RunPrefix } from "../protocol/trace.ts";
@@ -9,7 +9,7 @@ export async function forkAt(recording: Recording, run: LoggedRun, call: number)
   const { agent, limits, seed, machine, mounts } = run.spawn;
   const runs: RunPrefix[] = [];
   for (const one of recording.upTo(run)) {
-    // It was stopped before the worker heard of it.
+    // It was stopped before it reached the worker.
     if (one !== run && one.end?.digest === null && one.end.usage.fuel === undefined) continue;
     runs.push(...(await prefixOf(recording, one, one === run ? call : undefined)));
   }
@@ -21,11 +21,11 @@ export async function forkAt(recording: Recording, run: LoggedRun, call: number)
 
 /**
  * @param until the first call that is left out
- * @returns the run, and before it those that it goes on with itself
+ * @returns the run, and before it those that it continues itself
  */
 async function prefixOf(recording: Recording, run: LoggedRun, until: number | undefined): Promise<RunPrefix[]> {
-  const cannot = (why: string) => new VakError("unsupported", `From run ${run.id} nothing can go on: ${why}.`);
-  if (run.start.clock === "real") throw cannot("it had the real clock, which has gone on since");
+  const cannot = (why: string) => new VakError("unsupported", `Run ${run.id} cannot be continued: ${why}.`);
+  if (run.start.clock === "real") throw cannot("it read the real clock, which has advanced since");
   const { input, trace, end } = await recording.traceOf(run);
   const { known, faults } = await recording.callsOf(run, trace);
   if (faults[0]) throw new VakError("invalid-bundle", `Call ${faults[0].call} of run ${run.id}: ${faults[0].message}`);
@@ -33,15 +33,15 @@ async function prefixOf(recording: Recording, run: LoggedRun, until: number | un
     throw new VakError("not-found", `Run ${run.id} has ${known.length} calls; there is no call ${until}.`);
   }
   if (until === undefined && (!end || trace.stop))
-    throw cannot("it was stopped, and a later one begins with its files");
+    throw cannot("it was stopped, and a later run begins with its files");
   const kept = known.slice(0, until === undefined ? known.length : until - 1);
   const calls = kept.map(({ answered, fuel, requestBytes }, i) => {
     if (answered) return { fuel, requestBytes, answer: fromUtf8(answered) };
-    throw new VakError("not-found", `What call ${i + 1} of run ${run.id} was answered is not in the bundle.`);
+    throw new VakError("not-found", `The answer to call ${i + 1} of run ${run.id} is not in the bundle.`);
   });
   const fuel = until === undefined ? Infinity : known[until - 1]!.fuel;
   if (trace.changes.some(({ at }) => at !== null && at.fuel <= fuel))
-    throw cannot("the page changed its files meanwhile");
+    throw cannot("the page changed its files while it ran");
   const changes = trace.changes.filter(({ at }) => at === null);
   const { args, startTime } = run.start;
   return [...trace.before, { number: run.number, args, env: input.env, stdin: input.stdin, startTime, changes, calls }];

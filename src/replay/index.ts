@@ -1,8 +1,9 @@
 /**
  * `vak/replay`: executes a run again from an exported log, and says whether it is the same. Pure: Node, page or worker.
  *
- * No tools, no network: the program gets the answers that were recorded. It is executed by the sandbox's own code, and
- * whatever it does is compared with what the log says. Nothing here checks who signed the log: `verify` of `vak/audit` does.
+ * It uses no tools and no network: the program gets the recorded answers. The sandbox's own code executes it, and
+ * everything it does is compared with what the log says. This does not check who signed the log: use `verify` of
+ * `vak/audit` for that.
  *
  * @example
  * import { openBundle, verify } from "vak/audit";
@@ -16,41 +17,45 @@ import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import type { ForkPoint } from "../protocol/trace.ts";
 import { difference, type RunDifference, type Side } from "./diff.ts";
+import { digestOf } from "./digest.ts";
 import { forkAt } from "./fork.ts";
-import { checkUntil, type Until } from "./recorded.ts";
 import { type LoggedRun, Recording } from "./recording.ts";
 import { Replayer } from "./replayer.ts";
-import { digestOf, type Purpose, type Replay, Session } from "./run.ts";
+import type { Replay } from "./result.ts";
+import { type Purpose, Session } from "./session.ts";
+import { checkUntil, type Until } from "./until.ts";
 
 export type { ForkPoint } from "../protocol/trace.ts";
 export { MACHINE } from "../sandbox/program.ts";
 export type { RunDifference, TextDifference } from "./diff.ts";
-export type { Divergence, Until } from "./recorded.ts";
-export type { Place, Replayer } from "./replayer.ts";
-export type { Looking, Replay, State, Step } from "./run.ts";
+export type { Divergence } from "./divergence.ts";
+export type { Replayer } from "./replayer.ts";
+export type { Looking, Replay, State, Step } from "./result.ts";
+export type { Place } from "./timeline.ts";
+export type { Until } from "./until.ts";
 
 export interface ReplayOptions {
   /**
-   * The program's bytes, or those of several, where the bundle does not hold them. A single one that is not the agent's
-   * is executed all the same, to see where it first does something else.
+   * The program's bytes, or those of several, if the bundle does not hold them. A single one that is not the agent's is
+   * executed all the same, to see where it first differs.
    */
   program?: BufferSource | readonly BufferSource[];
   /**
-   * Stops there, with {@link Replay.state} to look at: before call n is answered, from 1, or at the first of the meter's
-   * checks by which so many units of work are done.
+   * Stops there, with {@link Replay.state} to look at: before call n is answered, counted from 1, or at the first of the
+   * meter's checks by which so many units of work are done.
    */
   until?: Until;
-  /** Lists the calls, each with how far the run had come, in {@link Replay.steps}; and gives its {@link Replay.state}. */
+  /** Lists the calls in {@link Replay.steps}, each with how far the run had come; and gives {@link Replay.state}. */
   steps?: boolean;
 }
 
 /**
- * Executes a run again, and before it those earlier runs of its agent that its files come from.
+ * Executes a run again, and before it the earlier runs of its agent, which its files come from.
  *
- * It takes about as long as the run did, without its waiting, and blocks the thread: on a page, call it in a worker.
+ * It takes about as long as the run did, less the waiting, and blocks the thread: on a page, call it in a worker.
  *
  * @param run its id, or its number among the runs of the log, from 1
- * @returns of the first run that is not the same, if that is an earlier one; else of `run`
+ * @returns the result for the first run that is not the same, if that is an earlier one; otherwise for `run`
  * @throws VakError `not-found` when there is no such run, or its trace or program is not in the bundle; `unsupported` when
  *   it was recorded with another version of the meter or sandbox, or this engine cannot execute the program;
  *   `invalid-bundle`
@@ -69,7 +74,7 @@ export async function replay(
 }
 
 /**
- * Opens a log whose runs are to be executed again more than once: to go back and forth in them.
+ * Opens a log to execute its runs again more than once: to go back and forth in them.
  *
  * @throws VakError `invalid-bundle`
  * @example
@@ -99,7 +104,7 @@ async function replayChain(recording: Recording, run: LoggedRun, options: Replay
   return result!;
 }
 
-/** A recorded run: the bundle that it is in, its id or number, and its program, if the bundle does not have it. */
+/** A recorded run: its bundle, its id or number, and its program if the bundle does not have it. */
 export interface RecordedRun extends Pick<ReplayOptions, "program"> {
   bundle: Bundle | ReadonlyMap<string, Uint8Array>;
   run: string | number;
@@ -107,7 +112,7 @@ export interface RecordedRun extends Pick<ReplayOptions, "program"> {
 
 /**
  * Compares two recorded runs: what they were given, the first call that differs, how they ended, their files and output.
- * Both are executed again for it.
+ * Both are executed again.
  *
  * @throws VakError as {@link replay}; `invalid-bundle` when a replay is not the same as its recording
  * @example
@@ -123,16 +128,16 @@ async function toEnd({ bundle, run: wanted, ...options }: RecordedRun): Promise<
   const { state, ...replay } = await replayChain(recording, run, { ...options, until: { call: MAX_CALLS } });
   if (replay.verdict === "same" && state) return { recording, run, replay: { ...replay, state } };
   const why = replay.divergence ? `it diverges: ${replay.divergence.what}` : (replay.missing ?? "it did not begin");
-  throw new VakError("invalid-bundle", `Run ${run.id} cannot be compared, for its replay is not the same: ${why}.`);
+  throw new VakError("invalid-bundle", `Run ${run.id} cannot be compared because its replay is not the same: ${why}.`);
 }
 
 /**
- * What `kernel.fork` needs to go on with a recorded run from one of its calls.
+ * What `kernel.fork` needs to continue a recorded run from one of its calls.
  *
- * @param at the call that is to be made anew, from 1
- * @throws VakError `not-found` when there is no such run or call, or something that it takes is not in the bundle;
- *   `unsupported` where the page changed files while the run was at work before that call, or where an earlier run of the
- *   agent was stopped; `invalid-bundle`
+ * @param at the call that is to be made again, from 1
+ * @throws VakError `not-found` when there is no such run or call, or something that it needs is not in the bundle;
+ *   `unsupported` where the page changed files during the run before that call, or where an earlier run of the agent was
+ *   stopped; `invalid-bundle`
  * @example
  * const { agent, run } = await kernel.fork(await forkPoint(bundle, 1, { call: 7 }), { program });
  */
@@ -152,7 +157,7 @@ const MAX_CALLS = 2 ** 31;
 /**
  * Executes every run again, in the order in which they started.
  *
- * @returns what became of each: where it could not be executed, `missing` says why
+ * @returns the result for each: if it could not be executed, `missing` says why
  */
 export async function* replayAll(
   bundle: Bundle | ReadonlyMap<string, Uint8Array>,
@@ -167,9 +172,9 @@ export async function* replayAll(
       const session = sessions.get(run.spawn)!;
       if (session instanceof VakError) throw session;
       const replay = await (await session).replay(run);
-      // What comes after would begin with other files.
+      // Later runs would begin with other files.
       if (replay.verdict !== "same") {
-        const after = new VakError("not-found", `Run ${run.id}, before it, could not be executed as it was.`);
+        const after = new VakError("not-found", `Run ${run.id}, before it, could not be executed as recorded.`);
         sessions.set(run.spawn, after);
       }
       yield replay;

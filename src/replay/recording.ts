@@ -1,5 +1,4 @@
-/** Reads what a bundle holds of its runs. Says nothing of who signed it: that is for `verify`. */
-
+/** What the log kept of its runs, read from a bundle. Who signed it is for `verify` to check. */
 import { MAX_PROGRAM_BYTES, policyPath, programPath } from "../audit/bundle.ts";
 import { entriesOf, valueBeside } from "../audit/bundle-reading.ts";
 import type { Entry } from "../audit/entry.ts";
@@ -15,7 +14,7 @@ import { joinLabels } from "../labels.ts";
 import { type Met, type Part, type RecordedCall, type RunInput, TRACE_BYTES, type Trace } from "../protocol/trace.ts";
 import { joinParts, parseInput, parsePart, parseTrace } from "../protocol/trace-json.ts";
 
-/** What the log has of a call. */
+/** What the log has of a call: how it was decided, or that it listed the tools. */
 export type LoggedCall = Intent | Denial | ToolsListed;
 
 /** What the log says of a run. */
@@ -27,70 +26,72 @@ export interface LoggedRun {
   start: RunStart;
   /** Undefined where it had not ended when the log was exported, or never did. */
   end: RunEnd | undefined;
-  /** Whether a recovery ended it, since nothing else had. */
+  /** Whether only a recovery ended it. */
   interrupted: boolean;
-  /** The parts of its trace that were stored while it went on, in order. */
+  /** The parts of its trace that were stored while it ran, in order. */
   parts: TracePart[];
   /** By the number of the call. */
   calls: Map<number, LoggedCall>;
   /** By `seq`. */
   outcomes: Map<number, Outcome>;
-  /** Digest of what the policy stood on that was in force at a call, by the number of the call. */
+  /** Digest of the schemas and entities behind the policy that was in force at a call, by the number of the call. */
   bases: Map<number, string>;
 }
 
-/** What there is to execute a run again: all of it, or what was stored before it was cut off. */
+/** What it takes to execute a run again: all of it, or as much as was stored before it was cut off. */
 export type Traced =
   | { input: RunInput; trace: Trace; end: RunEnd; reach: undefined }
   | { input: RunInput; trace: Met; end: undefined; reach: Reach };
 
-/** How far the trace of a run goes that did not come to its end. */
+/** How far the trace goes of a run that did not reach its end. */
 export interface Reach {
   /** Units of work done by then. */
   fuel: number;
-  /** Why it does not go on. */
+  /** Why it ends there. */
   why: string;
 }
 
 /** A call as it was recorded, with what is kept of it. */
 export interface KnownCall extends RecordedCall {
-  /** Its decision, or that it was told of its tools; undefined where the log has neither. */
+  /** Undefined where the log has none. */
   entry: LoggedCall | undefined;
-  /** It was made in the run that this one goes on with, and decided there. */
+  /** It was made in the run that this one continues, and decided there. */
   elsewhere: boolean;
   /**
-   * The input that the log commits to, and the schema by which its URLs were spelled; undefined where it commits to none,
-   * or it is not in the bundle.
+   * The input that the log commits to, and the schema by which its URLs were normalised; undefined where it commits to
+   * none, or the bundle does not have it.
    */
   input: { json: string; withheld: string[]; schema: Schema } | undefined;
-  /** What the guest read; undefined where it read nothing, or that is not in the bundle. */
+  /** What the guest read; undefined where it read nothing, or the bundle does not have it. */
   answered: Uint8Array | undefined;
 }
 
 type Schema = { readonly [keyword: string]: unknown };
 
-/** A value in the bundle that is not the one which the log commits to. */
+/** A value in the bundle that is not the one that the log commits to. */
 export interface ValueFault {
-  /** The call that it is of. */
+  /** The call that it belongs to. */
   call: number;
   message: string;
 }
 
-/** Bytes of what a policy stood on. */
+/** Bytes of the schemas and entities behind a policy. */
 const MAX_BASE_BYTES = 16 * 2 ** 20;
+
+type ReadLabels = ReadonlyMap<string, { seq: number; labels: readonly string[] }[]>;
 
 /** A bundle's runs, in the order in which they started. */
 export class Recording {
   readonly runs: readonly LoggedRun[];
-  private readonly bundle: Bundle;
-  /** Of tools by name, by the digest of what has them. */
-  private readonly schemas = new Map<string, ReadonlyMap<string, Schema>>();
-  /** What the log says that agents read, and where, by their id. */
-  private readonly read: ReadonlyMap<string, { seq: number; labels: readonly string[] }[]>;
+  readonly #bundle: Bundle;
+  /** By the name of the tool, by the digest of the text that has them. */
+  readonly #schemas = new Map<string, ReadonlyMap<string, Schema>>();
+  /** The labels of what agents read, and in which entry, by the id of the agent. */
+  readonly #read: ReadLabels;
 
-  private constructor(bundle: Bundle, runs: readonly LoggedRun[], read: Recording["read"]) {
-    this.bundle = bundle;
-    this.read = read;
+  private constructor(bundle: Bundle, runs: readonly LoggedRun[], read: ReadLabels) {
+    this.#bundle = bundle;
+    this.#read = read;
     this.runs = runs;
   }
 
@@ -121,7 +122,7 @@ export class Recording {
         continue;
       }
       const run = runs.get(entry.run);
-      if (!run) throw bad(`Entry ${entry.seq} speaks of a run that has not started`);
+      if (!run) throw bad(`Entry ${entry.seq} belongs to a run that has not started`);
       if (entry.type === "trace" && run.parts.push(entry) !== entry.part) {
         throw bad(`Entry ${entry.seq} is not the next part of the run's trace`);
       }
@@ -154,24 +155,24 @@ export class Recording {
   /** All that a run's agent had read before a call, declassified or not. */
   labelsBefore(run: LoggedRun, call: number): readonly string[] {
     const until = run.calls.get(call)?.seq ?? Infinity;
-    const read = this.read.get(run.spawn.agent.id) ?? [];
+    const read = this.#read.get(run.spawn.agent.id) ?? [];
     return joinLabels(...read.flatMap(({ seq, labels }) => (seq < until ? [labels] : [])));
   }
 
   /** As {@link valueBeside}. */
   value(entry: Entry, maxBytes?: number): ReturnType<typeof valueBeside> {
-    return valueBeside(this.bundle, entry, maxBytes);
+    return valueBeside(this.#bundle, entry, maxBytes);
   }
 
   /**
-   * What is needed to execute a run again; of one that did not come to its end, as far as it was stored.
+   * What it takes to execute a run again; for one that did not reach its end, as far as it was stored.
    *
    * @throws VakError `not-found` when it was not kept, or was erased; `invalid-bundle`
    */
   async traceOf(run: LoggedRun): Promise<Traced> {
     const { id, start, end, parts, interrupted } = run;
     const cannot = (why: string) => new VakError("not-found", `Run ${id} cannot be replayed: ${why}.`);
-    // A worker that was lost has not said how it ended.
+    // A worker that was lost did not say how the run ended.
     const lost = end?.digest === null && parts.length > 0;
     if (!end && parts.length === 0) throw cannot("the log has neither its end nor a part of its trace");
     if (end && !lost && end.untraced !== null) throw cannot(end.untraced);
@@ -184,7 +185,7 @@ export class Recording {
     ) {
       throw bad(`The environment of run ${id} is not the one that the log names`);
     }
-    // The order is the guest's to see.
+    // The guest can see the order.
     const env = Object.fromEntries(start.env.map((name) => [name, given.env[name]!]));
 
     const met: Part[] = [];
@@ -194,7 +195,7 @@ export class Recording {
       const opened = await this.value(entry, left);
       if (!opened) throw cannot(`${what} is not in the bundle (values/${entry.seq}.json)`);
       left -= opened.bytes;
-      // A bundle in memory is read whole.
+      // A bundle in memory does not bound what it gives.
       if (left < 0) throw bad(`The trace of run ${id} is larger than a trace may be`);
       return opened.value;
     };
@@ -217,7 +218,7 @@ export class Recording {
     return { input: { ...given, env }, trace: joinParts(met), end: undefined, reach: { fuel: reach, why } };
   }
 
-  /** The calls of a trace with what the bundle keeps of them; and the values that are not what they should be. */
+  /** The calls of a trace with what the bundle keeps of them, and the values that are not what they should be. */
   async callsOf(run: LoggedRun, trace: Met): Promise<{ known: KnownCall[]; faults: ValueFault[] }> {
     const known: KnownCall[] = [];
     const faults: ValueFault[] = [];
@@ -229,10 +230,10 @@ export class Recording {
       try {
         const opened = entry && (await this.value(entry));
         if (opened) {
-          const schema = await this.schemaOf(run.bases.get(number), entry!.resource);
+          const schema = await this.#schemaOf(run.bases.get(number), entry!.resource);
           input = { json: canonicalJson(opened.value), withheld: opened.withheld, schema };
         }
-        answered = await this.answerOf(run, number, call.answer);
+        answered = await this.#answerOf(run, number, call.answer);
       } catch (error) {
         if (!(error instanceof VakError)) throw error;
         faults.push({ call: number, message: error.message });
@@ -243,20 +244,20 @@ export class Recording {
     return { known, faults };
   }
 
-  /** The tool's schema, as the policy stood on it; empty where the log does not have it. */
-  private async schemaOf(base: string | undefined, tool: string): Promise<Schema> {
+  /** The tool's schema in the policy of that time; empty where the log does not have it. */
+  async #schemaOf(base: string | undefined, tool: string): Promise<Schema> {
     if (base === undefined) return {};
-    let schemas = this.schemas.get(base);
+    let schemas = this.#schemas.get(base);
     if (!schemas) {
-      const bytes = await this.bundle.read(policyPath(base, true), MAX_BASE_BYTES);
+      const bytes = await this.#bundle.read(policyPath(base, true), MAX_BASE_BYTES);
       schemas = readSchemas(bytes ? fromUtf8(bytes) : undefined);
-      this.schemas.set(base, schemas);
+      this.#schemas.set(base, schemas);
     }
     return schemas.get(tool) ?? {};
   }
 
   /** The bytes that the guest read. */
-  private async answerOf(run: LoggedRun, call: number, answer: string | number | null) {
+  async #answerOf(run: LoggedRun, call: number, answer: string | number | null) {
     if (typeof answer !== "number") return answer === null ? undefined : toUtf8(answer);
     const outcome = run.outcomes.get(answer);
     if (outcome?.call !== call) throw bad(`Entry ${answer} is not the outcome of the call`);
@@ -268,11 +269,11 @@ export class Recording {
 
   /** The program of that digest, if the bundle has it. */
   program(digest: string): Promise<Uint8Array | undefined> {
-    return this.bundle.read(programPath(digest), MAX_PROGRAM_BYTES);
+    return this.#bundle.read(programPath(digest), MAX_PROGRAM_BYTES);
   }
 }
 
-/** The schemas in a text that `policy/rules.ts` wrote. A text that is another gives none: who checks the log says so. */
+/** The schemas in a text that `policy/rules.ts` wrote. Any other text has none: `verify` reports it. */
 function readSchemas(text: string | undefined): Map<string, Schema> {
   try {
     const { tools } = JSON.parse(text ?? "") as { tools: { name: string; inputSchema: Schema }[] };

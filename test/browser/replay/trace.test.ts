@@ -77,7 +77,7 @@ test("erased: the trace cannot be replayed any more, an answer ends a replay at 
   await kernel.log.erase(outcome!.seq);
   expect(await replay(await bundleOf(kernel, [program]), 1)).toMatchObject({
     verdict: "incomplete",
-    missing: "what call 1 was answered is not in the bundle",
+    missing: "the answer to call 1 is not in the bundle",
   });
   await kernel.log.erase(end!.seq);
   const bundle = await bundleOf(kernel, [program]);

@@ -142,7 +142,7 @@ describe("a run that was interrupted", () => {
     const without = new Map([...bundle].filter(([path]) => path !== `values/${at}.json`));
     expect(await replay(without, 2, options())).toMatchObject({
       verdict: "incomplete",
-      missing: "what call 1 was answered is not in the bundle",
+      missing: "the answer to call 1 is not in the bundle",
       calls: 1,
     });
   });

@@ -448,7 +448,7 @@ test("what was erased is said: an input is not compared, an answer ends it, a tr
   });
   expect(await replay(without(fileOf("outcome", 1)), 1, options)).toMatchObject({
     verdict: "incomplete",
-    missing: "what call 2 was answered is not in the bundle",
+    missing: "the answer to call 2 is not in the bundle",
     calls: 2,
   });
   for (const type of ["run-start", "run-end"]) {

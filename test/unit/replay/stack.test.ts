@@ -2,7 +2,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { describe, expect, test } from "vitest";
 import { attach, instrument } from "../../../src/meter/index.ts";
-import { type Capture, Capturer } from "../../../src/replay/checkpoint.ts";
+import { type Capture, Capturer } from "../../../src/replay/capturer.ts";
 import { type Capturable, makeCapturable } from "../../../src/replay/stack.ts";
 import { generate } from "../../e2e/replay/generate.ts";
 import { loadGuest } from "../../guests/load.ts";

@@ -1,7 +1,8 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { expect, test } from "vitest";
 import type { MountShape } from "../../../src/protocol/messages.ts";
-import { Kept, restoreHost, saveHost } from "../../../src/replay/checkpoint.ts";
+import { restoreHost, saveHost } from "../../../src/replay/host-state.ts";
+import { Kept } from "../../../src/replay/kept.ts";
 import { type OpenDirectory, RootDirectory } from "../../../src/sandbox/fs/descriptors.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";
 import { Errno } from "../../../src/sandbox/wasi/errno.ts";

@@ -1,9 +1,9 @@
-/** What happens to a run happens where it was recorded, also when it is the second thing to happen there. */
+/** The page's changes to files take place where they were recorded, even when two take place between the same calls. */
 import { expect, test } from "vitest";
 import { resolveLimits } from "../../../src/limits.ts";
 import type { Point } from "../../../src/protocol/messages.ts";
 import type { Change, Trace } from "../../../src/protocol/trace.ts";
-import { Recorded } from "../../../src/replay/recorded.ts";
+import { Comparing } from "../../../src/replay/comparing.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";
 import { compile, load, Runner } from "../../../src/sandbox/program.ts";
 import { wat } from "../meter/assemble.ts";
@@ -13,7 +13,7 @@ const text = (string: string) => new TextEncoder().encode(string);
 const none = { bytes: 0, digest: "" };
 const answered = text('{"ok":1}');
 
-/** Does something of which it may have to wait, works, and exits with the size of the file `a`. */
+/** Does something for which it may have to wait, works, and exits with the size of the file `a`. */
 const program = (first: string) =>
   wat(`(module
     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -33,8 +33,8 @@ const program = (first: string) =>
         (then (call $exit (i32.const 99))))
       (call $exit (i32.load (i32.const 288)))))`);
 
-/** Tells where the guest waited. */
-class Watching extends Recorded {
+/** Notes where the guest waited. */
+class Watching extends Comparing {
   waitedAt = 0;
   override ask(run: number, request: Uint8Array<ArrayBuffer>): Uint8Array {
     this.waitedAt = this.fuel;
@@ -74,17 +74,17 @@ test.each([
       answer: "",
       answered,
     };
-    const recorded = new Watching(
+    const outside = new Watching(
       "run",
       trace,
       first.includes("$call") ? [call] : [],
       volume,
       fuel ? { fuel } : undefined,
     );
-    recorded.differ = () => {}; // There is no log of the call.
+    outside.differ = () => {}; // There is no log of the call.
     const request = { run: 1, args: [], env: {}, stdin: new Uint8Array(), seed: 1, startTime: 0 };
-    const { outcome } = await new Runner(volume).execute(loaded, request, limits, recorded, () => {});
-    return { outcome, fuel: recorded.fuel, waitedAt: recorded.waitedAt };
+    const { outcome } = await new Runner(volume).execute(loaded, request, limits, outside, () => {});
+    return { outcome, fuel: outside.fuel, waitedAt: outside.waitedAt };
   };
   const { waitedAt } = await execute([]);
   const { fuel } = await execute([], waitedAt + 1000);

@@ -1,0 +1,295 @@
+/** An agent's recorded runs, executed again one after the other: its program, and its files as its runs leave them. */
+import { VakError } from "../errors.ts";
+import { type Limits, resolveLimits } from "../limits.ts";
+import type { WorkerMessage } from "../protocol/messages.ts";
+import { type Met, type RunPrefix, shapesOf } from "../protocol/trace.ts";
+import { Volume } from "../sandbox/fs/volume.ts";
+import { compile, type Instance, type Loaded, link, load, MACHINE, Runner } from "../sandbox/program.ts";
+import { Errno } from "../sandbox/wasi/errno.ts";
+import { type Capture, Capturer } from "./capturer.ts";
+import { applyChange } from "./changes.ts";
+import { type Checkpoint, type HostSide, hostSide, type Inside, type Keeping } from "./checkpoint.ts";
+import { Comparing } from "./comparing.ts";
+import { restoreContents, saveContents } from "./contents.ts";
+import { digestOf } from "./digest.ts";
+import type { Divergence } from "./divergence.ts";
+import { compareEnds, compareReach, describeReach, fuelFor } from "./ending.ts";
+import { countGlobals, exportGlobals } from "./globals.ts";
+import { restoreHost, saveHost } from "./host-state.ts";
+import { Kept } from "./kept.ts";
+import { listSteps, stateOf } from "./looking.ts";
+import { copyOutputs, Output, type Outputs } from "./output.ts";
+import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
+import type { Looking, Replay } from "./result.ts";
+import { Silent } from "./silent.ts";
+import { type Capturable, makeCapturable } from "./stack.ts";
+
+/** What a session is started for. */
+export interface Purpose {
+  /** To look inside. */
+  inspect: boolean;
+  /** To go back: checkpoints can be made. */
+  checkpoints?: boolean;
+}
+
+export class Session {
+  readonly #recording: Recording;
+  readonly #limits: Limits;
+  readonly #volume: Volume;
+  readonly #runner: Runner;
+  readonly #program: Loaded;
+  /** The digest of the program that is executed. */
+  readonly #digest: string;
+  /** Undefined where its stack and its globals cannot be copied. */
+  readonly #capturable: Capturable | undefined;
+  readonly #kept = new Kept();
+
+  private constructor(
+    recording: Recording,
+    limits: Limits,
+    volume: Volume,
+    program: Loaded,
+    digest: string,
+    capturable: Capturable | undefined,
+  ) {
+    this.#recording = recording;
+    this.#limits = limits;
+    this.#program = program;
+    this.#digest = digest;
+    this.#capturable = capturable;
+    this.#volume = volume;
+    this.#runner = new Runner(this.#volume);
+  }
+
+  /** Whether it executes a rewritten form of the program. */
+  get rewritten(): boolean {
+    return this.#capturable !== undefined;
+  }
+
+  /** A checkpoint before its run of that number; undefined if there is an instance that cannot be copied. */
+  save(run: number): Checkpoint | undefined {
+    const instance = this.#runner.kept;
+    const contents = instance && this.#capturable && saveContents(instance.exports, this.#capturable, undefined);
+    if (instance && !contents) return undefined;
+    const host = saveHost(this.#volume, instance?.process, this.#kept);
+    const kept = instance && contents && { instance: hostSide(instance), contents };
+    return { run, host, kept, inside: undefined };
+  }
+
+  /** Goes back, or forward, to one of its own checkpoints between two runs. */
+  async restore({ host, kept }: Checkpoint): Promise<void> {
+    this.#runner.kept = kept && (await this.#reviveInstance(kept.instance));
+    if (kept) restoreContents(this.#runner.kept!.exports, kept.contents);
+    restoreHost(host, this.#volume, kept?.instance.process, this.#kept);
+    // The clock of the run before had stopped by then.
+    this.#volume.now = () => host.volume.time;
+  }
+
+  /** A fresh instance for what the host keeps of an old one. */
+  async #reviveInstance({ memory, process }: HostSide): Promise<Instance> {
+    const exports = await link(this.#program, this.#program.gate, process, "atomics");
+    memory.attach(exports.memory);
+    return { exports, memory, process };
+  }
+
+  /**
+   * @param program the agent's program, or another one
+   * @throws VakError `unsupported` for a recording of another machine, or a program that this engine does not take;
+   *   `invalid-bundle`
+   */
+  static async start(
+    recording: Recording,
+    { spawn }: LoggedRun,
+    program: Uint8Array,
+    { inspect, checkpoints = false }: Purpose,
+  ): Promise<Session> {
+    if (spawn.machine !== MACHINE) {
+      throw new VakError(
+        "unsupported",
+        `The run was recorded on the machine ${JSON.stringify(spawn.machine)} (cost table, version of the meter, version of ` +
+          `the sandbox); this version of vak executes ${JSON.stringify(MACHINE)}. Replay it with the version of vak that recorded it.`,
+      );
+    }
+    let limits: Limits;
+    try {
+      limits = resolveLimits(spawn.limits);
+    } catch (cause) {
+      throw new VakError("invalid-bundle", `The agent's limits are not valid: ${(cause as Error).message}`, { cause });
+    }
+    const volume = mounted(limits, spawn);
+    try {
+      let capturable: Capturable | undefined;
+      const admitted = await compile(program, limits, (metered) => {
+        const inspected = inspect ? exportGlobals(metered, countGlobals(program)) : metered;
+        if (checkpoints) capturable = makeCapturable(inspected);
+        return capturable?.bytes ?? inspected;
+      });
+      return new Session(recording, limits, volume, load(admitted), await digestOf(program), capturable);
+    } catch (cause) {
+      const why = (cause as Error).message;
+      throw new VakError("unsupported", `The program cannot be executed here: ${why}`, { cause });
+    }
+  }
+
+  /**
+   * Executes the agent's next run. The runs before it must have been executed.
+   *
+   * @param until where to stop and look; the session cannot resume from there
+   * @param steps whether to list the calls
+   * @param keeping whether to make checkpoints within it
+   * @param from a checkpoint within it from which to resume
+   * @throws VakError `not-found` when its trace is not in the bundle, `invalid-bundle`
+   */
+  async replay(run: LoggedRun, { until, steps }: Looking = {}, keeping?: Keeping, from?: Checkpoint): Promise<Replay> {
+    const replay: Replay = {
+      run: run.id,
+      verdict: "same",
+      divergence: null,
+      missing: null,
+      calls: 0,
+      fuel: 0,
+      notCompared: [],
+    };
+    // Only its number was used: it was stopped before it reached the worker, or there was no room for its memory.
+    const { status, digest, usage } = run.end ?? {};
+    const begun = run.parts.length > 0;
+    if (digest === null && !begun && (status === "stopped" ? usage?.fuel === undefined : usage?.fuel === 0)) {
+      return { ...replay, notCompared: [`it ${status === "stopped" ? "was stopped" : "failed"} before it began`] };
+    }
+    const { input, trace, end, reach } = await this.#recording.traceOf(run);
+    const { known, faults } = await this.#recording.callsOf(run, trace);
+    for (const [i, { entry, input }] of known.entries()) {
+      if (entry && "inputDigest" in entry && entry.inputDigest && !input)
+        replay.notCompared.push(`the input of call ${i + 1}, which is not in the bundle`);
+    }
+    const { continues } = run.start;
+    if (continues && continues.call > 1) {
+      replay.notCompared.push(`what calls 1 to ${continues.call - 1} ask, which were made in run ${continues.run}`);
+    }
+    const fault = faults[0] && valueFault(run, trace, faults[0]);
+    const looking = until !== undefined || steps === true;
+    const keep = looking || keeping !== undefined;
+    const inside = from?.inside;
+    const output: Outputs = inside
+      ? copyOutputs(inside.output)
+      : { 1: new Output(end && trace.stdout.bytes, keep), 2: new Output(end && trace.stderr.bytes, keep) };
+    if (inside) this.#runner.kept = await this.#reviveInstance(inside.instance);
+    else {
+      for (const one of trace.before) await this.#reexecute(run, one);
+      for (const change of trace.changes) if (change.at === null) applyChange(this.#volume, change);
+    }
+    const outside: Comparing = new Comparing(run.id, trace, known, this.#volume, until, {
+      ...this.#capturing(run, keeping, end?.usage.fuel ?? reach?.fuel ?? 0, output, () => outside, inside),
+      ...(from &&
+        inside && {
+          granted: inside.capture.granted,
+          onEnter: () => {
+            restoreHost(from.host, this.#volume, inside.instance.process, this.#kept);
+            outside.restore(inside.progress);
+          },
+        }),
+    });
+    if (steps) replay.steps = listSteps(outside, output);
+    const { reactor } = this.#program;
+    const request = {
+      run: run.number,
+      args: [run.spawn.agent.name, ...run.start.args],
+      env: input.env,
+      stdin: reactor ? new Uint8Array() : input.stdin,
+      seed: run.spawn.seed,
+      startTime: run.start.startTime,
+      ...(run.start.clock && { clock: run.start.clock }),
+      ...(reactor && { call: { name: run.start.args[0] ?? "", input: input.stdin } }),
+    };
+    const limits = {
+      ...this.#limits,
+      fuel: end ? fuelFor(end, this.#limits) : Math.min(reach.fuel, this.#limits.fuel),
+    };
+    const post = (message: WorkerMessage) => {
+      if (message.vak === "output") output[message.fd].push(message.bytes);
+    };
+    const ended = await this.#runner.execute(this.#program, request, limits, outside, post);
+    replay.calls = outside.calls;
+    replay.fuel = ended.fuel;
+    replay.missing = outside.cut ?? null;
+    if (looking) replay.state = stateOf(outside, ended.fuel, this.#volume, output);
+    if (!outside.divergence && !outside.cut && !outside.reached) {
+      if (end) compareEnds(outside, { run, trace, end }, ended, output);
+      else {
+        compareReach(outside, trace, reach.fuel, ended);
+        replay.missing = describeReach(run, trace, reach);
+      }
+    }
+    const found = outside.divergence;
+    // A wrong value shows before anything is executed, but belongs to its call.
+    const later = fault && found && (found.call === null || found.call > faults[0]!.call);
+    replay.divergence = (later ? fault : (found ?? fault)) ?? this.#programFault(run);
+    if (replay.divergence) replay.verdict = "diverged";
+    else if (replay.missing !== null) replay.verdict = outside.cut === undefined ? "interrupted" : "incomplete";
+    return replay;
+  }
+
+  /** Re-executes a run that `run` continues, for its files. */
+  async #reexecute({ id, spawn }: LoggedRun, before: RunPrefix): Promise<void> {
+    const { number, args, env, stdin, startTime, changes, calls } = before;
+    for (const change of changes) applyChange(this.#volume, change);
+    const silent = new Silent(calls.map(({ answer }) => answer));
+    const request = { run: number, args: [spawn.agent.name, ...args], env, stdin, seed: spawn.seed, startTime };
+    await this.#runner.execute(this.#program, request, this.#limits, silent, () => {});
+    if (silent.short)
+      throw new VakError("invalid-bundle", `A run before run ${id} calls more often than it was answered.`);
+  }
+
+  /** What captures the run while it executes, if it can be captured. */
+  #capturing(
+    run: LoggedRun,
+    keeping: Keeping | undefined,
+    fuel: number,
+    output: Outputs,
+    outside: () => Comparing,
+    inside: Inside | undefined,
+  ): { capturer?: Capturer } {
+    const capturable = this.#capturable;
+    if (!capturable || !(keeping || inside) || this.#program.reactor) return {};
+    const onCapture = (capture: Capture) => {
+      const instance = hostSide(this.#runner.current!);
+      keeping?.onCheckpoint({
+        run: run.number,
+        host: saveHost(this.#volume, instance.process, this.#kept),
+        kept: undefined,
+        inside: {
+          instance,
+          capture,
+          progress: outside().save(),
+          output: copyOutputs(output),
+        },
+      });
+    };
+    const { count = 0, after = 0 } = keeping ?? {};
+    const every = keeping ? Math.max(1, Math.floor(fuel / (count + 1))) : Number.MAX_SAFE_INTEGER;
+    return {
+      capturer: new Capturer(capturable, { every, after }, this.#limits.stackDepth, onCapture, inside?.capture),
+    };
+  }
+
+  #programFault({ id, spawn }: LoggedRun): Divergence | null {
+    const recorded = spawn.agent.program;
+    if (recorded === this.#digest) return null;
+    return { run: id, call: null, fuel: 0, what: "program", recorded, replayed: this.#digest };
+  }
+}
+
+/** The agent's files, empty. */
+function mounted(limits: Limits, { mounts }: LoggedRun["spawn"]): Volume {
+  try {
+    return new Volume(limits, shapesOf(mounts));
+  } catch (cause) {
+    if (!(cause instanceof Errno)) throw cause;
+    throw new VakError("invalid-bundle", "The agent's mounts are not valid.", { cause });
+  }
+}
+/** A value in the bundle that is not the one that the log commits to. */
+function valueFault({ id }: LoggedRun, { calls }: Met, { call, message }: ValueFault): Divergence {
+  const at = { run: id, call, fuel: calls[call - 1]!.fuel, what: "value in the bundle" };
+  return { ...at, recorded: "what the log commits to", replayed: message };
+}
