@@ -1,7 +1,8 @@
 /** Captures a run while it executes, or resumes one that was captured: contents, stack and fuel. */
 import { DEPTH_EXPORT, type Meter } from "../meter/index.ts";
 import { bytesOf, type Contents, memoryOf, putBack, restoreContents, saveContents } from "./contents.ts";
-import { type Capturable, HERE_EXPORT, POINTER_EXPORT, REWINDING, RUNNING, STATE_EXPORT, UNWINDING } from "./stack.ts";
+import type { Capturable } from "./stack/capturable.ts";
+import { HERE_EXPORT, POINTER_EXPORT, REWINDING, RUNNING, STATE_EXPORT, UNWINDING } from "./stack/exports.ts";
 
 /** Units of work after which to try again, where the stack could not be captured. */
 const RETRY = 100_000;

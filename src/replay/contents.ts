@@ -1,6 +1,7 @@
 /** The guest's half of a checkpoint: memory and mutable globals of an instance. */
 import { isEqual } from "./kept.ts";
-import { type Capturable, LOAD_EXPORT, SAVE_EXPORT } from "./stack.ts";
+import type { Capturable } from "./stack/capturable.ts";
+import { LOAD_EXPORT, SAVE_EXPORT } from "./stack/exports.ts";
 
 const PAGE_BYTES = 65_536;
 const ZEROS = new Uint8Array(PAGE_BYTES);

@@ -22,7 +22,7 @@ import { copyOutputs, Output, type Outputs } from "./output.ts";
 import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
 import type { Looking, Replay } from "./result.ts";
 import { Silent } from "./silent.ts";
-import { type Capturable, makeCapturable } from "./stack.ts";
+import { type Capturable, makeCapturable } from "./stack/capturable.ts";
 
 /** What a session is started for. */
 export interface Purpose {

@@ -3,7 +3,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { describe, expect, test } from "vitest";
 import { attach, instrument } from "../../../src/meter/index.ts";
 import { type Capture, Capturer } from "../../../src/replay/capturer.ts";
-import { type Capturable, makeCapturable } from "../../../src/replay/stack.ts";
+import { type Capturable, makeCapturable } from "../../../src/replay/stack/capturable.ts";
 import { generate } from "../../e2e/replay/generate.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { wat } from "../meter/assemble.ts";
