@@ -95,7 +95,7 @@ export class LiveLog {
   anchorError: string | null = null;
   /** Whether the anchor is being sent a checkpoint. */
   anchoring = false;
-  /** All that was begun and must not overlap. */
+  /** The last of the jobs that must not overlap. */
   tail: Promise<unknown> = Promise.resolve();
   /** The last update of `rollback-guard.ts`. */
   remembered: Promise<void> = Promise.resolve();
@@ -126,8 +126,8 @@ export class LiveLog {
     return formatVkey(ed25519Verifier(this.identity.origin, this.identity.key.publicKey));
   }
 
-  /** @throws VakError unless the log can be written now */
-  mayWrite(): Writer {
+  /** @throws VakError `log-in-use`, `closed`, or the error with which the log ended */
+  requireWriter(): Writer {
     if (this.ended) throw this.ended;
     if (this.#closing) throw closed();
     if (!this.writer) throw inUse();
@@ -154,7 +154,7 @@ export class LiveLog {
   }
 
   #enter(draft: Parameters<Writer["append"]>[0], attached: Attached | undefined) {
-    const seq = this.mayWrite().append(draft, attached);
+    const seq = this.requireWriter().append(draft, attached);
     const { promise: committed, resolve, reject } = Promise.withResolvers<{ seq: number }>();
     this.#waiting.push({ seq, resolve, reject });
     return { seq, committed };

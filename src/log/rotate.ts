@@ -25,7 +25,7 @@ export async function rotate(live: LiveLog, signer: Signer | undefined): Promise
   // Tried before anything is written, since a rotation that fails half-way ends the log.
   await sign(key, toUtf8(formatCheckpoint({ origin, size: 0, root: emptyHead().root })), signer);
   return live.serially(async () => {
-    const writer = live.mayWrite();
+    const writer = live.requireWriter();
     const { key: old } = live.identity;
     const [previous, vkey] = [live.vkey, formatVkey(ed25519Verifier(origin, key.publicKey))];
     if (previous === vkey)

@@ -1,10 +1,11 @@
+/** Benchmarks of the log: entries committed a second, and verification of a bundle. */
 import { createHash } from "node:crypto";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { logOpen, MemoryLog, type Step } from "../unit/audit/memory-log.ts";
 import type { Section } from "./harness.ts";
 import { figure, type Pair, ratioCells } from "./stats.ts";
 
-/** Entries committed a second, in batches and one at a time. */
+/** Entries committed a second, in batches and one at a time, beside raw IndexedDB. */
 export const log: Section = {
   name: "log",
   where: "browser",
@@ -17,7 +18,7 @@ export const log: Section = {
       await using browser = await launch();
       await using tab = await browser.visit("log");
       sizes = await tab.call("bytesOfEntry");
-      // The smallest first, and each by itself: what a large commit leaves to be cleared away is not the next one's to bear.
+      // The smallest first, one by one, so that none bears the cost of clearing up after a larger commit.
       for (const [pairs, ...args] of [
         [single, 1000, 1],
         [batches, 20, 100],
@@ -41,7 +42,7 @@ export const log: Section = {
 
 const ENTRIES = 100_000;
 
-/** Verifying a bundle of 100 000 entries, beside hashing the bytes of its entries and of its values. */
+/** Verifying a bundle of 100 000 entries, beside hashing the bytes of its entries and values. */
 export const verify: Section = {
   name: "verify",
   where: "node",
@@ -82,7 +83,7 @@ async function timed(work: () => unknown): Promise<number> {
   return performance.now() - began;
 }
 
-/** The log of one run with as many calls as fit: intents and outcomes, each with its value. */
+/** The log of one run with as many calls as fit: an intent and an outcome each, with their values. */
 async function logOf(size: number): Promise<MemoryLog> {
   const log = new MemoryLog();
   const agent = { name: "bench", id: "a1", program: "ab".repeat(32) };

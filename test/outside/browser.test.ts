@@ -1,3 +1,4 @@
+/** Logs in real browser profiles: verified by other tools, shared by tabs, and short of storage. */
 import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,7 +40,7 @@ async function filesOf(base64: string): Promise<Map<string, Uint8Array>> {
   return files;
 }
 
-/** The rest of the page's work is in functions that it keeps. */
+/** Defines what the functions that run in the page use. */
 async function prepare(tab: Page): Promise<void> {
   await tab.evaluate(() => {
     Object.assign(globalThis, {
@@ -85,7 +86,7 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     if (have.go) expect(await goVerify(writeFolder(files), vkey)).toEqual(["ok"]);
   });
 
-  test("after its key was replaced", async () => {
+  test("after a key rotation", async () => {
     const tab = await openPage(browser, page.url);
     await prepare(tab);
     const { zip, keys } = await tab.evaluate(async () => {
@@ -105,7 +106,7 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     expect((await goVerify(writeFolder(files), keys[0]!))[0]).toContain("refused");
   });
 
-  test("with the cosignatures of a witness, which shows a log that was put back", async () => {
+  test("with the cosignatures of a witness, which reveals a log that was rolled back", async () => {
     const witness = await startWitness();
     cleanups.push(() => witness.close());
     const tab = await openPage(browser, page.url);
@@ -118,7 +119,7 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
       await log.checkpoint();
       return log.vkey;
     }, options);
-    // It does not know the log yet.
+    // The witness does not know the log yet.
     await expect.poll(() => witness.statuses).toEqual([404]);
     witness.know(vkey);
     const { zip, error } = await tab.evaluate(async () => {
@@ -137,7 +138,7 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     expect(report).toMatchObject({ ok: true, problems: [], notChecked: [], size: 3 });
     if (have.go) expect(await goVerify(writeFolder(files), vkey)).toEqual(["ok"]);
 
-    // The witness sees more of that origin, as after the profile of this browser was copied elsewhere and back.
+    // The witness has seen more of that log, as if this browser's profile had been copied elsewhere and back.
     await tab.evaluate(async () => {
       const { log } = globalThis as unknown as { log: Awaited<ReturnType<typeof vak.openLog>> };
       await log.close();
@@ -154,7 +155,7 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     await tab.close();
   });
 
-  test("and does nothing where a part of its code cannot be loaded, nor loses anything", async () => {
+  test("and loses nothing if a part of its code cannot be loaded", async () => {
     const tab = await openPage(browser, page.url);
     let blocked = /\/(?:rotate|exporting)\b/;
     await tab.route(
@@ -172,7 +173,7 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
       return { codes, root, size, vkey: log.vkey };
     });
     expect(left).toMatchObject({ codes: ["log-unavailable", "log-unavailable", "log-unavailable"], size: 3 });
-    // What checks the log before anything is signed cannot be done without.
+    // Without the code that checks the log, it does not open.
     blocked = /\/resume\b/;
     const open = () =>
       vak.openLog({ name: "parts", onBusy: "wait" }).then(
@@ -191,7 +192,7 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     await tab.close();
   });
 
-  test("in two tabs: one that reads goes on when the one that writes is gone, with nothing lost", async () => {
+  test("in two tabs: the reader takes over once the writer is gone, and nothing is lost", async () => {
     const context = await browser.newContext();
     const tabs: Page[] = [];
     for (let i = 0; i < 2; i++) {
@@ -223,7 +224,7 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
       };
       void work();
     };
-    // The second has its 1000 waiting; the first is gone before it is done with its own.
+    // The second waits to append 1000; the first is closed before it has appended all of its own.
     await second.evaluate(append, 1000);
     await first.evaluate(append, 100_000);
     await first.waitForFunction(() => (globalThis as unknown as { done: number }).done >= 1000);
@@ -246,13 +247,13 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
   });
 });
 
-describe("Chromium's storage gives way", () => {
+describe("when Chromium's storage fails", () => {
   async function writing({ quotaSize, ...options }: { name: string; quotaSize?: number }) {
     const { browser } = await chromium(newProfile());
     const tab = await openPage(browser, page.url);
     await prepare(tab);
     const session = await tab.context().newCDPSession(tab);
-    // Before the first write: Chromium remembers for a while how much room there was.
+    // Before the first write, since Chromium caches for a while how much space there is.
     if (quotaSize) await session.send("Storage.overrideQuotaForOrigin", { origin: page.origin, quotaSize });
     await tab.evaluate(async ({ name }) => {
       const log = await vak.openLog({ name });
@@ -263,14 +264,14 @@ describe("Chromium's storage gives way", () => {
     return { tab, session };
   }
 
-  /** Appends until the log says that it cannot; gives the size that was acknowledged. */
+  /** Appends until the log fails; returns the size that was acknowledged. */
   const appendUntilItFails = () =>
     (async () => {
       const { log } = globalThis as unknown as { log: Awaited<ReturnType<typeof vak.openLog>> };
       let size = log.size;
       try {
         for (;;) {
-          // Random, for the database compresses.
+          // Random, since the database compresses.
           const random = () =>
             String.fromCharCode(...crypto.getRandomValues(new Uint8Array(60_000)).map((b) => 32 + (b % 90)));
           const big = { ...NOTE, message: random() };
@@ -283,7 +284,7 @@ describe("Chromium's storage gives way", () => {
       }
     })();
 
-  test("when the quota is exceeded: the log says so, ends, and is whole when there is room again", async () => {
+  test("because the quota is exceeded, the log ends with that reason, and is whole once there is space again", async () => {
     const { tab, session } = await writing({ name: "quota", quotaSize: 4_000_000 });
     const { size, code, message, failed } = await tab.evaluate(appendUntilItFails);
     expect([code, failed]).toEqual(["log-unavailable", "log-unavailable"]);
@@ -299,16 +300,16 @@ describe("Chromium's storage gives way", () => {
     expect(again.size).toBeGreaterThanOrEqual(size + 1);
   });
 
-  test("when the site's data is cleared: the log says so and ends", async () => {
+  test("because the site's data is cleared, the log ends", async () => {
     const { tab, session } = await writing({ name: "cleared" });
     await session.send("Storage.clearDataForOrigin", { origin: page.origin, storageTypes: "all" });
     const { code, failed } = await tab.evaluate(appendUntilItFails);
     expect([code, failed]).toEqual(["log-unavailable", "log-unavailable"]);
-    // Nothing is left that would know of it.
+    // Nothing is left that remembers it.
     expect(await tab.evaluate(async () => (await vak.openLog({ name: "cleared" })).size)).toBe(1);
   });
 
-  test("when the database is gone after a crash: the log says so, and begins no other in its place", async () => {
+  test("because the database is gone after a crash, the log is refused, and no new one starts in its place", async () => {
     const profile = newProfile();
     const first = await chromium(profile);
     const tab = await openPage(first.browser, page.url);
@@ -326,7 +327,7 @@ describe("Chromium's storage gives way", () => {
     expect(refusal.message).toContain(origin);
   });
 
-  test("when a write was torn by a crash: Chromium writes on, and nothing that comes later is lost", async () => {
+  test("because a crash tore a write, Chromium resumes, and nothing written later is lost", async () => {
     const profile = newProfile();
     const session = async () => {
       const { browser, kill } = await chromium(profile);
@@ -341,7 +342,7 @@ describe("Chromium's storage gives way", () => {
       return sizes;
     };
     expect(await session()).toEqual({ found: 1, left: 6 });
-    // As if it had been killed while it wrote the last entry. (That one was acknowledged, but nothing has signed it.)
+    // As if it had been killed while it wrote the last entry. (That one was acknowledged, but not signed yet.)
     const folder = join(profile, "Default/IndexedDB");
     const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".log"));
     expect(files.length).toBe(1);
@@ -351,7 +352,7 @@ describe("Chromium's storage gives way", () => {
     expect(await session()).toEqual({ found: 10, left: 15 });
   });
 
-  test("when an old copy of the profile is put back: an anchor shows it", async () => {
+  test("because an old copy of the profile was put back, an anchor reveals it", async () => {
     const kept = new Map<string, string>();
     const profile = newProfile();
     const copy = newProfile();

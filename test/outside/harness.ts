@@ -1,3 +1,4 @@
+/** Serves a page with the log in it, and starts browsers that can be killed. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -44,7 +45,7 @@ export async function openPage(browser: Browser, url: string): Promise<Page> {
 }
 
 const running = new Set<ChildProcess>();
-// A test that fails leaves its browser behind.
+// A test that fails does not close its browser.
 afterAll(() => {
   for (const child of running) kill(child);
 });
@@ -52,10 +53,10 @@ afterAll(() => {
 function kill(child: ChildProcess): void {
   try {
     if (child.pid) process.kill(-child.pid, "SIGKILL");
-  } catch {} // it has ended by itself
+  } catch {} // it has already ended
 }
 
-/** Chromium with a profile of its own, and in a process group of its own, so that all of it can be killed at once. */
+/** Starts Chromium with its own profile and process group, so that all of it can be killed at once. */
 export async function startChromium(profile: string) {
   const { executablePath, args = [] } = found("chromium");
   const child = spawn(
@@ -70,19 +71,19 @@ export async function startChromium(profile: string) {
       const match = /DevTools listening on (ws:\S+)/.exec(line);
       if (match) resolve(match[1]!);
     });
-    child.once("exit", (code) => reject(new Error(`Chromium ended with ${code} before it was there`)));
+    child.once("exit", (code) => reject(new Error(`Chromium ended with ${code} before it was ready`)));
   });
   const gone = once(child, "exit").then(() => running.delete(child));
   const browser = await chromium.connectOverCDP(endpoint);
   return {
     browser,
-    /** kill -9, of every process of it. */
+    /** Kills all of its processes with kill -9. */
     kill: async () => {
       kill(child);
       await gone;
       await browser.close().catch(() => {});
     },
-    /** As a person closes it. */
+    /** Closes it as a person would. */
     close: async () => {
       const session = await browser.newBrowserCDPSession();
       await session.send("Browser.close").catch(() => {});

@@ -1,3 +1,4 @@
+/** Kills Chromium with kill -9 while a log is written, again and again (npm run test:kill). */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -5,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openPage, servePage, startChromium } from "./harness.ts";
 
-/** As many as `npm run test:kill -- 50` says. */
+/** The number that `npm run test:kill -- 50` passes. */
 const KILLS = Number(process.env.VAK_KILLS);
 
 let page: Awaited<ReturnType<typeof servePage>>;
@@ -19,7 +20,7 @@ afterAll(async () => {
   rmSync(profile, { recursive: true, force: true });
 });
 
-/** What LevelDB wrote about the site's databases. */
+/** LevelDB's own logs of the site's databases. */
 function levelDbLogs(): string {
   const folder = join(profile, "Default/IndexedDB");
   const logs = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) => /LOG(\.old)?$/.test(path));
@@ -29,13 +30,13 @@ function levelDbLogs(): string {
 test(
   `Chromium killed with kill -9 while it appends, ${KILLS} times: nothing that was acknowledged is lost`,
   async () => {
-    /** What the page was told is on disk: message by seq, and root by size. */
+    /** What was acknowledged to the page as being on disk: messages by seq, and roots by size. */
     const acknowledged = new Map<number, string>();
     const signed = new Map<number, string>();
     let total = 0;
     let last = 0;
     let origin: string | undefined;
-    /** Rounds after which the browser had thrown the log's database away; and the name of the log since. */
+    /** The rounds after which the browser had deleted the log's database, and the name of the log since then. */
     const gone: number[] = [];
     let name = "kill";
     for (let round = 0; round <= KILLS; round++) {
@@ -64,9 +65,10 @@ test(
         }
       }, name);
       if (lost !== undefined) {
-        // The browser may lose it; vak must have said so. What was in it is gone, and a log of another name goes on.
+        // The browser may lose the database, but vak must report it. Its content is gone; the test continues with
+        // another log.
         gone.push(round);
-        console.log(`CHROMIUM LOST THE DATABASE, AND VAK SAID SO, after kill ${round}: ${lost}\n${levelDbLogs()}`);
+        console.log(`CHROMIUM LOST THE DATABASE, AND VAK REPORTED IT, after kill ${round}: ${lost}\n${levelDbLogs()}`);
         acknowledged.clear();
         signed.clear();
         [last, origin, name] = [0, undefined, `kill.${gone.length}`];
@@ -87,7 +89,7 @@ test(
         return { messages, roots, problems: report.problems, size: log.size, origin: log.origin };
       });
       expect(found.problems).toEqual([]);
-      // Another log in its place would be a database that was lost, and nobody told.
+      // Another log in its place would be a loss that went unreported.
       origin ??= found.origin;
       expect(found.origin, `after ${round} kills, with ${acknowledged.size} acknowledged entries`).toBe(origin);
       const messages = new Map(found.messages);
@@ -123,13 +125,14 @@ test(
             }
           }
         }, round)
-        .catch(() => {}); // it is killed in the middle of it
+        .catch(() => {}); // it is killed meanwhile
       await told;
       await sleep(Math.random() * 300);
       await chromium.kill();
     }
     const all = `${acknowledged.size} of ${total} acknowledged entries and ${signed.size} checkpoints are there`;
-    const what = gone.length === 0 ? "" : `, CHROMIUM LOST THE DATABASE after kill ${gone.join(", ")}, and vak said so`;
+    const what =
+      gone.length === 0 ? "" : `, CHROMIUM LOST THE DATABASE after kill ${gone.join(", ")}, and vak reported it`;
     console.log(`${KILLS} kills: ${all}${what}`);
     expect(total).toBeGreaterThan(KILLS);
   },

@@ -1,3 +1,4 @@
+/** A very large log: opened, exported and verified in little memory (npm run test:million). */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { found } from "../setup/launch.ts";
 import { servePage } from "./harness.ts";
 
-/** As many as `npm run test:million -- 1000000` says. */
+/** The number that `npm run test:million -- 1000000` passes. */
 const ENTRIES = Number(process.env.VAK_MILLION);
 const CLI = join(import.meta.dirname, "../../dist/cli.js");
 const MB = 1e6;
@@ -44,7 +45,7 @@ test(`a log of ${ENTRIES} entries is opened, exported and verified, with little 
     return ms;
   }, ENTRIES);
 
-  // One after the other, so that what else the machine does is shared.
+  // Alternately, so that both share whatever else the machine does.
   const [million, empty] = await tab.evaluate(async () => {
     const times: [number[], number[]] = [[], []];
     for (const name of ["million", "empty"]) await (await vak.openLog({ name })).close();

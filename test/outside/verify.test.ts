@@ -89,8 +89,8 @@ function changed(files: Files, change: Change): Files {
 const isTlog = (path: string) => path === "checkpoint" || path.startsWith("tile/");
 
 /**
- * The signature of a checkpoint is 68 bytes in base64, whose last character has two bits that mean nothing. Go reads past
- * them; ours insists on the canonical spelling.
+ * The signature of a checkpoint is 68 bytes in base64, whose last character has two bits that mean nothing. Go reads
+ * past them; ours insists on the canonical spelling.
  */
 function meansTheSame(files: Files, change: Change): boolean {
   if (!("flip" in change) || change.flip.path !== "checkpoint") return false;

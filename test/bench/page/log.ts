@@ -1,3 +1,4 @@
+/** The page of the log's benchmark: vak, and raw IndexedDB that stores as many bytes. */
 import type { Draft } from "../../../src/audit/entry.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
@@ -47,7 +48,7 @@ const database = await new Promise<IDBDatabase>((resolve, reject) => {
   opening.onerror = () => reject(opening.error);
 });
 
-/** As many bytes as the log keeps of so many entries, in one strict transaction. */
+/** Stores as many bytes as the log does for so many entries, in one strict transaction. */
 function put(entries: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const transaction = database.transaction("entries", "readwrite", { durability: "strict" });
@@ -72,5 +73,5 @@ export async function raw(batches: number, batch: number): Promise<number> {
   return (batches * batch * 1000) / (performance.now() - began);
 }
 
-/** Bytes that the log keeps of an entry, and of its value. */
+/** The bytes that the log stores for an entry, and for its value. */
 export const bytesOfEntry = (): number[] => sizes;
