@@ -1,31 +1,22 @@
-/** An agent's files, as the page sees them: each operation is a call to the agent's worker, whose answer is checked. */
-import { transfer } from "comlink";
-import { isDigest } from "../base/guards.ts";
+/** An agent's files, as the page reads, writes, watches and exports them. */
 import { lazy } from "../base/lazy.ts";
 import { VakError } from "../errors.ts";
-import type { Files, Note } from "../files/sync.ts";
 import type { FileChange } from "../files/watch.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
-import type { Limits } from "../limits.ts";
-import type { FileStat, SandboxApi, SeedFile, TreeDetail, TreeEntry } from "../protocol/messages.ts";
-import { parseFile, parseFileList, parseFileStat, parseTree } from "../protocol/parse.ts";
-import { type Host, OFF_PROTOCOL, WorkerLost } from "../worker/host.ts";
+import type { FileStat, TreeDetail, TreeEntry } from "../protocol/messages.ts";
 import type { AgentContext } from "./agent-context.ts";
+import { AgentMounts } from "./agent-mounts.ts";
 import { checkPath, toBytes } from "./first-files.ts";
-import type { PageChanges } from "./page-changes.ts";
+import { WorkerFiles } from "./worker-files.ts";
 
 /** Paths are relative to the root: `"out/result.txt"`. */
 export class AgentFiles {
+  /** @internal */
+  readonly mounts: AgentMounts;
   readonly #context: AgentContext;
-  readonly #host: Host;
-  readonly #limits: Limits;
-  readonly #changes: PageChanges;
+  readonly #files: WorkerFiles;
   readonly #join: (labels: readonly string[]) => Promise<unknown>;
-  readonly #explain: (error: unknown) => VakError;
   readonly #isBusy: () => boolean;
-  /** Called when the files may have changed. */
-  readonly #watchers = new Set<() => void>();
-  #released: Promise<void> | undefined;
 
   /**
    * @internal
@@ -40,19 +31,15 @@ export class AgentFiles {
     isBusy: () => boolean,
   ) {
     this.#context = context;
+    this.#files = new WorkerFiles(context, explain);
+    this.mounts = new AgentMounts(context, this.#files, join);
     this.#join = join;
-    this.#host = context.host;
-    this.#limits = context.limits;
-    this.#changes = context.recorder.changes;
-    this.#explain = explain;
     this.#isBusy = isBusy;
   }
 
   /** @throws VakError `not-found`, `closed`, `agent-lost` */
   async read(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    const file = parseFile(await this.#call("readFile", checkPath(path)), this.#limits);
-    if (file === null) throw notFound(path);
-    return file ?? this.#garbage();
+    return this.#files.read(checkPath(path));
   }
 
   /** The file as UTF-8 text. */
@@ -75,7 +62,7 @@ export class AgentFiles {
     const checked = this.#checkWritable(path);
     // Synchronously: no call that knows the file is decided without its labels.
     const labelled = this.#join(checkLabels(labels, "a file"));
-    await Promise.all([labelled, this.#put(checked, bytes)]);
+    await Promise.all([labelled, this.#files.put(checked, bytes)]);
   }
 
   /**
@@ -95,7 +82,7 @@ export class AgentFiles {
 
   /** Every file, directory and symbolic link, ordered by path. */
   async list(): Promise<FileStat[]> {
-    return parseFileList(await this.#call("listFiles"), this.#limits) ?? this.#garbage();
+    return this.#files.list();
   }
 
   /**
@@ -105,9 +92,7 @@ export class AgentFiles {
    * @throws VakError `not-found`, `closed`, `agent-lost`
    */
   async stat(path: string): Promise<FileStat & { labels: readonly string[] }> {
-    const reply = await this.#call("statFile", checkPath(path));
-    if (reply === null) throw notFound(path);
-    const stat = parseFileStat(reply, this.#limits) ?? this.#garbage();
+    const stat = await this.#files.stat(checkPath(path));
     return { ...stat, labels: this.#context.labels.list };
   }
 
@@ -116,8 +101,7 @@ export class AgentFiles {
    * have the same snapshot. The worker computes it: where you do not trust that, {@link export} and compare.
    */
   async snapshot(): Promise<string> {
-    const digest = await this.#call("snapshot");
-    return isDigest(digest) ? digest : this.#garbage();
+    return this.#files.snapshot();
   }
 
   /**
@@ -144,7 +128,7 @@ export class AgentFiles {
    * @throws VakError `invalid-argument` in a read-only mount, or for a directory that is not empty
    */
   async remove(path: string): Promise<boolean> {
-    return this.#take(this.#checkWritable(path));
+    return this.#files.remove(this.#checkWritable(path));
   }
 
   /**
@@ -157,7 +141,7 @@ export class AgentFiles {
     if (this.#isBusy()) {
       throw new VakError("agent-busy", "The agent is running; its mounts are written back when the run has ended.");
     }
-    const failed = await this.saveMounts();
+    const failed = await this.mounts.save();
     if (failed) throw failed;
   }
 
@@ -182,15 +166,15 @@ export class AgentFiles {
       ...{ first, signal, isBusy: this.#isBusy },
       look: () => this.#look(),
       listen: (told) => {
-        this.#watchers.add(told);
-        return () => this.#watchers.delete(told);
+        this.#files.watchers.add(told);
+        return () => this.#files.watchers.delete(told);
       },
     });
   }
 
   /** All files with their revisions, including those of mounts. */
   async #look(): Promise<TreeEntry[]> {
-    const mounted = (this.#context.mounts?.shapes ?? []).filter(({ path }) => path !== "");
+    const mounted = this.mounts.shapes.filter(({ path }) => path !== "");
     const roots = ["", ...mounted.map(({ path }) => path)];
     const trees = await Promise.all(roots.map((root) => this.tree(root, "revisions")));
     return trees.flatMap((tree, i) =>
@@ -200,105 +184,27 @@ export class AgentFiles {
 
   /** @internal A run is under way. */
   began(result: Promise<unknown>): void {
-    this.#touched();
-    result.then(() => this.#touched());
+    this.#files.touched();
+    result.then(() => this.#files.touched());
   }
 
   /** @internal The worker has ended: others may have what the mounts are kept in. */
   ended(): Promise<void> {
-    this.#touched();
-    this.#released ??= this.#context.mounts?.release() ?? Promise.resolve();
-    return this.#released;
-  }
-
-  /** @internal Resolves with the reason why the mounts could not be read, if so. */
-  async loadMounts(): Promise<VakError | undefined> {
-    return failureOf(this.#context.mounts?.load(this.#mounted, (entry) => this.#note(entry)));
-  }
-
-  /** @internal Resolves with the reason why not everything could be written back, if so. */
-  async saveMounts(): Promise<VakError | undefined> {
-    return failureOf(this.#context.mounts?.save(this.#mounted, (entry) => this.#note(entry)));
+    this.#files.touched();
+    return this.mounts.release();
   }
 
   /** @internal What is below a directory, except in mounts; null where there is no such directory. */
   async tree(path: string, detail: TreeDetail): Promise<TreeEntry[] | null> {
-    const tree = parseTree(await this.#call("tree", path, detail), this.#limits, detail);
-    return tree === undefined ? this.#garbage() : tree;
-  }
-
-  readonly #mounted: Files = {
-    tree: (path) => this.tree(path, "digests"),
-    read: (path) => this.read(path),
-    put: (path, file) => this.#put(path, file),
-    labels: () => this.#context.labels.list,
-    label: (labels) => this.#join(labels),
-    // What cannot be removed stays, such as a directory that holds something new.
-    remove: async (path) => {
-      await this.#take(path).catch((error: VakError) => {
-        if (error.code !== "invalid-argument") throw error;
-      });
-    },
-  };
-
-  async #note(entry: Parameters<Note>[0]): Promise<{ seq: number }> {
-    const { log, ref, rights } = this.#context;
-    if (entry.type === "mount-write" && rights.revoked) {
-      throw new VakError("files-denied", "The agent's rights were revoked: nothing that it wrote is written back.");
-    }
-    return log.append({ ...entry, agent: ref });
+    return this.#files.tree(path, detail);
   }
 
   #checkWritable(path: string): string {
     const checked = checkPath(path);
-    if (!this.#context.mounts?.isReadOnly(checked)) return checked;
+    if (!this.mounts.isReadOnly(checked)) return checked;
     throw new VakError(
       "invalid-argument",
       `${JSON.stringify(path)} is in a read-only mount; change it where it is kept.`,
     );
   }
-
-  async #put(path: string, file: SeedFile): Promise<void> {
-    this.#changes.add(path, file);
-    await this.#call("writeFile", path, file instanceof Uint8Array ? transfer(file, [file.buffer]) : file);
-    this.#touched();
-  }
-
-  async #take(path: string): Promise<boolean> {
-    this.#changes.add(path, null);
-    const removed = await this.#call("removeFile", path);
-    this.#touched();
-    return typeof removed === "boolean" ? removed : this.#garbage();
-  }
-
-  #touched(): void {
-    for (const tell of this.#watchers) tell();
-  }
-
-  async #call<Name extends keyof SandboxApi>(name: Name, ...args: Parameters<SandboxApi[Name]>): Promise<unknown> {
-    try {
-      return await this.#host.call(name, ...args);
-    } catch (error) {
-      throw this.#explain(error);
-    }
-  }
-
-  #garbage(): never {
-    this.#host.lose(OFF_PROTOCOL);
-    throw this.#explain(new WorkerLost(OFF_PROTOCOL));
-  }
 }
-
-async function failureOf(work: Promise<void> | undefined): Promise<VakError | undefined> {
-  try {
-    await work;
-    return undefined;
-  } catch (error) {
-    if (error instanceof VakError && /^files-|^log-/.test(error.code)) return error;
-    const message = `The agent's mounts could not be read or written: ${(error as Error).message}`;
-    return new VakError("files-unavailable", message, { cause: error });
-  }
-}
-
-const notFound = (path: string): VakError =>
-  new VakError("not-found", `The agent has no file ${JSON.stringify(path)}.`);

@@ -136,7 +136,7 @@ export class Agent {
     if (this.#current)
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
     this.#context.labels.joined(options.labels); // throws where there would be too many labels
-    const run = new Run(this.#context, this.files, ++this.#runs, options, fork);
+    const run = new Run(this.#context, this.files.mounts, ++this.#runs, options, fork);
     this.#current = run;
     this.files.began(run.result);
     run.result.then(() => {
@@ -301,7 +301,7 @@ export class Agent {
     this.#ended ??= new VakError("closed", "The agent was closed. Spawn it again.");
     this.#current?.stop();
     await this.#current?.result;
-    const unsaved = lost ? undefined : await this.files.saveMounts();
+    const unsaved = lost ? undefined : await this.files.mounts.save();
     host.end("the agent was closed");
     await this.files.ended();
     this.#onClose(this);

@@ -9,7 +9,7 @@ import { fullMessage } from "../worker/capacity.ts";
 import { WorkerLost } from "../worker/host.ts";
 import { whenOverdue } from "../worker/overdue.ts";
 import type { AgentContext } from "./agent-context.ts";
-import type { AgentFiles } from "./agent-files.ts";
+import type { AgentMounts } from "./agent-mounts.ts";
 import { Deadline } from "./deadline.ts";
 import { OutputStream } from "./output.ts";
 import { type CheckedOptions, recordedAnswers } from "./run-options.ts";
@@ -47,7 +47,7 @@ export class Run {
   lost: string | undefined;
   readonly #number: number;
   readonly #context: AgentContext;
-  readonly #files: AgentFiles;
+  readonly #mounts: AgentMounts;
   readonly #out = { 1: new OutputStream(), 2: new OutputStream() };
   #outputBytes = 0;
   readonly #recorder: RunRecorder;
@@ -71,9 +71,9 @@ export class Run {
   #answer: Uint8Array<ArrayBuffer> | undefined;
 
   /** @internal Runs are made by `agent.run`. */
-  constructor(context: AgentContext, files: AgentFiles, number: number, options: CheckedOptions, fork?: ForkPoint) {
+  constructor(context: AgentContext, mounts: AgentMounts, number: number, options: CheckedOptions, fork?: ForkPoint) {
     this.#context = context;
-    this.#files = files;
+    this.#mounts = mounts;
     this.#fork = fork;
     this.#calls = fork ? fork.call - 1 : 0;
     this.#number = number;
@@ -232,7 +232,7 @@ export class Run {
   async #readMounts(): Promise<VakError | undefined> {
     const { signal } = this.#abort;
     const aborted = new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined)));
-    return Promise.race([this.#files.loadMounts(), aborted]);
+    return Promise.race([this.#mounts.load(), aborted]);
   }
 
   /** Hands the run to the worker once the browser can hold the program, and waits for its end. */
@@ -314,7 +314,7 @@ export class Run {
     const stderr = this.#out[2].close();
     const digest = end ? digestOf(outcome, this.#answer, end.files, stdout, stderr) : null;
     const trace = await this.#recorder.trace(end, stdout, stderr);
-    const unsaved = end ? await this.#files.saveMounts() : filesError;
+    const unsaved = end ? await this.#mounts.save() : filesError;
     return this.#logEnd({ ...outcome, usage, digest, ...(unsaved && { filesError: unsaved }) }, trace);
   }
 
