@@ -10,7 +10,8 @@ import type { SpawnOptions } from "./options.ts";
 
 export interface Inheritance {
   rights: Rights;
-  labels: Taint;
+  /** The agent's labels. */
+  taint: Taint;
   /** What the agent's entry says of them. */
   logged: { parent?: string; grants?: string[]; labels?: string[] };
 }
@@ -32,11 +33,11 @@ export function inherit(
     throw new VakError("invalid-argument", "The parent's rights were revoked; it has none to pass on.");
   }
   const granted = grants && checkGrants(grants, from, tools);
-  const held = new Taint(joinLabels(parent?.labels ?? [], labels));
+  const taint = new Taint(joinLabels(parent?.labels ?? [], labels));
   const logged = {
     ...(parent && { parent: parent.id }),
     ...(granted && { grants: granted }),
-    ...(held.list.length > 0 && { labels: [...held.list] }),
+    ...(taint.list.length > 0 && { labels: [...taint.list] }),
   };
-  return { rights: new Rights(parent?.rights, granted), labels: held, logged };
+  return { rights: new Rights(parent?.rights, granted), taint, logged };
 }

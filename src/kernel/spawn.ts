@@ -20,7 +20,7 @@ import type { Spare } from "../worker/spare.ts";
 import { Agent } from "./agent.ts";
 import { checkFiles } from "./first-files.ts";
 import { GuestChannel } from "./guest-channel.ts";
-import { inherit } from "./inheritance.ts";
+import { type Inheritance, inherit } from "./inheritance.ts";
 import { checkMounts } from "./mount-options.ts";
 import { checkName, checkSeed, type SpawnOptions } from "./options.ts";
 import { compile, type Programs, readProgram } from "./program.ts";
@@ -53,7 +53,7 @@ interface Plan {
 
 /** What a spawn has begun so far. */
 interface Begun {
-  mounts?: Mounts | undefined;
+  mounts?: Mounts;
   host?: Host;
   /** The program's digest. */
   program?: string;
@@ -96,25 +96,19 @@ function check({ agents, tools, spare }: SpawnSite, options: SpawnOptions): Plan
   return { options, name, limits, seed, files, labels, mounts, place, wait };
 }
 
+/** The steps, in order; `begun` knows at any time what there is to undo. */
 async function make(site: SpawnSite, plan: Plan, begun: Begun, recorded: ForkPoint["mounts"]): Promise<Agent> {
   const { options, limits, seed, place, wait } = plan;
   const { signal, onProgress } = options;
   const recording = lazy(import("./recorder.ts"));
   recording.catch(() => {});
 
-  begun.mounts = await openMounts(plan, recorded);
+  const mounts = await openMounts(plan, begun, recorded);
   checkAborted(signal);
-  const { mounts } = begun;
   const files = withMounts(plan.files, mounts, limits);
   const labels = joinLabels(plan.labels, mounts?.labels ?? []);
 
-  const host = await site.spare.take(place);
-  begun.host = host;
-  host.serve({
-    limits,
-    onMessage: (message) => begun.agent?.receive(message),
-    onLost: (why) => begun.agent?.lose(why),
-  });
+  const host = await takeWorker(site, plan, begun);
   checkAborted(signal);
 
   // The worker starts and boots while the program is read and hashed.
@@ -141,20 +135,13 @@ async function make(site: SpawnSite, plan: Plan, begun: Begun, recorded: ForkPoi
   mounts?.first.clear();
   checkAborted(signal);
 
-  const { log, broker, onFull, agents, tools } = site;
   const ref: AgentRef = { name: plan.name, id: crypto.randomUUID(), program };
-  // Synchronously with the entry: nothing is passed on that was revoked meanwhile.
-  const { rights, labels: held, logged } = inherit({ ...options, labels }, agents, tools);
-  await log.append({
-    type: "agent-spawn",
-    ...{ agent: ref, limits: { ...limits }, seed, isolation: place.isolation, machine },
-    ...logged,
-    ...(mounts && { mounts: mounts.refs }),
-  });
+  const { rights, taint } = await logSpawn(site, plan, ref, labels, machine, mounts);
 
+  const { log, broker, onFull, agents } = site;
   const agent = new Agent(
     {
-      ...{ ref, limits, seed, reactor, host, channel, broker, rights, labels: held, leases: new Set() },
+      ...{ ref, limits, seed, reactor, host, channel, broker, rights, labels: taint, leases: new Set() },
       ...{ log, onFull, recorder, machine, mounts },
     },
     (gone) => agents.delete(gone),
@@ -181,13 +168,18 @@ async function undo({ log }: SpawnSite, { name, options }: Plan, begun: Begun, e
 /** Longest message of a refusal in the log, UTF-16 units. */
 const MAX_MESSAGE = 2000;
 
-async function openMounts({ mounts, limits }: Plan, recorded: ForkPoint["mounts"]): Promise<Mounts | undefined> {
+async function openMounts(
+  { mounts, limits }: Plan,
+  begun: Begun,
+  recorded: ForkPoint["mounts"],
+): Promise<Mounts | undefined> {
   if (mounts.length === 0 && !recorded) return undefined;
   const { Mounts } = await lazy(import("../files/mounts.ts"));
-  return recorded ? Mounts.recorded(recorded) : Mounts.open(mounts, limits);
+  begun.mounts = recorded ? Mounts.recorded(recorded) : await Mounts.open(mounts, limits);
+  return begun.mounts;
 }
 
-/** All files that the agent has in the beginning; where the page gives one that a mount keeps, the page's counts. */
+/** All files that the agent begins with; where the page and a mount both have one, the page's counts. */
 function withMounts(given: Record<string, SeedFile>, mounts: Mounts | undefined, limits: Limits) {
   if (!mounts) return given;
   const files: Record<string, SeedFile> = { ...Object.fromEntries(mounts.first), ...given };
@@ -198,6 +190,16 @@ function withMounts(given: Record<string, SeedFile>, mounts: Mounts | undefined,
     "invalid-argument",
     `Files and mounts hold ${total} bytes together; limits.fileBytes is ${limits.fileBytes}.`,
   );
+}
+
+async function takeWorker({ spare }: SpawnSite, { place, limits }: Plan, begun: Begun): Promise<Host> {
+  begun.host = await spare.take(place);
+  begun.host.serve({
+    limits,
+    onMessage: (message) => begun.agent?.receive(message),
+    onLost: (why) => begun.agent?.lose(why),
+  });
+  return begun.host;
 }
 
 async function boot(host: Host, options: BootOptions): Promise<void> {
@@ -220,6 +222,25 @@ function admit(
 ): Promise<Admission> {
   if (place.isolation === "frame") return compile(host, bytes, false);
   return programs.admit(host, bytes, program, limits, labels.length === 0);
+}
+
+/** Determines the rights and labels synchronously with the entry: nothing is passed on that was revoked meanwhile. */
+async function logSpawn(
+  { log, agents, tools }: SpawnSite,
+  { options, limits, seed, place }: Plan,
+  agent: AgentRef,
+  labels: readonly string[],
+  machine: string,
+  mounts: Mounts | undefined,
+): Promise<Inheritance> {
+  const inheritance = inherit({ ...options, labels }, agents, tools);
+  await log.append({
+    type: "agent-spawn",
+    ...{ agent, limits: { ...limits }, seed, isolation: place.isolation, machine },
+    ...inheritance.logged,
+    ...(mounts && { mounts: mounts.refs }),
+  });
+  return inheritance;
 }
 
 const asRefusal = (error: unknown): VakError =>
