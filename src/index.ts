@@ -1,5 +1,5 @@
 /** The public entry `vak`: one ordered list of exports. */
-export type { ExportProgress } from "./audit/bundle.ts";
+export type { ExportProgress } from "./audit/bundle-files.ts";
 export type { Entry } from "./audit/entry.ts";
 export type { CallErrorCode } from "./broker/call.ts";
 export type { Explanation, ProposedCall } from "./broker/explain.ts";

@@ -1,15 +1,15 @@
-/** Reads what a bundle holds, entry by entry. Says nothing of who signed it: that is for `verify`. */
+/** Reads a bundle entry by entry. It does not check who signed it: that is for `verify`. */
 import { VakError } from "../errors.ts";
 import { parseCheckpoint } from "../tlog/checkpoint.ts";
 import { decodeEntries } from "../tlog/entry-bundle.ts";
 import { MAX_NOTE_BYTES, parseNote } from "../tlog/note-reading.ts";
 import { MAX_ENTRY_BYTES, TILE_WIDTH } from "../tlog/sizes.ts";
 import { tilePath } from "../tlog/tiles.ts";
+import type { Bundle } from "./bundle.ts";
 import { CHECKPOINT_PATH, valuePath } from "./bundle.ts";
 import { type Entry, parseEntry } from "./entry.ts";
 import { committedValue, MAX_VALUE_BYTES } from "./value.ts";
 import { type OpenedValue, openValue } from "./value-opening.ts";
-import type { Bundle } from "./zip.ts";
 
 /** @throws VakError `invalid-bundle` */
 export async function* entriesOf(bundle: Bundle): AsyncGenerator<Entry> {
@@ -27,7 +27,7 @@ export async function* entriesOf(bundle: Bundle): AsyncGenerator<Entry> {
 }
 
 /**
- * The private value beside an entry, and the bytes of its file; undefined when there is none, or it was erased.
+ * The private value beside an entry, and the size of its file; undefined when there is none, or it was erased.
  *
  * @throws VakError `invalid-bundle` when it is not the one that the entry commits to, or longer than `maxBytes`
  */

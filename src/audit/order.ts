@@ -1,6 +1,6 @@
 /**
- * The order in which entries may stand: a run within its agent's life, an outcome after its intent, a decision under a
- * policy that was loaded. The writer and the verifier hold to the same rules, so that what the log takes, verifies.
+ * The rules for the order of entries: a run within its agent's life, an outcome after its intent, a decision under a
+ * policy that was loaded. The writer and the verifier share them, so that whatever the log accepts also verifies.
  */
 import { VakError } from "../errors.ts";
 import { joinLabels } from "../labels.ts";
@@ -14,7 +14,7 @@ interface Opened {
   agent: AgentRef;
 }
 
-/** An agent, and which tools it may ask for: of its own (undefined: all), and of the agent that it comes from. */
+/** An agent, and the tools it may call: its own (undefined: all), as far as its ancestors may call them too. */
 interface Spawned extends Opened {
   parent: Spawned | undefined;
   grants: ReadonlySet<string> | undefined;
@@ -25,7 +25,7 @@ interface Spawned extends Opened {
   labels: readonly string[];
 }
 
-function holds(agent: Spawned | undefined, tool: string): boolean {
+function mayCall(agent: Spawned | undefined, tool: string): boolean {
   for (let at = agent; at; at = at.parent) if (at.revoked || at.grants?.has(tool) === false) return false;
   return true;
 }
@@ -35,7 +35,7 @@ function isRevoked(agent: Spawned | undefined): boolean {
   return false;
 }
 
-/** A request for an approval, and what its agent had read then. */
+/** A request for an approval, and the labels that its agent had then. */
 type Requested = ApprovalRequest & { labels: readonly string[] };
 
 interface Approved {
@@ -47,7 +47,7 @@ interface Approved {
 const sameTexts = (value: unknown, texts: readonly string[]): boolean =>
   Array.isArray(value) && value.length === texts.length && texts.every((text, i) => value[i] === text);
 
-/** What of an earlier session is needed to go on. */
+/** What is needed from an earlier session to continue its log. */
 export interface Resumed {
   size: number;
   policy: Digest | null;
@@ -65,12 +65,12 @@ export class Order {
   readonly #intents = new Map<number, Intent>();
   /** Requests that wait for an answer, and the answers that a call may still refer to, until their run ends. */
   readonly #requests = new Map<number, Requested>();
-  /** Writes to what keeps a mount of which is not known what became of them, with their agent, by their `seq`. */
+  /** Ids of the agents whose writes to a mount have no result yet, by the `seq` of the write. */
   readonly #writes = new Map<number, string>();
   /** Leases that have not ended, by their `seq`. */
   readonly #leases = new Map<number, { agent: string; policyDigest: Digest }>();
   readonly #approvals = new Map<number, Approved>();
-  /** Outcomes of unknown status at the very end: those that a recovery speaks of. */
+  /** Outcomes of unknown status at the very end: those that a recovery counts. */
   #unknown = 0;
 
   static resume({ size, policy, policies, open }: Resumed): Order {
@@ -104,7 +104,7 @@ export class Order {
   }
 
   /**
-   * Takes the next entry.
+   * Accepts the next entry.
    *
    * @throws VakError `invalid-argument` saying which rule it breaks; nothing has changed then
    */
@@ -116,8 +116,8 @@ export class Order {
   }
 
   #fault(entry: Entry): string | undefined {
-    if (entry.seq !== this.#size) return `its seq is ${entry.seq}, its place is ${this.#size}`;
-    if ((entry.type === "log-open") !== (this.#size === 0)) return "log-open is the first entry, and only that";
+    if (entry.seq !== this.#size) return `its seq is ${entry.seq}, but its place is ${this.#size}`;
+    if ((entry.type === "log-open") !== (this.#size === 0)) return "log-open is the first entry, and only the first";
     if ("agent" in entry && entry.type !== "agent-spawn") {
       const spawned = this.#agents.get(entry.agent.id);
       if (!spawned) return `there is no open agent "${entry.agent.id}"`;
@@ -148,13 +148,13 @@ export class Order {
       case "agent-attenuate":
         return this.#widened(this.#agents.get(entry.agent.id), entry.grants);
       case "agent-revoke":
-        return this.#agents.get(entry.agent.id)!.revoked ? "its rights were taken away already" : undefined;
+        return this.#agents.get(entry.agent.id)!.revoked ? "its rights were revoked already" : undefined;
       case "mount-read":
       case "mount-write": {
         const readOnly = this.#agents.get(entry.agent.id)!.mounts.get(entry.mount);
         if (readOnly === undefined) return `the agent has no mount "${entry.mount}"`;
         if (entry.type === "mount-read") return undefined;
-        if (isRevoked(this.#agents.get(entry.agent.id))) return "the agent's rights were taken away";
+        if (isRevoked(this.#agents.get(entry.agent.id))) return "the agent's rights were revoked";
         return readOnly ? `the mount "${entry.mount}" is read-only` : undefined;
       }
       case "mount-written":
@@ -166,7 +166,7 @@ export class Order {
       case "lease-end":
         return this.#leases.get(entry.lease)?.agent === entry.agent.id
           ? undefined
-          : `entry ${entry.lease} is not a lease of the agent that has not ended`;
+          : `entry ${entry.lease} is not an open lease of the agent`;
       case "agent-close": {
         const open = [...this.#runs].find(([, run]) => run.agent.id === entry.agent.id);
         return open ? `run "${open[0]}" of the agent has not ended` : undefined;
@@ -178,13 +178,13 @@ export class Order {
       case "approval": {
         const request = this.#requests.get(entry.requestOf);
         if (!request)
-          return `entry ${entry.requestOf} is not an open request: it never was one, or is answered already`;
+          return `entry ${entry.requestOf} is not an open request: it never was one, or was answered already`;
         return request.run === entry.run && request.call === entry.call && request.callDigest === entry.callDigest
           ? undefined
           : `the request, entry ${entry.requestOf}, is of another call`;
       }
       case "intent":
-        if (!holds(this.#agents.get(entry.agent.id), entry.resource))
+        if (!mayCall(this.#agents.get(entry.agent.id), entry.resource))
           return `the agent has no right to "${entry.resource}"`;
         if (entry.lease !== undefined) {
           const lease = this.#leases.get(entry.lease);
@@ -197,17 +197,17 @@ export class Order {
         return (
           (entry.policyDigest === "" ? undefined : this.#unknownPolicy(entry.policyDigest)) ??
           this.#unapproved(entry) ??
-          // A request that never came to a decision has no digest.
+          // A request that was refused before any decision has no digest.
           (entry.callDigest === null ? undefined : this.#mislabelled(entry))
         );
       case "tools-listed": {
-        const more = entry.tools.find((tool) => !holds(this.#agents.get(entry.agent.id), tool));
-        if (more !== undefined) return `the agent was told of "${more}", to which it has no right`;
+        const more = entry.tools.find((tool) => !mayCall(this.#agents.get(entry.agent.id), tool));
+        if (more !== undefined) return `the list names "${more}", to which the agent has no right`;
         return entry.policyDigest === "" ? undefined : this.#unknownPolicy(entry.policyDigest);
       }
       case "outcome": {
         const intent = this.#intents.get(entry.intentOf);
-        if (!intent) return `entry ${entry.intentOf} is not an open intent: it never was one, or is closed already`;
+        if (!intent) return `entry ${entry.intentOf} is not an open intent: it never was one, or was closed already`;
         return intent.run === entry.run && intent.call === entry.call
           ? undefined
           : `the intent, entry ${entry.intentOf}, is of another run or call`;
@@ -228,31 +228,31 @@ export class Order {
           ? undefined
           : "its counts are not what was left open";
       case "erase":
-        return entry.erases < entry.seq ? undefined : "it erases the value of an entry that was not there yet";
+        return entry.erases < entry.seq ? undefined : "it erases the value of an entry that does not exist yet";
       default:
         return undefined;
     }
   }
 
-  /** What is wrong with handing on these tools. */
+  /** What is wrong with passing on these tools. */
   #widened(from: Spawned | undefined, grants: readonly string[]): string | undefined {
-    if (isRevoked(from)) return "the rights that it comes from were taken away";
-    const more = grants.find((tool) => !holds(from, tool));
-    return more === undefined ? undefined : `there is no right to "${more}" that could be handed on`;
+    if (isRevoked(from)) return "the rights that it derives from were revoked";
+    const more = grants.find((tool) => !mayCall(from, tool));
+    return more === undefined ? undefined : `there is no right to "${more}" to pass on`;
   }
 
   /** What is wrong with the labels of a child. */
   #shed(parent: string, labels: readonly string[] = []): string | undefined {
     const lost = this.#agents.get(parent)!.labels.find((label) => !labels.includes(label));
-    return lost === undefined ? undefined : `its parent has the label "${lost}", and it has not`;
+    return lost === undefined ? undefined : `its parent has the label "${lost}", which it lacks`;
   }
 
-  /** What is wrong with the labels that a call was decided with: they are what the log says that the agent had read. */
+  /** What is wrong with the labels that a call was decided with: they must be those that the agent has by this log. */
   #mislabelled({ agent, facts }: Intent | Denial): string | undefined {
     const { labels } = this.#agents.get(agent.id)!;
     return sameTexts(facts?.labels ?? [], labels)
       ? undefined
-      : `it was decided with other labels than the agent had: ${labels.join(", ") || "none"}`;
+      : `it was not decided with the labels that the agent had: ${labels.join(", ") || "none"}`;
   }
 
   #label(agent: string, labels: readonly string[] = []): void {
@@ -261,27 +261,27 @@ export class Order {
     labelled.labels = joinLabels(labelled.labels, labels);
   }
 
-  /** What is wrong with how a call refers to an approval: an approval is for one call, or one kind of call in one run. */
+  /** What is wrong with how a call refers to an approval, which is for one call or for one kind of call in one run. */
   #unapproved(entry: Intent | Denial): string | undefined {
     if ([...this.#requests.values()].some(({ run, call }) => run === entry.run && call === entry.call)) {
       return "a request for this call has no answer";
     }
     const approved = entry.facts?.approved === true;
-    if (entry.approval === undefined) return approved ? "it was decided as approved, and names no approval" : undefined;
+    if (entry.approval === undefined) return approved ? "it was decided as approved, but names no approval" : undefined;
     const found = this.#approvals.get(entry.approval);
     if (!found) return `entry ${entry.approval} is not an approval in this run`;
     const { approval, request, used } = found;
     const where = `the approval, entry ${entry.approval},`;
     if (approval.run !== entry.run) return `${where} is of another run`;
     if (approval.scope !== "run" && approval.call !== entry.call) return `${where} is of another call`;
-    if (approved !== (approval.verdict === "granted")) return `${where} is not what it was decided with`;
+    if (approved !== (approval.verdict === "granted")) return `${where} contradicts what it was decided with`;
     if (entry.type === "denial") return undefined;
     if (approval.verdict !== "granted") return `${where} was not granted`;
     if (approval.scope === "call" && (used || approval.callDigest !== entry.callDigest)) {
       return used ? `${where} was used already` : `${where} is of another call`;
     }
     const { labels } = this.#agents.get(entry.agent.id)!;
-    if (!sameTexts(request.labels, labels)) return `${where} is from before the agent had other labels`;
+    if (!sameTexts(request.labels, labels)) return `${where} predates a change of the agent's labels`;
     return request.action === entry.action &&
       request.resource === entry.resource &&
       request.policyDigest === entry.policyDigest

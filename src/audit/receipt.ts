@@ -1,6 +1,6 @@
 /**
- * C2SP tlog-proof: a receipt, which proves offline that one entry is in the log that a checkpoint speaks of. Its `extra`
- * line holds the entry itself, so that a receipt needs nothing beside it but the log's key.
+ * Receipts (C2SP tlog-proof), which prove offline that an entry is in the log of a signed checkpoint. The `extra` line
+ * holds the entry itself, so that a receipt can be verified with nothing but the log's key.
  */
 import { fromBase64 } from "../base/base64.ts";
 import type { Bytes } from "../base/bytes.ts";
@@ -15,9 +15,9 @@ import { PROOF_HEADER } from "../tlog/proof.ts";
 import { MAX_ENTRY_BYTES } from "../tlog/sizes.ts";
 import { type Entry, parseEntry } from "./entry.ts";
 
-/** A path in a tree of at most 2^53 leaves, with room to spare. */
+/** The longest path: a tree has at most 2^53 leaves. */
 const MAX_HASHES = 63;
-/** Characters in the longest receipt that is read. */
+/** The longest receipt that is read, characters. */
 const MAX_PROOF = MAX_NOTE_BYTES + 2 * MAX_ENTRY_BYTES;
 
 /** What a receipt proves. */
@@ -29,10 +29,10 @@ export interface Proven extends TreeHead {
 }
 
 /**
- * Verifies a receipt: that a given key signed a checkpoint, and that the entry is where it says in that log.
+ * Verifies a receipt: that one of the keys signed the checkpoint, and that the entry is at its place in that log.
  *
  * @param keys verifier keys (vkey) of the log, as you know them from elsewhere
- * @throws VakError `invalid-bundle` saying why it proves nothing; `invalid-argument` when a key is not one
+ * @throws VakError `invalid-bundle` saying why it proves nothing; `invalid-argument` when one of the keys is not a key
  * @example
  * const { seq, entry } = await verifyProof(receipt, [vkey]);
  */

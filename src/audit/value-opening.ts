@@ -1,4 +1,4 @@
-/** Reads private values (see `value.ts`). */
+/** Opens private values: reads the files that `value.ts` writes, and checks them against their commitments. */
 
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { canonicalJson, MAX_DEPTH, parseCanonical, parseCanonicalText } from "../base/canonical.ts";
@@ -11,7 +11,7 @@ import type { Digest } from "./vocabulary/common.ts";
 const NOTHING = new Uint8Array();
 
 const SALT_CHARS = 2 * SALT_BYTES;
-/** What stands between the salt and the value, before a list of what was withheld, and at the end: one byte a character. */
+/** The text between salt and value, before the list of what was withheld, and at the end, all of it ASCII. */
 const BEHIND_SALT = '","value":';
 const LIST = ',"withheld":';
 const TAIL = "}}";
@@ -44,7 +44,7 @@ interface Content extends OpenedValue {
   salt: string;
 }
 
-/** Reads a file without secrets, as nearly all are: of what stands around the value there is one spelling to compare. */
+/** The fast path, for a file without secrets, as nearly all are: around the value the text is always the same. */
 function readBare(file: Uint8Array, kind: ValueKind): Content | undefined {
   const text = fromUtf8(file);
   const head = headOf(kind);
@@ -57,7 +57,7 @@ function readBare(file: Uint8Array, kind: ValueKind): Content | undefined {
     const value = parseCanonicalText(text.slice(behind + BEHIND_SALT.length, -TAIL.length), MAX_DEPTH);
     return { salt, value, withheld: [] };
   } catch {
-    return undefined; // A list may stand behind it; if none does, the other says what is wrong.
+    return undefined; // A list may follow the value; if not, readAny says what is wrong.
   }
 }
 
@@ -83,7 +83,7 @@ function isSalt(value: unknown): value is string {
   return typeof value === "string" && /^[0-9a-f]{32}$/.test(value);
 }
 
-/** Of one secret at least. */
+/** A list of at least one JSON pointer. */
 function isPointers(value: unknown): value is string[] {
   return (
     Array.isArray(value) &&

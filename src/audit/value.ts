@@ -1,19 +1,19 @@
 /**
- * Private values: what a call took in and gave out. The log holds only a commitment to each,
+ * Private values, such as the input and the output of a call. The log holds only a commitment to each,
  *
  *     SHA-256( salt ‖ canonical JSON of the value as UTF-8 ),  in lower-case hex,  the salt being 16 random bytes,
  *
- * and the value stands beside the log in `values/<seq>.json`, where it can be deleted: without the salt the commitment
- * tells nothing about it, however few values were possible. That file is the canonical JSON of
+ * and the value is kept beside the log in `values/<seq>.json`, where it can be deleted: without the salt the commitment
+ * reveals nothing about it, however few values were possible. That file is the canonical JSON of
  *
  *     { "input":  { "salt": <32 hex digits>, "value": … } }     beside an intent or a denial
  *     { "output": { "salt": <32 hex digits>, "value": … } }     beside an outcome
  *     { "input":  … }                                           beside a run-start: environment and stdin
  *     { "trace":  … }                                           beside a trace or a run-end: see `trace.ts`
  *
- * A secret is never stored, and nothing is that could confirm a guess of it: in the value that is committed to, null
- * stands in its place. `"withheld"` beside the value then lists the places, as JSON pointers (RFC 6901) in the order of
- * the value, and the commitment covers that list: its canonical JSON follows the value's.
+ * A secret is never stored, nor is anything that could confirm a guess of it: the value that is committed to has null
+ * in its place. `"withheld"` beside the value then lists these places, as JSON pointers (RFC 6901) in the order of the
+ * value, and the commitment covers that list: its canonical JSON follows the value's.
  */
 
 import { bytesToHex, concatBytes, randomBytes } from "@noble/hashes/utils.js";
@@ -33,7 +33,7 @@ export const MAX_VALUE_BYTES = 65 * 2 ** 20;
 
 export type ValueKind = "input" | "output" | "trace";
 
-/** What an entry says of a value, and what is kept beside it. */
+/** What an entry says about a value, and what is kept beside it. */
 export interface Commitment {
   kind: ValueKind;
   digest: Digest;
@@ -63,7 +63,7 @@ export function commitValue(kind: ValueKind, value: unknown, secrets: readonly s
   return { kind, digest: commitment(salt, json + list), file };
 }
 
-/** Characters of JSON from which on it is worth while to leave the hashing to the browser. */
+/** From this many characters of JSON on, it pays to have the browser do the hashing. */
 const LARGE = 64 * 1024;
 
 /** As {@link commitValue}, for a value that may be large: hashed off the main thread. */
@@ -76,7 +76,7 @@ export async function commitLarge(kind: ValueKind, value: unknown): Promise<Comm
   return { kind, digest: bytesToHex(new Uint8Array(hashed)), file };
 }
 
-/** A copy with null in place of each secret; `withheld` hears of each that was there. */
+/** A copy with null in place of each secret; adds the pointer to each secret that was there to `withheld`. */
 export function withhold(value: unknown, pointer: string, secrets: ReadonlySet<string>, withheld: string[]): unknown {
   if (secrets.has(pointer)) {
     withheld.push(pointer);

@@ -5,6 +5,7 @@ import { sha256Hex } from "../base/sha256.ts";
 import { decodeEntries } from "../tlog/entry-bundle.ts";
 import { MAX_ENTRY_BYTES, TILE_WIDTH } from "../tlog/sizes.ts";
 import { tilePath } from "../tlog/tiles.ts";
+import type { Bundle } from "./bundle.ts";
 import { CHECKPOINT_PATH, MAX_PROGRAM_BYTES, policyPath, programPath, valuePath } from "./bundle.ts";
 import { type Entry, parseEntry } from "./entry.ts";
 import { Order } from "./order.ts";
@@ -18,7 +19,6 @@ import { Summaries } from "./verification/summaries.ts";
 import { TileCheck } from "./verification/tiles.ts";
 import type { Digest } from "./vocabulary/common.ts";
 import type { PolicyLoad } from "./vocabulary/policy.ts";
-import type { Bundle } from "./zip.ts";
 
 export interface VerifyOptions {
   /** Verifier keys (vkey) that the log must be signed by. Without them the bundle's own `keys.txt` is believed. */

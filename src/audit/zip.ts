@@ -1,10 +1,10 @@
 /**
- * Reads zips file by file, without holding the whole. A zip may come from anyone, so what two readers could read
- * differently (duplicate names, overlapping files, a local header that says otherwise) is refused.
+ * Reads zips (PKWARE APPNOTE) file by file, without holding the whole. A zip may come from anyone, so whatever two
+ * readers could read differently (duplicate names, overlapping files, a local header that differs) is refused.
  */
 import { inflateSync } from "fflate";
 import { VakError } from "../errors.ts";
-import { parseTilePath } from "../tlog/tiles.ts";
+import { type Bundle, isBundlePath } from "./bundle.ts";
 
 /** Bytes to read from: a file, a `Blob`, memory. */
 export interface ByteSource {
@@ -14,18 +14,7 @@ export interface ByteSource {
   read(start: number, end: number): Promise<Uint8Array>;
 }
 
-/** A set of files to verify: a zip, a directory, a `Map`. */
-export interface Bundle {
-  paths(): Promise<Iterable<string>>;
-  /**
-   * The file's bytes, or undefined when there is none.
-   *
-   * @throws VakError `invalid-bundle` when it has more than `maxBytes`, or cannot be unpacked
-   */
-  read(path: string, maxBytes: number): Promise<Uint8Array | undefined>;
-}
-
-/** Bytes that all files of a zip may unpack to. */
+/** How many bytes all files of a zip may unpack to. */
 const MAX_TOTAL_BYTES = 16 * 2 ** 30;
 const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
 const END_BYTES = 22;
@@ -47,13 +36,8 @@ interface ZipFile {
 
 const bad = (message: string): VakError => new VakError("invalid-bundle", message);
 
-/** Relative, of plain characters, with no step up: what a bundle's files are called. */
-export function isBundlePath(path: string): boolean {
-  return path.length <= 200 && /^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(path);
-}
-
 /**
- * Opens a bundle that was exported as a zip. Only its directory is read at once.
+ * Opens a bundle that was exported as a zip. Only the zip's directory is read immediately.
  *
  * @throws VakError `invalid-bundle` when it is not a zip, or a hostile one; `unsupported` for Zip64
  * @example const bundle = await openBundle(await log.export());
@@ -67,33 +51,6 @@ export async function openBundle(zip: Blob | ArrayBuffer | Uint8Array | ByteSour
       const file = files.get(path);
       return file && readFile(source, file, maxBytes);
     },
-  };
-}
-
-/**
- * An export and its increments (`export({ since })`) as one bundle.
- *
- * @param bundles the oldest first
- * @example const whole = await joinBundles([await openBundle(first), await openBundle(second)]);
- */
-export async function joinBundles(bundles: readonly Bundle[]): Promise<Bundle> {
-  const holders = new Map<string, Bundle>();
-  /** By level and index, the path of a tile: a wider one takes the place of a narrower one. */
-  const tiles = new Map<string, string>();
-  for (const bundle of bundles) {
-    for (const path of await bundle.paths()) {
-      holders.set(path, bundle);
-      const tile = parseTilePath(path);
-      if (!tile) continue;
-      const key = `${tile.level}/${tile.index}`;
-      const before = tiles.get(key);
-      if (before !== undefined && before !== path) holders.delete(before);
-      tiles.set(key, path);
-    }
-  }
-  return {
-    paths: async () => holders.keys(),
-    read: async (path, maxBytes) => holders.get(path)?.read(path, maxBytes),
   };
 }
 
@@ -115,14 +72,14 @@ async function readDirectory(source: ByteSource): Promise<Map<string, ZipFile>> 
     !(tail.getUint32(at, true) === 0x06054b50 && at + END_BYTES + tail.getUint16(at + 20, true) === tail.byteLength)
   )
     at--;
-  if (at < 0) throw bad("It is not a zip file, or it is cut short.");
+  if (at < 0) throw bad("It is not a zip file, or it was cut short.");
   const count = tail.getUint16(at + 10, true);
   const size = tail.getUint32(at + 12, true);
   const start = tail.getUint32(at + 16, true);
   if (count === 0xffff || size === 0xffffffff || start === 0xffffffff)
-    throw new VakError("unsupported", "Zip64 is not read.");
+    throw new VakError("unsupported", "Zip64 is not supported: export the log in increments.");
   if (tail.getUint16(at + 4, true) !== 0 || tail.getUint16(at + 8, true) !== count)
-    throw bad("The zip is one of several.");
+    throw bad("The zip is one part of several.");
   if (size > MAX_DIRECTORY_BYTES || start + size > tailStart + at) throw bad("The zip's directory does not fit in it.");
 
   const directory = await source.read(start, start + size);
@@ -146,7 +103,7 @@ async function readDirectory(source: ByteSource): Promise<Map<string, ZipFile>> 
     };
     if ((data.getUint16(pos + 8, true) & ENCRYPTED) !== 0) throw bad(`${show(path)} is encrypted.`);
     pos = end;
-    // A directory, as other zip tools list it.
+    // A directory, which other zip tools list.
     if (path.endsWith("/") && file.bytes === 0 && isBundlePath(path.slice(0, -1))) continue;
     if (!isBundlePath(path)) throw bad(`${show(path)} is not a path that a bundle may hold.`);
     if (files.has(path)) throw bad(`The zip holds ${path} twice.`);
@@ -176,14 +133,14 @@ async function readFile(source: ByteSource, file: ZipFile, maxBytes: number): Pr
     local.getUint16(8, true) === file.method &&
     nameBytes === file.path.length &&
     latin1(header.subarray(LOCAL_BYTES)) === file.path;
-  if (!same) throw bad(`${file.path} is another file by its own header in the zip.`);
+  if (!same) throw bad(`${file.path} has another name or method in its own header in the zip.`);
   const start = file.offset + header.length + local.getUint16(28, true);
   if (start + file.packedBytes > source.size) throw bad(`${file.path} does not fit in the zip.`);
   const packed = await source.read(start, start + file.packedBytes);
   if (file.method === STORED) return packed;
   let bytes: Uint8Array | undefined;
   try {
-    // One byte more than promised, so that too much is noticed as well as too little.
+    // One byte more than promised, so that too many bytes are noticed as well as too few.
     bytes = inflateSync(packed, { out: new Uint8Array(file.bytes + 1) });
   } catch {}
   if (bytes?.length !== file.bytes) throw bad(`${file.path} does not unpack to its ${file.bytes} bytes.`);
@@ -194,7 +151,7 @@ function view(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** One character per byte: only ASCII names pass {@link isBundlePath}, so nothing else need be read right. */
+/** One character per byte. Only ASCII names pass {@link isBundlePath}, so nothing else needs decoding. */
 function latin1(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes.subarray(0, 1000));
 }

@@ -1,16 +1,16 @@
-/** Base64 (RFC 4648 §4), padded, in one spelling only. */
+/** Base64 (RFC 4648 §4): padded, with exactly one accepted encoding for each value. */
 import { VakError } from "../errors.ts";
 import type { Bytes } from "./bytes.ts";
 
 export function toBase64(bytes: Uint8Array): string {
   let binary = "";
-  // In pieces that fit as arguments: many times faster than byte by byte.
+  // In chunks that fit as arguments: many times faster than byte by byte.
   for (let at = 0; at < bytes.length; at += 8192) binary += String.fromCharCode(...bytes.subarray(at, at + 8192));
   return btoa(binary);
 }
 
 /**
- * Reads what {@link toBase64} writes, and no other spelling of it.
+ * Reads exactly what {@link toBase64} writes.
  *
  * @throws VakError `invalid-bundle`
  */

@@ -1,6 +1,6 @@
-/** Bytes: compared and joined. */
+/** Compares and joins bytes. */
 
-/** Bytes in a buffer of their own kind, never in shared memory. */
+/** Bytes in an `ArrayBuffer`, never in shared memory. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
@@ -10,8 +10,8 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * The parts, one after the other. Takes a list where `concatBytes` of @noble/hashes takes arguments, of which an engine
- * accepts only some ten thousand: a guest decides how many parts there are.
+ * The parts, concatenated. It takes a list, because a guest may decide how many parts there are: as arguments, which
+ * `concatBytes` of @noble/hashes takes, an engine accepts only some ten thousand.
  */
 export function joinBytes(parts: readonly Uint8Array[]): Bytes {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));

@@ -1,10 +1,10 @@
-/** RFC 8785 (JCS): the one spelling of a JSON value, so that equal values have equal bytes and equal digests. */
+/** Canonical JSON (RFC 8785): one spelling for each value, so that equal values have equal bytes and equal digests. */
 
 import { VakError } from "../errors.ts";
 import type { Bytes } from "./bytes.ts";
 import { fromUtf8, toUtf8 } from "./utf8.ts";
 
-/** Arrays and objects within one another, at most. */
+/** How deeply arrays and objects may be nested. */
 export const MAX_DEPTH = 64;
 
 /**
@@ -56,7 +56,7 @@ export function parseCanonicalText(text: string, maxDepth?: number): unknown {
   } catch {
     throw new VakError("invalid-bundle", "It is not JSON.");
   }
-  // What the engine writes alike, with fields in order and nothing that only an escape can say, is canonical.
+  // The fast path: fields in order, no \u escapes, and the engine writes it the same way.
   if (!text.includes("\\u") && isOrdered(value, maxDepth ?? MAX_DEPTH) && JSON.stringify(value) === text) return value;
   let canonical: string | undefined;
   try {
@@ -66,7 +66,7 @@ export function parseCanonicalText(text: string, maxDepth?: number): unknown {
   return value;
 }
 
-/** Whether the fields of what `JSON.parse` gave are in the order that RFC 8785 §3.2.3 wants, down to some depth. */
+/** Whether the fields of a parsed value are in the order of RFC 8785 §3.2.3; false if it is nested too deeply. */
 function isOrdered(value: unknown, maxDepth: number): boolean {
   if (typeof value !== "object" || value === null) return true;
   if (maxDepth === 0) return false;
@@ -85,7 +85,7 @@ function quote(text: string): string {
   return JSON.stringify(text);
 }
 
-/** Plain in any realm: made by a literal, by `JSON.parse` or by `Object.create(null)`. */
+/** Made by a literal, by `JSON.parse` or by `Object.create(null)`, in any realm. */
 function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;

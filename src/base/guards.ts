@@ -1,4 +1,4 @@
-/** What a value from outside is. */
+/** Type guards for values from outside. */
 
 /** An object that is not an array: what JSON calls an object. */
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,8 +1,8 @@
-/** Code that is loaded on first use. */
+/** Loads code on first use. */
 import { VakError } from "../errors.ts";
 
 /**
- * Awaits a part of vak that was not needed so far. If it cannot be loaded, what it was wanted for does not happen.
+ * Awaits a part of vak that was not needed before. If it cannot be loaded, the operation that needs it does not happen.
  *
  * @throws VakError `log-unavailable`
  */
@@ -10,7 +10,8 @@ export async function lazy<T>(part: Promise<T>): Promise<T> {
   try {
     return await part;
   } catch (cause) {
-    const message = "A part of vak could not be loaded: the page is offline, or has been replaced; reload it.";
+    const message =
+      "A part of vak could not be loaded: the page is offline, or a new version has replaced it. Reload the page.";
     throw new VakError("log-unavailable", message, { cause });
   }
 }

@@ -1,17 +1,17 @@
-/** A Web Lock that is held as long as its holder lives: the browser gives it to the next when a tab dies. */
+/** A Web Lock that is held until its holder releases it or its tab dies. */
 
 export interface Lock {
-  /** Gives the lock back; resolves once another can have it. */
+  /** Releases the lock; resolves once somebody else can take it. */
   release(): Promise<void>;
-  /** Called when someone else took it by force. */
+  /** Called when somebody else steals it. */
   onStolen: () => void;
 }
 
 /**
- * Takes the lock of that name.
+ * Takes the lock with that name, if it is free.
  *
- * @param wait until it is free, or the signal aborts; otherwise there is none at once where it is not
- * @throws the signal's reason, or what the browser says
+ * @param wait if given, waits until it is free or the signal aborts
+ * @throws the signal's reason, or the browser's error
  */
 export async function takeLock(name: string, wait?: { signal?: AbortSignal | undefined }): Promise<Lock | undefined> {
   const taken = Promise.withResolvers<boolean>();

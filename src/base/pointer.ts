@@ -6,7 +6,7 @@ export function childPointer(pointer: string, key: string): string {
 }
 
 /**
- * A step of a pointer in a URI fragment (§6), as a schema's `$ref` has it.
+ * Decodes a step of a pointer in a URI fragment (§6), such as the `$ref` of a schema.
  *
  * @throws URIError when it is not percent-encoded UTF-8
  */

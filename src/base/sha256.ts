@@ -2,12 +2,12 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
-/** At once, in JavaScript: for short texts. */
+/** Synchronously, in JavaScript: for short texts. */
 export function sha256Hex(bytes: Uint8Array): string {
   return bytesToHex(sha256(bytes));
 }
 
-/** Off the calling thread and many times faster, where WebCrypto is available (in secure contexts): for files and programs. */
+/** Off the calling thread and many times faster, by WebCrypto (secure contexts only): for files and programs. */
 export async function sha256HexOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }

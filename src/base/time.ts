@@ -1,8 +1,8 @@
-/** Time limits of what the browser or the page is asked for. */
+/** Time limits for what the browser or the page is asked to do. */
 
 /**
- * What `work` gives, unless it takes longer than `ms`: then it rejects with what `late` makes. The work itself goes on,
- * and what becomes of it then is ignored.
+ * The result of `work`; rejects with the error that `late` makes if it takes longer than `ms`. The work itself is not
+ * stopped; its result is then ignored.
  */
 export async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();

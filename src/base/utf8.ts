@@ -1,17 +1,17 @@
-/** UTF-8: text and bytes, each in one spelling only. */
+/** UTF-8 (RFC 3629): text to bytes and back, without loss. */
 import { VakError } from "../errors.ts";
 import type { Bytes } from "./bytes.ts";
 
 const encoder = /* @__PURE__ */ new TextEncoder();
 const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** A lone surrogate becomes U+FFFD: refuse it first where that matters. */
+/** A lone surrogate becomes U+FFFD: refuse such text first where that matters. */
 export function toUtf8(text: string): Bytes {
   return encoder.encode(text);
 }
 
 /**
- * A byte order mark stays in the text, so that different bytes are different texts.
+ * A byte order mark stays in the text, so that different bytes give different texts.
  *
  * @throws VakError `invalid-bundle`
  */
@@ -23,5 +23,5 @@ export function fromUtf8(bytes: Uint8Array): string {
   }
 }
 
-/** At most so many UTF-16 units of it, well-formed. */
+/** The beginning of a text, at most `length` UTF-16 units, well-formed. */
 export const clip = (text: string, length: number): string => text.slice(0, length).toWellFormed();

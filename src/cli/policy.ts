@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Bundle } from "../audit/zip.ts";
+import type { Bundle } from "../audit/bundle.ts";
 import { VakError } from "../errors.ts";
 import { type Budget, Ledger } from "../policy/budget.ts";
 import { createCedarEngine } from "../policy/cedar.ts";
@@ -31,7 +31,7 @@ interface PolicyFile {
 /**
  * Loads the policy in a file as a kernel would, and runs its own tests.
  *
- * @throws VakError `invalid-policy` as `createKernel` does; `invalid-argument` when it is not such a file; `invalid-tool`
+ * @throws VakError `invalid-policy` or `invalid-tool` as `createKernel` does; `invalid-argument` when it is not such a file
  */
 export async function testPolicy(path: string): Promise<void> {
   const { policy, tools, budgets = {}, constitution = "" } = await readPolicyFile(path);

@@ -111,7 +111,7 @@ export class AgentFiles {
    * @throws VakError `unsupported` past 65,535 files; `closed`, `agent-lost`
    */
   async export(): Promise<Blob> {
-    const { zipFiles } = await import("../audit/bundle.ts");
+    const { zipFiles } = await import("../audit/bundle-writing.ts");
     return zipFiles(this.#each());
   }
 

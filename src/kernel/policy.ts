@@ -1,5 +1,5 @@
 /** The policy in force, as the page sees it; and the engine of a kernel without a policy, which denies every call. */
-import type { Bundle } from "../audit/zip.ts";
+import type { Bundle } from "../audit/bundle.ts";
 import { canonicalJson } from "../base/canonical.ts";
 import { sha256HexOf } from "../base/sha256.ts";
 import { clip, toUtf8 } from "../base/utf8.ts";

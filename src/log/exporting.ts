@@ -1,6 +1,8 @@
 /** Exports an open log: as bundles, and as proofs of single entries and of consistency. */
 
-import { type BundleFile, bundleFiles, programPath, writeFiles, zipChunks, zipFiles } from "../audit/bundle.ts";
+import { programPath } from "../audit/bundle.ts";
+import { type BundleFile, bundleFiles } from "../audit/bundle-files.ts";
+import { writeFiles, zipChunks, zipFiles } from "../audit/bundle-writing.ts";
 import { parseEntry } from "../audit/entry.ts";
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";

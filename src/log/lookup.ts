@@ -1,6 +1,6 @@
 /** Looks up single entries, tiles and values in a log's database, whose records hold several of them. */
 
-import type { LoadedText } from "../audit/bundle.ts";
+import type { LoadedText } from "../audit/bundle-files.ts";
 import type { Bytes } from "../base/bytes.ts";
 import type { Database } from "./database.ts";
 import {

@@ -1,6 +1,6 @@
 /** The options of an audit log's methods, and the records and status that they return. */
 
-import type { ExportProgress } from "../audit/bundle.ts";
+import type { ExportProgress } from "../audit/bundle-files.ts";
 import type { Entry, EntryType } from "../audit/entry.ts";
 import type { SignerKind } from "../audit/vocabulary/log.ts";
 import type { Anchor } from "../tlog/anchor.ts";

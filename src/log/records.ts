@@ -3,7 +3,7 @@
  */
 
 import type { DBSchema } from "idb";
-import type { LoadedText } from "../audit/bundle.ts";
+import type { LoadedText } from "../audit/bundle-files.ts";
 import type { Digest } from "../audit/vocabulary/common.ts";
 import { type Bytes, joinBytes } from "../base/bytes.ts";
 import type { StoredKey } from "./signer.ts";

@@ -2,7 +2,7 @@
  * Turns drafts into the entries, tiles and values that the next commit writes, and keeps the edge of the Merkle tree.
  */
 
-import type { LoadedText } from "../audit/bundle.ts";
+import type { LoadedText } from "../audit/bundle-files.ts";
 import { type Draft, type Entry, encodeEntry, type OwnDraft } from "../audit/entry.ts";
 import { Order } from "../audit/order.ts";
 import { type Commitment, commitValue, type ValueKind } from "../audit/value.ts";

@@ -1,7 +1,7 @@
+import type { Bundle } from "../audit/bundle.ts";
 import { entriesOf, valueBeside } from "../audit/bundle-reading.ts";
 import type { Denial, Intent } from "../audit/vocabulary/call.ts";
 import type { Digest } from "../audit/vocabulary/common.ts";
-import type { Bundle } from "../audit/zip.ts";
 import { VakError } from "../errors.ts";
 import type { Decision, DenyReason, PolicyRequest } from "./engine.ts";
 

@@ -1,6 +1,6 @@
 import { createCedar } from "virtual:cedar-glue";
+import type { Bundle } from "../audit/bundle.ts";
 import { policyPath } from "../audit/bundle.ts";
-import type { Bundle } from "../audit/zip.ts";
 import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { readText } from "./bundle.ts";

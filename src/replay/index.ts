@@ -13,7 +13,7 @@
  * const report = await verify(bundle, { keys: [vkey] });
  * const { verdict, divergence } = await replay(bundle, 1, { program });
  */
-import type { Bundle } from "../audit/zip.ts";
+import type { Bundle } from "../audit/bundle.ts";
 import { VakError } from "../errors.ts";
 import type { ForkPoint } from "../protocol/trace.ts";
 import { difference, type RunDifference, type Side } from "./diff.ts";

@@ -1,12 +1,11 @@
 /** What the log kept of its runs, read from a bundle. Who signed it is for `verify` to check. */
-import { MAX_PROGRAM_BYTES, policyPath, programPath } from "../audit/bundle.ts";
+import { type Bundle, MAX_PROGRAM_BYTES, policyPath, programPath } from "../audit/bundle.ts";
 import { entriesOf, valueBeside } from "../audit/bundle-reading.ts";
 import type { Entry } from "../audit/entry.ts";
 import { MAX_VALUE_BYTES } from "../audit/value.ts";
 import type { AgentSpawn } from "../audit/vocabulary/agent.ts";
 import type { Denial, Intent, Outcome, ToolsListed } from "../audit/vocabulary/call.ts";
 import type { RunEnd, RunStart, TracePart } from "../audit/vocabulary/run.ts";
-import type { Bundle } from "../audit/zip.ts";
 import { canonicalJson } from "../base/canonical.ts";
 import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";

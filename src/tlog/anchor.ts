@@ -1,8 +1,8 @@
-/** Where checkpoints go that they may be remembered when the browser's storage is not what it was. */
+/** An anchor: a memory of checkpoints outside the log's own storage, as C2SP tlog-witness and servers can be. */
 import type { Checkpoint } from "./checkpoint.ts";
 
 /**
- * A memory outside of the browser's storage: your server, a witness. What it has seen, the log must extend.
+ * A memory outside the browser's storage: your server, or a witness. The log must extend whatever it has seen.
  *
  * @example
  * const anchor: Anchor = {
@@ -16,19 +16,19 @@ import type { Checkpoint } from "./checkpoint.ts";
 export interface Anchor {
   /**
    * The newest checkpoint that it has of the log of this origin, as a signed note; undefined when it has none. Without
-   * this method, `put` is asked when the log is opened.
+   * this method, `put` is called when the log is opened.
    */
   newest?(origin: string): Promise<string | undefined>;
   /**
-   * Keeps a checkpoint. It may answer with signature lines, such as cosignatures: they are kept with the checkpoint.
+   * Keeps a checkpoint. It may return signature lines, such as cosignatures, which are kept with the checkpoint.
    *
-   * @throws VakError `log-rollback` when it has seen another or a longer log of this origin, which ends this one;
-   *   anything else is tried again with the next checkpoint
+   * @throws VakError `log-rollback` when it has seen a different or a longer log of this origin, which ends this one;
+   *   after any other error it is tried again with the next checkpoint
    */
   put(checkpoint: Checkpoint, proofs: ProofSource): Promise<string | undefined>;
 }
 
 export interface ProofSource {
-  /** RFC 6962 §2.1.2, as `AuditLog.consistency` gives it. */
+  /** The consistency proof between two sizes of the log (RFC 6962 §2.1.2); empty when the old size is 0. */
   consistency(oldSize: number, newSize: number): Promise<Uint8Array[]>;
 }

@@ -1,10 +1,10 @@
-/** C2SP tlog-tiles: how entries stand one behind the other in a file. */
+/** Entry bundles (C2SP tlog-tiles): up to 256 entries in one file, each after its length. */
 import type { Bytes } from "../base/bytes.ts";
 import { VakError } from "../errors.ts";
 import { MAX_ENTRY_BYTES } from "./sizes.ts";
 
 /**
- * An entry bundle: per entry its length in two bytes, big-endian, then its bytes.
+ * Encodes each entry as its length in two bytes, big-endian, and its bytes.
  *
  * @throws VakError `invalid-argument` when an entry is longer than {@link MAX_ENTRY_BYTES}
  */
@@ -24,9 +24,9 @@ export function encodeEntries(entries: readonly Uint8Array[]): Bytes {
 }
 
 /**
- * The `count` entries of a bundle.
+ * The `count` entries of an entry bundle.
  *
- * @throws VakError `invalid-bundle` when the bundle is cut short or goes on after them
+ * @throws VakError `invalid-bundle` when it is cut short or has more bytes after them
  */
 export function decodeEntries(bundle: Uint8Array, count: number): Uint8Array[] {
   const entries: Uint8Array[] = [];
@@ -39,7 +39,7 @@ export function decodeEntries(bundle: Uint8Array, count: number): Uint8Array[] {
     at = end;
   }
   if (at !== bundle.length) {
-    throw new VakError("invalid-bundle", `It goes on for ${bundle.length - at} bytes after its ${count} entries.`);
+    throw new VakError("invalid-bundle", `There are ${bundle.length - at} bytes after its last entry.`);
   }
   return entries;
 }

@@ -1,4 +1,4 @@
-/** What proves things of a Merkle tree: RFC 6962 §2.1.1 and §2.1.2, and how RFC 9162 §2.1 verifies it. */
+/** Inclusion and consistency proofs (RFC 6962 §2.1.1 and §2.1.2), and how to verify them (RFC 9162 §2.1). */
 import { type Bytes, equalBytes } from "../base/bytes.ts";
 import { emptyRoot, HASH_BYTES, nodeHash } from "./merkle.ts";
 
@@ -46,7 +46,7 @@ export async function rootAt(size: number, read: HashReader): Promise<Bytes> {
 }
 
 /**
- * RFC 6962 §2.1.1: what proves that leaf `index` is in the tree of `size` leaves.
+ * RFC 6962 §2.1.1: the proof that leaf `index` is in the tree of `size` leaves.
  *
  * @throws RangeError unless 0 ≤ index < size
  */
@@ -67,7 +67,7 @@ export async function inclusionProof(index: number, size: number, read: HashRead
 }
 
 /**
- * RFC 6962 §2.1.2: what proves that the tree of `newSize` leaves begins with the tree of `oldSize` leaves.
+ * RFC 6962 §2.1.2: the proof that the tree of `newSize` leaves begins with the tree of `oldSize` leaves.
  *
  * @throws RangeError unless 0 < oldSize ≤ newSize
  */
@@ -86,12 +86,12 @@ export async function consistencyProof(oldSize: number, newSize: number, read: H
       start = middle;
     }
   }
-  // At start 0 the old tree is itself a subtree of the new one: its verifier knows that hash, the old root.
+  // At start 0 the old tree is itself a subtree of the new one, and the verifier knows its hash: the old root.
   if (start !== 0) path.push([start, end]);
   return Promise.all(path.reverse().map((range) => rangeHash(range, read)));
 }
 
-/** RFC 9162 §2.1.3.2. False for anything that does not prove it, out-of-range numbers included. */
+/** RFC 9162 §2.1.3.2. False for anything that is not a proof, including numbers out of range. */
 export function verifyInclusion(
   index: number,
   size: number,
@@ -121,7 +121,7 @@ export function verifyInclusion(
   return sn === 0 && equalBytes(hash, root);
 }
 
-/** RFC 9162 §2.1.4.2. False for anything that does not prove it, and for an empty old tree, of which nothing follows. */
+/** RFC 9162 §2.1.4.2. False for anything that is not a proof, and for an empty old tree, which proves nothing. */
 export function verifyConsistency(
   oldSize: number,
   newSize: number,

@@ -1,6 +1,6 @@
 /**
- * Merkle trees as RFC 6962 §2.1 defines them, over SHA-256: hashes and roots. Indices and sizes are whole numbers up to
- * 2^53 − 1, so they are halved by division, never by bit operators. What proves things of a tree is in `merkle-proof.ts`.
+ * Merkle trees over SHA-256 (RFC 6962 §2.1): hashes and roots. Indices and sizes are whole numbers up to 2^53 − 1, so
+ * they are halved by division, never by bit operators.
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -12,11 +12,11 @@ export const HASH_BYTES = 32;
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
 
-/** One hasher for all, set back to its start each time: to make one costs as much as to hash a short entry. */
+/** One hasher, reset each time: creating one costs as much as hashing a short entry. */
 const start = /* @__PURE__ */ sha256.create();
 const hasher = /* @__PURE__ */ sha256.create();
 
-/** SHA-256 of these, one after the other. */
+/** SHA-256 of the parts, concatenated. */
 export function sha256Of(...parts: Uint8Array[]): Bytes {
   start._cloneInto(hasher);
   for (const part of parts) hasher.update(part);
@@ -55,8 +55,8 @@ export class RightEdge {
   }
 
   /**
-   * Appends a leaf. `onNode` hears of each subtree that is now complete, the leaf itself (level 0) first; a subtree of
-   * level L has 2^L leaves.
+   * Appends a leaf. `onNode` is called for each subtree that this completes, first the leaf itself (level 0); a subtree
+   * of level L has 2^L leaves.
    */
   append(leaf: Bytes, onNode?: (level: number, hash: Bytes) => void): void {
     let hash = leaf;

@@ -1,4 +1,4 @@
-/** Reads and verifies signed notes and keys (see `note.ts`). */
+/** Reads and verifies signed notes, cosignatures and verifier keys (C2SP signed-note, tlog-cosignature). */
 
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { fromBase64 } from "../base/base64.ts";
@@ -17,7 +17,7 @@ import {
   verifyEd25519,
 } from "./note.ts";
 
-/** Bytes in the longest note that is read. */
+/** The longest note that is read, bytes. */
 export const MAX_NOTE_BYTES = 1_000_000;
 const MAX_SIGNATURES = 100;
 
@@ -41,7 +41,7 @@ export function parseVkey(vkey: string): Verifier {
 }
 
 /**
- * Reads a note without judging its signatures.
+ * Reads a note without verifying its signatures.
  *
  * @throws VakError `invalid-bundle` saying what is malformed
  */
@@ -66,10 +66,10 @@ export function parseNote(bytes: Uint8Array): Note {
 }
 
 /**
- * The verifiers whose signature the note carries. Signatures by keys that are not given are ignored, as the format says,
- * and so is a second one by the same key.
+ * The verifiers that signed the note. Signatures by other keys are ignored, as the format says, and so is a second one
+ * by the same key.
  *
- * @throws VakError `invalid-bundle` when a given key's signature is wrong, or none of them signed
+ * @throws VakError `invalid-bundle` when a signature by one of the verifiers is wrong, or none of them signed
  */
 export async function verifyNote(note: Note, verifiers: readonly Verifier[]): Promise<Verifier[]> {
   const signers: Verifier[] = [];
@@ -96,7 +96,7 @@ export function cosignedMessage(time: bigint, text: string): Bytes {
   return toUtf8(`cosignature/v1\ntime ${time}\n${text}`);
 }
 
-/** When a witness saw the note that carries this signature of its, in seconds since 1970. */
+/** When the witness that made this signature saw the note, in seconds since 1970. */
 export function cosignedAt(signature: Bytes): bigint {
   return new DataView(signature.buffer, signature.byteOffset).getBigUint64(0);
 }

@@ -1,7 +1,7 @@
 /**
- * C2SP signed-note: a text with Ed25519 signatures below it, and the short keys (`vkey`) that verify it. The text, with
- * its last newline and without the blank line, is what is signed. And C2SP tlog-cosignature: what a witness signs is the
- * text and when it saw it. How notes and keys are read is in `note-reading.ts`.
+ * Writes signed notes (C2SP signed-note): a text with Ed25519 signatures below it, and the short keys (`vkey`) that
+ * verify them. Signed is the text with its last newline, without the blank line; by a witness (C2SP tlog-cosignature),
+ * also when it saw the text.
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -15,13 +15,13 @@ export const ED25519 = 1;
 export const COSIGNATURE = 4;
 export const KEY_ID_BYTES = 4;
 
-/** What verifies the signatures of one key. */
+/** A key that verifies signatures. */
 export interface Verifier {
   /** The key's name; for a log's own key, the log's origin. */
   name: string;
   keyId: Bytes;
   publicKey: Bytes;
-  /** Of a witness: its signatures say when. */
+  /** It is the key of a witness, whose signatures have a time. */
   cosigns: boolean;
 }
 
@@ -37,7 +37,7 @@ export interface Note {
   signatures: Signature[];
 }
 
-/** A key's name is not empty and holds neither Unicode space nor `+`, so that it stands in one field of a line. */
+/** A key's name is not empty and has neither Unicode spaces nor `+`, so that it is one field of a line. */
 export function isKeyName(name: string): boolean {
   return /^[^\p{White_Space}+]+$/u.test(name) && name.isWellFormed();
 }
@@ -57,7 +57,11 @@ export function cosignatureVerifier(name: string, publicKey: Bytes): Verifier {
 }
 
 export function verifierOf(name: string, key: Uint8Array): Verifier {
-  if (!isKeyName(name)) throw new VakError("invalid-argument", `"${name}" has a space or a + and cannot name a key.`);
+  if (!isKeyName(name))
+    throw new VakError(
+      "invalid-argument",
+      `"${name}" cannot be the name of a key: it is empty, or has a space or a +.`,
+    );
   return { name, keyId: keyIdOf(name, key), publicKey: Uint8Array.from(key.slice(1)), cosigns: key[0] === COSIGNATURE };
 }
 
@@ -74,7 +78,7 @@ export function formatNote(note: Note): Bytes {
   return toUtf8(`${note.text}\n${lines.join("")}`);
 }
 
-/** RFC 8032 verification, in its strict form: non-canonical encodings are refused. */
+/** Verifies strictly, by RFC 8032: non-canonical encodings are refused. */
 export async function verifyEd25519(signature: Bytes, message: Uint8Array, publicKey: Bytes): Promise<boolean> {
   if (signature.length !== 64 || publicKey.length !== 32) return false;
   const { verifyAsync } = await import("@noble/ed25519");

@@ -1,4 +1,4 @@
-/** Makes what proves things of a log to others, out of its tiles: receipts (see `proof.ts`) and consistency proofs. */
+/** Makes proofs about a log from its tiles: receipts (C2SP tlog-proof) and consistency proofs (RFC 6962 §2.1.2). */
 import { toBase64 } from "../base/base64.ts";
 import type { Bytes } from "../base/bytes.ts";
 import { VakError } from "../errors.ts";
@@ -10,17 +10,17 @@ import { splitHashes } from "./tiles.ts";
 /** The first line of a receipt. */
 export const PROOF_HEADER = "c2sp.org/tlog-proof@v1";
 
-/** Where hashes and entries are read from. */
+/** A source of tiles and entries. */
 export interface TileSource {
   entries(from: number, end: number): Promise<Bytes[]>;
-  /** A tile as far as it is stored; of level 0 only full ones. */
+  /** The hashes that are stored of a tile; at level 0 only full tiles are stored. */
   tile(level: number, index: number): Promise<Bytes | undefined>;
 }
 
 /**
  * Reads the hashes of a log's perfect subtrees from its tiles. Each tile is read once.
  *
- * @throws VakError `log-corrupt`, when a hash is read that should be there and is not
+ * @throws VakError `log-corrupt` when a hash that should be there is missing
  */
 export function tileHashes(source: TileSource): HashReader {
   const tiles = new Map<string, Promise<Bytes[]>>();
@@ -54,7 +54,7 @@ export async function makeProof(source: TileSource, seq: number, note: string, s
   return [PROOF_HEADER, `extra ${toBase64(entry)}`, `index ${seq}`, ...path.map(toBase64), "", note].join("\n");
 }
 
-/** What proves that the log's first `newSize` entries begin with its first `oldSize`, which is not 0. */
+/** The proof that the log's first `newSize` entries begin with its first `oldSize`, which is not 0. */
 export function proveConsistency(source: TileSource, oldSize: number, newSize: number): Promise<Bytes[]> {
   return consistencyProof(oldSize, newSize, tileHashes(source));
 }

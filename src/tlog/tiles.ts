@@ -1,4 +1,4 @@
-/** C2SP tlog-tiles: how a log's hashes and entries are cut into files, and what the files are called. */
+/** Tiles (C2SP tlog-tiles): how the hashes and entries of a log are divided into files, and the paths of these. */
 import type { Bytes } from "../base/bytes.ts";
 import { HASH_BYTES } from "./merkle.ts";
 import { TILE_WIDTH } from "./sizes.ts";
@@ -11,7 +11,7 @@ export interface Tile {
   width: number;
 }
 
-/** How many hashes level `level` of the tiles of a tree of `size` leaves has: the roots of its full tiles below. */
+/** How many hashes a level of tiles has, in a tree of `size` leaves: one for each full tile of the level below. */
 export function hashesAt(level: number, size: number): number {
   return Math.floor(size / TILE_WIDTH ** level);
 }
@@ -36,7 +36,7 @@ export function tilePath({ level, index, width }: Tile): string {
   return `tile/${level}/${groups.map((group) => `x${group}/`).join("")}${last}${width < TILE_WIDTH ? `.p/${width}` : ""}`;
 }
 
-/** The tile that a path names, or undefined when it names none; only the one spelling of {@link tilePath} is taken. */
+/** The tile that a path names, if it is a path exactly as {@link tilePath} writes it. */
 export function parseTilePath(path: string): Tile | undefined {
   const match = /^tile\/(entries|\d{1,2})\/((?:x\d{3}\/){0,5}\d{3})(?:\.p\/(\d{1,3}))?$/.exec(path);
   if (!match) return undefined;

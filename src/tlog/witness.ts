@@ -1,4 +1,4 @@
-/** C2SP tlog-witness: has a witness cosign checkpoints, after it has seen that the log only grew. */
+/** A client of witnesses (C2SP tlog-witness), which cosign checkpoints of a log after checking that it only grew. */
 import { toBase64 } from "../base/base64.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
@@ -6,9 +6,9 @@ import type { Anchor, ProofSource } from "./anchor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { parseNote, parseVkey, verifyNote } from "./note-reading.ts";
 
-/** Times that a witness is asked again for one checkpoint. */
-const MAX_ASKED = 3;
-/** Characters of an answer that are read. */
+/** How often a witness is asked again about one checkpoint. */
+const MAX_RETRIES = 3;
+/** The longest answer that is read, characters. */
 const MAX_ANSWER = 65_536;
 
 export interface WitnessOptions {
@@ -16,21 +16,21 @@ export interface WitnessOptions {
   url: string;
   /** Its key (vkey), of type 0x04. */
   vkey: string;
-  /** Milliseconds that it may take to answer; 10,000 unless given. */
+  /** How long it may take to answer, ms; 10,000 by default. */
   timeoutMs?: number;
 }
 
 /**
- * A witness as an anchor of a log: its cosignatures are kept with the log's checkpoints. It must know the log's key
- * (`log.vkey`); until it does, it answers 404 or 403, which `log.status()` tells.
+ * A witness as the anchor of a log: its cosignatures are kept with the log's checkpoints. It must know the log's key;
+ * until it does, it answers 404 or 403.
  *
  * @throws VakError `invalid-argument` when the key is not a witness's
  * @example
- * const kernel = await createKernel({ log: { anchor: witness({ url: "https://witness.example", vkey }) } });
+ * const anchor = witness({ url: "https://witness.example", vkey });
  */
 export function witness({ url, vkey, timeoutMs = 10_000 }: WitnessOptions): Anchor {
   const verifier = readKey(vkey);
-  /** What it has cosigned last, by origin, as far as is known here. */
+  /** The size that it cosigned last, by origin, as far as is known here. */
   const sizes = new Map<string, number>();
 
   async function add({ note }: Checkpoint, oldSize: number, proof: readonly Uint8Array[]): Promise<Answer> {
@@ -42,29 +42,29 @@ export function witness({ url, vkey, timeoutMs = 10_000 }: WitnessOptions): Anch
 
   async function put(checkpoint: Checkpoint, proofs: ProofSource): Promise<string> {
     const { origin, size } = checkpoint;
-    // A second time with the size that it says it has cosigned, which may grow meanwhile.
+    // Asked again with the size that it says it has cosigned, which may have grown since.
     for (let asked = 0; ; asked++) {
       const oldSize = Math.min(sizes.get(origin) ?? 0, size);
       const { status, text } = await add(checkpoint, oldSize, await proofs.consistency(oldSize, size));
       if (status === 200) {
         sizes.set(origin, size);
-        return await goodLines(checkpoint, text);
+        return await validLine(checkpoint, text);
       }
-      if (status === 422) throw rollback("its proof does not lead there from what the witness has cosigned");
+      if (status === 422) throw rollback("it does not extend what the witness has cosigned");
       if (status !== 409) throw new Error(`the witness answered ${status}: ${text.slice(0, 200)}`);
       const seen = /^(0|[1-9]\d{0,15})\n$/.test(text) ? Number(text) : Number.NaN;
-      if (seen > size) throw rollback(`it has ${size} entries, the witness has cosigned ${seen}`);
-      // The size was right, so it is the root that is another.
+      if (seen > size) throw rollback(`it has ${size} entries, but the witness has cosigned ${seen}`);
+      // The size is right, so the root is different.
       if (seen === oldSize && seen === size)
         throw rollback(`its ${size} entries are not those that the witness has cosigned`);
-      if (seen === oldSize || asked === MAX_ASKED) throw new Error("the witness refuses the size that it gave");
+      if (seen === oldSize || asked === MAX_RETRIES) throw new Error("the witness refuses the size that it gave");
       if (Number.isNaN(seen)) throw new Error("the witness answered 409 without a size");
       sizes.set(origin, seen);
     }
   }
 
-  /** The lines that are signatures by this witness, and good; others are left out, as the specification says. */
-  async function goodLines({ note }: Checkpoint, text: string): Promise<string> {
+  /** The first valid signature by this witness; others are ignored, as the specification says. */
+  async function validLine({ note }: Checkpoint, text: string): Promise<string> {
     const lines = text.split("\n").filter((line) => line.startsWith(`— ${verifier.name} `));
     for (const line of lines) {
       const signed = parseNote(toUtf8(`${note}${line}\n`));
@@ -107,7 +107,7 @@ function readKey(vkey: string) {
   }
   throw new VakError(
     "invalid-argument",
-    "That is not the key of a witness: it has type 0x04 (C2SP tlog-cosignature).",
+    "This is not the key of a witness: give one of type 0x04 (C2SP tlog-cosignature).",
     {
       cause,
     },
@@ -115,5 +115,5 @@ function readKey(vkey: string) {
 }
 
 function rollback(what: string): VakError {
-  return new VakError("log-rollback", `The log was rolled back or forked: ${what}. Keep it to be looked into.`);
+  return new VakError("log-rollback", `The log was rolled back or forked: ${what}. Keep it for an investigation.`);
 }

@@ -183,7 +183,8 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     await tab.reload();
     expect(await tab.evaluate(open)).toEqual({
       code: "log-unavailable",
-      message: "A part of vak could not be loaded: the page is offline, or has been replaced; reload it.",
+      message:
+        "A part of vak could not be loaded: the page is offline, or a new version has replaced it. Reload the page.",
     });
     await tab.unrouteAll();
     await tab.reload();

@@ -85,12 +85,12 @@ function changed(files: Files, change: Change): Files {
   return all;
 }
 
-/** What Go reads: of the rest, values, policies and the list of keys, it knows nothing. */
+/** The files that Go reads: it does not know the others, which are values, policies and the list of keys. */
 const isTlog = (path: string) => path === "checkpoint" || path.startsWith("tile/");
 
 /**
- * The signature of a checkpoint is 68 bytes in base64, whose last character has two bits that mean nothing. Go reads
- * past them; ours insists on the canonical spelling.
+ * The signature of a checkpoint is 68 bytes in base64, whose last character has two unused bits. Go ignores them; ours
+ * insists on the canonical spelling.
  */
 function meansTheSame(files: Files, change: Change): boolean {
   if (!("flip" in change) || change.flip.path !== "checkpoint") return false;

@@ -1,7 +1,6 @@
 /** The files of a bundle as a verification reads them: each once, so that what the log does not mention is noticed. */
 import { VakError } from "../../errors.ts";
-import { valuePath, valueSeq } from "../bundle.ts";
-import { type Bundle, isBundlePath } from "../zip.ts";
+import { type Bundle, isBundlePath, valuePath, valueSeq } from "../bundle.ts";
 import type { Findings } from "./findings.ts";
 
 /** As {@link Bundle}; what is in memory need not be awaited. */

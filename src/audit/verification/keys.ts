@@ -148,7 +148,7 @@ export class KeyCheck {
     }
   }
 
-  /** Checks that the checkpoint is signed by the key in force, and that this key is known or derives from one that is. */
+  /** Checks that the key in force signed the checkpoint, and that it is known or derives from a known one. */
   inForce(): void {
     const signers = this.#report.keys;
     const inForce = this.#named.at(-1);

@@ -11,7 +11,7 @@ export const agentSpawn = entry("agent-spawn", {
   limits: counts,
   seed: integer,
   isolation: text,
-  /** Cost table, version of the meter, version of the sandbox: where these are equal, a run executes in the same way. */
+  /** Versions of cost table, meter and sandbox: where these are equal, a run executes in the same way. */
   machine: text,
   /** Id of the agent that it descends from, whose rights it never exceeds; absent where there is none. */
   parent: optional(text),

@@ -73,7 +73,7 @@ export const approval = entry(
     verdict: oneOf("granted", "refused", "expired", "withdrawn", "failed"),
     /** Who answered; null when nobody did. */
     by: orNull(text),
-    /** Set when granted: for this call only, or for every call with the same tool and input in this run; otherwise null. */
+    /** Set when granted: for this call, or for each with the same tool and input in this run; otherwise null. */
     scope: oneOf("call", "run", null),
   },
   ({ verdict, by, scope }) => {
@@ -145,7 +145,7 @@ export const outcome = entry(
   },
 );
 
-/** A guest asked which tools it could ever be allowed to call, and got the list. This answers a call; it is not a decision. */
+/** A guest asked which tools it could ever be allowed to call, and got the list: the answer to a call, not a decision. */
 export interface ToolsListed extends EntryOf<typeof toolsListed> {}
 export const toolsListed = entry("tools-listed", {
   ...call,

@@ -11,7 +11,7 @@ export const policyLoad = entry("policy-load", {
   previous: orNull(digest),
   /** Ids of the policies in it. */
   policies: texts,
-  /** SHA-256 of what the policy is based on: the tools and their schemas. The bundle holds it as `policies/<digest>.json`. */
+  /** SHA-256 of what the policy is based on, the tools and their schemas; `policies/<digest>.json` in the bundle. */
   baseDigest: optional(digest),
 });
 

@@ -18,8 +18,8 @@ export const runStart = entry("run-start", {
   /** Commitment to the environment's values and standard input (see `trace.ts`); null when they are not kept. */
   inputDigest: orNull(digest),
   /**
-   * The run of this or another log that it resumes: that run's id, and the first call that is in this log. The calls before
-   * it were answered from the recording.
+   * The run, of this or another log, that it resumes: that run's id, and the first call that is in this log. Earlier
+   * calls were answered from the recording.
    */
   continues: optional(objectOf({ run: text, call: count })),
   /** Labels of its input; absent where there are none. */

@@ -107,7 +107,7 @@ describe("out of order", () => {
 
   test("an intent by an approval that was not granted", () => {
     const seq = log.append(approval(log.append(request()), { verdict: "refused", scope: null }));
-    refused(intent({ approval: seq }), input, "is not what it was decided with");
+    refused(intent({ approval: seq }), input, "contradicts what it was decided with");
     refused(intent({ approval: seq, facts: { approved: false } }), input, "was not granted");
   });
 

@@ -27,7 +27,7 @@ interface Decided {
 
 type Flat<T> = { [K in keyof T]: T[K] };
 
-/** Takes no argument when the types are the same, optional, readonly and literal types included; otherwise needs one. */
+/** Needs an argument, which nobody has, unless the types are the same: optional, readonly and literal types too. */
 function same<Inferred, Written>(
   ..._different: (<T>() => T extends Inferred ? 1 : 2) extends <T>() => T extends Flat<Written> ? 1 : 2 ? [] : [never]
 ): void {}

@@ -33,7 +33,7 @@ const denial = (facts: object, callDigest: string | null = call.callDigest) =>
   });
 const declassify = (labels: string[], agent = AGENT) =>
   log.append({ type: "agent-declassify", agent, labels, by: "ann", reason: "because" });
-const other = "with other labels than the agent had: a, b, c";
+const other = "not decided with the labels that the agent had: a, b, c";
 
 test.each<[string, object | undefined]>([
   ["none", undefined],
@@ -75,7 +75,7 @@ test("attack: a forged log, in which a call is approved by an answer from before
   };
   approved(["a", "b", "c"]);
   log.append({ type: "agent-label", agent: AGENT, labels: ["d"] });
-  expect(() => approved(["a", "b", "c", "d"])).toThrow("is from before the agent had other labels");
+  expect(() => approved(["a", "b", "c", "d"])).toThrow("predates a change of the agent's labels");
   declassify(["d"]);
   approved(["a", "b", "c"]);
 });
@@ -83,7 +83,7 @@ test("attack: a forged log, in which a call is approved by an answer from before
 test("attack: a forged log, in which a child has less than its parent", () => {
   log.append({ type: "agent-label", agent: AGENT, labels: ["d"] });
   const of = { ...spawn, agent: child, parent: AGENT.id };
-  expect(() => log.append(of)).toThrow('its parent has the label "a", and it has not');
+  expect(() => log.append(of)).toThrow('its parent has the label "a", which it lacks');
   expect(() => log.append({ ...of, labels: ["a", "b", "c"] })).toThrow('has the label "d"');
   log.append({ ...of, labels: ["a", "b", "c", "d", "e"] });
 });

@@ -1,5 +1,5 @@
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
-import { bundleFiles, type LoadedText, type LogSource } from "../../../src/audit/bundle.ts";
+import { bundleFiles, type LoadedText, type LogSource } from "../../../src/audit/bundle-files.ts";
 import type { Draft } from "../../../src/audit/entry.ts";
 import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
 import { type Attached, type Batch, Writer } from "../../../src/log/writer.ts";

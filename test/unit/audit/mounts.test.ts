@@ -47,7 +47,7 @@ test("what came of a write is said once, by its agent, and with a reason where i
 test("a revoked agent writes nothing; one that dies in the middle leaves it open, and is closed all the same", () => {
   log.append({ ...write, mount: "/rw" });
   log.append({ type: "agent-revoke", agent: AGENT });
-  expect(() => log.append({ ...write, mount: "/rw" })).toThrow("rights were taken away");
+  expect(() => log.append({ ...write, mount: "/rw" })).toThrow("rights were revoked");
   log.append({ type: "agent-close", agent: AGENT });
 });
 

@@ -298,7 +298,7 @@ describe("a log that its own writer forged", () => {
   });
 
   const cases: [what: string, entries: () => readonly unknown[], message: RegExp][] = [
-    ["seq is not the index", () => edit(3, { seq: 4 }), /entry 3 .*its seq is 4, its place is 3/],
+    ["seq is not the index", () => edit(3, { seq: 4 }), /entry 3 .*its seq is 4, but its place is 3/],
     ["time is not a whole number", () => edit(3, { time: 1.5 }), /entry 3 .*agent-spawn.time is not valid/],
     ["time is negative", () => edit(3, { time: -1 }), /entry 3 .*agent-spawn.time is not valid/],
     ["another version", () => edit(3, { v: 2 }), /entry 3 .*agent-spawn.v is not valid/],
@@ -375,7 +375,7 @@ describe("a log that its own writer forged", () => {
     [
       "an erasure of what is still to come",
       () => insert(12, { v: 1, type: "erase", time: 0, erases: 12 }),
-      /entry 12 .*not there yet/,
+      /entry 12 .*does not exist yet/,
     ],
     [
       "an erasure of what never was",

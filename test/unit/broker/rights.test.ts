@@ -45,14 +45,16 @@ test("no agent ever has more rights than its parent, or than it had, and the log
           if (tools === undefined ? !rights.revoked : allowed) spawn(agent, tools && checkGrants(tools, rights));
           else {
             const more = { limits: {}, seed: 1, isolation: "opaque", machine: "m", parent: id, grants: wanted };
-            expect(() => log.append({ type: "agent-spawn", agent: ref("x"), ...more })).toThrow(/handed on|taken away/);
+            expect(() => log.append({ type: "agent-spawn", agent: ref("x"), ...more })).toThrow(
+              /to pass on|were revoked/,
+            );
           }
         } else if (what === "attenuate") {
           const entry = { type: "agent-attenuate", agent: ref(id), grants: wanted } as const;
           if (allowed) {
             rights.narrow(checkGrants(wanted, rights));
             log.append(entry);
-          } else expect(() => log.append(entry)).toThrow(/handed on|taken away/);
+          } else expect(() => log.append(entry)).toThrow(/to pass on|were revoked/);
         } else if (what === "revoke") {
           if (rights.revoke()) log.append({ type: "agent-revoke", agent: ref(id) });
         } else {
@@ -98,9 +100,9 @@ test("a log with rights that were granted, narrowed and revoked verifies, even w
   log.append({ type: "agent-attenuate", agent: AGENT, grants: ["b"] });
   log.append({ type: "agent-close", agent: AGENT });
   // It keeps what its parent had when that was closed, and that had no right to "a".
-  expect(() => log.append({ type: "agent-attenuate", agent: child, grants: ["a"] })).toThrow("handed on");
+  expect(() => log.append({ type: "agent-attenuate", agent: child, grants: ["a"] })).toThrow("to pass on");
   log.append({ type: "agent-revoke", agent: child });
-  expect(() => log.append({ type: "agent-revoke", agent: child })).toThrow("taken away already");
+  expect(() => log.append({ type: "agent-revoke", agent: child })).toThrow("were revoked already");
   log.append({ type: "agent-close", agent: child });
   log.commit();
   expect((await verify(await log.bundle())).problems).toEqual([]);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { zipFiles } from "../../../src/audit/bundle.ts";
+import { zipFiles } from "../../../src/audit/bundle-writing.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import { callDigest } from "../../../src/policy/digest.ts";
 import { loadGuest } from "../../guests/load.ts";
@@ -114,8 +114,8 @@ test("a run that is not there: exit code 1", async () => {
 });
 
 /**
- * A log that somebody forged who has the key: it verifies. What was recorded is one run of six calls; the forger changes
- * what it says of the fourth, or what decided there.
+ * A log forged by somebody who has the key, so that it verifies. It records one run of six calls; the forger changes what
+ * it says about the fourth, or what decided it.
  */
 describe("attack: a forged log that verifies", () => {
   let honest: Step[];

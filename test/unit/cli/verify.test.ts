@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { zipFiles } from "../../../src/audit/bundle.ts";
+import { zipFiles } from "../../../src/audit/bundle-writing.ts";
 import type { Draft } from "../../../src/audit/entry.ts";
 import { makeProof } from "../../../src/tlog/proof.ts";
 import { buildCli } from "../../setup/cli.ts";
@@ -133,7 +133,7 @@ describe("vak verify", () => {
     expect(await vak("verify", path)).toEqual({
       code: 1,
       out: "",
-      err: "vak: It is not a zip file, or it is cut short.\n",
+      err: "vak: It is not a zip file, or it was cut short.\n",
     });
     mkdirSync(join(folder, "empty"));
     const empty = await vak("verify", join(folder, "empty"));

@@ -121,7 +121,7 @@ describe("entry bundles", () => {
       { numRuns: 1000 },
     );
     const bundle = encodeEntries([Uint8Array.of(1, 2), Uint8Array.of(3)]);
-    expect(() => decodeEntries(bundle, 1)).toThrow("goes on");
+    expect(() => decodeEntries(bundle, 1)).toThrow("bytes after its last entry");
     expect(() => decodeEntries(bundle, 3)).toThrow("ends after 2");
     expect(() => decodeEntries(bundle.slice(0, -1), 2)).toThrow("ends within");
   });
