@@ -45,8 +45,8 @@ const MUTANTS = [
   {
     name: "a call does not end the slots around it",
     file: "meter/scan.ts",
-    find: "          this.calls(frames[f + LOOP_EVENT]!);\n          frames[f + LOWEST] = 0;\n          this.costs[slot]! += cost;",
-    replace: "          this.calls(frames[f + LOOP_EVENT]!);\n          this.costs[slot]! += cost;",
+    find: "          this.#calls(frames[f + LOOP_EVENT]!);\n          frames[f + LOWEST] = 0;\n          this.costs[slot]! += cost;",
+    replace: "          this.#calls(frames[f + LOOP_EVENT]!);\n          this.costs[slot]! += cost;",
   },
   {
     name: "unreachable and return end no slot",
@@ -77,21 +77,21 @@ const MUTANTS = [
   {
     name: "no flush before call_ref",
     file: "meter/emit.ts",
-    find: "          if (cached) this.flush();\n          body.copy(bytes, start, after);",
+    find: "          if (cached) this.#flush();\n          body.copy(bytes, start, after);",
     replace:
-      "          if (cached && bytes[start] !== Op.callRef) this.flush();\n          body.copy(bytes, start, after);",
+      "          if (cached && bytes[start] !== Op.callRef) this.#flush();\n          body.copy(bytes, start, after);",
     browser: true,
   },
   {
     name: "no flush before calls",
     file: "meter/emit.ts",
-    find: "          if (cached) this.flush();\n          body.copy(bytes, start, after);",
+    find: "          if (cached) this.#flush();\n          body.copy(bytes, start, after);",
     replace: "          body.copy(bytes, start, after);",
   },
   {
     name: "no reload after calls",
     file: "meter/emit.ts",
-    find: "          if (cached) this.reload(costs[x]!);\n          else if (costs[x]! > 0)",
+    find: "          if (cached) this.#reload(costs[x]!);\n          else if (costs[x]! > 0)",
     replace: "          if (costs[x]! > 0)",
   },
   {
@@ -103,39 +103,39 @@ const MUTANTS = [
   {
     name: "no flush at a throw or a trap",
     file: "meter/emit.ts",
-    find: "          this.leave(false);\n",
+    find: "          this.#leave(false);\n",
     replace: "",
   },
   {
     name: "no flush at a tail call",
     file: "meter/emit.ts",
-    find: "          this.leave(true);\n          copied = start;",
+    find: "          this.#leave(true);\n          copied = start;",
     replace: "          copied = start;",
   },
   {
     name: "no flush before a bulk instruction",
     file: "meter/emit.ts",
-    find: "          if (cached) this.flush();\n          body.byte(Op.call).unsigned(x",
+    find: "          if (cached) this.#flush();\n          body.byte(Op.call).unsigned(x",
     replace: "          body.byte(Op.call).unsigned(x",
   },
   // Checks.
   {
     name: "no check at a loop's header",
     file: "meter/emit.ts",
-    find: "else if (fuel) this.chargeAndCheck(costs[x]!, cached, c[n]!);",
-    replace: "else if (fuel && costs[x]! > 0) this.charge(costs[x]!);",
+    find: "else if (fuel) this.#chargeAndCheck(costs[x]!, cached, c[n]!);",
+    replace: "else if (fuel && costs[x]! > 0) this.#charge(costs[x]!);",
   },
   {
     name: "no check in a loop without calls",
     file: "meter/emit.ts",
-    find: "this.ifNegative(Op.i64Const, Op.i64LtS, Op.brIf, 1);",
+    find: "this.#ifNegative(Op.i64Const, Op.i64LtS, Op.brIf, 1);",
     replace: "body.byte(Op.drop);",
   },
   {
     name: "no check at a function's entry",
     file: "meter/emit.ts",
-    find: "if (scan.hasCall) this.chargeAndCheck(",
-    replace: "if (plan.nan && !plan.nan) this.chargeAndCheck(",
+    find: "if (scan.hasCall) this.#chargeAndCheck(",
+    replace: "if (plan.nan && !plan.nan) this.#chargeAndCheck(",
   },
   {
     name: "a bulk instruction is checked after it has run",
@@ -146,9 +146,9 @@ const MUTANTS = [
   {
     name: "a bulk instruction is not charged for",
     file: "meter/emit.ts",
-    find: "          if (!fuel) continue;\n          body.copy(bytes, copied, start);\n          if (cached) this.flush();\n          body.byte(Op.call)",
+    find: "          if (!fuel) continue;\n          body.copy(bytes, copied, start);\n          if (cached) this.#flush();\n          body.byte(Op.call)",
     replace:
-      "          if (fuel) continue;\n          body.copy(bytes, copied, start);\n          if (cached) this.flush();\n          body.byte(Op.call)",
+      "          if (fuel) continue;\n          body.copy(bytes, copied, start);\n          if (cached) this.#flush();\n          body.byte(Op.call)",
   },
   {
     name: "a trap's count depends on the slices",
@@ -178,8 +178,8 @@ const MUTANTS = [
   {
     name: "the refill is called through the guest's own table",
     file: "meter/added.ts",
-    find: "return this.module.tables.length + this.add(Section.table",
-    replace: "return 0 * this.module.tables.length + this.add(Section.table",
+    find: "return this.#module.tables.length + this.#add(Section.table",
+    replace: "return 0 * this.#module.tables.length + this.#add(Section.table",
   },
   {
     name: "reserved names are not refused",
@@ -236,27 +236,27 @@ const MUTANTS = [
   {
     name: "depth is not restored at a catch",
     file: "meter/emit.ts",
-    find: "          if (!counted) continue;\n          body.copy(bytes, copied, start);\n          this.restoreDepth();",
+    find: "          if (!counted) continue;\n          body.copy(bytes, copied, start);\n          this.#restoreDepth();",
     replace: "          if (!counted) continue;\n          body.copy(bytes, copied, start);",
   },
   {
     name: "depth is not restored at a loop that catches",
     file: "meter/emit.ts",
-    find: "if (y & CAUGHT_AT_HEADER && counted) this.restoreDepth();",
+    find: "if (y & CAUGHT_AT_HEADER && counted) this.#restoreDepth();",
     replace: "",
     browser: true,
   },
   {
     name: "a tail call keeps its frame's depth",
     file: "meter/emit.ts",
-    find: "          this.leave(true);\n          copied = start;",
-    replace: "          if (cached) this.flush();\n          copied = start;",
+    find: "          this.#leave(true);\n          copied = start;",
+    replace: "          if (cached) this.#flush();\n          copied = start;",
   },
   {
     name: "a frame's locals and operands take no depth",
     file: "meter/emit.ts",
-    find: "this.words = FRAME_WORDS +",
-    replace: "this.words = FRAME_WORDS + 0 *",
+    find: "this.#words = FRAME_WORDS +",
+    replace: "this.#words = FRAME_WORDS + 0 *",
   },
   // NaN.
   {

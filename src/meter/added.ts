@@ -28,19 +28,19 @@ const NOT_INLINED_BYTES = 500;
 
 /** Items appended to the module's index spaces, in the order they will have there. */
 export class Additions {
-  private readonly module: Module;
-  private readonly items = new Map<number, { count: number; bytes: Writer }>();
-  private readonly savingGlobals: number[][] = [[], [], [], [], []];
-  private readonly blockTypes = new Map<number, number[]>();
+  readonly #module: Module;
+  readonly #items = new Map<number, { count: number; bytes: Writer }>();
+  readonly #savingGlobals: number[][] = [[], [], [], [], []];
+  readonly #blockTypes = new Map<number, number[]>();
 
   constructor(module: Module) {
-    this.module = module;
+    this.#module = module;
   }
 
   /** What has been appended to section `id`. */
   to(id: number): { count: number; bytes: Writer } {
-    const found = this.items.get(id) ?? { count: 0, bytes: new Writer() };
-    this.items.set(id, found);
+    const found = this.#items.get(id) ?? { count: 0, bytes: new Writer() };
+    this.#items.set(id, found);
     return found;
   }
 
@@ -48,7 +48,7 @@ export class Additions {
     return this.to(id).count > 0;
   }
 
-  private add(id: number, bytes: ArrayLike<number>): number {
+  #add(id: number, bytes: ArrayLike<number>): number {
     const section = this.to(id);
     section.bytes.raw(bytes);
     return section.count++;
@@ -56,51 +56,51 @@ export class Additions {
 
   type(params: ArrayLike<number>, results: ArrayLike<number>): number {
     const bytes = new Writer().byte(Type.func).vector(params.length, params).vector(results.length, results);
-    return this.module.types.length + this.add(Section.type, bytes.written());
+    return this.#module.types.length + this.#add(Section.type, bytes.written());
   }
 
   func(params: number[], results: number[], locals: number[], code: number[]): number {
     const type = new Writer().unsigned(this.type(params, results)).written();
     const body = [locals.length, ...locals.flatMap((local) => [1, local]), ...code, Op.end];
-    this.add(Section.code, [...u(body.length), ...body]);
-    return this.module.functions.length + this.add(Section.function, type);
+    this.#add(Section.code, [...u(body.length), ...body]);
+    return this.#module.functions.length + this.#add(Section.function, type);
   }
 
   /** A mutable global that begins as `init`, an instruction. */
   global(type: number, init: number[]): number {
-    return this.module.globalCount + this.add(Section.global, [type, 1, ...init, Op.end]);
+    return this.#module.globalCount + this.#add(Section.global, [type, 1, ...init, Op.end]);
   }
 
   /** The `n`th global of number type `type`, for a local's value while the host looks at the fuel. */
   savingGlobal(type: number, n: number): number {
-    const globals = this.savingGlobals[Type.i32 - type]!;
+    const globals = this.#savingGlobals[Type.i32 - type]!;
     if (globals[n] === undefined) globals[n] = this.global(type, ZEROS[Type.i32 - type]!);
     return globals[n];
   }
 
   export(name: string, kind: number, index: number): void {
-    this.add(Section.export, new Writer().name(name).byte(kind).unsigned(index).written());
+    this.#add(Section.export, new Writer().name(name).byte(kind).unsigned(index).written());
   }
 
   /** A table for exactly one function. */
   table(): number {
-    return this.module.tables.length + this.add(Section.table, [Type.funcref, HAS_MAX, 1, 1]);
+    return this.#module.tables.length + this.#add(Section.table, [Type.funcref, HAS_MAX, 1, 1]);
   }
 
   /** The block type that takes nothing and gives what functions of type `index` give. */
   resultsOf(index: number): number[] {
-    const known = this.blockTypes.get(index);
+    const known = this.#blockTypes.get(index);
     if (known) return known;
-    const { results, end, resultCount } = this.module.types[index]!;
-    const contents = this.module.bytes.subarray(results, end);
+    const { results, end, resultCount } = this.#module.types[index]!;
+    const contents = this.#module.bytes.subarray(results, end);
     let block: number[];
     if (resultCount === 0) block = [Type.empty];
     else if (resultCount === 1) block = [...contents.subarray(endOf(contents, 0))];
     else {
-      const type = this.add(Section.type, new Writer().byte(Type.func).byte(0).raw(contents).written());
-      block = s(this.module.types.length + type);
+      const type = this.#add(Section.type, new Writer().byte(Type.func).byte(0).raw(contents).written());
+      block = s(this.#module.types.length + type);
     }
-    this.blockTypes.set(index, block);
+    this.#blockTypes.set(index, block);
     return block;
   }
 }

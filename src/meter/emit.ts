@@ -55,60 +55,63 @@ const NAN_CODE = [
 ] as const;
 
 export class FunctionEmitter {
-  private readonly module: Module;
-  private readonly plan: Plan;
-  private readonly scan: FunctionScan;
-  private readonly body = new Writer(1 << 16);
+  readonly #module: Module;
+  readonly #plan: Plan;
+  readonly #scan: FunctionScan;
+  readonly #body = new Writer(1 << 16);
   /** Offsets, in the function at hand, of branches that are hardly ever taken. */
-  private readonly unlikely: number[] = [];
-  private fuelLocal = 0;
-  private depthLocal = 0;
+  readonly #unlikely: number[] = [];
+  #fuelLocal = 0;
+  #depthLocal = 0;
   /** By floating-point type. */
-  private readonly nanLocals = [0, 0, 0, 0];
+  readonly #nanLocals = [0, 0, 0, 0];
   /** The counter is in `fuelLocal`, and in its global only while control is outside the function. */
-  private cached = false;
+  #cached = false;
   /** The function counts towards the depth of the stack. */
-  private counted = false;
+  #counted = false;
   /** Words of its frame. */
-  private words = 0;
+  #words = 0;
 
   /** The branch hints of all functions so far, and for how many functions there are any. */
   readonly hints = new Writer();
   hintedFunctions = 0;
 
   constructor(module: Module, plan: Plan, scan: FunctionScan) {
-    this.module = module;
-    this.plan = plan;
-    this.scan = scan;
+    this.#module = module;
+    this.#plan = plan;
+    this.#scan = scan;
   }
 
   /** Appends function `index`, which `scan` has just read and whose body ends at `end`, to `out`. */
   emit(index: number, end: number, out: Writer): void {
-    const { scan, plan, body, module } = this;
-    this.words = FRAME_WORDS + scan.localWords + scan.maxHeight * (scan.usesV128 ? 2 : 1);
-    this.counted = plan.stackDepth !== undefined && (scan.hasCall || this.words > LEAF_WORDS);
-    this.cached = plan.fuel && scan.hasLoop && !scan.hasTry;
+    const scan = this.#scan;
+    const plan = this.#plan;
+    const body = this.#body;
+    const module = this.#module;
+    this.#words = FRAME_WORDS + scan.localWords + scan.maxHeight * (scan.usesV128 ? 2 : 1);
+    this.#counted = plan.stackDepth !== undefined && (scan.hasCall || this.#words > LEAF_WORDS);
+    this.#cached = plan.fuel && scan.hasLoop && !scan.hasTry;
     body.length = 0;
-    this.unlikely.length = 0;
+    this.#unlikely.length = 0;
 
-    this.writeLocals();
-    if (this.counted) this.enterDepth();
+    this.#writeLocals();
+    if (this.#counted) this.#enterDepth();
     if (plan.fuel) {
-      if (scan.hasCall) this.chargeAndCheck(scan.costs[FIRST_SLOT]!, false, 0);
+      if (scan.hasCall) this.#chargeAndCheck(scan.costs[FIRST_SLOT]!, false, 0);
       else {
-        this.global(Op.globalGet);
-        this.subtract(scan.costs[FIRST_SLOT]!);
-        if (this.cached) this.local(Op.localSet, this.fuelLocal);
-        else this.global(Op.globalSet);
+        this.#global(Op.globalGet);
+        this.#subtract(scan.costs[FIRST_SLOT]!);
+        if (this.#cached) this.#local(Op.localSet, this.#fuelLocal);
+        else this.#global(Op.globalSet);
       }
     }
     // All that leaves the function then leaves this block, and meets what has to be done last.
-    const wrapped = this.cached || this.counted;
+    const wrapped = this.#cached || this.#counted;
     if (wrapped) body.byte(Op.block).raw(plan.resultsOf(module.functions[index]!));
-    this.writeEvents(wrapped, end);
+    this.#writeEvents(wrapped, end);
     if (wrapped) {
       body.byte(Op.end);
-      this.leave(true);
+      this.#leave(true);
     }
     body.byte(Op.end);
 
@@ -116,11 +119,15 @@ export class FunctionEmitter {
       refuse(`function ${index} is too large once metered: ${body.length} bytes`, scan.localsAt);
     }
     out.unsigned(body.length).copy(body.bytes, 0, body.length);
-    this.writeHints(index);
+    this.#writeHints(index);
   }
 
-  private writeLocals(): void {
-    const { scan, plan, body, module, counted } = this;
+  #writeLocals(): void {
+    const scan = this.#scan;
+    const plan = this.#plan;
+    const body = this.#body;
+    const module = this.#module;
+    const counted = this.#counted;
     const hasFuel = plan.fuel && (scan.hasCall || scan.hasLoop);
     let floats = 0;
     for (let float = 0; float < NAN_CODE.length; float++) floats += (scan.floats >> float) & 1;
@@ -128,25 +135,29 @@ export class FunctionEmitter {
     body.copy(module.bytes, scan.groupsAt, scan.codeAt);
     let next = scan.localCount;
     if (hasFuel) {
-      this.fuelLocal = next++;
+      this.#fuelLocal = next++;
       body.byte(1).byte(Type.i64);
     }
     if (counted) {
-      this.depthLocal = next++;
+      this.#depthLocal = next++;
       body.byte(1).byte(Type.i32);
     }
     for (let float = 0; float < NAN_CODE.length; float++) {
       if (!(scan.floats & (1 << float))) continue;
-      this.nanLocals[float] = next++;
+      this.#nanLocals[float] = next++;
       body.byte(1).byte(NAN_CODE[float]!.type);
     }
   }
 
-  private writeEvents(wrapped: boolean, end: number): void {
-    const { scan, plan, body, cached, counted } = this;
+  #writeEvents(wrapped: boolean, end: number): void {
+    const scan = this.#scan;
+    const plan = this.#plan;
+    const body = this.#body;
+    const cached = this.#cached;
+    const counted = this.#counted;
     const { kinds, starts, ends, a, b, c, costs, events } = scan;
     const { fuel, added } = plan;
-    const { bytes } = this.module;
+    const { bytes } = this.#module;
     /** Set in the flags of the loops that {@link writePlainLoop} writes. */
     const doubled = cached && plan.resumable ? PLAIN : 0;
     let copied = scan.codeAt;
@@ -160,15 +171,15 @@ export class FunctionEmitter {
         case Event.charge:
           if (!fuel || costs[x] === 0) continue;
           body.copy(bytes, copied, start);
-          this.charge(costs[x]!);
+          this.#charge(costs[x]!);
           copied = start;
           break;
         case Event.loop:
           body.copy(bytes, copied, after);
           copied = after;
-          if (y & CAUGHT_AT_HEADER && counted) this.restoreDepth();
-          if (y & doubled) this.writePlainLoop(start, after, costs[x]!, c[n]!);
-          else if (fuel) this.chargeAndCheck(costs[x]!, cached, c[n]!);
+          if (y & CAUGHT_AT_HEADER && counted) this.#restoreDepth();
+          if (y & doubled) this.#writePlainLoop(start, after, costs[x]!, c[n]!);
+          else if (fuel) this.#chargeAndCheck(costs[x]!, cached, c[n]!);
           break;
         case Event.loopEnd:
           if (!(b[x]! & doubled)) continue;
@@ -183,26 +194,26 @@ export class FunctionEmitter {
         case Event.labels:
           if (!(b[y]! & doubled)) continue;
           body.copy(bytes, copied, start);
-          this.writeLabels(start, after, x);
+          this.#writeLabels(start, after, x);
           copied = after;
           break;
         case Event.call:
           if (!fuel) continue;
           body.copy(bytes, copied, start);
-          if (cached) this.flush();
+          if (cached) this.#flush();
           body.copy(bytes, start, after);
-          if (cached) this.reload(costs[x]!);
-          else if (costs[x]! > 0) this.charge(costs[x]!);
+          if (cached) this.#reload(costs[x]!);
+          else if (costs[x]! > 0) this.#charge(costs[x]!);
           copied = after;
           break;
         case Event.tailCall:
           body.copy(bytes, copied, start);
-          this.leave(true);
+          this.#leave(true);
           copied = start;
           break;
         case Event.leave:
           body.copy(bytes, copied, start);
-          this.leave(false);
+          this.#leave(false);
           copied = start;
           break;
         case Event.return:
@@ -213,21 +224,21 @@ export class FunctionEmitter {
           break;
         case Event.nan:
           body.copy(bytes, copied, start);
-          this.canonicalise(x);
+          this.#canonicalise(x);
           copied = start;
           break;
         case Event.bulk:
           if (!fuel) continue;
           body.copy(bytes, copied, start);
-          if (cached) this.flush();
+          if (cached) this.#flush();
           body.byte(Op.call).unsigned(x ? added.longBulkFunction : added.bulkFunction);
-          if (cached) this.reload(0);
+          if (cached) this.#reload(0);
           copied = start;
           break;
         case Event.caught:
           if (!counted) continue;
           body.copy(bytes, copied, start);
-          this.restoreDepth();
+          this.#restoreDepth();
           copied = start;
           break;
       }
@@ -240,71 +251,72 @@ export class FunctionEmitter {
    * there, where the host is asked: a loop that calls, on however cold a path, is not unrolled.
    * Labels that lead out of the inner loop have one more level to cross.
    */
-  private writePlainLoop(start: number, after: number, cost: number, saved: number): void {
-    const { body, module } = this;
-    this.local(Op.localGet, this.fuelLocal);
-    this.check(saved);
+  #writePlainLoop(start: number, after: number, cost: number, saved: number): void {
+    const body = this.#body;
+    const module = this.#module;
+    this.#local(Op.localGet, this.#fuelLocal);
+    this.#check(saved);
     body.copy(module.bytes, start, after);
-    this.local(Op.localGet, this.fuelLocal);
-    this.ifNegative(Op.i64Const, Op.i64LtS, Op.brIf, 1);
-    if (cost > 0) this.charge(cost);
+    this.#local(Op.localGet, this.#fuelLocal);
+    this.#ifNegative(Op.i64Const, Op.i64LtS, Op.brIf, 1);
+    if (cost > 0) this.#charge(cost);
   }
 
   /** The labels of a br_table, those greater than `inside` leading over the added loop. */
-  private writeLabels(start: number, end: number, inside: number): void {
-    const reader = new Reader(this.module.bytes, start, end);
+  #writeLabels(start: number, end: number, inside: number): void {
+    const reader = new Reader(this.#module.bytes, start, end);
     const count = reader.u32();
-    this.body.unsigned(count);
+    this.#body.unsigned(count);
     for (let n = count + 1; n > 0; n--) {
       const label = reader.u32();
-      this.body.unsigned(label > inside ? label + 1 : label);
+      this.#body.unsigned(label > inside ? label + 1 : label);
     }
   }
 
-  private canonicalise(float: number): void {
+  #canonicalise(float: number): void {
     const { constant, choose } = NAN_CODE[float]!;
-    this.local(Op.localTee, this.nanLocals[float]!);
-    this.body.raw(constant);
-    this.local(Op.localGet, this.nanLocals[float]!);
-    this.local(Op.localGet, this.nanLocals[float]!);
-    this.body.raw(choose);
+    this.#local(Op.localTee, this.#nanLocals[float]!);
+    this.#body.raw(constant);
+    this.#local(Op.localGet, this.#nanLocals[float]!);
+    this.#local(Op.localGet, this.#nanLocals[float]!);
+    this.#body.raw(choose);
   }
 
-  private local(op: number, index: number): void {
-    this.body.byte(op).unsigned(index);
+  #local(op: number, index: number): void {
+    this.#body.byte(op).unsigned(index);
   }
 
   /** Gets or sets the fuel's global. */
-  private global(op: number): void {
-    this.body.byte(op).unsigned(this.plan.added.fuelGlobal);
+  #global(op: number): void {
+    this.#body.byte(op).unsigned(this.#plan.added.fuelGlobal);
   }
 
-  private subtract(cost: number): void {
-    this.body.byte(Op.i64Const).signed(cost).byte(Op.i64Sub);
+  #subtract(cost: number): void {
+    this.#body.byte(Op.i64Const).signed(cost).byte(Op.i64Sub);
   }
 
-  private charge(cost: number): void {
-    if (this.cached) this.local(Op.localGet, this.fuelLocal);
-    else this.global(Op.globalGet);
-    this.subtract(cost);
-    if (this.cached) this.local(Op.localSet, this.fuelLocal);
-    else this.global(Op.globalSet);
+  #charge(cost: number): void {
+    if (this.#cached) this.#local(Op.localGet, this.#fuelLocal);
+    else this.#global(Op.globalGet);
+    this.#subtract(cost);
+    if (this.#cached) this.#local(Op.localSet, this.#fuelLocal);
+    else this.#global(Op.globalSet);
   }
 
   /**
    * @param fromLocal whether the counter is already in its local
    * @param saved where a list of `savedLocals` begins; 0 for none
    */
-  private chargeAndCheck(cost: number, fromLocal: boolean, saved: number): void {
-    if (fromLocal) this.local(Op.localGet, this.fuelLocal);
-    else this.global(Op.globalGet);
-    if (cost > 0) this.subtract(cost);
-    if (!fromLocal || cost > 0) this.local(Op.localTee, this.fuelLocal);
-    if (!this.cached && cost > 0) {
-      this.global(Op.globalSet);
-      this.local(Op.localGet, this.fuelLocal);
+  #chargeAndCheck(cost: number, fromLocal: boolean, saved: number): void {
+    if (fromLocal) this.#local(Op.localGet, this.#fuelLocal);
+    else this.#global(Op.globalGet);
+    if (cost > 0) this.#subtract(cost);
+    if (!fromLocal || cost > 0) this.#local(Op.localTee, this.#fuelLocal);
+    if (!this.#cached && cost > 0) {
+      this.#global(Op.globalSet);
+      this.#local(Op.localGet, this.#fuelLocal);
     }
-    this.check(saved);
+    this.#check(saved);
   }
 
   /**
@@ -313,33 +325,36 @@ export class FunctionEmitter {
    * A call within a loop, on however cold a path, makes engines keep what lives across it out of registers: half the
    * speed of a small loop. So what such a loop reads is put into globals for the time of the call.
    */
-  private check(saved: number): void {
-    const { body, plan } = this;
-    this.ifNegative(Op.i64Const, Op.i64LtS, Op.if, Type.empty);
+  #check(saved: number): void {
+    const body = this.#body;
+    const plan = this.#plan;
+    this.#ifNegative(Op.i64Const, Op.i64LtS, Op.if, Type.empty);
     if (plan.resumable) {
-      this.moveSaved(saved, Op.localGet, Op.globalSet);
-      this.local(Op.localGet, this.fuelLocal);
+      this.#moveSaved(saved, Op.localGet, Op.globalSet);
+      this.#local(Op.localGet, this.#fuelLocal);
       body.byte(Op.call).unsigned(plan.added.moreFunction);
-      if (this.cached) this.local(Op.localSet, this.fuelLocal);
+      if (this.#cached) this.#local(Op.localSet, this.#fuelLocal);
       else body.byte(Op.drop);
-      this.moveSaved(saved, Op.globalGet, Op.localSet);
+      this.#moveSaved(saved, Op.globalGet, Op.localSet);
     } else {
-      if (this.cached) this.flush();
+      if (this.#cached) this.#flush();
       body.byte(Op.unreachable);
     }
     body.byte(Op.end);
   }
 
   /** A branch that is hardly ever taken: if what is on top of the stack is negative. */
-  private ifNegative(zero: number, lessThan: number, branch: number, immediate: number): void {
-    this.body.byte(zero).byte(0).byte(lessThan);
-    this.unlikely.push(this.body.length);
-    this.body.byte(branch).byte(immediate);
+  #ifNegative(zero: number, lessThan: number, branch: number, immediate: number): void {
+    this.#body.byte(zero).byte(0).byte(lessThan);
+    this.#unlikely.push(this.#body.length);
+    this.#body.byte(branch).byte(immediate);
   }
 
-  private moveSaved(saved: number, first: number, second: number): void {
+  #moveSaved(saved: number, first: number, second: number): void {
     if (saved === 0) return;
-    const { scan, body, plan } = this;
+    const scan = this.#scan;
+    const body = this.#body;
+    const plan = this.#plan;
     const used = [0, 0, 0, 0, 0];
     for (let n = 1; n <= scan.savedLocals[saved]!; n++) {
       const local = scan.savedLocals[saved + n]!;
@@ -350,50 +365,53 @@ export class FunctionEmitter {
     }
   }
 
-  private flush(): void {
-    this.local(Op.localGet, this.fuelLocal);
-    this.global(Op.globalSet);
+  #flush(): void {
+    this.#local(Op.localGet, this.#fuelLocal);
+    this.#global(Op.globalSet);
   }
 
   /** Takes the counter back from the global, less `cost`. */
-  private reload(cost: number): void {
-    this.global(Op.globalGet);
-    if (cost > 0) this.subtract(cost);
-    this.local(Op.localSet, this.fuelLocal);
+  #reload(cost: number): void {
+    this.#global(Op.globalGet);
+    if (cost > 0) this.#subtract(cost);
+    this.#local(Op.localSet, this.#fuelLocal);
   }
 
-  private enterDepth(): void {
-    const { body, plan, words } = this;
+  #enterDepth(): void {
+    const body = this.#body;
+    const plan = this.#plan;
+    const words = this.#words;
     body.byte(Op.globalGet).unsigned(plan.added.depthGlobal);
     body.byte(Op.i32Const).signed(words).byte(Op.i32Sub);
-    this.local(Op.localTee, this.depthLocal);
-    this.ifNegative(Op.i32Const, Op.i32LtS, Op.if, Type.empty);
+    this.#local(Op.localTee, this.#depthLocal);
+    this.#ifNegative(Op.i32Const, Op.i32LtS, Op.if, Type.empty);
     // -1, not what is missing: however often this happens the global cannot wrap.
     body.byte(Op.i32Const).signed(-1).byte(Op.globalSet).unsigned(plan.added.depthGlobal);
     body.byte(Op.unreachable).byte(Op.end);
-    this.restoreDepth();
+    this.#restoreDepth();
   }
 
   /** On entry, and after an exception, whose frames have not given back their depth. */
-  private restoreDepth(): void {
-    this.local(Op.localGet, this.depthLocal);
-    this.body.byte(Op.globalSet).unsigned(this.plan.added.depthGlobal);
+  #restoreDepth(): void {
+    this.#local(Op.localGet, this.#depthLocal);
+    this.#body.byte(Op.globalSet).unsigned(this.#plan.added.depthGlobal);
   }
 
   /** Before control leaves the frame. @param orderly not by an exception or a trap */
-  private leave(orderly: boolean): void {
-    const { body, plan } = this;
-    if (this.cached) this.flush();
-    if (!orderly || !this.counted) return;
-    this.local(Op.localGet, this.depthLocal);
-    body.byte(Op.i32Const).signed(this.words).byte(Op.i32Add);
+  #leave(orderly: boolean): void {
+    const body = this.#body;
+    const plan = this.#plan;
+    if (this.#cached) this.#flush();
+    if (!orderly || !this.#counted) return;
+    this.#local(Op.localGet, this.#depthLocal);
+    body.byte(Op.i32Const).signed(this.#words).byte(Op.i32Add);
     body.byte(Op.globalSet).unsigned(plan.added.depthGlobal);
   }
 
-  private writeHints(index: number): void {
-    if (this.unlikely.length === 0) return;
+  #writeHints(index: number): void {
+    if (this.#unlikely.length === 0) return;
     this.hintedFunctions++;
-    this.hints.unsigned(index).unsigned(this.unlikely.length);
-    for (const offset of this.unlikely) this.hints.unsigned(offset).byte(1).byte(0);
+    this.hints.unsigned(index).unsigned(this.#unlikely.length);
+    for (const offset of this.#unlikely) this.hints.unsigned(offset).byte(1).byte(0);
   }
 }
