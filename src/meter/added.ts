@@ -8,7 +8,7 @@ import * as Type from "../wasm/type.ts";
 import { Writer } from "../wasm/writer.ts";
 import type { Added, Plan } from "./emit.ts";
 
-/** Names of the exports that the meter adds. Guests may not export names that begin with {@link RESERVED_PREFIX}. */
+/** Names of the exports that the meter adds. A guest may not export a name that begins with {@link RESERVED_PREFIX}. */
 export const RESERVED_PREFIX = "vak:";
 export const START_EXPORT = "vak:start";
 export const FUEL_EXPORT = "vak:fuel";
@@ -17,12 +17,12 @@ export const REFILL_EXPORT = "vak:refill";
 export const DEPTH_EXPORT = "vak:depth";
 export const SET_DEPTH_EXPORT = "vak:set-depth";
 
-/** A length above this is charged as this: more than any budget, and far from where the counter would wrap. */
+/** A greater length is charged as this: more than any budget, and far from where the counter would wrap. */
 const MAX_BULK_LOG2 = 50;
 
 /**
- * More than any engine inlines. Firefox put what is called for more fuel, however seldom, in place of each call, and
- * then had no room left for the guest's own small functions.
+ * More than any engine inlines. Firefox inlined the function that asks for more fuel at each call of it, however rare,
+ * and then had no room left to inline the guest's own small functions.
  */
 const NOT_INLINED_BYTES = 500;
 
@@ -66,12 +66,12 @@ export class Additions {
     return this.#module.functions.length + this.#add(Section.function, type);
   }
 
-  /** A mutable global that begins as `init`, an instruction. */
+  /** A mutable global whose initial value is that of the instruction `init`. */
   global(type: number, init: number[]): number {
     return this.#module.globalCount + this.#add(Section.global, [type, 1, ...init, Op.end]);
   }
 
-  /** The `n`th global of number type `type`, for a local's value while the host looks at the fuel. */
+  /** The `n`th global of number type `type`: it holds a local's value while the host is asked for fuel. */
   savingGlobal(type: number, n: number): number {
     const globals = this.#savingGlobals[Type.i32 - type]!;
     if (globals[n] === undefined) globals[n] = this.global(type, ZEROS[Type.i32 - type]!);
@@ -87,7 +87,7 @@ export class Additions {
     return this.#module.tables.length + this.#add(Section.table, [Type.funcref, HAS_MAX, 1, 1]);
   }
 
-  /** The block type that takes nothing and gives what functions of type `index` give. */
+  /** The block type without parameters that has the results of function type `index`. */
   resultsOf(index: number): number[] {
     const known = this.#blockTypes.get(index);
     if (known) return known;
@@ -148,8 +148,8 @@ function addFuel(additions: Additions, resumable: boolean, added: Added): void {
     additions.export(REFILL_EXPORT, External.table, table);
     const callback = additions.type([], []);
     const [counter, committed] = [0, 1];
-    // The global has what was counted at the last call, return or bulk instruction. While the host looks it has the
-    // exact count; then it goes back, more what was granted: so a trap's count does not depend on when the host looked.
+    // The global has the count at the last call, return or bulk instruction. While the host is asked it has the exact
+    // count; then it is put back, plus what was granted. So a trap's count does not depend on when the host was asked.
     added.moreFunction = additions.func(
       [Type.i64],
       [Type.i64],
@@ -167,7 +167,7 @@ function addFuel(additions: Additions, resumable: boolean, added: Added): void {
     outOfFuel = [...getFuel, Op.call, ...u(added.moreFunction), Op.drop];
   }
 
-  // The bulk instruction's length goes through, and is charged on the way.
+  // The bulk instruction's length passes through, and is charged.
   const charge = [...getFuel, Op.localGet, 1, Op.i64Sub, ...setFuel, ...getFuel, ...ifNegative(...outOfFuel)];
   added.bulkFunction = additions.func(
     [Type.i32],
@@ -181,7 +181,7 @@ function addFuel(additions: Additions, resumable: boolean, added: Added): void {
     [Type.i64],
     [Type.i64],
     [
-      // So that however often this happens the counter cannot wrap.
+      // So that the counter cannot wrap, however often this happens.
       ...[...getFuel, ...ifNegative(...outOfFuel)],
       ...[...most, Op.localGet, 0, Op.localGet, 0, ...most, Op.i64GtU, Op.select, Op.localSet, 1],
       ...[...charge, Op.localGet, 0],

@@ -1,4 +1,4 @@
-/** How large the memories and tables that a module defines may become. */
+/** How large the memories and tables that a module defines may grow. */
 import type { Module } from "../wasm/module.ts";
 import { refuse } from "./refuse.ts";
 
@@ -31,7 +31,7 @@ export function capTables(module: Module, tableElements: number | undefined): (n
   });
 }
 
-/** A cap can only hold for what the module defines. */
+/** A cap works only for what the module itself defines. */
 function refuseImport(module: Module, kind: "memory" | "table"): void {
   const found = module.imports.find((entry) => entry.kind === kind);
   if (!found) return;

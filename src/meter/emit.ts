@@ -1,4 +1,4 @@
-/** Writes functions with what the meter adds to them, from the events that `scan.ts` found. */
+/** Writes functions with the meter's code in them, from the events that `scan.ts` found. */
 import type { Module } from "../wasm/module.ts";
 import * as Op from "../wasm/opcode.ts";
 import { Reader } from "../wasm/reader.ts";
@@ -9,7 +9,7 @@ import { CAUGHT_AT_HEADER, PLAIN } from "./event.ts";
 import { refuse } from "./refuse.ts";
 import { FIRST_SLOT, type FunctionScan } from "./scan.ts";
 
-/** What the added code refers to: indices after the module's own. */
+/** Indices that the added code refers to; they follow the module's own. */
 export interface Added {
   fuelGlobal: number;
   depthGlobal: number;
@@ -25,7 +25,7 @@ export interface Plan {
   stackDepth: number | undefined;
   nan: boolean;
   added: Added;
-  /** The block type that takes nothing and gives the results of a function type. */
+  /** The block type without parameters that has the results of a function type. */
   resultsOf(type: number): ArrayLike<number>;
   /** The index of a global of number type `type` for the `n`th local to save. */
   savingGlobal(type: number, n: number): number;
@@ -33,12 +33,12 @@ export interface Plan {
 
 /** Words that a frame takes besides its parameters, locals and operands. */
 const FRAME_WORDS = 4;
-/** A function without calls counts towards the depth only above this: there is but one such frame at a time. */
+/** A function without calls counts towards the depth only above this: there is only one such frame at a time. */
 const LEAF_WORDS = 256;
 /** The engines' own limit on the bytes of a function. */
 const MAX_FUNCTION_BYTES = 7_654_321;
 
-/** By floating-point type: its local's type, the constant, the comparison and the choice. */
+/** By floating-point type: the type of its local, the canonical NaN, and what compares and selects. */
 const NAN_CODE = [
   { type: Type.f32, constant: [Op.f32Const, 0, 0, 0xc0, 0x7f], choose: [Op.f32Eq, Op.select] },
   { type: Type.f64, constant: [Op.f64Const, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f], choose: [Op.f64Eq, Op.select] },
@@ -59,20 +59,20 @@ export class FunctionEmitter {
   readonly #plan: Plan;
   readonly #scan: FunctionScan;
   readonly #body = new Writer(1 << 16);
-  /** Offsets, in the function at hand, of branches that are hardly ever taken. */
+  /** Offsets in the current function of branches that are hardly ever taken. */
   readonly #unlikely: number[] = [];
   #fuelLocal = 0;
   #depthLocal = 0;
   /** By floating-point type. */
   readonly #nanLocals = [0, 0, 0, 0];
-  /** The counter is in `fuelLocal`, and in its global only while control is outside the function. */
+  /** The counter is in `fuelLocal`; it is in its global only while control is outside the function. */
   #cached = false;
   /** The function counts towards the depth of the stack. */
   #counted = false;
   /** Words of its frame. */
   #words = 0;
 
-  /** The branch hints of all functions so far, and for how many functions there are any. */
+  /** The branch hints of all functions so far, and how many functions have any. */
   readonly hints = new Writer();
   hintedFunctions = 0;
 
@@ -105,7 +105,7 @@ export class FunctionEmitter {
         else this.#global(Op.globalSet);
       }
     }
-    // All that leaves the function then leaves this block, and meets what has to be done last.
+    // Whatever leaves the function then leaves this block, and reaches what has to be done last.
     const wrapped = this.#cached || this.#counted;
     if (wrapped) body.byte(Op.block).raw(plan.resultsOf(module.functions[index]!));
     this.#writeEvents(wrapped, end);
@@ -247,9 +247,9 @@ export class FunctionEmitter {
   }
 
   /**
-   * A loop with neither call nor loop inside, and no parameters, gets a second one around it. Its check branches out
-   * there, where the host is asked: a loop that calls, on however cold a path, is not unrolled.
-   * Labels that lead out of the inner loop have one more level to cross.
+   * A loop without calls, loops or parameters gets a second loop around it. Its check branches out to that one, which
+   * asks the host: engines do not unroll a loop with a call in it, even on a cold path. Labels that lead out of the
+   * inner loop have one more level to cross.
    */
   #writePlainLoop(start: number, after: number, cost: number, saved: number): void {
     const body = this.#body;
@@ -262,7 +262,7 @@ export class FunctionEmitter {
     if (cost > 0) this.#charge(cost);
   }
 
-  /** The labels of a br_table, those greater than `inside` leading over the added loop. */
+  /** The labels of a br_table; those greater than `inside` cross the added loop. */
   #writeLabels(start: number, end: number, inside: number): void {
     const reader = new Reader(this.#module.bytes, start, end);
     const count = reader.u32();
@@ -320,10 +320,10 @@ export class FunctionEmitter {
   }
 
   /**
-   * Asks the host for more, or ends, if the counter on top of the stack is negative. `fuelLocal` holds it too.
+   * Asks the host for more, or traps, if the counter on top of the stack is negative. `fuelLocal` holds it too.
    *
-   * A call within a loop, on however cold a path, makes engines keep what lives across it out of registers: half the
-   * speed of a small loop. So what such a loop reads is put into globals for the time of the call.
+   * A call within a loop, even on a cold path, makes engines keep what lives across it out of registers: that halves
+   * the speed of a small loop. So what such a loop reads is kept in globals during the call.
    */
   #check(saved: number): void {
     const body = this.#body;
@@ -343,7 +343,7 @@ export class FunctionEmitter {
     body.byte(Op.end);
   }
 
-  /** A branch that is hardly ever taken: if what is on top of the stack is negative. */
+  /** A branch that is hardly ever taken: only if the top of the stack is negative. */
   #ifNegative(zero: number, lessThan: number, branch: number, immediate: number): void {
     this.#body.byte(zero).byte(0).byte(lessThan);
     this.#unlikely.push(this.#body.length);
@@ -370,7 +370,7 @@ export class FunctionEmitter {
     this.#global(Op.globalSet);
   }
 
-  /** Takes the counter back from the global, less `cost`. */
+  /** Loads the counter from the global, less `cost`. */
   #reload(cost: number): void {
     this.#global(Op.globalGet);
     if (cost > 0) this.#subtract(cost);
@@ -385,13 +385,13 @@ export class FunctionEmitter {
     body.byte(Op.i32Const).signed(words).byte(Op.i32Sub);
     this.#local(Op.localTee, this.#depthLocal);
     this.#ifNegative(Op.i32Const, Op.i32LtS, Op.if, Type.empty);
-    // -1, not what is missing: however often this happens the global cannot wrap.
+    // -1, not the difference, so that the global cannot wrap, however often this happens.
     body.byte(Op.i32Const).signed(-1).byte(Op.globalSet).unsigned(plan.added.depthGlobal);
     body.byte(Op.unreachable).byte(Op.end);
     this.#restoreDepth();
   }
 
-  /** On entry, and after an exception, whose frames have not given back their depth. */
+  /** On entry, and after an exception: the frames that it left have not given back their depth. */
   #restoreDepth(): void {
     this.#local(Op.localGet, this.#depthLocal);
     this.#body.byte(Op.globalSet).unsigned(this.#plan.added.depthGlobal);

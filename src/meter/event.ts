@@ -1,9 +1,9 @@
 /**
- * What `scan.ts` finds for `emit.ts` to act on; used as `Event`. Positions are `start`, before which an event acts,
- * and `end`; what its `a` and `b` mean is said at each.
+ * What `scan.ts` finds for `emit.ts` to act on. Import it as `Event`. An event acts before its position `start`; some
+ * also have an `end`. What `a` and `b` mean is said at each.
  */
 
-/** Nothing: it turned out not to be needed. */
+/** No longer needed. */
 export const none = 0;
 /** Charges slot `a`. */
 export const charge = 1;
@@ -11,7 +11,7 @@ export const charge = 1;
 export const loop = 2;
 /** A call, from opcode to end; slot `a` runs after it. */
 export const call = 3;
-/** The frame is left for good by a tail call. */
+/** A tail call leaves the frame for good. */
 export const tailCall = 4;
 /** Control leaves by an exception or a trap. */
 export const leave = 5;
@@ -39,5 +39,5 @@ export const CALL_FREE = 1;
 export const PLAIN = 2;
 /** An exception may be caught at its header. */
 export const CAUGHT_AT_HEADER = 4;
-/** How far left the number of levels of loops inside is. */
+/** Bits by which the number of levels of loops inside is shifted. */
 export const LEVELS = 3;

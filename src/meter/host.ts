@@ -1,5 +1,4 @@
-/** The host's side of a metered instance. `index.ts` says how the two work together. */
-
+/** The host's side of a metered instance; `index.ts` explains how the two work together. */
 import * as External from "../wasm/external.ts";
 import { PREAMBLE } from "../wasm/preamble.ts";
 import * as Section from "../wasm/section.ts";
@@ -7,7 +6,7 @@ import * as Type from "../wasm/type.ts";
 import { DEPTH_EXPORT, FUEL_EXPORT, GRANT_EXPORT, REFILL_EXPORT, SET_DEPTH_EXPORT } from "./added.ts";
 import { misuse } from "./refuse.ts";
 
-/** More than any budget: a counter that has lost this much stays negative. */
+/** More than any budget: a counter reduced by this much stays negative. */
 const ALL = 2 ** 62;
 
 export interface Meter {
@@ -15,40 +14,41 @@ export interface Meter {
   readonly budget: number;
   /** Units used: exact while control is outside the guest; never more than the budget. */
   readonly used: number;
-  /** The budget is spent, or the guest was {@link stop stopped}: imports must do nothing, and the run has not succeeded. */
+  /** The budget is spent, or the guest was {@link stop stopped}: imports must do nothing, and the run has failed. */
   readonly exhausted: boolean;
   /** {@link stop} was called. */
   readonly stopped: boolean;
   /** The call stack went deeper than `stackDepth`. */
   readonly overflowed: boolean;
-  /** Units granted and not used; negative at a check that asks for more. */
+  /** Units granted but not used; negative at a check that asks for more. */
   readonly left: number;
   /**
-   * Lets the guest use about `units` more before the next refill, at least what it has overdrawn, and no more in all
+   * Lets the guest use about `units` more before the next refill: at least what it has overdrawn, and no more in total
    * than the budget.
    *
-   * @returns whether the guest can go on
+   * @returns whether the guest can resume
    */
   grant(units: number): boolean;
-  /** Takes back what is left of the grant: the next check refills. What the guest `used` stays as it is. */
+  /** Takes back what is left of the grant, so that the next check refills. `used` does not change. */
   recall(): void;
-  /** Takes all fuel away: the guest traps at its next check. What it `used` stays as it is. */
+  /** Takes all fuel away: the guest traps at its next check. `used` does not change. */
   stop(): void;
   /**
-   * Says what to call when a grant is used up. It must not throw; if it does not {@link grant}, the guest traps.
+   * Sets what to call when a grant is used up. It must not throw. If it does not {@link grant}, the guest traps.
    *
    * @param callback a function, or a `WebAssembly.Suspending` of an async one
    */
   refillWith(callback: (() => void) | object): void;
-  /** Gives the whole stack back, before the host calls a guest that ended with an exception again. */
+  /** Restores the whole stack, before the host again calls a guest that ended with an exception. */
   resetDepth(): void;
 }
 
 /**
- * Takes charge of a metered instance. Grants the whole budget, or `slice` of it. An instance that has returned can be
- * attached again, for another budget: what was left of the one before is not added to it.
+ * Takes charge of a metered instance, and grants the whole budget, or `slice` of it. An instance that has returned can
+ * be attached again with another budget: nothing is carried over.
  *
- * @throws VakError `invalid-argument` when the module was not metered with `fuel`, or a number is not a positive integer
+ * @throws VakError `invalid-argument` when the module was not metered with `fuel`, or a number is not a positive
+ *   integer
  */
 export function attach(
   exports: WebAssembly.Exports,
@@ -68,7 +68,7 @@ export function attach(
   const setDepth = exports[SET_DEPTH_EXPORT] as ((words: number) => void) | undefined;
   const table = exports[REFILL_EXPORT] as WebAssembly.Table | undefined;
   const wholeDepth = depth?.() ?? 0;
-  // What an earlier attachment has left is not of this budget.
+  // What an earlier attachment left is not part of this budget.
   add(-read());
   let granted = 0;
   let usedAtStop: number | undefined;
@@ -123,7 +123,7 @@ export function attach(
   return meter;
 }
 
-/** `(module (import "" "" (func)) (export "" (func 0)))`: what goes through it is a function that a table takes. */
+/** `(module (import "" "" (func)) (export "" (func 0)))`: it turns a JavaScript function into one that a table takes. */
 const FUNCTION_WRAPPER = new Uint8Array([
   ...PREAMBLE,
   ...[Section.type, 4, 1, Type.func, 0, 0],

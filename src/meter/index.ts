@@ -17,37 +17,37 @@
  *
  * ## Fuel
  *
- * Costs are those of table {@link COST_TABLE} (`costs.ts`). The counter begins at 0: the host grants. Code is charged
- * for before it runs; checks stand at loop headers, at the entry of functions that call, and before bulk
- * instructions, and end in `unreachable` (a trap, which no guest can catch) when the counter is negative.
+ * Costs are those of table {@link COST_TABLE} (`costs.ts`). The counter begins at 0, and the host grants fuel. Code is
+ * charged before it runs. Checks are at loop headers, at the entry of functions that call, and before bulk
+ * instructions; when the counter is negative they execute `unreachable`: a trap, which no guest can catch.
  *
- * `used` is exact, and does not depend on slices or on where checks stand, when control is outside the guest:
- * after a return, during a call to the host (so at an exit), after an exception, and after `unreachable`. After any
- * other trap it is the count at a place that the program alone determines: what the trapping function had charged for
- * when it last called, was entered or went round a loop with a call in it; it is the same in every engine and for
- * every slicing, but not the count of instructions. When the budget is spent it is the budget.
+ * While control is outside the guest, `used` is exact, and depends neither on slices nor on where checks are: after a
+ * return, during a call to the host (and so at an exit), after an exception, and after `unreachable`. After any other
+ * trap it is the count at a point that the program alone determines: what the trapping function had charged when it
+ * last called, was entered, or went round a loop with a call in it. That is the same in every engine and for every
+ * slicing, but it is not the count of instructions. When the budget is spent, `used` is the budget.
  *
- * Checks stand apart, so that a guest can run on a little after the budget is spent. Nothing of that shows if the host
+ * Checks are some distance apart, so a guest can run a little past its budget. Nothing of that is visible if the host
  * asks {@link Meter.exhausted} **at the beginning of every import**, which must then do nothing, **and at every end**,
- * a return included: a run is within its budget if and only if it is not exhausted at its end.
+ * including a return: a run is within its budget if and only if it is not exhausted at its end.
  *
  * ## Resuming
  *
- * With `resumable`, a check that finds the counter negative calls the function in the table `vak:refill` first. If it
- * has granted enough to make the counter non-negative, the guest goes on as if nothing had been; else it traps. The
- * callback must not throw (a guest could catch that). {@link Meter.refillWith} puts a JavaScript function there; a
- * `WebAssembly.Suspending` one lets the worker's event loop turn, if the guest was called through
- * `WebAssembly.promising`. To stop a guest: do not grant.
+ * With `resumable`, a check that finds the counter negative first calls the function in the table `vak:refill`. If that
+ * grants enough to make the counter non-negative, the guest resumes as if nothing had happened; otherwise it traps. The
+ * callback must not throw: a guest could catch that. {@link Meter.refillWith} puts a JavaScript function there. A
+ * `WebAssembly.Suspending` one returns to the worker's event loop, if the guest was called through
+ * `WebAssembly.promising`. To stop a guest, do not grant.
  *
  * ## Depth
  *
- * With `stackDepth`, each frame of a function that calls takes 4 words + its parameters and locals + its deepest
- * operand stack (v128 counts two). When they are spent the guest traps, and {@link Meter.overflowed} is true.
+ * With `stackDepth`, each frame of a function that calls takes 4 words, its parameters and locals, and its deepest
+ * operand stack (a v128 counts as two). When the words are spent the guest traps, and {@link Meter.overflowed} is true.
  *
  * ## Memory
  *
- * Maxima are written into the module: growth past them fails as WebAssembly's own does. What the engine allocates for
- * the garbage-collection proposal is bounded only by fuel.
+ * Maxima are written into the module: growth beyond them fails as it does in any module. What the engine allocates for
+ * garbage-collected objects is bounded only by fuel.
  */
 
 import type { ExternKind } from "../wasm/external.ts";
@@ -75,29 +75,31 @@ export {
 export { attach, type Meter } from "./host.ts";
 export { MODULE_LIMITS } from "./limits.ts";
 
-/** Goes with the program's hash and the options as the key of a cache: the same three give the same bytes. */
+/** Part of the key of a cache, with the program's hash and the options: the same three give the same bytes. */
 export const METER_VERSION = 1;
 export const COST_TABLE = "wt1";
 
-/** Words: so that what one frame takes, which is bounded, cannot make the counter wrap. */
+/** In words. One frame takes a bounded number of them, so the counter cannot wrap. */
 const MAX_STACK_DEPTH = 1_000_000_000;
 
 export interface MeterOptions {
   /** Count and limit work. */
   fuel?: boolean;
-  /** Let the host refill at checks, and so pause or stop the guest there. Needs `fuel`. */
+  /** Let the host refill at checks, and so pause or stop the guest there. Requires `fuel`. */
   resumable?: boolean;
-  /** Words of call stack. Not given: no limit but the engine's, which varies from run to run. */
+  /** Words of call stack. If not given, the only limit is the engine's, which varies from run to run. */
   stackDepth?: number;
-  /** Make NaNs the same everywhere: each that an engine might choose the bits of becomes the canonical one. */
+  /** Make NaNs the same everywhere: a NaN whose bits the engine may choose becomes the canonical one. */
   nan?: boolean;
   /**
    * Bytes of linear memory that all of the module's memories may hold together, rounded down to whole pages. A single
    * memory may use it all; of several, each may use its minimum and an equal share of what the minima leave.
-   * Not given: memories keep their own limits, and may be imported.
+   * If not given, memories keep their own limits, and may be imported.
    */
   memoryBytes?: number;
-  /** Elements that each of the module's tables may hold. Not given: tables keep their own limits, and may be imported. */
+  /**
+   * Elements that each of the module's tables may hold. If not given, tables keep their limits, and may be imported.
+   */
   tableElements?: number;
   /** Bytes of the module itself; {@link MODULE_LIMITS}`.moduleBytes` unless given. */
   maxModuleBytes?: number;
@@ -107,7 +109,7 @@ export interface MeteredImport {
   module: string;
   name: string;
   kind: ExternKind;
-  /** Of functions and tags: value types as the text format writes them (`i32`, `externref`, `(ref null 3)`). */
+  /** For functions and tags: value types as the text format writes them (`i32`, `externref`, `(ref null 3)`). */
   params?: string[];
   results?: string[];
 }
@@ -117,9 +119,9 @@ export interface Metered {
   bytes: Uint8Array<ArrayBuffer>;
   /** The guest's imports, in order. The meter adds none. */
   imports: MeteredImport[];
-  /** The guest's own exports, in order. The meter's are not among them. */
+  /** The guest's own exports, in order, without the meter's. */
   exports: { name: string; kind: ExternKind }[];
-  /** The export that stands for the start section, to be called once after the first grant; absent if there is none. */
+  /** The export that replaces the start section: call it once, after the first grant. Absent if there is none. */
   start?: string;
 }
 
@@ -177,13 +179,13 @@ export function instrument(program: Uint8Array, options: MeterOptions = {}): Met
 
 function checkOptions(options: MeterOptions): void {
   const { fuel, resumable, stackDepth } = options;
-  if (resumable && !fuel) misuse("The meter's option resumable needs fuel");
+  if (resumable && !fuel) misuse("The meter's option resumable requires the option fuel");
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || typeof value === "boolean" || (Number.isSafeInteger(value) && value >= 0)) continue;
     misuse(`The meter's option ${name} is ${value}; give a whole number`);
   }
   if (stackDepth !== undefined && stackDepth > MAX_STACK_DEPTH) {
-    misuse(`The meter's option stackDepth is ${stackDepth}; the most is ${MAX_STACK_DEPTH}`);
+    misuse(`The meter's option stackDepth is ${stackDepth}; the maximum is ${MAX_STACK_DEPTH}`);
   }
 }
 
@@ -193,7 +195,7 @@ function engineComplaint(bytes: Uint8Array<ArrayBuffer>): string {
     new WebAssembly.Module(bytes);
     return "";
   } catch (error) {
-    // On a page's main thread large modules are not compiled at all.
+    // On a page's main thread, engines refuse to compile large modules at once.
     return error instanceof WebAssembly.CompileError ? `: ${error.message.replace(/^.*?\(\): |\.$/g, "")}` : "";
   }
 }

@@ -1,14 +1,15 @@
 /**
- * One pass over a function's body: what it costs, and where the meter has to write something.
+ * One pass over a function's body, in one long file because it is one hot loop: what the body costs, and where the
+ * meter has to write something.
  *
  * The result is a list of events in the order of their position, which `emit.ts` merges with the original bytes.
  *
  * **Slots.** Fuel is charged once for each stretch of code that runs as a whole: a slot. Each control frame has the
- * slot that its code adds to at the moment. A `block` goes on with its parent's; `loop`, `if`, `else` and `catch` open
- * one. Where control may leave the straight line (branches, and calls, which may end in an exception or an exit) the
- * slot is closed, a new one is opened, and `lowest`, the outermost frame that control may have left for, is noted.
- * At a frame's `end` the parent's slot goes on if nothing left further than that frame: then whatever ran
- * the code before the frame also runs the code after it. Else the parent opens a new one.
+ * slot that its code currently adds to. A `block` continues its parent's; `loop`, `if`, `else` and `catch` open one.
+ * Where control may leave the straight line (branches, and calls, which may end in an exception or an exit) the slot is
+ * closed, a new one is opened, and `lowest`, the outermost frame to which control may have gone, is noted. At a frame's
+ * `end` the parent's slot continues if nothing went further out than that frame: then whatever ran the code before the
+ * frame also runs the code after it. Otherwise the parent opens a new one.
  */
 import { CORE, EIGHT, FOUR, GC, LEB, MEMARG, MISC, NONE, SIMD, SPECIAL, UNKNOWN } from "../wasm/instructions.ts";
 import { endOf, unsignedAt } from "../wasm/leb128.ts";
@@ -25,7 +26,7 @@ import { MODULE_LIMITS } from "./limits.ts";
 import { CORE_NAN, GC_NAN, MISC_NAN, SIMD_NAN } from "./nan.ts";
 import { refuse, refuseFeature } from "./refuse.ts";
 
-/** Levels of call-free loops, from the innermost, for which the locals to save are found; so that this stays linear. */
+/** Levels of call-free loops, from the innermost, for which to find the locals to save. It keeps this linear. */
 const SAVED_LEVELS = 3;
 /** Locals of one type that are saved for one loop: about as many as engines have registers. */
 const SAVED_LOCALS = 16;
@@ -38,7 +39,7 @@ const ELSE = 3;
 const TRY = 4;
 const CATCH = 5;
 const KIND = 7;
-/** Flags beside the kind: entered by code that is never run; an exception may be caught at its end. */
+/** Flags besides the kind: entered by code that is never run; an exception may be caught at its end. */
 const DEAD = 8;
 const CAUGHT = 16;
 
@@ -49,7 +50,7 @@ const FLAGS = 2;
 const HEIGHT = 3;
 const PARAMS = 4;
 const RESULTS = 5;
-/** The event of the innermost loop around, or -1, that loop's frame, and where its part of `touched` begins. */
+/** The event of the innermost loop around, or -1; that loop's frame; and where its part of `touched` begins. */
 const LOOP_EVENT = 6;
 const LOOP_FRAME = 7;
 const TOUCHED = 8;
@@ -86,12 +87,12 @@ export class FunctionScan {
   events = 0;
 
   /**
-   * For each call-free loop whose event's `c` is not 0, from there: how many locals it reads before it writes them,
-   * then those locals.
+   * For each call-free loop whose event's `c` is not 0, from that index: how many locals it reads before it writes
+   * them, then those locals.
    */
   savedLocals: number[] = [];
   #saved = 0;
-  /** Accesses to locals in the call-free loops at hand: the index, or its complement where the access writes. */
+  /** Accesses to locals in the current call-free loops: the index, or its complement where the access writes. */
   #touched: number[] = [];
   #touches = 0;
   /** By local: the number of the last loop that was found to touch it. */
@@ -313,7 +314,7 @@ export class FunctionScan {
           const label = pos;
           pos = this.#leb(pos);
           cost++;
-          // What is taken from the stack: a condition or a reference, that br_on_null leaves if it is not null.
+          // A condition or a reference is taken from the stack; br_on_null leaves a reference that is not null.
           if (op === Op.brIf || op === Op.brOnNonNull) height--;
           this.#settle(-1, 0);
           this.#branch(label, pos, this.#value, k, dead);
@@ -586,7 +587,7 @@ export class FunctionScan {
     if (!dead && target < frames[f + LOWEST]!) frames[f + LOWEST] = target;
   }
 
-  /** Whether the length of a bulk instruction is an i64: where what it touches is addressed so, on both sides. */
+  /** Whether the length of a bulk instruction is an i64: whether all that it touches is addressed by i64. */
   #hasLongLength(sub: number, first: number, second: number): boolean {
     const { memories, tables } = this.#module;
     if (sub === Op.memoryCopy) return memories[first]!.is64 && memories[second]!.is64;
@@ -605,7 +606,7 @@ export class FunctionScan {
     if (this.#saves && this.b[loop]! & CALL_FREE) this.#touched[this.#touches++] = access;
   }
 
-  /** The end of `loop`, which is in `outer` (-1 for none), and which touched locals from number `first` on. */
+  /** The end of `loop`, which is in `outer` (-1 for none) and whose accesses to locals begin at `first`. */
   #endLoop(loop: number, outer: number, first: number): void {
     const flags = this.b[loop]!;
     if (!(flags & CALL_FREE)) {
@@ -623,7 +624,7 @@ export class FunctionScan {
     this.b[outer] = others | (Math.max(inside + 1, this.b[outer]! >> LEVELS) << LEVELS);
   }
 
-  /** Lists the locals that are read before they are written since access `first`. @returns where the list begins */
+  /** Lists the locals that were read before they were written since access `first`. @returns where the list begins */
   #findSaved(first: number): number {
     if (this.#marks.length < this.localCount) this.#marks = new Int32Array(this.localCount * 2);
     const mark = ++this.#mark;
@@ -678,7 +679,7 @@ export class FunctionScan {
     this.c[n] = 0;
   }
 
-  /** A result at `height` whose NaN bits are the engine's choice, made by the instruction that ends at `pos`. */
+  /** The instruction that ends at `pos` leaves a result at `height` whose NaN bits the engine chooses. */
   #makeNan(height: number, type: number, pos: number): void {
     this.#pendingHeights[this.#pending] = height;
     this.#pendingEvents[this.#pending++] = this.events;
@@ -686,7 +687,7 @@ export class FunctionScan {
     this.#push(Event.nan, pos, pos, type, 0);
   }
 
-  /** An instruction takes what is on the stack from `height` up, and absorbs the NaNs of the types in `absorbed`. */
+  /** An instruction takes the operands from `height` up, and absorbs the NaNs of the types in `absorbed`. */
   #settle(height: number, absorbed: number): void {
     while (this.#pending > 0 && this.#pendingHeights[this.#pending - 1]! >= height) {
       const event = this.#pendingEvents[--this.#pending]!;

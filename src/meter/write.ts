@@ -1,4 +1,4 @@
-/** Writes the module anew: its own sections with what is added to each, in the order the format asks for. */
+/** Writes the metered module: its own sections and what is added to each, in the order that the format requires. */
 import { joinBytes } from "../base/bytes.ts";
 import { wrongLength } from "../wasm/malformed.ts";
 import { HAS_MAX, type Limits, type Module } from "../wasm/module.ts";
@@ -11,7 +11,7 @@ import type { Additions } from "./added.ts";
 import { FunctionEmitter, type Plan } from "./emit.ts";
 import { FunctionScan } from "./scan.ts";
 
-/** By index of the defined ones. */
+/** By index among those that the module defines. */
 export interface Maxima {
   memories: (number | undefined)[];
   tables: (number | undefined)[];
@@ -71,11 +71,11 @@ export function writeModule(module: Module, maxima: Maxima, additions: Additions
   return joinBytes(parts);
 }
 
-/** Writes up to the last of `limits` whose maximum changes, each with the new one, and moves `reader` there. */
+/** Writes `limits` with their new maxima, up to the last one that changes, and moves `reader` there. */
 function writeLimits(body: Writer, reader: Reader, limits: Limits[], maxima: (number | undefined)[]): void {
   for (const [index, own] of limits.entries()) {
     const max = maxima[index];
-    if (max === own.max) continue; // As it is: what is above 2^53 is not exact here.
+    if (max === own.max) continue; // Copied: numbers above 2^53 are not exact here.
     body.copy(reader.bytes, reader.pos, own.start);
     body.byte(max === undefined ? own.flags : own.flags | HAS_MAX).unsigned(own.min);
     if (max !== undefined) body.unsigned(max);
@@ -83,7 +83,7 @@ function writeLimits(body: Writer, reader: Reader, limits: Limits[], maxima: (nu
   }
 }
 
-/** The code section's contents, and those of a section of branch hints if there are any. */
+/** The contents of the code section, and of a section of branch hints if there are any. */
 function writeCode(module: Module, additions: Additions, plan: Plan): { contents: Writer; hints: Writer | undefined } {
   const { bytes } = module;
   const section = module.sections.find(({ id }) => id === Section.code);

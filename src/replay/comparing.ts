@@ -1,4 +1,6 @@
-/** The outside of a replayed run: it gives the recorded answers, and compares what the guest asks with the recording. */
+/**
+ * The outside of a replayed run: it gives the recorded answers, and compares what the guest asks with the recording.
+ */
 import type { Meter } from "../meter/index.ts";
 import type { Point } from "../protocol/messages.ts";
 import type { Change, Met } from "../protocol/trace.ts";

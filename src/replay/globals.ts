@@ -1,4 +1,6 @@
-/** Makes the globals of a module visible from outside, by exporting them (WebAssembly 3.0, sections 5.5.9 and 5.5.10). */
+/**
+ * Makes the globals of a module visible from outside, by exporting them (WebAssembly 3.0, sections 5.5.9 and 5.5.10).
+ */
 import { joinBytes } from "../base/bytes.ts";
 import * as External from "../wasm/external.ts";
 import { Reader } from "../wasm/reader.ts";

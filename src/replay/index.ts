@@ -41,8 +41,8 @@ export interface ReplayOptions {
    */
   program?: BufferSource | readonly BufferSource[];
   /**
-   * Stops there, with {@link Replay.state} to look at: before call n is answered, counted from 1, or at the first of the
-   * meter's checks by which so many units of work are done.
+   * Stops there, with {@link Replay.state} to look at: before call n is answered, counted from 1, or at the first of
+   * the meter's checks by which so many units of work are done.
    */
   until?: Until;
   /** Lists the calls in {@link Replay.steps}, each with how far the run had come; and gives {@link Replay.state}. */
@@ -56,8 +56,8 @@ export interface ReplayOptions {
  *
  * @param run its id, or its number among the runs of the log, from 1
  * @returns the result for the first run that is not the same, if that is an earlier one; otherwise for `run`
- * @throws VakError `not-found` when there is no such run, or its trace or program is not in the bundle; `unsupported` when
- *   it was recorded with another version of the meter or sandbox, or this engine cannot execute the program;
+ * @throws VakError `not-found` when there is no such run, or its trace or program is not in the bundle; `unsupported`
+ *   when it was recorded with another version of the meter or sandbox, or this engine cannot execute the program;
  *   `invalid-bundle`
  * @example
  * const { verdict, divergence } = await replay(bundle, 1, { program });
@@ -111,8 +111,8 @@ export interface RecordedRun extends Pick<ReplayOptions, "program"> {
 }
 
 /**
- * Compares two recorded runs: what they were given, the first call that differs, how they ended, their files and output.
- * Both are executed again.
+ * Compares two recorded runs: what they were given, the first call that differs, how they ended, their files and
+ * output. Both are executed again.
  *
  * @throws VakError as {@link replay}; `invalid-bundle` when a replay is not the same as its recording
  * @example

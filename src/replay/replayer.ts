@@ -5,8 +5,8 @@ import { type Place, type Start, Timeline } from "./timeline.ts";
 import { checkUntil } from "./until.ts";
 
 /**
- * An opened log whose runs can be executed again any number of times. It keeps checkpoints: going back in a run, or on to
- * a later run of an agent, takes much less time than getting there did at first. {@link openReplay} makes one.
+ * An opened log whose runs can be executed again any number of times. It keeps checkpoints: going back in a run, or on
+ * to a later run of an agent, takes much less time than getting there did at first. {@link openReplay} makes one.
  */
 export class Replayer {
   readonly #recording: Recording;
@@ -21,8 +21,8 @@ export class Replayer {
   }
 
   /**
-   * As {@link replay}, for this log. With `until` it resumes from the last checkpoint before that point; what comes before
-   * was compared when it was first executed. One call waits for the other.
+   * As {@link replay}, for this log. With `until` it resumes from the last checkpoint before that point; what comes
+   * before was compared when it was first executed. One call waits for the other.
    *
    * @throws VakError as {@link replay}
    */

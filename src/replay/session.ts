@@ -106,8 +106,8 @@ export class Session {
     if (spawn.machine !== MACHINE) {
       throw new VakError(
         "unsupported",
-        `The run was recorded on the machine ${JSON.stringify(spawn.machine)} (cost table, version of the meter, version of ` +
-          `the sandbox); this version of vak executes ${JSON.stringify(MACHINE)}. Replay it with the version of vak that recorded it.`,
+        `The run was recorded on the machine ${JSON.stringify(spawn.machine)} (cost table, meter version, sandbox version); ` +
+          `this version of vak executes ${JSON.stringify(MACHINE)}. Replay it with the version of vak that recorded it.`,
       );
     }
     let limits: Limits;

@@ -1,4 +1,6 @@
-/** LEB128, the format's integers of variable length: seven bits a byte, lowest first (WebAssembly 3.0, section 5.2.2). */
+/**
+ * LEB128, the format's integers of variable length: seven bits a byte, lowest first (WebAssembly 3.0, section 5.2.2).
+ */
 
 /** The unsigned 32-bit integer at `at`, in bytes that are known to be valid. */
 export function unsignedAt(bytes: Uint8Array, at: number): number {

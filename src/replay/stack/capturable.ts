@@ -3,13 +3,13 @@
  * functions write their frames into its memory and return, one after the other (unwinding), and later load them and
  * resume where they were (rewinding). Only for replays: it costs time and code. The guest cannot observe it.
  *
- * **Where.** At a check of the meter, when the host is asked for more fuel: no system call is in progress there. Functions
- * that only count are left as they are; while one of those asks, `here` is 0, and the host must not unwind.
+ * **Where.** At a check of the meter, when the host is asked for more fuel: no system call is in progress there.
+ * Functions that only count are left as they are; while one of those asks, `here` is 0, and the host must not unwind.
  *
- * **How.** A `site` is a call that may be on the stack then. After it, a function checks whether the stack unwinds: if so,
- * it stores operands, locals and the site's number at the `pointer`, and returns. On entry it checks whether the stack
- * rewinds: if so, it loads them, jumps to the site, and calls again. To make that jump possible, each body that holds
- * sites, or blocks with sites, opens one block for each of them at its beginning, and closes it in front of it.
+ * **How.** A `site` is a call that may be on the stack then. After it, a function checks whether the stack unwinds: if
+ * so, it stores operands, locals and the site's number at the `pointer`, and returns. On entry it checks whether the
+ * stack rewinds: if so, it loads them, jumps to the site, and calls again. To make that jump possible, each body that
+ * holds sites, or blocks with sites, opens one block for each of them at its beginning, and closes it in front of it.
  *
  * The memory below the frames is the guest's: the host saves it, and restores it before the guest resumes.
  */

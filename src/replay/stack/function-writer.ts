@@ -1,4 +1,6 @@
-/** Writes a function with what makes its frame capturable: how it unwinds at its sites, and how it gets back to them. */
+/**
+ * Writes a function with what makes its frame capturable: how it unwinds at its sites, and how it gets back to them.
+ */
 import * as Op from "../../wasm/opcode.ts";
 import { Reader } from "../../wasm/reader.ts";
 import * as Type from "../../wasm/type.ts";
