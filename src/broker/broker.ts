@@ -1,4 +1,5 @@
 /** The broker: the one choke point through which every call of every guest passes. It composes the stages of a call. */
+import { lazy } from "../base/lazy.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { Ledger } from "../policy/budget.ts";
 import type { LeasedRules, PolicyEngine } from "../policy/engine.ts";
@@ -9,7 +10,7 @@ import type { Caller } from "./call.ts";
 import { type Checked, check } from "./checked.ts";
 import { finalise, isCurrent } from "./decided.ts";
 import { perform } from "./effect.ts";
-import { type Explanation, explain, type ProposedCall } from "./explain.ts";
+import type { Explanation, ProposedCall } from "./explain.ts";
 import { withLeaks } from "./leaks.ts";
 import { LIST, listTools } from "./listing.ts";
 import type { OnApproval } from "./people.ts";
@@ -99,7 +100,8 @@ export class Broker {
   }
 
   /** What would be decided about a call, and by which policies. */
-  explain(call: ProposedCall): Promise<Explanation> {
+  async explain(call: ProposedCall): Promise<Explanation> {
+    const { explain } = await lazy(import("./explain.ts"));
     return explain(call, { tools: this.#tools, policy: this.#policy, ledger: this.#ledger });
   }
 }

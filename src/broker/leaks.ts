@@ -1,4 +1,4 @@
-/** The loop for leaks: a tool looks for what should not leave, and takes it out where the policy wants it redacted. */
+/** The loop for leaks: a tool looks for them in its input, and takes them out where the policy wants them redacted. */
 import type { Decision } from "../policy/engine.ts";
 import { leaksIn } from "../tool/leaks.ts";
 import type { Caller } from "./call.ts";
