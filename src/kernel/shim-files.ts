@@ -1,7 +1,9 @@
 /**
- * Trees of files as `@bjorn3/browser_wasi_shim` 0.4 has them, turned into the paths and bytes that an agent begins with.
+ * Trees of files as `@bjorn3/browser_wasi_shim` 0.4 has them, turned into the paths and bytes that an agent begins
+ * with.
  *
- * They are recognised by their shape: a page may have a second copy of the shim, and vak's core imports none of its code.
+ * They are recognised by their shape: a page may have a second copy of the shim, and vak's core imports none of its
+ * code.
  */
 import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
@@ -71,8 +73,8 @@ function isPlain(value: object): boolean {
 }
 
 /**
- * An agent's first files with each tree of the shim in them replaced by its files and empty directories; all else is left
- * as it is. Nothing is copied: the bytes are counted first.
+ * An agent's first files with each tree of the shim in them replaced by its files and empty directories; all else is
+ * left as it is. Nothing is copied: the bytes are counted first.
  *
  * @throws VakError `invalid-argument` for what an agent cannot have of a tree, or where its files exceed a limit
  */

@@ -3,7 +3,8 @@
 /** Longest stretch of output in one message, bytes. */
 export const OUTPUT_CHUNK = 64 * 1024;
 /**
- * Messages a worker may post per second in the long run; more counts as a flood. An honest worker posts at most about 1000.
+ * Messages a worker may post per second in the long run; more counts as a flood. An honest worker posts at most about
+ * 1000.
  */
 export const MESSAGES_PER_SECOND = 5000;
 /** Messages that may come at once: as many as an honest worker posts while the page is busy for half a minute. */

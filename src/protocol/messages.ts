@@ -68,13 +68,15 @@ export interface RunRequest {
   call?: { name: string; input: Uint8Array };
   /** The answers to the first calls, for which the kernel is not asked. */
   answers?: Uint8Array[];
-  /** The run is re-executed only for the state that it leaves: it posts nothing, and ends where it would have to ask. */
+  /**
+   * The run is re-executed only for the state that it leaves: it posts nothing, and ends where it would have to ask.
+   */
   silent?: boolean;
 }
 
 /**
- * Why a run trapped. No finer names are possible, since a run must end alike in every engine: Firefox has one message for
- * memories and tables, and Chromium one for a float that is too large and for NaN.
+ * Why a run trapped. No finer names are possible, since a run must end alike in every engine: Firefox has one message
+ * for memories and tables, and Chromium one for a float that is too large and for NaN.
  */
 export const TRAPS = [
   "unreachable",
@@ -113,8 +115,8 @@ export interface Ended {
 /** Where in a guest's work something from outside took effect: the same place in every execution of the run. */
 export interface Point {
   /**
-   * `check`: at the first of the meter's checks that saw this fuel after this many system calls. `entry`: when the guest
-   * made the last of these system calls. `wait`: while that one waited for an answer, or slept.
+   * `check`: at the first of the meter's checks that saw this fuel after this many system calls. `entry`: when the
+   * guest made the last of these system calls. `wait`: while that one waited for an answer, or slept.
    */
   at: "check" | "entry" | "wait";
   /** System calls made so far, including this one. */
@@ -190,8 +192,8 @@ export type WorkerMessage =
   | { vak: "output"; run: number; fd: 1 | 2; bytes: Uint8Array };
 
 /**
- * What a guest met since the previous message: sent ahead of each call and of the run's end, and whenever much has piled
- * up, so that the kernel knows everything that led to a call before it is asked.
+ * What a guest met since the previous message: sent ahead of each call and of the run's end, and whenever much has
+ * piled up, so that the kernel knows everything that led to a call before it is asked.
  */
 export interface MetMessage {
   vak: "met";

@@ -1,6 +1,6 @@
 /**
- * The parsers of everything a worker posts or replies; the kernel reads nothing that has not passed one. Each checks shape
- * and bounds, and returns a fresh object with only what the protocol knows, or undefined.
+ * The parsers of everything a worker posts or replies; the kernel reads nothing that has not passed one. Each checks
+ * shape and bounds, and returns a fresh object with only what the protocol knows, or undefined.
  */
 import { isDigest, isObject } from "../base/guards.ts";
 import type { Limits } from "../limits.ts";

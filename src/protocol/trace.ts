@@ -1,17 +1,17 @@
 /**
  * A trace: what a run took in from outside, and where, so that it can be executed again.
  *
- * It is kept as private values (see `audit/value.ts`), canonical JSON of at most {@link TRACE_BYTES} in all. Parts of it
- * are stored beside `trace` entries while the run goes on, in the order in which the guest met what is in them; the rest,
- * and what only the end knows, beside its `run-end`. What else a replay needs is in the log: limits, seed and machine in
- * `agent-spawn`; arguments and the time in `run-start`, with the environment and stdin beside it.
+ * It is kept as private values (see `audit/value.ts`), canonical JSON of at most {@link TRACE_BYTES} in all. Parts of
+ * it are stored beside `trace` entries while the run goes on, in the order in which the guest met what is in them; the
+ * rest, and what only the end knows, beside its `run-end`. What else a replay needs is in the log: limits, seed and
+ * machine in `agent-spawn`; arguments and the time in `run-start`, with the environment and stdin beside it.
  */
 import type { MountRef } from "../audit/vocabulary/mount.ts";
 import type { MountShape, Point, SeedFile } from "./messages.ts";
 
 /**
- * The most bytes of JSON that a trace (all its parts together) or a run's input may have. What is longer is not kept, and
- * the log says so.
+ * The most bytes of JSON that a trace (all its parts together) or a run's input may have. What is longer is not kept,
+ * and the log says so.
  */
 export const TRACE_BYTES = 16 * 2 ** 20;
 
@@ -102,7 +102,9 @@ export interface AnsweredCall extends RecordedCall {
   answer: string;
 }
 
-/** A call of a recorded run and all that led there: where `kernel.fork` resumes. `forkPoint` of `vak/replay` makes it. */
+/**
+ * A call of a recorded run and all that led there: where `kernel.fork` resumes. `forkPoint` of `vak/replay` makes it.
+ */
 export interface ForkPoint {
   /** The run's id in its log, and the number of the call that is made again. */
   run: string;
@@ -115,7 +117,10 @@ export interface ForkPoint {
   seed: number;
   /** Absent if it had none. Their contents are among the changes; nothing keeps them any longer. */
   mounts?: MountRef[];
-  /** The labels of all that the agent had read before that call. What was declassified since has to be declassified again. */
+  /**
+   * The labels of all that the agent had read before that call. What was declassified since has to be declassified
+   * again.
+   */
   labels: readonly string[];
   /** The agent's runs up to this one, the last. */
   runs: RunPrefix[];

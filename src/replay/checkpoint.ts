@@ -1,5 +1,5 @@
 /** A checkpoint: where a session can resume, between two runs or within one. */
-import type { Instance } from "../sandbox/program.ts";
+import type { Instance } from "../sandbox/instance.ts";
 import type { Capture } from "./capturer.ts";
 import type { Progress } from "./comparing.ts";
 import type { Contents } from "./contents.ts";

@@ -26,7 +26,7 @@ import { type Purpose, Session } from "./session.ts";
 import { checkUntil, type Until } from "./until.ts";
 
 export type { ForkPoint } from "../protocol/trace.ts";
-export { MACHINE } from "../sandbox/program.ts";
+export { MACHINE } from "../sandbox/admission.ts";
 export type { RunDifference, TextDifference } from "./diff.ts";
 export type { Divergence } from "./divergence.ts";
 export type { Replayer } from "./replayer.ts";

@@ -1,9 +1,10 @@
+/** Where a run meets what is outside: its calls, sleeps, stops and pauses, and readings of the real clock. */
 import type { Meter } from "../meter/index.ts";
 import { AnswerBuffer } from "../protocol/answer-buffer.ts";
 import { MAX_READINGS, MET_AT_ONCE } from "../protocol/bounds.ts";
 import type { KernelMessage, Point, WaitMode, WorkerMessage } from "../protocol/messages.ts";
 
-/** Ends the run from inside a system call. The gate turns it into a trap, which no guest can catch. */
+/** Thrown in a system call to end the run. The gate turns it into a trap, which no guest can catch. */
 export class Halt extends Error {
   readonly limit: "asked" | "output";
 
@@ -15,34 +16,35 @@ export class Halt extends Error {
 
 export type Awaitable<T> = T | Promise<T>;
 
-/** How the budget is cut: `refill` is what the guest's checks call when a grant is used up. */
+/** How the fuel is granted in slices. */
 export interface Slices {
+  /** Called by the guest's checks when a grant is used up. */
   refill: () => Awaitable<void>;
-  /** Called now and then from system calls: time passes in them that the meter does not count. */
+  /** Called now and then from system calls, whose time the meter does not count. */
   pace: () => void;
 }
 
-/** All that a run meets from outside: who answers it, keeps it waiting and stops it. The kernel, or a recording. */
+/** What answers a run's calls, lets it wait and stops it: the kernel, or a recording. */
 export interface Outside {
   readonly wait: WaitMode;
-  /** Units granted at first. */
+  /** Units of the first grant. */
   readonly firstSlice: number;
-  /** The guest is about to begin. @param exports of its instance */
+  /** Called before the guest begins. @param exports of its instance */
   slices(meter: Meter, exports: WebAssembly.Exports): Slices;
   /**
-   * A system call begins.
+   * Called at the beginning of each system call.
    *
    * @returns how many there have been
-   * @throws Halt when the run has to stop here
+   * @throws Halt if the run has to stop here
    */
   enter(): number;
-  /** Gives the answer to a request. */
+  /** Answers a request. */
   ask(run: number, request: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array>;
-  /** Lets the time pass that a guest sleeps, ms. */
+  /** Lets so many ms pass, while the guest sleeps. */
   sleep(ms: number): Awaitable<void>;
-  /** Reads the real clock: whole ms since 1970, never less than before. */
+  /** Reads the real clock: whole ms since 1970, never less than the reading before. */
   now(): number;
-  /** Of a replay: the program has returned only because its stack was captured, and is to be entered again. */
+  /** For a replay: whether the program returned only because its stack was captured, and has to be entered again. */
   again?(): boolean;
 }
 
@@ -51,39 +53,39 @@ const START: Point = { at: "entry", systemCalls: 0, fuel: 0 };
 /** Longest a timer can run, ms. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-/** Work between two looks at what the kernel wants, ms; and in units, at first and at least. */
+/** Work between two looks at the kernel's messages: in ms, and in units at first and at least. */
 const SLICE_MS = 4;
 const FIRST_SLICE = 1_000_000;
 const LEAST_SLICE = 10_000;
 
 /**
- * Where a guest waits. With JSPI an answer is a promise that suspends the guest; with shared memory the worker sleeps
- * in `Atomics.wait` until the kernel has written it. Either way the guest is the only one waiting.
+ * Connects a guest with the kernel. With JSPI an answer is a promise that suspends the guest; with shared memory the
+ * worker sleeps in `Atomics.wait` until the kernel has written it. Either way only the guest waits.
  */
 export class Bridge implements Outside {
   readonly firstSlice = FIRST_SLICE;
   /** Where the run was stopped. */
   stop: Point | null = null;
-  /** What the kernel has not been told yet: as in `MetMessage`. */
-  private changes: Point[] = [];
-  private readings: number[] = [];
-  /** How often the real clock was read, and what it said last. */
-  private read = 0;
-  private lastReading = 0;
-  private run = 0;
-  /** Where the guest is while it is not at work. */
-  private place: Point = START;
-  private meter: Meter | undefined;
-  private calls = 0;
-  /** What the first calls are answered; and whether there is nobody to ask for more. */
-  private given: readonly Uint8Array[] = [];
-  private alone = false;
-  private systemCalls = 0;
-  private readonly post: (message: WorkerMessage, transfer?: Transferable[]) => void;
-  private readonly answers: { state: Int32Array; bytes: Uint8Array } | undefined;
-  private stopped = false;
-  private paused: PromiseWithResolvers<void> | undefined;
-  private parked: { call: number; resolve: (bytes: Uint8Array) => void; reject: (halt: Halt) => void } | undefined;
+  /** What has not been reported to the kernel yet, as in `MetMessage`. */
+  #changes: Point[] = [];
+  #readings: number[] = [];
+  /** How often the real clock was read, and its last reading. */
+  #read = 0;
+  #lastReading = 0;
+  #run = 0;
+  /** Where the guest is while it does not run. */
+  #place: Point = START;
+  #meter: Meter | undefined;
+  #calls = 0;
+  /** The answers to the first calls; and whether the kernel must not be asked for more. */
+  #given: readonly Uint8Array[] = [];
+  #alone = false;
+  #systemCalls = 0;
+  readonly #post: (message: WorkerMessage, transfer?: Transferable[]) => void;
+  readonly #answers: { state: Int32Array; bytes: Uint8Array } | undefined;
+  #stopped = false;
+  #paused: PromiseWithResolvers<void> | undefined;
+  #parked: { call: number; resolve: (bytes: Uint8Array) => void; reject: (halt: Halt) => void } | undefined;
   readonly wait: WaitMode;
 
   constructor(
@@ -91,120 +93,122 @@ export class Bridge implements Outside {
     wait: WaitMode,
     answers: SharedArrayBuffer | undefined,
   ) {
-    this.post = post;
+    this.#post = post;
     this.wait = wait;
-    this.answers = answers && {
+    this.#answers = answers && {
       state: new Int32Array(answers, 0, 3),
       bytes: new Uint8Array(answers, AnswerBuffer.HEADER_BYTES),
     };
   }
 
-  /** What the kernel posts lands here. */
+  /** Takes what the kernel posts. */
   receive(message: KernelMessage): void {
     switch (message.vak) {
       case "stop":
-        this.stopped = true;
-        this.paused?.resolve();
-        if (!this.parked) break;
-        this.stop = this.place;
-        this.parked.reject(new Halt("asked"));
+        this.#stopped = true;
+        this.#paused?.resolve();
+        if (!this.#parked) break;
+        this.stop = this.#place;
+        this.#parked.reject(new Halt("asked"));
         break;
       case "pause":
-        this.paused ??= Promise.withResolvers();
+        this.#paused ??= Promise.withResolvers();
         break;
       case "resume":
-        this.paused?.resolve();
-        this.paused = undefined;
+        this.#paused?.resolve();
+        this.#paused = undefined;
         break;
       case "answer":
-        if (message.call === this.parked?.call) this.parked.resolve(message.bytes);
+        if (message.call === this.#parked?.call) this.#parked.resolve(message.bytes);
     }
   }
 
-  /** Forgets the run before. With shared memory the kernel clears the state before it asks for the run. */
+  /** Discards the previous run's state. With shared memory the kernel clears its part before it requests the run. */
   begin(run: number, given: readonly Uint8Array[] = [], alone = false): void {
-    this.run = run;
-    this.given = given;
-    this.alone = alone;
-    this.calls = this.systemCalls = this.read = 0;
-    this.stopped = false;
-    this.paused = undefined;
+    this.#run = run;
+    this.#given = given;
+    this.#alone = alone;
+    this.#calls = this.#systemCalls = this.#read = 0;
+    this.#stopped = false;
+    this.#paused = undefined;
     this.stop = null;
-    this.changes = [];
-    this.readings = [];
-    this.lastReading = 0;
-    this.place = START;
-    this.meter = undefined;
+    this.#changes = [];
+    this.#readings = [];
+    this.#lastReading = 0;
+    this.#place = START;
+    this.#meter = undefined;
   }
 
-  /** The run is over: nothing of the guest is kept. */
+  /** The run is over: releases the guest. */
   end(): void {
-    this.meter = undefined;
+    this.#meter = undefined;
   }
 
-  /** The kernel changed a file, while the guest stood still. */
+  /** Notes that the kernel changed a file while the guest stood still. */
   changed(): void {
-    this.changes.push(this.place);
-    if (this.changes.length === MET_AT_ONCE) this.tell();
+    this.#changes.push(this.#place);
+    if (this.#changes.length === MET_AT_ONCE) this.report();
   }
 
-  /** Tells the kernel what the guest has met since it was told last. */
-  tell(): void {
-    const { run, changes, readings } = this;
-    if (this.alone || (changes.length === 0 && readings.length === 0)) return;
-    this.changes = [];
-    this.readings = [];
-    this.post({ vak: "met", run, fuel: this.meter?.used ?? 0, changes, readings });
+  /** Reports to the kernel what the guest met since the last report. */
+  report(): void {
+    const run = this.#run;
+    const changes = this.#changes;
+    const readings = this.#readings;
+    if (this.#alone || (changes.length === 0 && readings.length === 0)) return;
+    this.#changes = [];
+    this.#readings = [];
+    this.#post({ vak: "met", run, fuel: this.#meter?.used ?? 0, changes, readings });
   }
 
-  /** The kernel has asked the run to stop. */
-  private get asked(): boolean {
-    const state = this.answers?.state;
-    return this.stopped || (state !== undefined && Atomics.load(state, AnswerBuffer.STATE) === AnswerBuffer.STOPPED);
+  /** Whether the kernel has asked the run to stop. */
+  get #asked(): boolean {
+    const state = this.#answers?.state;
+    return this.#stopped || (state !== undefined && Atomics.load(state, AnswerBuffer.STATE) === AnswerBuffer.STOPPED);
   }
 
   enter(): number {
-    this.systemCalls++;
-    this.check("entry");
-    return this.systemCalls;
+    this.#systemCalls++;
+    this.#check("entry");
+    return this.#systemCalls;
   }
 
-  private at(at: Point["at"]): Point {
-    this.place = { at, systemCalls: this.systemCalls, fuel: this.meter?.used ?? 0 };
-    return this.place;
+  #at(at: Point["at"]): Point {
+    this.#place = { at, systemCalls: this.#systemCalls, fuel: this.#meter?.used ?? 0 };
+    return this.#place;
   }
 
-  /** @throws Halt when the kernel has asked the run to stop */
-  private check(at: Point["at"]): void {
-    if (!this.asked) return;
-    this.stop = this.at(at);
+  /** @throws Halt if the kernel has asked the run to stop */
+  #check(at: Point["at"]): void {
+    if (!this.#asked) return;
+    this.stop = this.#at(at);
     throw new Halt("asked");
   }
 
   /**
-   * Cuts the budget into slices of about {@link SLICE_MS}: a refill listens to the kernel, and `pace` ends a slice early
-   * that system calls have made long. How the slices are cut shows in nothing that the guest can see.
+   * Grants the fuel in slices of about {@link SLICE_MS}: a refill listens to the kernel, and `pace` ends a slice early
+   * that system calls have made long. The guest cannot observe how it is sliced.
    */
   slices(meter: Meter): Slices {
-    this.meter = meter;
+    this.#meter = meter;
     let slice = FIRST_SLICE;
     let began = performance.now();
     const grant = () => {
-      if (this.asked) {
-        this.stop = this.at("check");
+      if (this.#asked) {
+        this.stop = this.#at("check");
         meter.stop();
       } else meter.grant(slice);
-      if (this.changes.length > 0) this.tell();
+      if (this.#changes.length > 0) this.report();
       began = performance.now();
     };
     return {
       refill: () => {
-        // All that was budgeted is granted already: it is spent.
+        // All the fuel was granted already, and is spent.
         if (meter.exhausted) return;
         const took = performance.now() - began;
         slice = Math.max(LEAST_SLICE, Math.min(slice * 4, (slice * SLICE_MS) / Math.max(took, 0.01)));
-        this.at("check");
-        const heard = this.listen();
+        this.#at("check");
+        const heard = this.#listen();
         return heard instanceof Promise ? heard.then(grant) : grant();
       },
       pace: () => {
@@ -214,74 +218,74 @@ export class Bridge implements Outside {
   }
 
   /**
-   * Lets the kernel be heard in the middle of the guest's work, and the guest stand still while it is paused. With JSPI
-   * that takes a turn of the event loop; shared memory is only looked at.
+   * Listens to the kernel in the middle of the guest's work, and lets the guest stand still while it is paused. With
+   * JSPI this takes a turn of the event loop; with shared memory, only a look at it.
    */
-  private listen(): Awaitable<void> {
-    if (this.wait === "jspi") return turn().then(() => this.paused?.promise);
-    const { state } = this.answers!;
-    while (Atomics.load(state, AnswerBuffer.PAUSED) === 1 && !this.asked) {
+  #listen(): Awaitable<void> {
+    if (this.wait === "jspi") return turn().then(() => this.#paused?.promise);
+    const { state } = this.#answers!;
+    while (Atomics.load(state, AnswerBuffer.PAUSED) === 1 && !this.#asked) {
       Atomics.wait(state, AnswerBuffer.PAUSED, 1);
     }
   }
 
-  /** Sends a request to the kernel and gives its answer. */
+  /** Sends a request to the kernel and returns its answer. */
   ask(run: number, request: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array> {
-    this.check("entry");
-    const call = ++this.calls;
-    const { fuel } = this.at("wait");
-    const given = this.given[call - 1];
+    this.#check("entry");
+    const call = ++this.#calls;
+    const { fuel } = this.#at("wait");
+    const given = this.#given[call - 1];
     if (given) return given;
-    if (this.alone) throw new Halt("asked");
-    this.tell();
-    this.post({ vak: "call", run, call, fuel, bytes: request }, [request.buffer]);
-    if (this.wait === "jspi") return this.park(call);
-    const { state, bytes } = this.answers!;
+    if (this.#alone) throw new Halt("asked");
+    this.report();
+    this.#post({ vak: "call", run, call, fuel, bytes: request }, [request.buffer]);
+    if (this.wait === "jspi") return this.#park(call);
+    const { state, bytes } = this.#answers!;
     while (Atomics.load(state, AnswerBuffer.STATE) === AnswerBuffer.IDLE) {
       Atomics.wait(state, AnswerBuffer.STATE, AnswerBuffer.IDLE);
     }
-    this.check("wait");
+    this.#check("wait");
     const answer = bytes.slice(0, state[AnswerBuffer.LENGTH]);
-    // A stop that comes between the check and here must not be lost.
+    // A stop that arrives between the check and this must not be lost.
     Atomics.compareExchange(state, AnswerBuffer.STATE, AnswerBuffer.ANSWERED, AnswerBuffer.IDLE);
     return answer;
   }
 
   /** Sleeps in real time, until the kernel stops the run. */
   sleep(ms: number): Awaitable<void> {
-    this.check("wait");
+    this.#check("wait");
     if (ms <= 0) return;
-    this.at("wait");
+    this.#at("wait");
     if (this.wait === "atomics") {
-      Atomics.wait(this.answers!.state, AnswerBuffer.STATE, AnswerBuffer.IDLE, ms);
-      return this.check("wait");
+      Atomics.wait(this.#answers!.state, AnswerBuffer.STATE, AnswerBuffer.IDLE, ms);
+      return this.#check("wait");
     }
-    const timer = setTimeout(() => this.parked?.resolve(new Uint8Array()), Math.min(ms, MAX_TIMER));
-    return this.park(0)
+    const timer = setTimeout(() => this.#parked?.resolve(new Uint8Array()), Math.min(ms, MAX_TIMER));
+    return this.#park(0)
       .then(() => {})
       .finally(() => clearTimeout(timer));
   }
 
   now(): number {
-    const now = Math.max(this.lastReading, Math.floor(performance.timeOrigin + performance.now()));
-    if (++this.read <= MAX_READINGS + 1) this.readings.push(now - this.lastReading);
-    if (this.readings.length === MET_AT_ONCE) this.tell();
-    this.lastReading = now;
+    const now = Math.max(this.#lastReading, Math.floor(performance.timeOrigin + performance.now()));
+    if (++this.#read <= MAX_READINGS + 1) this.#readings.push(now - this.#lastReading);
+    if (this.#readings.length === MET_AT_ONCE) this.report();
+    this.#lastReading = now;
     return now;
   }
 
-  private park(call: number): Promise<Uint8Array> {
+  #park(call: number): Promise<Uint8Array> {
     return new Promise<Uint8Array>((resolve, reject) => {
-      this.parked = { call, resolve, reject };
+      this.#parked = { call, resolve, reject };
     }).finally(() => {
-      this.parked = undefined;
+      this.#parked = undefined;
     });
   }
 }
 
 let channel: MessageChannel | undefined;
 
-/** One turn of the event loop, without the delay that timers come to have. */
+/** One turn of the event loop, without the delay that nested timers have. */
 function turn(): Promise<void> {
   if (!channel) {
     channel = new MessageChannel();

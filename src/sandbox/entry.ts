@@ -1,3 +1,4 @@
+/** The worker's entry: boots the sandbox, and offers the kernel its API. */
 import { type Endpoint, expose, transfer } from "comlink";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
@@ -10,12 +11,14 @@ import {
   type SandboxApi,
   type WorkerMessage,
 } from "../protocol/messages.ts";
+import { compile } from "./admission.ts";
 import { Bridge } from "./bridge.ts";
 import { Volume } from "./fs/volume.ts";
+import { type Loaded, load } from "./instance.ts";
 import { lockdown } from "./lockdown.ts";
-import { compile, type Loaded, load, Runner } from "./program.ts";
+import { Runner } from "./runner.ts";
 
-/** Where the kernel is: this worker's own scope, or a port to it. The project is typed for pages. */
+/** The way to the kernel: this worker's own scope, or a port. Declared here because the project is typed for pages. */
 interface Channel {
   postMessage(message: unknown, transfer: Transferable[]): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
@@ -35,21 +38,21 @@ let booted: Booted | undefined;
 let program: Loaded | undefined;
 let running = false;
 
-/** ms after a run until its garbage is collected, unless the next one comes. */
+/** ms after a run until its garbage is collected, unless another run begins. */
 const SWEEP_MS = 100;
-/** More than what V8 lets pile up outside its heap before it collects all garbage at once, bytes. Nothing touches them. */
+/** More bytes than V8 lets pile up outside its heap before it collects all garbage at once. They are never touched. */
 const SWEEP_BYTES = 2 ** 28;
 let sweeping: ReturnType<typeof setTimeout> | undefined;
 
 /**
- * Makes the engine collect garbage. An idle worker does not do so by itself, and the memory of a run that has ended would
- * take room, in the machine and in the few that a process may have, until the worker ends.
+ * Makes the engine collect garbage. An idle worker does not do so by itself, so the memory of an ended run would stay
+ * allocated until the worker ends, and count among the few memories that a process may have.
  */
 function sweep(times = 2): void {
   try {
     new ArrayBuffer(SWEEP_BYTES);
-  } catch {} // where there is not even so much
-  // What one collection has found the next gives back.
+  } catch {} // if there is not even that much
+  // The second collection frees what the first has found.
   if (times > 1) sweeping = setTimeout(sweep, SWEEP_MS / 2, times - 1);
 }
 
@@ -58,7 +61,7 @@ function machine(): Booted {
   return booted;
 }
 
-/** The files, about to be changed by the kernel. */
+/** The files, for a change by the kernel. */
 function changing(): Volume {
   const { volume, bridge } = machine();
   if (running) bridge.changed();
@@ -89,7 +92,7 @@ const api: SandboxApi = {
     running = true;
     try {
       const ended = await runner.execute(program, request, limits, bridge, request.silent ? () => {} : post);
-      bridge.tell();
+      bridge.report();
       return { ...ended, stop: bridge.stop };
     } catch (error) {
       if (error instanceof VakError) return { noRoom: error.message };
@@ -97,7 +100,7 @@ const api: SandboxApi = {
     } finally {
       running = false;
       bridge.end();
-      // Where guests wait on shared memory, the engine is WebKit's, which has room for thousands.
+      // Guests wait on shared memory only in WebKit, which has room for thousands of memories.
       if (bridge.wait === "jspi") sweeping = setTimeout(sweep, SWEEP_MS / 2);
     }
   },
@@ -113,7 +116,7 @@ const api: SandboxApi = {
   removeFile: (path) => changing().remove(path),
 };
 
-/** Listens to the kernel, and says hello. */
+/** Serves the API on a channel, and says hello. */
 function serve(to: Channel): void {
   channel = to;
   to.addEventListener("message", ({ data, ports }: MessageEvent<KernelMessage>) => {

@@ -1,7 +1,9 @@
+/** Removes from a worker's global scope everything that reaches outside. */
+
 /**
- * What a worker's global scope keeps: the language, and what the sandbox itself uses. Everything else, all that can
- * reach the network, storage, other tabs or other workers above all, is removed before a guest is instantiated, so that
- * even a guest that broke out of WebAssembly would find little.
+ * What a worker's global scope keeps: the language, and what the sandbox itself uses. Everything else, above all
+ * whatever can reach the network, storage, other tabs or other workers, is removed before a guest is instantiated, so
+ * that even a guest that broke out of WebAssembly would find little.
  */
 const KEPT = new Set([
   // ECMAScript
@@ -33,7 +35,7 @@ export function lockdown(scope: object = globalThis): void {
     for (const name of Object.getOwnPropertyNames(object)) {
       if (KEPT.has(name)) continue;
       if (Reflect.deleteProperty(object, name)) continue;
-      // Not deletable: shadow it, if the object lets us.
+      // Not deletable: shadow it, if the object allows it.
       Reflect.defineProperty(object, name, { value: undefined, writable: false, configurable: false });
     }
   }

@@ -17,7 +17,8 @@ export interface Stat {
 
 /**
  * What a descriptor refers to. Each kind overrides what it supports; the rest fails with an errno. Rights are checked
- * elsewhere. No field of a kind is `#private`: a replay copies descriptions property by property (`replay/checkpoint.ts`).
+ * elsewhere. No field of a kind is `#private`: a replay copies descriptions property by property
+ * (`replay/checkpoint.ts`).
  */
 export abstract class Description {
   abstract readonly filetype: number;

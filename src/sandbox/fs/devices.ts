@@ -48,8 +48,8 @@ const CREDITS = 64;
 const CREDIT_MS = 2;
 
 /**
- * Output on its way to the page. It goes out as soon as it is written, but a flood is gathered into large messages, so that
- * a guest that writes byte by byte cannot drown the page. At the limit the run halts.
+ * Output on its way to the page. It goes out as soon as it is written, but a flood is gathered into large messages, so
+ * that a guest that writes byte by byte cannot drown the page. At the limit the run halts.
  */
 export class Outlet {
   /** Bytes that may still be printed. */
@@ -126,8 +126,8 @@ export class Output extends Stream {
 }
 
 /**
- * `/dev/vak`: each line written is a call, and its answer is the next line to read. The write returns once the answer is
- * there.
+ * `/dev/vak`: each line written is a call, and its answer is the next line to read. The write returns once the answer
+ * is there.
  */
 export class CallDevice extends Stream {
   readonly rights = RIGHT_FD_READ | RIGHT_FD_WRITE | STREAM_RIGHTS;

@@ -22,8 +22,8 @@ export interface Place {
 }
 
 /**
- * Finds what `path` names, or the place where it could be created. Symbolic links on the way are followed; one at the end
- * only with `follow`, or if a slash comes after it.
+ * Finds what `path` names, or the place where it could be created. Symbolic links on the way are followed; one at the
+ * end only with `follow`, or if a slash comes after it.
  *
  * @throws Errno ENOTCAPABLE if the path or a link on it leads out of `base`, or a link out of the mount that it is in
  */

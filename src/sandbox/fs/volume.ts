@@ -361,7 +361,9 @@ export class Volume implements Accounts {
     if (node instanceof Symlink && node.nlink === 0n) this.charge(-node.bytes, node.mount);
   }
 
-  /** Each volume has its own inode numbers, so that a guest sees the same ones whenever the same history is executed. */
+  /**
+   * Each volume has its own inode numbers, so that a guest sees the same ones whenever the same history is executed.
+   */
   #number<T extends Node>(node: T): T {
     node.ino = this.#nextIno++;
     node.revision = this.nextRevision();

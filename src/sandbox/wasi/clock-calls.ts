@@ -43,7 +43,7 @@ export function clockCalls(context: Context): SystemCalls {
           const absolute = (view.getUint16(at + 40, true) & wasi.SUBCLOCKFLAGS_SUBSCRIPTION_CLOCK_ABSTIME) !== 0;
           clocks.push({ userdata, wait: absolute ? (timeout > now ? timeout - now : 0n) : timeout });
         } else if (type === wasi.EVENTTYPE_FD_READ || type === wasi.EVENTTYPE_FD_WRITE) {
-          // Everything a guest can open is ready at once: files, a stdin that is all there, output.
+          // Everything a guest can open is always ready: files, a stdin that is complete, output.
           const found = table.find(view.getUint32(at + 16, true));
           const error = !found ? wasi.ERRNO_BADF : found.base & RIGHT_POLL_FD_READWRITE ? 0 : wasi.ERRNO_NOTCAPABLE;
           const bytes = !error && type === wasi.EVENTTYPE_FD_READ ? found!.file.readable : 0;
@@ -63,7 +63,7 @@ export function clockCalls(context: Context): SystemCalls {
         });
         memory.setU32(out, ready.length);
       };
-      // With something ready, only the clocks that have run out already are of interest.
+      // If anything is ready, only clocks that have already run out matter.
       let wait = ready.length > 0 ? 0n : clocks[0]!.wait;
       for (const it of clocks) if (it.wait < wait) wait = it.wait;
       for (const it of clocks) {

@@ -1,41 +1,45 @@
-/** Nanoseconds that one unit of fuel takes: a guest's second is a billion instructions. */
+/** The guest's clocks: virtual, or real if the page says so. */
+
+/** Nanoseconds per unit of fuel: a guest's second is a billion instructions. */
 const NS_PER_FUEL = 1;
 
 const NS_PER_MS = 1_000_000n;
 
-/** What a guest reads of the time. Nanoseconds. */
+/** The time, as a guest reads it. Nanoseconds. */
 export interface Clock {
-  /** The steps in which it goes. */
+  /** The smallest step. */
   readonly resolution: bigint;
-  /** Time spent at work: the CPU clocks. */
+  /** Time spent at work: what the CPU clocks read. */
   cpu(): bigint;
   /** Time since the instance began, asleep or at work. */
   monotonic(): bigint;
   realtime(): bigint;
-  /** The time for a file that changes: {@link realtime}, as far as that is known without reading it. */
+  /** The time for a file that changes: {@link realtime} as of its last reading, if reading it counts. */
   stamp(): bigint;
-  /** Since the instance began, as far as that is known. */
+  /** Time since the instance began, as of the last reading. */
   elapsed(): bigint;
   sleep(nanoseconds: bigint): void;
 }
 
 /**
- * The guest's clock, unless the page gives it the real one. It advances with the work that the guest does and with its
- * sleeps, so that a run reads the same times wherever and however fast it is executed. Nanoseconds.
+ * The guest's clock, unless the page gives it the real one. It advances with the guest's work and its sleeps, so that
+ * a run reads the same times wherever and however fast it is executed.
+ *
+ * No field of a clock is `#private`: a replay copies clocks property by property (`replay/checkpoint.ts`).
  */
 export class VirtualClock implements Clock {
   readonly resolution = 1000n;
-  private slept: bigint;
-  /** Work before this clock's. */
-  private readonly worked: bigint;
-  /** What is to be added to the time since the instance began. */
-  private readonly offset: bigint;
-  private readonly fuel: () => number;
+  slept: bigint;
+  /** Work done before this run. */
+  readonly worked: bigint;
+  /** Added to the time since the instance began. */
+  readonly offset: bigint;
+  readonly fuel: () => number;
 
   /**
    * @param startTime ms since 1970
    * @param fuel units used so far
-   * @param before the instance's clock of the call before, which this one goes on from
+   * @param before the instance's clock in the previous call, which this one continues
    */
   constructor(startTime: number, fuel: () => number, before?: Clock) {
     this.worked = before?.cpu() ?? 0n;
@@ -71,21 +75,21 @@ export class VirtualClock implements Clock {
 
 /**
  * Real time, in whole ms. Every reading comes from outside and is recorded, so that a replay reads the same. The CPU
- * clocks go with the work, as ever.
+ * clocks advance with the work, as those of {@link VirtualClock} do.
  */
 export class RealClock implements Clock {
   readonly resolution = NS_PER_MS;
-  private readonly worked: bigint;
-  /** What is to be taken from a reading for the time since the instance began. */
-  private readonly offset: bigint;
-  private last: bigint;
-  private readonly fuel: () => number;
-  private readonly read: () => bigint;
+  readonly worked: bigint;
+  /** Subtracted from a reading to give the time since the instance began. */
+  readonly offset: bigint;
+  last: bigint;
+  readonly fuel: () => number;
+  readonly read: () => bigint;
 
   /**
-   * @param read ms since 1970, never less than the time before
+   * @param read ms since 1970, never less than the reading before
    * @param fuel units used so far
-   * @param before as of {@link VirtualClock}
+   * @param before as for {@link VirtualClock}
    */
   constructor(read: () => number, fuel: () => number, before?: Clock) {
     this.read = () => BigInt(read()) * NS_PER_MS;
@@ -116,6 +120,6 @@ export class RealClock implements Clock {
     return this.last - this.offset;
   }
 
-  /** It goes on by itself. */
+  /** Real time passes by itself. */
   sleep(): void {}
 }

@@ -1,6 +1,6 @@
 /**
- * The system calls of WASI preview 1 between a program and its surroundings: arguments, environment, exit, random bytes; and
- * those on sockets, of which there are none.
+ * The system calls of WASI preview 1 between a program and its surroundings: arguments, environment, exit, random
+ * bytes; and those on sockets, of which there are none.
  */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { OpenDirectory } from "../fs/descriptors.ts";

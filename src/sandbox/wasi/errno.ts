@@ -1,4 +1,4 @@
-/** A WASI errno on its way out of a system call; the import table turns it into the call's result. */
+/** A WASI errno, thrown in a system call, which `process.ts` turns into the call's result. */
 export class Errno extends Error {
   readonly errno: number;
 

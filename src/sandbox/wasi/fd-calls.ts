@@ -111,7 +111,7 @@ export function fdCalls({ memory, table }: Context): SystemCalls {
         view.setUint32(16, found.name.byteLength, true);
         view.setUint8(20, found.filetype);
         entry.set(found.name, DIRENT_BYTES);
-        // A last entry that does not fit is cut: that the buffer is full tells the guest that there is more.
+        // A last entry that does not fit is cut: a full buffer tells the guest that there is more.
         const fits = entry.subarray(0, target.byteLength - at);
         target.set(fits, at);
         at += fits.byteLength;

@@ -1,14 +1,16 @@
+/** The functions that a guest may import, with their types: WASI preview 1 (snapshot-01) and the module `vak`. */
+
 /** The type of a function that a guest may import. */
 interface Signature {
   /** A letter for each parameter: `i` is an i32, `I` an i64. */
   params: string;
-  /** Whether it returns an i32; all do but those that never return. */
+  /** Whether it returns an i32; only those that never return do not. */
   result: boolean;
 }
 
 const returns = (params: string): Signature => ({ params, result: true });
 
-/** Everything a guest can import, module by module. What is not here is refused before instantiation. */
+/** Everything that a guest can import, by module. Anything else is refused before instantiation. */
 export const WASI_IMPORTS: Readonly<Record<string, Readonly<Record<string, Signature>>>> = {
   wasi_snapshot_preview1: {
     args_get: returns("ii"),

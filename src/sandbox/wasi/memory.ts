@@ -1,17 +1,18 @@
+/** The guest's memory, as system calls read and write it. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { MAX_PATH } from "../../protocol/bounds.ts";
 import { fail } from "./errno.ts";
 
-// A guest cannot reach JavaScript, but a subverted prototype could: read the buffer through the getter as it was.
+// The original getter, in case a prototype is subverted.
 const bufferOf = Object.getOwnPropertyDescriptor(WebAssembly.Memory.prototype, "buffer")!.get as () => ArrayBuffer;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
-/** The most vectors one scatter or gather call may name, as IOV_MAX. */
+/** The most vectors that one scatter or gather call may name, as IOV_MAX. */
 const MAX_IOVS = 1024;
 
-/** A stretch of guest memory, already checked. */
+/** A range of guest memory, already checked. */
 interface Span {
   ptr: number;
   len: number;
@@ -19,31 +20,31 @@ interface Span {
 
 /**
  * The guest's memory, through which every pointer, length and count passes. What is out of range is `EFAULT`, never
- * clipped. Views are made for each access: any call may have grown the memory.
+ * clipped. Views are made for each access, since any call may have grown the memory.
  */
 export class GuestMemory {
-  private memory: WebAssembly.Memory | undefined;
+  #memory: WebAssembly.Memory | undefined;
 
-  /** The memory is the guest's own export, which is there only once the guest is. Until then nothing is in range. */
+  /** The memory is the guest's own export, and exists once the guest does. Until then nothing is in range. */
   attach(memory: unknown): void {
-    if (memory instanceof WebAssembly.Memory) this.memory = memory;
+    if (memory instanceof WebAssembly.Memory) this.#memory = memory;
   }
 
-  /** The guest is no more, and its memory must not be kept. */
+  /** The guest has ended, and its memory must not be kept. */
   release(): void {
-    this.memory = undefined;
+    this.#memory = undefined;
   }
 
   get byteLength(): number {
-    return this.memory ? bufferOf.call(this.memory).byteLength : 0;
+    return this.#memory ? bufferOf.call(this.#memory).byteLength : 0;
   }
 
   /** A live view of `len` bytes at `ptr`. Pointers arrive as signed i32. */
   bytes(ptr: number, len: number): Uint8Array<ArrayBuffer> {
     const start = ptr >>> 0;
     const length = len >>> 0;
-    if (!this.memory || start + length > this.byteLength) fail(wasi.ERRNO_FAULT);
-    return new Uint8Array(bufferOf.call(this.memory!), start, length);
+    if (!this.#memory || start + length > this.byteLength) fail(wasi.ERRNO_FAULT);
+    return new Uint8Array(bufferOf.call(this.#memory!), start, length);
   }
 
   view(ptr: number, len: number): DataView<ArrayBuffer> {
@@ -75,7 +76,7 @@ export class GuestMemory {
     }
   }
 
-  /** The vectors of a scatter or gather call, every one of them checked before the first byte moves. */
+  /** The vectors of a scatter or gather call, each checked before the first byte moves. */
   iovs(ptr: number, count: number): Span[] {
     if (count >>> 0 > MAX_IOVS) fail(wasi.ERRNO_INVAL);
     const view = this.view(ptr, (count >>> 0) * 8);
@@ -88,7 +89,7 @@ export class GuestMemory {
 
   /** The bytes that the vectors name, as one copy. */
   gather(iovs: Span[]): Uint8Array<ArrayBuffer> {
-    // Vectors may overlap, so their sum is bounded apart from the memory's size.
+    // Vectors may overlap, so their sum needs a bound of its own.
     const total = iovs.reduce((sum, span) => sum + span.len, 0);
     if (total > this.byteLength) fail(wasi.ERRNO_INVAL);
     const out = new Uint8Array(total);
@@ -111,7 +112,7 @@ export class GuestMemory {
     }
   }
 
-  /** Pointers at `list`, NUL-terminated strings at `buf`: what `args_get` and `environ_get` write. */
+  /** Writes pointers at `list` and NUL-terminated strings at `buf`, as `args_get` and `environ_get` do. */
   strings(list: number, buf: number, strings: string[]): void {
     const encoded = strings.map((string) => encoder.encode(`${string}\0`));
     const pointers = this.view(list, encoded.length * 4);
@@ -128,6 +129,6 @@ export class GuestMemory {
   }
 }
 
-/** Bytes that {@link GuestMemory.strings} will take. */
+/** Bytes that {@link GuestMemory.strings} will write at `buf`. */
 export const stringsSize = (strings: string[]): number =>
   strings.reduce((sum, string) => sum + encoder.encode(string).byteLength + 1, 0);

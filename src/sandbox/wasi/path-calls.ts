@@ -40,7 +40,7 @@ export function pathCalls({ limits, memory, table }: Context): SystemCalls {
     ) => table.directory(fd, RIGHT_PATH_FILESTAT_SET_TIMES).setTimesAt(flags, memory.path(ptr, len), atim, mtim, fst),
     path_link: (fd: number, flags: number, ptr: number, len: number, to: number, toPtr: number, toLen: number) => {
       const from = table.directory(fd, RIGHT_PATH_LINK_SOURCE);
-      // A link to a symbolic link is one to the link itself.
+      // A hard link to a symbolic link is to the link itself, never to its target.
       if (flags !== 0) fail(wasi.ERRNO_INVAL);
       from.link(memory.path(ptr, len), table.directory(to, RIGHT_PATH_LINK_TARGET), memory.path(toPtr, toLen));
     },

@@ -37,8 +37,8 @@ export interface Process {
    */
   attach(meter: Meter, pace: () => void): void;
   /**
-   * Begins a run, or another call of the same instance: new standard streams, arguments and random bytes. What the guest
-   * has open stays open, and its clocks continue.
+   * Begins a run, or another call of the same instance: new standard streams, arguments and random bytes. What the
+   * guest has open stays open, and its clocks continue.
    */
   begin(request: RunRequest, outlet: Outlet, outside: Outside): void;
   /** Why the run was ended from inside a system call, if it was. */

@@ -1,3 +1,4 @@
+/** The random bytes of a run. */
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 
@@ -7,11 +8,13 @@ const BLOCK = 32;
 /**
  * A run's random bytes: HMAC-SHA-256 in counter mode (NIST SP 800-108r1 §4.1) under the seed and the run's number, so
  * that the same run draws the same bytes in every engine. As unpredictable as its seed, and no more.
+ *
+ * No field is `#private`: a replay copies the stream property by property (`replay/checkpoint.ts`).
  */
 export class RandomStream {
-  private readonly key: Uint8Array;
-  private counter = 0n;
-  private block = new Uint8Array(0);
+  readonly key: Uint8Array;
+  counter = 0n;
+  block = new Uint8Array(0);
 
   constructor(seed: number, run: number) {
     this.key = new TextEncoder().encode(`vak random v1 ${seed} ${run}`);

@@ -1,6 +1,6 @@
 /**
- * The rights of WASI preview 1 (snapshot-01), as the 64-bit masks in which system calls take them, and what a descriptor
- * of each kind can be used for.
+ * The rights of WASI preview 1 (snapshot-01), as the 64-bit masks in which system calls take them, and what a
+ * descriptor of each kind can be used for.
  *
  * All of the sandbox takes the constants of preview 1 from `@bjorn3/browser_wasi_shim`; those in use were compared with
  * the specification. Nothing else of the shim is used: its structures write times, and read a clock's flags, at wrong

@@ -4,8 +4,10 @@ import { resolveLimits } from "../../../src/limits.ts";
 import type { Point } from "../../../src/protocol/messages.ts";
 import type { Change, Trace } from "../../../src/protocol/trace.ts";
 import { Comparing } from "../../../src/replay/comparing.ts";
+import { compile } from "../../../src/sandbox/admission.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";
-import { compile, load, Runner } from "../../../src/sandbox/program.ts";
+import { load } from "../../../src/sandbox/instance.ts";
+import { Runner } from "../../../src/sandbox/runner.ts";
 import { wat } from "../meter/assemble.ts";
 
 const limits = resolveLimits();

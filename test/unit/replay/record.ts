@@ -15,9 +15,11 @@ import { AnswerBuffer } from "../../../src/protocol/answer-buffer.ts";
 import type { WorkerMessage } from "../../../src/protocol/messages.ts";
 import type { Change, Part, RecordedCall } from "../../../src/protocol/trace.ts";
 import { inputToJson, partToJson, traceToJson } from "../../../src/protocol/trace-json.ts";
+import { compile, MACHINE } from "../../../src/sandbox/admission.ts";
 import { Bridge } from "../../../src/sandbox/bridge.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";
-import { compile, type Loaded, load, MACHINE, Runner } from "../../../src/sandbox/program.ts";
+import { type Loaded, load } from "../../../src/sandbox/instance.ts";
+import { Runner } from "../../../src/sandbox/runner.ts";
 import { logOpen, MemoryLog, POLICY, type Step } from "../audit/memory-log.ts";
 
 export interface RunSpec {
@@ -188,7 +190,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
     spec.call === undefined ? { stdin } : { stdin: new Uint8Array(), call: { name: args[0]!, input: stdin } };
   const request = { run: number, args: [agent.name, ...args], env, seed, startTime, ...clock, ...call };
   const ended = await runner.execute(loaded, request, limits, bridge, post);
-  bridge.tell();
+  bridge.report();
   if (gone) return;
   const { outcome, fuel, memoryBytes, fileBytes, files } = ended;
   const stopped = outcome.status === "stopped" ? (outcome.limit === "asked" ? "aborted" : outcome.limit) : null;

@@ -53,13 +53,13 @@ export class Guest {
     return new DataView(this.memory.buffer);
   }
 
-  private put(text: string | Uint8Array, at = AT.path): [ptr: number, length: number] {
+  #put(text: string | Uint8Array, at = AT.path): [ptr: number, length: number] {
     const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
     this.bytes(at, bytes.byteLength).set(bytes);
     return [at, bytes.byteLength];
   }
 
-  private vector(length: number): [iovs: number, count: number] {
+  #vector(length: number): [iovs: number, count: number] {
     this.view.setUint32(AT.iovs, AT.buffer, true);
     this.view.setUint32(AT.iovs + 4, length, true);
     return [AT.iovs, 1];
@@ -69,42 +69,42 @@ export class Guest {
     path: string | Uint8Array,
     { dir = ROOT, lookup = 0, oflags = 0, base = ALL & ~(1n << 6n), inheriting = ALL, flags = 0 } = {},
   ): { errno: number; fd: number } {
-    const errno = this.call("path_open", dir, lookup, ...this.put(path), oflags, base, inheriting, flags, AT.out);
+    const errno = this.call("path_open", dir, lookup, ...this.#put(path), oflags, base, inheriting, flags, AT.out);
     return { errno, fd: errno ? -1 : this.view.getUint32(AT.out, true) };
   }
 
   /** A path function that takes no more than the descriptor and the path. */
   path(name: "path_create_directory" | "path_remove_directory" | "path_unlink_file", path: string, dir = ROOT): number {
-    return this.call(name, dir, ...this.put(path));
+    return this.call(name, dir, ...this.#put(path));
   }
 
   link(from: string, to: string, { dir = ROOT, toDir = ROOT, flags = 0 } = {}): number {
-    return this.call("path_link", dir, flags, ...this.put(from), toDir, ...this.put(to, AT.other));
+    return this.call("path_link", dir, flags, ...this.#put(from), toDir, ...this.#put(to, AT.other));
   }
 
   rename(from: string, to: string, { dir = ROOT, toDir = ROOT } = {}): number {
-    return this.call("path_rename", dir, ...this.put(from), toDir, ...this.put(to, AT.other));
+    return this.call("path_rename", dir, ...this.#put(from), toDir, ...this.#put(to, AT.other));
   }
 
   symlink(target: string, path: string, dir = ROOT): number {
-    const [ptr, length] = this.put(target, AT.other);
-    return this.call("path_symlink", ptr, length, dir, ...this.put(path));
+    const [ptr, length] = this.#put(target, AT.other);
+    return this.call("path_symlink", ptr, length, dir, ...this.#put(path));
   }
 
   readlink(path: string, room = 4096, dir = ROOT): { errno: number; target: string } {
-    const errno = this.call("path_readlink", dir, ...this.put(path), AT.buffer, room, AT.out);
+    const errno = this.call("path_readlink", dir, ...this.#put(path), AT.buffer, room, AT.out);
     return { errno, target: errno ? "" : this.text(AT.buffer, this.view.getUint32(AT.out, true)) };
   }
 
   stat(path: string, lookup = 0, dir = ROOT) {
-    return this.filestat(this.call("path_filestat_get", dir, lookup, ...this.put(path), AT.buffer));
+    return this.#filestat(this.call("path_filestat_get", dir, lookup, ...this.#put(path), AT.buffer));
   }
 
   fstat(fd: number) {
-    return this.filestat(this.call("fd_filestat_get", fd, AT.buffer));
+    return this.#filestat(this.call("fd_filestat_get", fd, AT.buffer));
   }
 
-  private filestat(errno: number) {
+  #filestat(errno: number) {
     const { view } = this;
     const at = AT.buffer;
     return {
@@ -121,7 +121,7 @@ export class Guest {
   }
 
   setTimes(path: string, atim: bigint, mtim: bigint, fst: number, lookup = 0): number {
-    return this.call("path_filestat_set_times", ROOT, lookup, ...this.put(path), atim, mtim, fst);
+    return this.call("path_filestat_set_times", ROOT, lookup, ...this.#put(path), atim, mtim, fst);
   }
 
   fdstat(fd: number) {
@@ -137,19 +137,19 @@ export class Guest {
   }
 
   write(fd: number, data: string | Uint8Array, offset?: bigint): { errno: number; count: number } {
-    const [, length] = this.put(data, AT.buffer);
+    const [, length] = this.#put(data, AT.buffer);
     const errno =
       offset === undefined
-        ? this.call("fd_write", fd, ...this.vector(length), AT.out)
-        : this.call("fd_pwrite", fd, ...this.vector(length), offset, AT.out);
+        ? this.call("fd_write", fd, ...this.#vector(length), AT.out)
+        : this.call("fd_pwrite", fd, ...this.#vector(length), offset, AT.out);
     return { errno, count: errno ? 0 : this.view.getUint32(AT.out, true) };
   }
 
   read(fd: number, length: number, offset?: bigint): { errno: number; data: Uint8Array } {
     const errno =
       offset === undefined
-        ? this.call("fd_read", fd, ...this.vector(length), AT.out)
-        : this.call("fd_pread", fd, ...this.vector(length), offset, AT.out);
+        ? this.call("fd_read", fd, ...this.#vector(length), AT.out)
+        : this.call("fd_pread", fd, ...this.#vector(length), offset, AT.out);
     const count = errno ? 0 : this.view.getUint32(AT.out, true);
     return { errno, data: this.bytes(AT.buffer, count).slice() };
   }

@@ -42,16 +42,16 @@ const length = (text: string) => new TextEncoder().encode(text).byteLength;
 export class Model {
   readonly root = directory();
   readonly opened: (ModelOpen | undefined)[] = [];
-  private readonly limits: { fileBytes: number; fileCount: number };
+  readonly #limits: { fileBytes: number; fileCount: number };
 
   constructor(limits: { fileBytes: number; fileCount: number }) {
-    this.limits = limits;
+    this.#limits = limits;
   }
 
   /** Bytes that count: each file and link once, those that are only open too. */
   get bytes(): number {
     const seen = new Set<ModelNode>();
-    this.each((_, node) => seen.add(node));
+    this.#each((_, node) => seen.add(node));
     for (const it of this.opened) if (it) seen.add(it.file);
     let sum = 0;
     for (const node of seen) {
@@ -61,16 +61,16 @@ export class Model {
     return sum;
   }
 
-  private get names(): number {
+  get #names(): number {
     let count = 0;
-    this.each(() => count++);
+    this.#each(() => count++);
     return count;
   }
 
   /** The tree, path by path in order. */
   list(): string[] {
     const lines: string[] = [];
-    this.each((path, node) => {
+    this.#each((path, node) => {
       if (node.kind === "directory") lines.push(`directory ${path}`);
       if (node.kind === "file") lines.push(`file ${path} ${node.data}`);
       if (node.kind === "link") lines.push(`symlink ${path} ${node.target}`);
@@ -78,15 +78,15 @@ export class Model {
     return lines;
   }
 
-  private each(visit: (path: string, node: ModelNode) => void, from = this.root, prefix = ""): void {
+  #each(visit: (path: string, node: ModelNode) => void, from = this.root, prefix = ""): void {
     for (const name of [...from.entries.keys()].sort()) {
       const node = from.entries.get(name)!;
       visit(prefix + name, node);
-      if (node.kind === "directory") this.each(visit, node, `${prefix}${name}/`);
+      if (node.kind === "directory") this.#each(visit, node, `${prefix}${name}/`);
     }
   }
 
-  private walk(stack: ModelDirectory[], parts: string[], followLast: boolean, budget = { links: 40 }): Found {
+  #walk(stack: ModelDirectory[], parts: string[], followLast: boolean, budget = { links: 40 }): Found {
     const [part, ...rest] = parts;
     const here = stack.at(-1)!;
     if (part === undefined) return { above: stack.slice(0, -1), name: null, node: here };
@@ -103,52 +103,52 @@ export class Model {
       next = here.entries.get(part);
       if (next?.kind === "link" && (rest.length > 0 || followLast)) {
         if (budget.links-- === 0) refuse("LOOP");
-        return this.walk(stack, [...split(next.target), ...rest], followLast, budget);
+        return this.#walk(stack, [...split(next.target), ...rest], followLast, budget);
       }
     }
     if (rest.length === 0) return { above, name, node: next };
     if (!next) return refuse("NOENT");
     if (next.kind !== "directory") return refuse("NOTDIR");
     const deeper = part === ".." ? stack.slice(0, -1) : part === "." ? stack : [...stack, next];
-    return this.walk(deeper, rest, followLast, budget);
+    return this.#walk(deeper, rest, followLast, budget);
   }
 
   /** What open, stat and the like see. */
-  private find(path: string, follow: boolean): Found {
+  #find(path: string, follow: boolean): Found {
     if (path === "") refuse("NOENT");
     if (path.startsWith("/")) refuse("NOTCAPABLE");
     const slash = path.endsWith("/");
-    const found = this.walk([this.root], split(path), follow || slash);
+    const found = this.#walk([this.root], split(path), follow || slash);
     if (slash && found.node && found.node.kind !== "directory") refuse("NOTDIR");
     return found;
   }
 
   /** What making, removing and moving see: the entry itself. */
-  private entry(path: string): Found {
+  #entry(path: string): Found {
     if (path === "") refuse("NOENT");
     if (path.startsWith("/")) refuse("NOTCAPABLE");
-    const found = this.walk([this.root], split(path), false);
+    const found = this.#walk([this.root], split(path), false);
     if (path.endsWith("/") && found.node && found.node.kind !== "directory") refuse("NOTDIR");
     return found;
   }
 
-  private insert({ above, name }: Found, node: ModelNode): void {
-    if (this.names + 1 > this.limits.fileCount) refuse("NOSPC");
+  #insert({ above, name }: Found, node: ModelNode): void {
+    if (this.#names + 1 > this.#limits.fileCount) refuse("NOSPC");
     above.at(-1)!.entries.set(name!, node);
   }
 
-  private room(more: number): void {
-    if (more > 0 && this.bytes + more > this.limits.fileBytes) refuse("NOSPC");
+  #room(more: number): void {
+    if (more > 0 && this.bytes + more > this.#limits.fileBytes) refuse("NOSPC");
   }
 
   mkdir(path: string): void {
-    const found = this.entry(path);
+    const found = this.#entry(path);
     if (found.node) refuse("EXIST");
-    this.insert(found, directory());
+    this.#insert(found, directory());
   }
 
   rmdir(path: string): void {
-    const { above, name, node } = this.entry(path);
+    const { above, name, node } = this.#entry(path);
     if (!node) return refuse("NOENT");
     if (node.kind !== "directory") return refuse("NOTDIR");
     if (name === null) return refuse("INVAL");
@@ -157,7 +157,7 @@ export class Model {
   }
 
   unlink(path: string): void {
-    const { above, name, node } = this.entry(path);
+    const { above, name, node } = this.#entry(path);
     if (!node) return refuse("NOENT");
     if (name === null || node.kind === "directory") return refuse("ISDIR");
     above.at(-1)!.entries.delete(name);
@@ -166,34 +166,34 @@ export class Model {
   symlink(target: string, path: string): void {
     if (target === "") refuse("NOENT");
     if (target.startsWith("/")) refuse("NOTCAPABLE");
-    const found = this.entry(path);
+    const found = this.#entry(path);
     if (found.node) refuse("EXIST");
     if (path.endsWith("/")) refuse("NOENT");
-    this.room(length(target));
-    this.insert(found, { kind: "link", target });
+    this.#room(length(target));
+    this.#insert(found, { kind: "link", target });
   }
 
   readlink(path: string): string {
-    const { node } = this.find(path, false);
+    const { node } = this.#find(path, false);
     if (!node) return refuse("NOENT");
     return node.kind === "link" ? node.target : refuse("INVAL");
   }
 
   link(from: string, to: string): void {
-    const { node } = this.entry(from);
+    const { node } = this.#entry(from);
     if (!node) return refuse("NOENT");
     if (node.kind === "directory") return refuse("PERM");
-    const place = this.entry(to);
+    const place = this.#entry(to);
     if (place.node) refuse("EXIST");
     if (to.endsWith("/")) refuse("NOENT");
-    this.insert(place, node);
+    this.#insert(place, node);
   }
 
   rename(from: string, to: string): void {
-    const source = this.entry(from);
+    const source = this.#entry(from);
     if (!source.node) return refuse("NOENT");
     if (source.name === null) return refuse("BUSY");
-    const place = this.entry(to);
+    const place = this.#entry(to);
     if (place.name === null) return refuse("BUSY");
     if (place.node === source.node) return;
     if (source.node.kind === "directory") {
@@ -209,13 +209,13 @@ export class Model {
   }
 
   stat(path: string, follow: boolean): ModelNode {
-    return this.find(path, follow).node ?? refuse("NOENT");
+    return this.#find(path, follow).node ?? refuse("NOENT");
   }
 
   /** Links to a node, so as many as there are names. */
   links(node: ModelNode): number {
     let count = 0;
-    this.each((_, it) => {
+    this.#each((_, it) => {
       if (it === node) count++;
     });
     return node.kind === "directory" ? 1 : count;
@@ -232,13 +232,13 @@ export class Model {
     o: { create: boolean; exclusive: boolean; truncate: boolean; append: boolean; follow: boolean },
   ): number {
     const exclusive = o.create && o.exclusive;
-    const found = this.find(path, o.follow && !exclusive);
+    const found = this.#find(path, o.follow && !exclusive);
     let { node } = found;
     if (!node) {
       if (!o.create) refuse("NOENT");
       if (path.endsWith("/")) refuse("ISDIR");
       node = { kind: "file", data: [] };
-      this.insert(found, node);
+      this.#insert(found, node);
     } else if (exclusive) refuse("EXIST");
     if (node.kind === "link") return refuse("LOOP");
     if (node.kind === "directory") return refuse("ISDIR");
@@ -250,7 +250,7 @@ export class Model {
   /** Gives the number of bytes written. */
   writeAt(file: ModelFile, at: number, data: number[]): number {
     if (data.length === 0) return 0;
-    this.room(at + data.length - file.data.length);
+    this.#room(at + data.length - file.data.length);
     while (file.data.length < at) file.data.push(0);
     data.forEach((byte, i) => {
       file.data[at + i] = byte;
@@ -266,7 +266,7 @@ export class Model {
   }
 
   truncate(it: ModelOpen, size: number): void {
-    this.room(size - it.file.data.length);
+    this.#room(size - it.file.data.length);
     while (it.file.data.length < size) it.file.data.push(0);
     it.file.data.length = size;
   }

@@ -88,32 +88,38 @@ class Pair {
   readonly model = new Model(LIMITS);
   /** Descriptors, in the order in which the model has its open files. */
   readonly fds: number[] = [];
-  private wrote = 0;
+  #wrote = 0;
 
   step(it: Step): [real: Outcome, expected: Outcome] {
     switch (it.does) {
       case "mkdir":
-        return [this.named(this.guest.path("path_create_directory", it.path)), this.modelled((m) => m.mkdir(it.path))];
+        return [
+          this.#named(this.guest.path("path_create_directory", it.path)),
+          this.#modelled((m) => m.mkdir(it.path)),
+        ];
       case "rmdir":
-        return [this.named(this.guest.path("path_remove_directory", it.path)), this.modelled((m) => m.rmdir(it.path))];
+        return [
+          this.#named(this.guest.path("path_remove_directory", it.path)),
+          this.#modelled((m) => m.rmdir(it.path)),
+        ];
       case "unlink":
-        return [this.named(this.guest.path("path_unlink_file", it.path)), this.modelled((m) => m.unlink(it.path))];
+        return [this.#named(this.guest.path("path_unlink_file", it.path)), this.#modelled((m) => m.unlink(it.path))];
       case "readlink": {
         const { errno, target } = this.guest.readlink(it.path);
-        return [errno ? this.named(errno) : target, this.modelled((m) => m.readlink(it.path))];
+        return [errno ? this.#named(errno) : target, this.#modelled((m) => m.readlink(it.path))];
       }
       case "readdir": {
         const { errno, fd } = this.guest.open(it.path, { lookup: FOLLOW, oflags: wasi.OFLAGS_DIRECTORY });
-        const real = errno ? this.named(errno) : this.names(fd);
+        const real = errno ? this.#named(errno) : this.#names(fd);
         if (!errno) this.guest.call("fd_close", fd);
-        return [real, this.modelled((m) => m.names_of(it.path))];
+        return [real, this.#modelled((m) => m.names_of(it.path))];
       }
       case "stat": {
         const stat = this.guest.stat(it.path, it.follow ? FOLLOW : 0);
         const real = stat.errno
-          ? this.named(stat.errno)
+          ? this.#named(stat.errno)
           : [stat.type, stat.type === KIND.directory ? 0 : Number(stat.size), Number(stat.nlink)];
-        const expected = this.modelled((m) => {
+        const expected = this.#modelled((m) => {
           const node = m.stat(it.path, it.follow);
           const size = node.kind === "file" ? node.data.length : node.kind === "link" ? node.target.length : 0;
           return [KIND[node.kind], size, m.links(node)];
@@ -121,93 +127,96 @@ class Pair {
         return [real, expected];
       }
       case "link":
-        return [this.named(this.guest.link(it.path, it.other)), this.modelled((m) => m.link(it.path, it.other))];
+        return [this.#named(this.guest.link(it.path, it.other)), this.#modelled((m) => m.link(it.path, it.other))];
       case "rename":
-        return [this.named(this.guest.rename(it.path, it.other)), this.modelled((m) => m.rename(it.path, it.other))];
+        return [this.#named(this.guest.rename(it.path, it.other)), this.#modelled((m) => m.rename(it.path, it.other))];
       case "symlink":
-        return [this.named(this.guest.symlink(it.path, it.other)), this.modelled((m) => m.symlink(it.path, it.other))];
+        return [
+          this.#named(this.guest.symlink(it.path, it.other)),
+          this.#modelled((m) => m.symlink(it.path, it.other)),
+        ];
       case "open":
-        return this.open(it);
+        return this.#open(it);
       default:
-        return this.use(it);
+        return this.#use(it);
     }
   }
 
-  private open(it: Extract<Step, { does: "open" }>): [Outcome, Outcome] {
+  #open(it: Extract<Step, { does: "open" }>): [Outcome, Outcome] {
     const oflags =
       (it.create ? wasi.OFLAGS_CREAT : 0) |
       (it.exclusive ? wasi.OFLAGS_EXCL : 0) |
       (it.truncate ? wasi.OFLAGS_TRUNC : 0);
     const flags = it.append ? wasi.FDFLAGS_APPEND : 0;
     const opened = this.guest.open(it.path, { lookup: it.follow ? FOLLOW : 0, oflags, flags, base: ALL });
-    const expected = this.modelled((m) => m.open(it.path, it));
+    const expected = this.#modelled((m) => m.open(it.path, it));
     if (!opened.errno) this.fds.push(opened.fd);
-    return [opened.errno ? this.named(opened.errno) : this.fds.length - 1, expected];
+    return [opened.errno ? this.#named(opened.errno) : this.fds.length - 1, expected];
   }
 
-  private use(it: Extract<Step, { which: number }>): [Outcome, Outcome] {
+  #use(it: Extract<Step, { which: number }>): [Outcome, Outcome] {
     const which = this.fds.length ? it.which % this.fds.length : 0;
     const file = this.model.opened[which];
     const fd = this.fds[which] ?? CLOSED;
-    if (!file) return [this.named(this.guest.call("fd_sync", fd)), "BADF"];
+    if (!file) return [this.#named(this.guest.call("fd_sync", fd)), "BADF"];
     const { guest, model } = this;
     if (it.does === "seek") {
       const { errno, position } = guest.seek(fd, BigInt(it.by), it.whence);
       const from = [0, file.position, file.file.data.length][it.whence]!;
-      if (from + it.by < 0) return [this.named(errno), "INVAL"];
+      if (from + it.by < 0) return [this.#named(errno), "INVAL"];
       file.position = from + it.by;
-      return [errno ? this.named(errno) : Number(position), file.position];
+      return [errno ? this.#named(errno) : Number(position), file.position];
     }
     // Never twice the same bytes, so that a wrong place shows.
-    const data = Array.from({ length: it.size }, () => (this.wrote++ % 255) + 1);
+    const data = Array.from({ length: it.size }, () => (this.#wrote++ % 255) + 1);
     switch (it.does) {
       case "write": {
         const { errno, count } = guest.write(fd, Uint8Array.from(data));
-        return [errno ? this.named(errno) : count, this.modelled((m) => m.write(file, data))];
+        return [errno ? this.#named(errno) : count, this.#modelled((m) => m.write(file, data))];
       }
       case "pwrite": {
         const { errno, count } = guest.write(fd, Uint8Array.from(data), BigInt(it.at));
-        const expected = this.modelled((m) => m.writeAt(file.file, it.at, data));
-        return [errno ? this.named(errno) : count, expected];
+        const expected = this.#modelled((m) => m.writeAt(file.file, it.at, data));
+        return [errno ? this.#named(errno) : count, expected];
       }
       case "read": {
         const { errno, data } = guest.read(fd, it.size);
         const expected = file.file.data.slice(file.position, file.position + it.size);
         file.position += expected.length;
-        return [errno ? this.named(errno) : [...data], expected];
+        return [errno ? this.#named(errno) : [...data], expected];
       }
       case "pread": {
         const { errno, data } = guest.read(fd, it.size, BigInt(it.at));
-        return [errno ? this.named(errno) : [...data], file.file.data.slice(it.at, it.at + it.size)];
+        return [errno ? this.#named(errno) : [...data], file.file.data.slice(it.at, it.at + it.size)];
       }
       case "truncate": {
         const errno = guest.call("fd_filestat_set_size", fd, BigInt(it.size));
-        return [this.named(errno), this.modelled((m) => m.truncate(file, it.size))];
+        return [this.#named(errno), this.#modelled((m) => m.truncate(file, it.size))];
       }
       case "allocate": {
         const errno = guest.call("fd_allocate", fd, BigInt(it.at), BigInt(it.size));
-        if (it.size === 0) return [this.named(errno), "INVAL"];
+        if (it.size === 0) return [this.#named(errno), "INVAL"];
         const end = Math.max(file.file.data.length, it.at + it.size);
-        return [this.named(errno), this.modelled((m) => m.truncate(file, end))];
+        return [this.#named(errno), this.#modelled((m) => m.truncate(file, end))];
       }
       default:
         model.opened[which] = undefined;
         this.fds[which] = CLOSED; // its number may be given out again
-        return [this.named(guest.call("fd_close", fd)), undefined];
+        return [this.#named(guest.call("fd_close", fd)), undefined];
     }
   }
 
   /** What is in a directory; the kernel's own is not of the model. */
-  private names(fd: number): string[] {
+  #names(fd: number): string[] {
     const names = this.guest.readdir(fd).entries.map(({ name }) => name);
     return names.filter((name) => name !== "dev");
   }
 
-  private named(errno: number): string | undefined {
+  #named(errno: number): string | undefined {
     return errno === 0 ? undefined : (NAME[errno] ?? `errno ${errno}`);
   }
 
-  private modelled(work: (model: Model) => unknown): Outcome {
+  #modelled(work: (model: Model) => unknown): Outcome {
     try {
       return work(this.model);
     } catch (error) {
