@@ -1,4 +1,4 @@
-/** Colours for Cedar policies. It tells words apart; whether they make sense is for the policy engine to say. */
+/** Syntax colours for Cedar policies. Whether a policy is valid is for the policy engine to say. */
 import { LanguageSupport, StreamLanguage } from "@codemirror/language";
 
 const KEYWORDS = new Set(["when", "unless", "if", "then", "else", "in", "like", "has", "is"]);

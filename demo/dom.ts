@@ -1,4 +1,6 @@
-/** The element of that id, which `index.html` has. */
+/** Finds and makes elements, and formats numbers for them. */
+
+/** The element with that id in `index.html`. */
 export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   const element = document.getElementById(id);
   if (!element) throw new Error(`index.html has no #${id}`);

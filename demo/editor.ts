@@ -48,7 +48,7 @@ const looks = EditorView.theme({
   ".cm-fault": { backgroundColor: "var(--deny-wash) !important", boxShadow: "inset 3px 0 var(--deny)" },
 });
 
-/** The line that a fault is on, from 1; undefined for none. */
+/** The line with the fault, from 1; undefined for none. */
 const setFault = StateEffect.define<number | undefined>();
 const faultLine = Decoration.line({ class: "cm-fault" });
 const fault = StateField.define<DecorationSet>({
@@ -60,7 +60,7 @@ const fault = StateField.define<DecorationSet>({
       if (effect.value === undefined || effect.value > doc.lines) return Decoration.none;
       return Decoration.set([faultLine.range(doc.line(effect.value).from)]);
     }
-    // Whoever edits knows of the fault by now.
+    // The fault has been seen once somebody edits.
     return transaction.docChanged ? Decoration.none : marks;
   },
   provide: (field) => EditorView.decorations.from(field),
@@ -68,9 +68,9 @@ const fault = StateField.define<DecorationSet>({
 
 export interface Editor {
   text: string;
-  /** Marks a line as at fault, or none. */
+  /** Marks the line with a fault, or none. */
   markLine(line: number | undefined): void;
-  /** Puts the cursor there; both from 1. */
+  /** Puts the cursor there; both count from 1. */
   goTo(line: number, column: number): void;
 }
 
@@ -94,7 +94,7 @@ export function createEditor({ parent, language, label, text, onEdit }: EditorOp
     bracketMatching(),
     highlightActiveLine(),
     EditorView.lineWrapping,
-    // Tab moves on, as everywhere on the page; Ctrl or Cmd with ] and [ indents.
+    // Tab moves the focus, as everywhere on the page; Ctrl or Cmd with ] and [ indents.
     keymap.of([...defaultKeymap, ...historyKeymap]),
     language === "python" ? python() : cedar(),
     syntaxHighlighting(colors),
@@ -106,7 +106,7 @@ export function createEditor({ parent, language, label, text, onEdit }: EditorOp
     }),
   ];
   const state = (doc: string) => EditorState.create({ doc, extensions });
-  parent.replaceChildren(); // the plain text that stood in until now
+  parent.replaceChildren(); // removes the plain text shown so far
   const view = new EditorView({ parent, state: state(text) });
   return {
     get text() {

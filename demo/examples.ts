@@ -1,3 +1,4 @@
+/** The example programs with their policies, and the requests that they work on. */
 import askPolicy from "./examples/ask.cedar?raw";
 import ask from "./examples/ask.py?raw";
 import floodPolicy from "./examples/flood.cedar?raw";
@@ -14,7 +15,7 @@ export interface Example {
   policy: string;
 }
 
-/** By the value of their radio button. */
+/** By the value of their radio buttons. */
 export const examples: ReadonlyMap<string, Example> = new Map([
   ["job", { program: job, policy: jobPolicy }],
   ["ask", { program: ask, policy: askPolicy }],
@@ -23,7 +24,7 @@ export const examples: ReadonlyMap<string, Example> = new Map([
   ["flood", { program: flood, policy: floodPolicy }],
 ]);
 
-/** What every agent of the playground finds in its file system beside its program. */
+/** The file `/requests.json`, which every agent of the playground gets. */
 export const requests = JSON.stringify(
   [
     { order: "A-17", amount: 20 },

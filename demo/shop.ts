@@ -1,4 +1,4 @@
-/** A small world that only tools can change, so that a call which was denied is seen to change nothing. */
+/** A small world that only tools can change, so that one can see that a denied call changes nothing. */
 import { defineTool, type Tool } from "../src/index.ts";
 import { byId, el } from "./dom.ts";
 
@@ -22,7 +22,7 @@ const opening = () => ({
   sent: 0,
 });
 
-/** Which part of the shop a tool would change. */
+/** The part of the shop that each tool would change. */
 const PARTS: Record<string, string> = {
   lookup_order: "orders",
   refund: "till",
@@ -34,9 +34,9 @@ const PARTS: Record<string, string> = {
 
 export interface Shop {
   readonly tools: readonly Tool<never>[];
-  /** As it was before anyone touched it. */
+  /** Back to the state before anyone touched it. */
   reset(): void;
-  /** Shows where a call that was denied would have had its effect. */
+  /** Shows where a denied call would have had its effect. */
   withhold(tool: string): void;
 }
 
@@ -56,7 +56,7 @@ export function createShop(): Shop {
   const tools = [
     defineTool({
       name: "lookup_order",
-      description: "What was ordered, by whom, and what was paid and refunded, in euros.",
+      description: "Tells what was ordered, by whom, and what was paid and refunded, in euros.",
       inputSchema: { type: "object", properties: { order }, required: ["order"] },
       execute({ order }) {
         const { id, ...facts } = find(order);
@@ -66,7 +66,7 @@ export function createShop(): Shop {
     }),
     defineTool({
       name: "refund",
-      description: "Pays whole euros back to the customer of an order, out of the till.",
+      description: "Refunds whole euros from the till to the customer of an order.",
       inputSchema: {
         type: "object",
         properties: { order, amount: { type: "integer", minimum: 1 } },
@@ -85,7 +85,7 @@ export function createShop(): Shop {
     }),
     defineTool({
       name: "add_note",
-      description: "Leaves a note for the people of the shop.",
+      description: "Leaves a note for the shop's staff.",
       inputSchema: { type: "object", properties: { text: { type: "string", maxLength: 200 } }, required: ["text"] },
       execute({ text }) {
         state.notes.push(text);
@@ -105,7 +105,7 @@ export function createShop(): Shop {
     }),
     defineTool({
       name: "delete_account",
-      description: "Deletes a customer's account for good.",
+      description: "Permanently deletes a customer's account.",
       annotations: { destructiveHint: true },
       inputSchema: { type: "object", properties: { name: { type: "string" } }, required: ["name"] },
       execute({ name }) {
@@ -117,7 +117,7 @@ export function createShop(): Shop {
     }),
     defineTool({
       name: "send_email",
-      description: "Sends an e-mail to a customer, or to all.",
+      description: "Sends an e-mail to one customer, or to all.",
       inputSchema: {
         type: "object",
         properties: { to: { type: "string" }, text: { type: "string", maxLength: 2000 } },
@@ -168,7 +168,7 @@ export function createShop(): Shop {
   };
 }
 
-/** ms that a part of the shop shows what has just happened to it. */
+/** How long a part of the shop shows what has just happened to it, ms. */
 const FLASH = 1400;
 const timers = new Map<string, ReturnType<typeof setTimeout>>();
 
@@ -176,7 +176,7 @@ function flash(part: string, what: "changed" | "read" | "withheld"): void {
   const cell = byId(`shop-part-${part}`);
   clearTimeout(timers.get(part));
   delete cell.dataset.flash;
-  void cell.offsetWidth; // so that the animation starts anew
+  void cell.offsetWidth; // restarts the animation
   cell.dataset.flash = what;
   timers.set(
     part,

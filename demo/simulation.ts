@@ -1,4 +1,4 @@
-/** What the policy in the editor would have decided about the calls in the log. */
+/** Shows what the policy in the editor would have decided about the calls in the log. */
 import type { Kernel, Simulation } from "../src/index.ts";
 import { el } from "./dom.ts";
 import { finding, openSheet } from "./sheet.ts";
@@ -6,7 +6,7 @@ import { readValues } from "./values.ts";
 
 type Change = Simulation["changed"][number];
 
-/** Changes that are shown. */
+/** How many changes are shown. */
 const MAX_CHANGES = 50;
 
 /** @throws VakError `invalid-policy` */
@@ -35,9 +35,15 @@ export async function simulatePolicy(kernel: Kernel, policy: string): Promise<vo
   }
   if (undecided.length > 0) {
     const list = undecided.slice(0, MAX_CHANGES).map(({ seq, why }) => finding("info", `Entry ${seq}: ${why}`));
-    parts.push(el("section", "", el("h3", "", "What could not be decided again"), el("ul", "findings", ...list)));
+    parts.push(el("section", "", el("h3", "", "Could not be decided again"), el("ul", "findings", ...list)));
   }
-  parts.push(el("p", "aside", "Each call with what the kernel knew then. Nothing was done, and nothing was logged."));
+  parts.push(
+    el(
+      "p",
+      "aside",
+      "Each call is decided with what the kernel knew at the time. Nothing was executed, and nothing was logged.",
+    ),
+  );
   openSheet("What if this policy had been in force?", ...parts);
 }
 

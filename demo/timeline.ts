@@ -1,4 +1,4 @@
-/** The last run, executed again from the exported log; and its timeline, on which one can go back. */
+/** Re-executes the last run from the exported log, and shows a timeline on which one can go back. */
 import type { ForkPoint, Kernel } from "../src/index.ts";
 import type { Looking, Replay, State, Step } from "../src/replay/index.ts";
 import { el, formatBytes, formatSeconds } from "./dom.ts";
@@ -8,51 +8,51 @@ import { closeSheet, finding, onSheetClosed, openSheet, prettyJson } from "./she
 /** Longest output and longest file that are shown, characters. */
 const MAX_SHOWN = 20_000;
 
-/** The worker that executes the log of the last replay again. It keeps checkpoints, so that going back is quick. */
+/** The worker that re-executes runs of an exported log. It keeps checkpoints, so that going back is quick. */
 class Replays {
-  private readonly worker = new Worker(new URL("./replayer.ts", import.meta.url), { type: "module", name: "replay" });
-  private readonly waiting: PromiseWithResolvers<ReplayReply>[] = [];
-  /** Nobody wants to know any more. */
+  readonly #worker = new Worker(new URL("./replayer.ts", import.meta.url), { type: "module", name: "replay" });
+  readonly #waiting: PromiseWithResolvers<ReplayReply>[] = [];
+  /** The answer is no longer wanted. */
   ended = false;
 
   constructor(zip: Blob, program: Uint8Array<ArrayBuffer>) {
-    this.worker.onmessage = ({ data }: MessageEvent<ReplayReply>) => this.waiting.shift()?.resolve(data);
-    this.worker.onerror = (event) => {
+    this.#worker.onmessage = ({ data }: MessageEvent<ReplayReply>) => this.#waiting.shift()?.resolve(data);
+    this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.fail(event.message || "the worker that replays could not be started");
+      this.#fail(event.message || "the replay worker could not be started");
     };
-    this.worker.postMessage({ zip, program } satisfies ReplayRequest);
+    this.#worker.postMessage({ zip, program } satisfies ReplayRequest);
   }
 
-  private async ask(request: ReplayRequest): Promise<Exclude<ReplayReply, { error: string }>> {
+  async #ask(request: ReplayRequest): Promise<Exclude<ReplayReply, { error: string }>> {
     const asked = Promise.withResolvers<ReplayReply>();
-    this.waiting.push(asked);
-    this.worker.postMessage(request);
+    this.#waiting.push(asked);
+    this.#worker.postMessage(request);
     const reply = await asked.promise;
     if ("error" in reply) throw new Error(reply.error);
     return reply;
   }
 
   async replay(run: string, looking: Looking): Promise<Replay> {
-    const reply = await this.ask({ run, looking });
+    const reply = await this.#ask({ run, looking });
     if ("replay" in reply) return reply.replay;
-    throw new Error("the worker answered another question");
+    throw new Error("the replay worker answered a different request");
   }
 
   async fork(run: string, call: number): Promise<ForkPoint> {
-    const reply = await this.ask({ run, fork: call });
+    const reply = await this.#ask({ run, fork: call });
     if ("point" in reply) return reply.point;
-    throw new Error("the worker answered another question");
+    throw new Error("the replay worker answered a different request");
   }
 
   end(why: string): void {
     this.ended = true;
-    this.fail(why);
+    this.#fail(why);
   }
 
-  private fail(why: string): void {
-    this.worker.terminate();
-    for (const { reject } of this.waiting.splice(0)) reject(new Error(why));
+  #fail(why: string): void {
+    this.#worker.terminate();
+    for (const { reject } of this.#waiting.splice(0)) reject(new Error(why));
   }
 }
 
@@ -64,10 +64,10 @@ export async function replayRun(
   program: Uint8Array<ArrayBuffer>,
   onFork: (point: ForkPoint) => void,
 ): Promise<void> {
-  openSheet("Replay", el("p", "aside", "Executing the run again, from the exported log…"));
+  openSheet("Replay", el("p", "aside", "Re-executing the run from the exported log…"));
   const zip = await kernel.log.export();
   const began = performance.now();
-  replays?.end("another run is executed again");
+  replays?.end("another replay was started");
   replays = new Replays(zip, program);
   const here = replays;
   onSheetClosed(() => here.end("the sheet was closed"));
@@ -82,7 +82,7 @@ export async function replayRun(
   const verdict = el(
     "p",
     `verdict ${good ? "good" : "bad"}`,
-    el("strong", "", same ? "The same" : good ? "The same as far as it was stored" : "Another thing"),
+    el("strong", "", same ? "The same" : good ? "The same as far as it was stored" : "Different"),
     el("span", "", `${replay.calls} calls, ${million(replay.fuel)} of fuel, in ${formatSeconds(took)}`),
   );
   const parts: HTMLElement[] = [verdict];
@@ -124,7 +124,7 @@ function timeline(
   look.type = "button";
   const fork = el("button", "quiet", "Fork from here");
   fork.type = "button";
-  fork.title = "Goes on from this call, under the policy as it is now";
+  fork.title = "Continues from this call, under the current policy";
 
   const show = () => {
     const step = steps[Number(slider.value) - 1];
@@ -143,7 +143,7 @@ function timeline(
   };
   slider.addEventListener("input", show);
   let looking = false;
-  // Once somebody has looked inside, the view follows the slider.
+  // Once someone has looked inside, the view follows the slider.
   slider.addEventListener("change", () => looking && showInside());
   look.addEventListener("click", () => {
     looking = true;
@@ -151,7 +151,7 @@ function timeline(
   });
   const showInside = async () => {
     const number = Number(slider.value);
-    inside.replaceChildren(el("p", "aside", "Executing the run up to there…"));
+    inside.replaceChildren(el("p", "aside", "Re-executing the run up to there…"));
     try {
       const state = number > steps.length ? end : (await replays.replay(run, { until: { call: number } })).state;
       if (Number(slider.value) === number && state) inside.replaceChildren(...describeInside(state));
@@ -190,7 +190,7 @@ function describeInside({ files, memory, globals }: State): HTMLElement[] {
   const list = [...files].map(([path, bytes]) => finding("info", path, formatBytes(bytes.length)));
   const pages = Math.ceil(memory.length / 65_536);
   return [
-    el("h3", "", "Files there"),
+    el("h3", "", "Files at this point"),
     el("ul", "findings", ...list),
     el("p", "aside", `${pages} pages of memory, ${Object.keys(globals).length} globals`),
   ];

@@ -1,4 +1,4 @@
-/** What a run has used of what it may use. */
+/** How much of its limits a run has used. */
 import { type Limits, MiB, type Usage } from "../src/index.ts";
 import { byId, el, formatBytes, formatSeconds } from "./dom.ts";
 
@@ -12,7 +12,7 @@ export const limits = {
 
 type Gauge = keyof typeof limits;
 
-/** Units, as 1.2 G. */
+/** Units of fuel, as 1.2 G. */
 const formatFuel = (units: number) => (units < 1e9 ? `${Math.ceil(units / 1e6)} M` : `${(units / 1e9).toFixed(1)} G`);
 
 const gauges: Record<Gauge, { title: string; format(value: number): string }> = {
@@ -24,14 +24,14 @@ const gauges: Record<Gauge, { title: string; format(value: number): string }> = 
 };
 
 export interface UsageView {
-  /** Back to nothing. */
+  /** Resets all gauges. */
   clear(): void;
-  /** The clock runs. */
+  /** Starts the clock. */
   start(): void;
-  /** While it runs; bytes are added up, calls are as the log numbers them. */
+  /** During a run: bytes are added up, calls have the numbers of the log. */
   output(bytes: number): void;
   calls(number: number): void;
-  /** What the kernel measured. Without, what was seen so far stays. */
+  /** What the kernel measured. Without it, the gauges stay as they are. */
   end(usage?: Usage): void;
 }
 
@@ -62,7 +62,7 @@ export function createUsage(): UsageView {
       for (const name of Object.keys(gauges) as Gauge[]) set(name, null);
     },
     start() {
-      // Fuel and memory are known at the end.
+      // Fuel and memory are only known at the end.
       set("outputBytes", 0);
       set("calls", 0);
       const began = performance.now();

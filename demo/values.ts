@@ -1,10 +1,10 @@
-/** The inputs and answers of calls. The log holds commitments to them; they themselves are files of its bundle. */
+/** The inputs and answers of calls. The log holds commitments to them; the values are files of its bundle. */
 import { openBundle } from "../src/audit/index.ts";
 import type { KernelLog } from "../src/index.ts";
 
 const MAX_VALUE_BYTES = 2 ** 20;
 
-/** Those values of the entries `seqs` that were not erased, by `seq`. */
+/** The values of the entries `seqs`, by `seq`, except erased ones. */
 export async function readValues(log: KernelLog, seqs: readonly number[]): Promise<Map<number, unknown>> {
   const bundle = await openBundle(await log.export());
   const values = new Map<number, unknown>();
@@ -17,14 +17,14 @@ export async function readValues(log: KernelLog, seqs: readonly number[]): Promi
   return values;
 }
 
-/** ms between two readings, at least. */
+/** The shortest time between two readings, ms. */
 const PAUSE = 120;
 
 /**
- * Keeps reading what is wanted. A bundle is of the whole log and so takes longer as that grows: most of the time
- * belongs to others.
+ * Keeps reading the values that are wanted. A bundle has the whole log, so reading takes longer as the log grows. The
+ * pauses leave most of the time to other work.
  *
- * @returns to be called when there may be something to read
+ * @returns a function to call when there may be something to read
  */
 export function keepReading(
   log: KernelLog,
@@ -44,7 +44,7 @@ export function keepReading(
     try {
       const seqs = wanted();
       if (seqs.length) for (const [seq, value] of await readValues(log, seqs)) show(seq, value);
-    } catch {} // a log that has failed says so in the banner; the rows then stay without values
+    } catch {} // the banner reports a log that has failed; the rows then stay without values
     await new Promise((done) => setTimeout(done, Math.max(PAUSE, 4 * (performance.now() - began))));
     busy = false;
     if (again) void read();

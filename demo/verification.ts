@@ -1,4 +1,4 @@
-/** Exports the log and verifies it as a stranger would: from the zip alone, with the code behind `npx vak verify`. */
+/** Exports the log and verifies it as a stranger would: from the zip alone, with the code of `npx vak verify`. */
 import { openBundle, type Report, type RunSummary, verify } from "../src/audit/index.ts";
 import type { Kernel } from "../src/index.ts";
 import { el, formatBytes } from "./dom.ts";
@@ -49,7 +49,7 @@ function describeReport(
   const verdict = el(
     "p",
     `verdict ${ok ? "good" : "bad"}`,
-    el("strong", "", ok ? "Nothing is wrong" : "Refused"),
+    el("strong", "", ok ? "The log verifies" : "The log does not verify"),
     el(
       "span",
       "",
@@ -60,15 +60,15 @@ function describeReport(
   if (flipped) parts.push(describeFlip(flipped));
   if (!ok) {
     const list = el("ul", "findings", ...problems.map(({ where, message }) => finding("bad", capital(message), where)));
-    parts.push(el("section", "", el("h3", "", "What is wrong"), list));
+    parts.push(el("section", "", el("h3", "", "Problems"), list));
   } else {
     const checked = el(
       "ul",
       "findings",
       finding("good", "The checkpoint's signature", report.keys.join(", ")),
       finding("good", `All ${size} entries hash to its root`, root),
-      finding("good", "Every intent stands before its outcome, every run between its start and its end"),
-      finding("good", "Every file says what the log says", `${files} files, ${formatBytes(bytes)}`),
+      finding("good", "Every intent comes before its outcome, and every run has a start and an end"),
+      finding("good", "Every file matches the log", `${files} files, ${formatBytes(bytes)}`),
     );
     parts.push(el("section", "", el("h3", "", "What was checked"), checked));
   }
@@ -78,15 +78,15 @@ function describeReport(
   }
   if (ok) {
     const runs = el("ul", "runs", ...report.runs.slice(-8).reverse().map(describeRun));
-    if (report.runs.length) parts.push(el("section", "", el("h3", "", "What it says happened"), runs));
-    parts.push(el("section", "", el("h3", "", "Whose log"), el("p", "origin", el("code", "", origin))));
+    if (report.runs.length) parts.push(el("section", "", el("h3", "", "What happened, according to the log"), runs));
+    parts.push(el("section", "", el("h3", "", "Origin of the log"), el("p", "origin", el("code", "", origin))));
   }
   return parts;
 }
 
 function describeFlip({ path, offset, before, after }: Flipped): HTMLElement {
   const hex = (byte: number) => byte.toString(16).padStart(2, "0");
-  const text = ` changed from ${hex(before)} to ${hex(after)}, before it was verified. Only in this copy.`;
+  const text = ` changed from ${hex(before)} to ${hex(after)} before verification, only in this copy.`;
   return el("p", "flipped", el("strong", "", `Byte ${offset} of ${path}`), text);
 }
 

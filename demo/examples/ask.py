@@ -25,8 +25,8 @@ print("\nA letter to Grace")
 letter = "Dear Grace,\n\n240 euros are on their way.\n\nYour shop"
 attempt("send_email", to="grace@example.com", text=letter)
 
-print("\nA letter that is not what it seems: what hides in it is marked")
+print("\nA letter that is not what it seems: the hidden characters are marked")
 attempt("send_email", to="grаce@example.com", text="Pay to \u202e71-A\u202c\u200b, please.")
 
-print("\nA letter to all: no approval could allow that")
+print("\nA letter to everyone: no approval could allow that")
 attempt("send_email", to="all", text="We are closed.")

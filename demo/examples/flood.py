@@ -1,4 +1,4 @@
-"""Writes until it is stopped: a run may write 256 KiB."""
+"""Writes until it is stopped: the limit for a run is 256 KiB."""
 
 line = "All work and no play makes Jack a dull boy. "
 

@@ -1,4 +1,4 @@
-"""Means harm. Each call it tries is in the log."""
+"""A hostile program. Each call that it tries is in the log."""
 
 import os
 import socket
@@ -37,7 +37,7 @@ attempt("read its host", open, "/etc/passwd")
 attempt("open a socket", socket.socket)
 attempt("start a shell", lambda: os.system("curl example.com"))
 
-print("\nTake small bites until somebody minds")
+print("\nTake small bites until somebody notices")
 for bite in range(1, 30):
     try:
         call("refund", order="B-04", amount=5)

@@ -26,7 +26,7 @@ for request in requests:
         report["left to people"].append(order)
     time.sleep(0.5)
 
-# Nobody allowed these. Look at the shop: nothing changes.
+# No policy permits these. Watch the shop: nothing changes.
 for tool, wish in [
     ("delete_account", {"name": "Ada"}),
     ("send_email", {"to": "all", "text": "We are closed."}),

@@ -1,5 +1,5 @@
-// Before the first paint, so that a chosen theme does not flash.
+// Runs before the first paint, so that the page does not flash in the other theme.
 try {
   const theme = localStorage.getItem("vak:theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-} catch {} // no storage: the system's theme it is
+} catch {} // without storage, the system's theme is used

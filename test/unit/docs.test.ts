@@ -1,6 +1,6 @@
 /** The documents against the code: what they show compiles, what they list is what there is, what they link to exists. */
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -331,6 +331,12 @@ test("the way in lists every page once", () => {
   const listed = [...doc("docs/README.md").text.matchAll(/^- \[[^\]]+\]\(([\w-]+\.md)\):/gm)].map((match) => match[1]!);
   const pages = docs.map(({ path }) => path.match(/^docs\/(.+)$/)?.[1]).filter((name) => name && name !== "README.md");
   expect(listed.sort()).toEqual(pages.sort());
+});
+
+test("CONTRIBUTING names every room of src/", () => {
+  const rooms = readdirSync(join(root, "src"), { withFileTypes: true });
+  const named = firstColumn(table(doc("CONTRIBUTING.md"), "room", "holds"));
+  expect(named.sort()).toEqual(rooms.map((it) => `src/${it.name}${it.isDirectory() ? "/" : ""}`).sort());
 });
 
 test("README has at most 200 lines", () => {

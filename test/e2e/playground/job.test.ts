@@ -102,14 +102,14 @@ test.each(open)(
 
     await press(page, "Verify");
     const sheet = page.getByRole("dialog");
-    await sheet.getByText("Nothing is wrong").waitFor();
+    await sheet.getByText("The log verifies").waitFor();
     expect(await sheet.innerText()).toMatch(/7 allowed, 3 denied/);
     await press(page, "Close");
 
     await page.getByRole("checkbox", { name: "Flip a byte" }).check({ force: true });
     for (let i = 0; i < 5; i++) {
       await press(page, "Verify");
-      await sheet.getByText(/^Refused$/).waitFor();
+      await sheet.getByText("The log does not verify").waitFor();
       expect(await sheet.innerText()).toMatch(/Byte \d+ of \S+ changed/);
       await press(page, "Close");
     }
@@ -163,7 +163,7 @@ test.each(open)(
 
     await sheet.getByRole("button", { name: "Fork from here" }).click();
     await sheet.waitFor({ state: "hidden" });
-    await prints(page, "going on from call 2");
+    await prints(page, "continuing from call 2");
     await status(page, /^Done: exited 0$/);
     expect(await terminal(page).innerText()).toContain("3 requests tonight");
     expect(complaints).toEqual([]);
