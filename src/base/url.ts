@@ -33,9 +33,10 @@ export function normalUrl(text: string): string {
   if (!host.startsWith("[") && host.split(".").some((label) => label === ""))
     throw new Error("has an empty part in its host");
   // Chromium allows more characters in a host than other browsers do.
-  if (!/^(?:[a-z0-9._-]+|\[[0-9a-f:]+\])$/.test(host)) throw new Error("has what no host has in its host");
+  if (!/^(?:[a-z0-9._-]+|\[[0-9a-f:]+\])$/.test(host))
+    throw new Error("has a character in its host that hosts do not have");
   const path = pathname.replace(UNSAFE, encode);
-  if (hidesDots(path)) throw new Error("has a path in which a server may find a way up");
+  if (hidesDots(path)) throw new Error('has a path in which a server may find ".."');
   const href = `${protocol}//${host}${port && `:${port}`}${path}${search.replace(UNSAFE, encode)}`;
   if (href.length > MAX_URL) throw new Error(`is longer than ${MAX_URL} characters`);
   // If the browser reads the result differently, the URL has no single spelling.

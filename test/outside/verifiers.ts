@@ -1,3 +1,4 @@
+/** Runs verifiers that others wrote (Go's sumdb, openssl, Sigstore) on a log. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,11 +12,11 @@ import { parseNote, parseVkey } from "../../src/tlog/note-reading.ts";
 
 export type Files = ReadonlyMap<string, Uint8Array>;
 
-/** Which verifiers are here. In CI a test must not be left out, so there one that is missing is an error. */
+/** The verifiers that are installed. In CI no test may be left out, so a missing one is an error there. */
 export const have = installVerifiers();
 for (const [name, found] of Object.entries(have)) {
   if (found) continue;
-  const message = `SKIPPED: ${name} is not here, so logs are not verified by it (node scripts/audit-verifiers.mjs gets it)`;
+  const message = `SKIPPED: ${name} is not installed, so logs are not verified by it (node scripts/audit-verifiers.mjs installs it)`;
   if (process.env.CI) throw new Error(message);
   console.warn(message);
 }
@@ -48,7 +49,7 @@ function buildGo(): string {
   return program;
 }
 
-/** Go's answer to each change of a directory: "ok", or why it refused. Without changes, to the directory as it is. */
+/** Go's answer to each change of a directory: "ok", or why it refused. The default is one change, which is empty. */
 export async function goVerify(
   root: string,
   vkey: string,
@@ -84,7 +85,7 @@ function spki(vkey: string): Buffer {
   return Buffer.concat([Buffer.from("302a300506032b6570032100", "hex"), parseVkey(vkey).publicKey]);
 }
 
-/** Whether openssl finds the first signature of a checkpoint good. */
+/** Whether openssl accepts the first signature of a checkpoint. */
 export function opensslVerify(checkpoint: string, vkey: string): boolean {
   const { text, signatures } = parseNote(new TextEncoder().encode(checkpoint));
   const base = join(folder, `openssl-${count++}`);
@@ -116,7 +117,7 @@ const sigstore: Sigstore = {
 };
 
 /**
- * Has Sigstore verify a receipt: the note, and that the entry is in the tree.
+ * Has Sigstore verify the note of a receipt, and that the entry is in the tree.
  *
  * @throws when it refuses
  */

@@ -1,3 +1,4 @@
+/** A witness (C2SP tlog-witness) to test with. */
 import { createServer } from "node:http";
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
 import { parseCheckpoint } from "../../src/tlog/checkpoint.ts";
@@ -7,12 +8,12 @@ import { cosignedMessage, parseNote, parseVkey, verifyNote } from "../../src/tlo
 
 const utf8 = new TextEncoder();
 
-/** A small witness, as C2SP tlog-witness describes one: it remembers for each log the newest checkpoint it cosigned. */
+/** Starts a witness that remembers the newest checkpoint that it cosigned for each log. */
 export async function startWitness(name = "witness.example/w1", seed = 42) {
   const secret = new Uint8Array(32).fill(seed);
   const verifier = cosignatureVerifier(name, await getPublicKeyAsync(secret));
   const logs = new Map<string, { vkey: string; size: number; root: Uint8Array<ArrayBuffer> }>();
-  /** Answered instead of what it would say. */
+  /** The answer to give instead of its own. */
   let instead: { status: number; text: string } | undefined;
   const statuses: number[] = [];
 
@@ -59,7 +60,7 @@ export async function startWitness(name = "witness.example/w1", seed = 42) {
     url: `http://127.0.0.1:${address.port}`,
     vkey: formatVkey(verifier),
     statuses,
-    /** Has it cosign a log from now on. */
+    /** Makes it cosign a log from now on. */
     know: (vkey: string) => logs.set(parseVkey(vkey).name, { vkey, size: 0, root: new Uint8Array() }),
     sizeOf: (origin: string) => logs.get(origin)?.size,
     answer: (status: number, text: string) => {

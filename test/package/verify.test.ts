@@ -1,4 +1,4 @@
-/** `npx vak verify`, as it is installed, on a log that a browser exported. */
+/** The installed `npx vak verify`, on a log that a browser exported. */
 import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -46,7 +46,7 @@ function run(command: string, ...args: string[]): Promise<{ code: unknown; stdou
 
 const vak = (...args: string[]) => run(process.execPath, join(app, "node_modules/vak/dist/cli.js"), ...args);
 
-test("a log as it was exported verifies, and is told in words", async () => {
+test("an exported log verifies, and the output says what happened", async () => {
   await writeFile(path, zip);
   const { code, stdout } = await run("npx", "--no-install", "vak", "verify", "log.zip");
   expect(stdout).toContain("The log verifies.");
@@ -56,19 +56,19 @@ test("a log as it was exported verifies, and is told in words", async () => {
   expect(code).toBe(0);
 });
 
-test("zipped again by another tool it still verifies", async () => {
+test("a log zipped again by another tool verifies", async () => {
   await writeFile(path, zipSync(unzipSync(zip), { level: 9 }));
   expect(await vak("verify", path)).toMatchObject({ code: 0, stderr: "" });
 });
 
-test("with one byte of any file changed it does not, and the file or the entry is named", async () => {
+test("attack: one byte of any file changed: it does not verify, and the file or the entry is named", async () => {
   const files = unzipSync(zip);
   const names = Object.keys(files);
   expect(names.length).toBeGreaterThan(5);
   const accepted: string[] = [];
   for (const name of names) {
     const { length } = files[name]!;
-    // The first byte, the last, and some between.
+    // The first byte, the last, and some in between.
     const positions = [0, 0.21, 0.5, 0.83].map((part) => Math.floor(part * length)).concat(length - 1);
     for (const position of new Set(positions)) {
       const changed = files[name]!.slice();
@@ -83,7 +83,7 @@ test("with one byte of any file changed it does not, and the file or the entry i
   expect(accepted).toEqual([]);
 });
 
-test("without one of its files it does not; only a value may be absent, and that is told", async () => {
+test("attack: a file removed: it does not verify, except that a value may be missing, which the report says", async () => {
   const files = unzipSync(zip);
   for (const name of Object.keys(files)) {
     const { [name]: _, ...others } = files;
@@ -95,7 +95,7 @@ test("without one of its files it does not; only a value may be absent, and that
   }
 });
 
-test("cut short, or no zip at all, it is refused", async () => {
+test("a zip that is cut short, or not a zip, is refused", async () => {
   await writeFile(path, zip.subarray(0, zip.length - 1));
   expect(await vak("verify", path)).toMatchObject({ code: 1, stderr: expect.stringContaining("zip") });
   await writeFile(path, "not a log");

@@ -1,2 +1,2 @@
-/** One spelling for each URL, as this engine reads URLs. */
+/** Normal URLs, as this browser parses them. */
 import "../../unit/base/url.cases.ts";

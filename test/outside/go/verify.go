@@ -1,11 +1,11 @@
 // Verifies a log in a directory with golang.org/x/mod/sumdb, which knows nothing of vak: the signature with `note`, the
-// tiles and every entry with `tlog`. Ours are only the reading of files and the entry bundles of C2SP tlog-tiles, which
-// Go's own log has not.
+// tiles and every entry with `tlog`. Only the reading of files and of entry bundles (C2SP tlog-tiles), which Go's own log
+// does not have, is done here.
 //
 //	verify <directory> <vkey>
 //
-// It then reads changes from standard input, one a line, makes each of them alone, in memory, and answers with a line
-// "ok" or "refused: …". The empty change is the directory as it is.
+// It then reads changes from standard input, one per line, applies each of them alone, in memory, and answers with a
+// line "ok" or "refused: …". The empty change is the directory as it is.
 //
 //	{"flip": {"path": …, "at": byte, "bit": 0..7}}
 //	{"files": {path: base64 or null}}
@@ -30,7 +30,7 @@ const height = 8
 
 type files map[string][]byte
 
-// A reader gives Go its tiles: its paths have the height before the level, those of C2SP tlog-tiles have not.
+// A reader gives Go its tiles. Go's paths have the height before the level; those of C2SP tlog-tiles do not.
 type reader struct{ files files }
 
 func (r reader) Height() int { return height }
@@ -64,7 +64,7 @@ func verify(files files, verifier note.Verifier) error {
 		return err
 	}
 	if tree.N == 0 {
-		root = sha256.Sum256(nil) // as RFC 6962 has it; this version of tlog has no hash for it
+		root = sha256.Sum256(nil) // RFC 6962; this version of tlog has no hash for an empty tree
 	}
 	if root != tree.Hash {
 		return errors.New("another root")
@@ -75,7 +75,7 @@ func verify(files files, verifier note.Verifier) error {
 		if width > 1<<height {
 			width = 1 << height
 		}
-		// The paths of entries are those of a tile of level 0 by another name.
+		// Entry bundles have the paths of level-0 tiles, with another name for the level.
 		path := tlog.Tile{H: height, L: 0, N: first >> height, W: int(width)}.Path()
 		path = strings.Replace(path, "tile/8/0/", "tile/entries/", 1)
 		expected[path] = true
@@ -108,7 +108,7 @@ func verify(files files, verifier note.Verifier) error {
 			return fmt.Errorf("%s goes on", path)
 		}
 	}
-	// Of the last tile of a level, Go lists every width that it ever had, the last one last.
+	// For the last tile of a level, Go lists every width that it ever had, the current one last.
 	all := tlog.NewTiles(height, 0, tree.N)
 	for i, tile := range all {
 		if i+1 < len(all) && all[i+1].L == tile.L && all[i+1].N == tile.N {
@@ -156,7 +156,7 @@ func verifyProofs(tree tlog.Tree, hashes tlog.HashReader) error {
 	return nil
 }
 
-// parseCheckpoint has tlog.ParseTree read the text as its own, whose first line is another.
+// parseCheckpoint lets tlog.ParseTree read the text, after replacing the first line with the one of Go's own format.
 func parseCheckpoint(text, origin string) (tlog.Tree, error) {
 	rest := strings.TrimPrefix(text, origin+"\n")
 	if rest == text {

@@ -1,4 +1,4 @@
-/** Where the entries of an approval may stand: the writer and the verifier hold to it alike. */
+/** The order of approval entries, which the writer and the verifier enforce alike. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -73,14 +73,14 @@ describe("in order", () => {
     log.append(runEnd());
   });
 
-  test("a call that came to be forbidden after it was approved", () => {
+  test("a call that was approved and then forbidden by the policy", () => {
     const seq = log.append(approval(log.append(request())));
     log.append(denial({ approval: seq, reason: "forbidden", facts: { approved: true } }), input);
   });
 });
 
 describe("out of order", () => {
-  test("an approval before its request, or of none, or twice", () => {
+  test("an approval before its request, without one, or twice", () => {
     refused(approval(1), undefined, "entry 1 is not an open request");
     const asked = log.append(request());
     log.append(approval(asked));
@@ -100,7 +100,7 @@ describe("out of order", () => {
     refused(denial(), input, "a request for this call has no answer");
   });
 
-  test("an intent that says approved, without an approval", () => {
+  test("an intent that says it was approved, without an approval", () => {
     refused(intent(), input, "names no approval");
     refused(intent({ approval: 2 }), input, "entry 2 is not an approval");
   });
@@ -111,7 +111,7 @@ describe("out of order", () => {
     refused(intent({ approval: seq, facts: { approved: false } }), input, "was not granted");
   });
 
-  test("an approval that is used again", () => {
+  test("an approval that is used twice", () => {
     const seq = log.append(approval(log.append(request())));
     log.append(intent({ approval: seq }), input);
     refused(intent({ approval: seq }), input, "was used already");
@@ -148,12 +148,12 @@ describe("out of order", () => {
   });
 
   test.each([
-    ["granted by nobody", { by: null }],
-    ["granted for nothing", { scope: null }],
-    ["refused for the run", { verdict: "refused", scope: "run" }],
-    ["expired by someone", { verdict: "expired", scope: null }],
-    ["of no such verdict", { verdict: "maybe" }],
-    ["for all runs", { scope: "agent" }],
+    ["that nobody granted", { by: null }],
+    ["granted without a scope", { scope: null }],
+    ["refused with a scope", { verdict: "refused", scope: "run" }],
+    ["expired, but answered by someone", { verdict: "expired", scope: null }],
+    ["with an unknown verdict", { verdict: "maybe" }],
+    ["with an unknown scope", { scope: "agent" }],
   ])("an approval %s", (_, more) => {
     const asked = log.append(request());
     refused(approval(asked, more), undefined, "This cannot be logged");

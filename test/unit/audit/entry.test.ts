@@ -34,7 +34,7 @@ describe("entries", () => {
     for (const entry of await entries()) expect(parseEntry(encodeEntry(entry))).toEqual(entry);
   });
 
-  test("random JSON is read or refused, also where a field of an entry should be", async () => {
+  test("random JSON is accepted or refused with a VakError, also as a field of an entry", async () => {
     const good = await entries();
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
@@ -58,7 +58,7 @@ describe("entries", () => {
     );
   });
 
-  test("of the longest kind fit, longer ones do not", () => {
+  test("of 65,535 bytes are accepted, longer ones are refused", () => {
     const longest = (length: number): Entry => ({
       v: 1,
       seq: 0,
@@ -74,7 +74,7 @@ describe("entries", () => {
 });
 
 describe("the writer", () => {
-  test("is as it was after it has refused an entry", async () => {
+  test("is unchanged after it refused an entry", async () => {
     const [draft] = await logOpen();
     const [clean, other] = [new Writer(), new Writer()];
     for (const writer of [clean, other]) writer.append(draft, {}, 0);
@@ -93,7 +93,7 @@ describe("the writer", () => {
     expect(other.take()).toBeUndefined();
   });
 
-  test("keeps the text of a policy once, with the entry that first loaded it", async () => {
+  test("stores the text of a policy once, with the entry that first loaded it", async () => {
     const log = new MemoryLog();
     log.append(...(await logOpen()));
     for (const policy of ["a", "b", "a"]) log.append({ type: "policy-load", policies: [] }, { policy });
@@ -108,7 +108,7 @@ describe("the writer", () => {
 });
 
 describe("private values", () => {
-  test("are committed to under a fresh salt, and opened", () => {
+  test("are committed to with a fresh salt, and can be opened", () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: true }), (value) => {
         const [one, two] = [commitValue("input", value), commitValue("input", value)];
@@ -120,7 +120,7 @@ describe("private values", () => {
     );
   });
 
-  test("are the hash that `value.ts` describes", async () => {
+  test("are committed to by the hash that `value.ts` describes", async () => {
     const { digest, file } = commitValue("output", { b: 1.5, a: "é" });
     const { salt } = JSON.parse(new TextDecoder().decode(file)).output;
     const bytes = Buffer.concat([Buffer.from(salt, "hex"), Buffer.from('{"a":"é","b":1.5}')]);
@@ -139,7 +139,7 @@ describe("private values", () => {
   });
 });
 
-test("random checkpoints are read or refused", () => {
+test("random checkpoints are accepted or refused with a VakError", () => {
   const part = fc.constantFrom("origin", "\n", "1", "0", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "-", " ");
   fc.assert(
     fc.property(fc.array(part), (parts) => refused(() => parseCheckpoint(parts.join("")))),

@@ -1,4 +1,4 @@
-/** Which labels a decision may have been made with. */
+/** Decisions must have been made with exactly the labels that the agent had. */
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
@@ -36,23 +36,23 @@ const declassify = (labels: string[], agent = AGENT) =>
 const other = "not decided with the labels that the agent had: a, b, c";
 
 test.each<[string, object | undefined]>([
-  ["none", undefined],
-  ["none that are said", {}],
+  ["no facts and none", undefined],
+  ["no", {}],
   ["fewer", { labels: ["a", "b"] }],
   ["more", { labels: ["a", "b", "c", "d"] }],
   ["others", { labels: ["a", "b", "d"] }],
   ["in another order", { labels: ["b", "a", "c"] }],
   ["lists that look the same", { labels: [["a"], "b", "c"] }],
   ["a text that looks the same", { labels: "abc" }],
-])("attack: a forged log, in which a call was decided with %s of the agent's labels", (_, facts) => {
+])("attack: a forged log in which a call was decided with other labels than the agent's: %s", (_, facts) => {
   expect(() => intent(facts)).toThrow(other);
   expect(() => denial(facts ?? {})).toThrow(other);
   intent({ labels: ["a", "b", "c"] });
   denial({ labels: ["a", "b", "c"] });
-  denial({}, null); // it never came to a decision
+  denial({}, null); // it was refused before any decision
 });
 
-test("labels come by spawn, run, answer and the page's word; they go by declassifying alone, and come again", () => {
+test("labels come with spawn, runs, answers and agent-label; only declassifying removes them, and they can come back", () => {
   log.append({ type: "agent-label", agent: AGENT, labels: ["a", "d"] });
   const intentOf = intent({ labels: ["a", "b", "c", "d"] });
   declassify(["a", "b"]);
@@ -62,7 +62,7 @@ test("labels come by spawn, run, answer and the page's word; they go by declassi
   expect(() => declassify(["c"], child)).toThrow("there is no open agent");
 });
 
-test("attack: a forged log, in which a call is approved by an answer from before its agent had read something", () => {
+test("attack: a forged log in which an approval predates a label of its agent", () => {
   const asked = { action: "call:add", resource: "add", inputDigest: "00".repeat(32), policies: [], policyDigest };
   const request = { type: "approval-request", ...position, ...asked, callDigest: call.callDigest, expires: 0 } as const;
   const requestOf = log.append(request);
@@ -80,7 +80,7 @@ test("attack: a forged log, in which a call is approved by an answer from before
   approved(["a", "b", "c"]);
 });
 
-test("attack: a forged log, in which a child has less than its parent", () => {
+test("attack: a forged log in which a child lacks a label of its parent", () => {
   log.append({ type: "agent-label", agent: AGENT, labels: ["d"] });
   const of = { ...spawn, agent: child, parent: AGENT.id };
   expect(() => log.append(of)).toThrow('its parent has the label "a", which it lacks');
@@ -89,14 +89,14 @@ test("attack: a forged log, in which a child has less than its parent", () => {
 });
 
 test.each([[[]], [["b", "a"]], [["a", "a"]], [["a b"]], [[1]], ["a"], [null], [Array(65).fill("a")]])(
-  "labels that are not what the log has are no entry's: %j",
+  "labels that are malformed, unordered or repeated are refused: %j",
   (labels) => {
     expect(areLabels(labels)).toBe(false);
     expect(() => log.append({ type: "agent-label", agent: AGENT, labels: labels as string[] })).toThrow("not valid");
   },
 );
 
-test("labels have one spelling", () => {
+test("joined labels are unique and in order", () => {
   expect(joinLabels(["b", "a"], ["c:1", "a"], [])).toEqual(["a", "b", "c:1"]);
   expect(areLabels(joinLabels(["b", "a"], ["c:1"]))).toBe(true);
 });

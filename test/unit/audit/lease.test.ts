@@ -1,4 +1,4 @@
-/** Where the entries of a lease may stand. */
+/** The order of lease entries. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { beforeEach, expect, test } from "vitest";
@@ -27,7 +27,7 @@ function call(agent: typeof AGENT, by: number, digest = policyDigest): number {
   return log.append({ type: "intent", ...position, ...decided }, { input: {} });
 }
 
-test("an intent by a lease comes while it lasts, of its agent, under its policy", () => {
+test("an intent by a lease comes while the lease lasts, from its agent, under its policy", () => {
   call(AGENT, lease);
   expect(() => call(other, lease)).toThrow("lease of the agent");
   expect(() => call(AGENT, 2)).toThrow("entry 2 is not a lease of the agent");
@@ -38,7 +38,7 @@ test("an intent by a lease comes while it lasts, of its agent, under its policy"
   expect(() => call(AGENT, lease)).toThrow("lease of the agent");
 });
 
-test("a lease ends once, by its own agent; it is under a policy that was loaded", () => {
+test("a lease ends once, for its own agent, and needs a policy that was loaded", () => {
   expect(() => log.append({ type: "lease-end", agent: other, lease })).toThrow("lease of the agent");
   log.append({ type: "lease-end", agent: AGENT, lease });
   expect(() => log.append({ type: "lease-end", agent: AGENT, lease })).toThrow("is not an open lease of the agent");

@@ -1,4 +1,4 @@
-/** What an entry may say that an agent was told of its tools. */
+/** Which tools a tools-listed entry may name. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { beforeEach, expect, test } from "vitest";
@@ -27,7 +27,7 @@ const listed = (tools: string[], digest = policyDigest, resource: string = "vak.
     policyDigest: digest,
   });
 
-test("attack: a log in which an agent was told of what it had no right to. It is out of order", () => {
+test("attack: a forged log in which an agent got a list with a tool that it has no right to", () => {
   listed([]);
   listed(["add", "mail"]);
   expect(() => listed(["add", "wipe"])).toThrow('the list names "wipe", to which the agent has no right');
@@ -38,7 +38,7 @@ test("attack: a log in which an agent was told of what it had no right to. It is
   listed([]);
 });
 
-test("it names a policy that was loaded, or none, and nothing but the kernel's own list", () => {
+test("the entry names a policy that was loaded, or none, and no resource but vak.tools", () => {
   listed(["add"], "" as typeof policyDigest);
   expect(() => listed(["add"], "00".repeat(32))).toThrow("no policy with the digest");
   expect(() => listed(["add"], policyDigest, "add")).toThrow("tools-listed.resource is not valid");

@@ -13,7 +13,7 @@ export const ORIGIN = "vak.invalid/0123456789abcdef/test";
 
 export type Step = readonly [draft: Parameters<Writer["append"]>[0], attached?: Attached];
 
-/** The product's writer over arrays in memory: what the log does, without a browser. */
+/** The log's own writer, storing into arrays in memory: what the log does, without a browser. */
 export class MemoryLog implements LogSource {
   readonly writer = new Writer();
   readonly stored: Uint8Array<ArrayBuffer>[] = [];
@@ -70,7 +70,7 @@ export async function logOpen(): Promise<Step> {
 
 const CALL = { agent: AGENT, run: "r1", action: "call:add", resource: "tool:add", callDigest: "cd".repeat(32) };
 
-/** A small log with an entry of nearly every type. */
+/** A small log with most types of entry. */
 export function scenario(policyDigest: string): Step[] {
   const program = AGENT.program;
   const drafts: [Draft, Attached?][] = [

@@ -1,4 +1,4 @@
-/** Where the entries of mounts may stand, and what they may say. */
+/** The order and the fields of mount entries. */
 import { beforeEach, expect, test } from "vitest";
 import { verify } from "../../../src/audit/index.ts";
 import { AGENT, logOpen, MemoryLog } from "./memory-log.ts";
@@ -21,7 +21,7 @@ beforeEach(async () => {
   log.append({ ...spawn, agent: other });
 });
 
-test("a mount is written and read by its agent alone, and not written where it is read-only", async () => {
+test("only its agent reads and writes a mount, and nobody writes a read-only one", async () => {
   log.append({ type: "mount-read", agent: AGENT, mount: "/ro", digest });
   const writeOf = log.append({ ...write, mount: "/rw" });
   log.append({ type: "mount-written", agent: AGENT, writeOf, status: "ok", message: null });
@@ -33,7 +33,7 @@ test("a mount is written and read by its agent alone, and not written where it i
   expect(await verify(await log.bundle())).toMatchObject({ ok: true });
 });
 
-test("what came of a write is said once, by its agent, and with a reason where it failed", () => {
+test("the result of a write is logged once, by its agent, and with a message if it failed", () => {
   const writeOf = log.append({ ...write, mount: "/rw" });
   const written = { type: "mount-written" as const, agent: AGENT, writeOf, status: "error" as const, message: "why" };
   expect(() => log.append({ ...written, agent: other })).toThrow("is not an open mount-write of the agent");
@@ -44,14 +44,14 @@ test("what came of a write is said once, by its agent, and with a reason where i
   expect(() => log.append(written)).toThrow("is not an open mount-write");
 });
 
-test("a revoked agent writes nothing; one that dies in the middle leaves it open, and is closed all the same", () => {
+test("a revoked agent writes nothing, and a write without a result does not keep its agent from being closed", () => {
   log.append({ ...write, mount: "/rw" });
   log.append({ type: "agent-revoke", agent: AGENT });
   expect(() => log.append({ ...write, mount: "/rw" })).toThrow("rights were revoked");
   log.append({ type: "agent-close", agent: AGENT });
 });
 
-test("attack: a spawn with mounts that are none", () => {
+test("attack: a spawn with malformed mounts", () => {
   const spawn = {
     type: "agent-spawn" as const,
     agent: { ...AGENT, id: "a3" },

@@ -63,7 +63,7 @@ function goodEntries(): Entry[] {
 }
 
 describe("a bundle", () => {
-  test("verifies, and says what it holds", async () => {
+  test("verifies, and the report says what it holds", async () => {
     const { vkey } = await logOpen().then(([draft]) => draft as { vkey: string });
     const report = await verify(good, { keys: [vkey] });
     expect(report).toMatchObject({ ok: true, problems: [], notChecked: [], erased: [], size: 13, keys: [vkey] });
@@ -77,7 +77,7 @@ describe("a bundle", () => {
     ]);
   });
 
-  test("of which no key is known elsewhere says so", async () => {
+  test("verified without a key: the report says that the bundle's own key was used", async () => {
     expect((await verify(good)).notChecked.join()).toContain("the key came with the bundle");
   });
 
@@ -89,13 +89,13 @@ describe("a bundle", () => {
     await expect(verify(good, { keys: ["nonsense"] })).rejects.toThrow(VakError);
   });
 
-  test("may have values left out, and says which", async () => {
+  test("may lack values, and the report lists them", async () => {
     const report = await verify(changed((files) => files.delete("values/7.json")));
     expect(report).toMatchObject({ ok: true, erased: [], missing: [7] });
     expect(report.notChecked.join()).toContain("1 value is not in the bundle, and the log does not say why");
   });
 
-  test("may have values erased by the log, and says which", async () => {
+  test("may have values that the log erased, and the report lists them", async () => {
     const log = new MemoryLog();
     log.append(...(await logOpen()));
     for (const step of scenario(DIGEST)) log.append(...step);
@@ -109,14 +109,14 @@ describe("a bundle", () => {
     const report = await verify(files);
     expect(report).toMatchObject({ ok: true, problems: [], erased: [6, 7], missing: [], entries: { erase: 2 } });
     expect(report.notChecked.join()).toContain("2 values were erased, as the log says");
-    // From an earlier export it may still be there: it is the value, but it should not be.
+    // It may still be there from an earlier export: the right value, but one that should be gone.
     files.set("values/6.json", kept);
     const again = await verify(files);
     expect(again).toMatchObject({ ok: true, erased: [7] });
     expect(again.notChecked).toContain("1 value is in the bundle, though the log says that it was erased");
   });
 
-  test("may hold values without their secrets, and says how many", async () => {
+  test("may hold values without their secrets, and the report counts them", async () => {
     const log = new MemoryLog();
     log.append(...(await logOpen()));
     for (const [draft, attached] of scenario(DIGEST)) {
@@ -131,7 +131,7 @@ describe("a bundle", () => {
     expect(report.notChecked).toContain("2 values were kept without their secrets");
   });
 
-  test("of a log that is still in use says what is open", async () => {
+  test("of a log that is still in use: the report says what is open", async () => {
     const report = await verify(
       await forged(goodEntries().slice(0, 7), (files) => {
         for (const seq of [7, 8, 9, 10]) files.delete(`values/${seq}.json`);
@@ -185,7 +185,7 @@ describe("tampering", () => {
     }
   });
 
-  test("a file is cut short, or goes on", async () => {
+  test("a file is cut short or made longer", async () => {
     for (const [path, bytes] of good) {
       for (const other of [bytes.slice(0, -1), bytes.slice(1), new Uint8Array(), new Uint8Array([...bytes, 10])]) {
         expect(await problems(changed((files) => files.set(path, other))), path).not.toEqual([]);
@@ -203,7 +203,7 @@ describe("tampering", () => {
     }
   });
 
-  test("a file too many", async () => {
+  test("an extra file is a problem, unless the log mentions it", async () => {
     const extra = [
       "readme.txt",
       "tile/0/001",
@@ -241,14 +241,14 @@ describe("tampering", () => {
     }
   });
 
-  test("names the entry that was changed", async () => {
+  test("the entry that was changed is named", async () => {
     const entries = decodeEntries(good.get(ENTRIES)!, 13).map((bytes) => bytes.slice());
     entries[6]![20]! ^= 1;
     const found = await problems(changed((f) => f.set(ENTRIES, encodeEntries(entries))));
     expect(found.join("\n")).toContain(`${HASHES}: its hash 6 is not that of entry 6`);
   });
 
-  test("an earlier checkpoint of the same log", async () => {
+  test("an earlier checkpoint of the same log is a problem", async () => {
     const entries = goodEntries().slice(0, 5);
     const earlier = await forged(entries);
     expect(await problems(changed((f) => f.set("checkpoint", earlier.get("checkpoint")!)))).toContain(
@@ -256,7 +256,7 @@ describe("tampering", () => {
     );
   });
 
-  test("stops after a hundred problems, and does not believe a size", async () => {
+  test("verification stops after a hundred problems, and does not trust the checkpoint's size", async () => {
     const many = changed((files) => {
       for (let i = 0; i < 500; i++) files.set(`x${i}`, utf8(""));
     });
@@ -267,7 +267,7 @@ describe("tampering", () => {
     ]);
   });
 
-  test("signatures by unknown keys are left alone, and said not to be checked", async () => {
+  test("signatures by unknown keys are ignored, and reported as not checked", async () => {
     const note = new TextDecoder().decode(good.get("checkpoint")!);
     const report = await verify(changed((f) => f.set("checkpoint", utf8(`${note}— witness AAAAAAAAAAA=\n`))));
     expect(report.ok).toBe(true);
@@ -292,7 +292,7 @@ describe("a log that its own writer forged", () => {
     ...{ v: 1, type: "trace", time: 0, agent: AGENT, run: "r1", part, traceDigest: DIGEST },
   });
 
-  test("with nothing wrong verifies", async () => {
+  test("verifies if nothing is wrong", async () => {
     expect(await problems(await forged(goodEntries()))).toEqual([]);
     expect(await problems(await forged(insert(11, part(1))))).toEqual([]);
   });
@@ -317,7 +317,11 @@ describe("a log that its own writer forged", () => {
       /entry 8 .*no policy/,
     ],
     ["an outcome before its intent", () => edit(7, { intentOf: 9 }), /entry 7 .*entry 9 is not an open intent/],
-    ["an outcome of nothing", () => edit(7, { intentOf: 5 }), /entry 7 .*entry 5 is not an open intent/],
+    [
+      "an outcome of an entry that is not an intent",
+      () => edit(7, { intentOf: 5 }),
+      /entry 7 .*entry 5 is not an open intent/,
+    ],
     ["two outcomes of one intent", () => insert(8, goodEntries()[7]!), /entry 8 .*entry 6 is not an open intent/],
     ["an outcome of another call", () => edit(7, { call: 5 }), /entry 7 .*another run or call/],
     [
@@ -373,17 +377,17 @@ describe("a log that its own writer forged", () => {
     ["another key", () => edit(0, { vkey: "other" }), /entry 0 .*not signed by the key that this entry names/],
     ["a policy that replaces another", () => edit(1, { previous: DIGEST }), /entry 1 .*previous is not/],
     [
-      "an erasure of what is still to come",
+      "an erasure of a later entry's value",
       () => insert(12, { v: 1, type: "erase", time: 0, erases: 12 }),
       /entry 12 .*does not exist yet/,
     ],
     [
-      "an erasure of what never was",
+      "an erasure of a value that never existed",
       () => insert(12, { v: 1, type: "erase", time: 0, erases: 3 }),
       /entry 12 .*entry 3 has no value/,
     ],
     [
-      "a recovery of what was not open",
+      "a recovery that counts what was not open",
       () => insert(12, { v: 1, type: "recovery", time: 0, intents: 0, runs: 1, agents: 1 }),
       /entry 12 .*counts/,
     ],
@@ -410,7 +414,7 @@ describe("a log that its own writer forged", () => {
     expect(found.join("\n")).toMatch(message);
   });
 
-  test("each field of each entry is needed, and of its own kind", async () => {
+  test("each field of each entry is required, with a value of its type", async () => {
     for (const [seq, entry] of goodEntries().entries()) {
       for (const field of Object.keys(entry)) {
         const { [field as keyof Entry]: _, ...rest } = entry;
@@ -422,17 +426,17 @@ describe("a log that its own writer forged", () => {
     }
   });
 
-  test("another value under the commitment's name", async () => {
+  test("another value than the one committed to is a problem", async () => {
     const values: [string, string][] = [
       ["another value", '{"input":{"salt":"SALT","value":{"a":2,"b":2.5}}}'],
       ["another salt", '{"input":{"salt":"00000000000000000000000000000000","value":{"a":1,"b":2.5}}}'],
       ["an output", '{"output":{"salt":"SALT","value":{"a":1,"b":2.5}}}'],
       ["both", '{"input":{"salt":"SALT","value":{"a":1,"b":2.5}},"output":{"salt":"SALT","value":1}}'],
-      ["a field more", '{"input":{"extra":1,"salt":"SALT","value":{"a":1,"b":2.5}}}'],
+      ["an extra field", '{"input":{"extra":1,"salt":"SALT","value":{"a":1,"b":2.5}}}'],
       ["no salt", '{"input":{"value":{"a":1,"b":2.5}}}'],
       ["null", "null"],
       ["a list", "[]"],
-      ["the value spelled otherwise", '{"input":{"salt":"SALT","value":{"b":2.5,"a":1}}}'],
+      ["the value spelled in another way", '{"input":{"salt":"SALT","value":{"b":2.5,"a":1}}}'],
     ];
     const salt = JSON.parse(new TextDecoder().decode(good.get("values/6.json")!)).input.salt;
     for (const [what, text] of values) {
@@ -441,13 +445,13 @@ describe("a log that its own writer forged", () => {
     }
   });
 
-  test("another policy under the digest's name", async () => {
+  test("a policy with another digest than its name is a problem", async () => {
     expect(await problems(changed((f) => f.set(POLICY_FILE, utf8(`${POLICY}\n`))))).toEqual([
       `${POLICY_FILE}: its text does not have that digest`,
     ]);
   });
 
-  test("a key in keys.txt that did not sign", async () => {
+  test("a key in keys.txt that did not sign is a problem", async () => {
     const other = await signed(0, new Uint8Array(32), new Uint8Array(32).fill(8));
     const both = utf8(`${new TextDecoder().decode(good.get("keys.txt")!)}${other.vkey}\n`);
     expect((await problems(changed((f) => f.set("keys.txt", both)))).join()).toContain(
@@ -460,7 +464,7 @@ describe("a log that its own writer forged", () => {
   });
 });
 
-test("a larger log, with full tiles", async () => {
+test("a larger log, with full tiles, verifies, and does not when any file of it is changed", async () => {
   const log = new MemoryLog();
   log.append(...(await logOpen()));
   for (let i = 1; i < 600; i++) log.append({ type: "policy-refused", textDigest: "00".repeat(32), message: `${i}` });

@@ -33,7 +33,7 @@ async function refusal(zip: Uint8Array<ArrayBuffer>): Promise<string> {
   return (error as VakError).message;
 }
 
-/** Changes bytes of a zip, counting from the n-th place where `signature` stands. */
+/** Changes bytes of a zip, at an offset from the n-th occurrence of `signature`. */
 function edit(zip: Uint8Array<ArrayBuffer>, signature: string, nth: number, at: number, bytes: number[]) {
   const text = String.fromCharCode(...zip);
   let found = -1;
@@ -103,13 +103,13 @@ describe("zips", () => {
     expect(await refusal(edit(zip, LOCAL, 1, 8, [8]))).toContain("ab has another name or method in its own header");
   });
 
-  test("refused: files that overlap, as in a bomb that packs one stretch into many files", async () => {
+  test("refused: files that overlap, as in a bomb that lists the same bytes as many files", async () => {
     const zip = await zipped({ aa: "1".repeat(50), ab: "2" });
     expect(await refusal(edit(zip, CENTRAL, 1, 42, [0, 0, 0, 0]))).toContain("overlaps");
     expect(await refusal(edit(zip, CENTRAL, 1, 42, [0xff, 0xff, 0, 0]))).toContain("does not fit");
   });
 
-  test("refused: more bytes than its directory says, or fewer", async () => {
+  test("refused: a file that unpacks to more or fewer bytes than the directory says", async () => {
     const zip = zipSync({ aa: utf8("a".repeat(5000)) });
     for (const size of [4999, 5001, 0]) {
       const lied = edit(zip, CENTRAL, 0, 24, [size & 0xff, size >> 8, 0, 0]);
@@ -143,7 +143,7 @@ describe("zips", () => {
     }
   });
 
-  test("any byte changed: read or refused, but never anything else", async () => {
+  test("any byte changed: read, or refused with a VakError", async () => {
     const zip = new Uint8Array([...(await zipped({ aa: "12345" }))]);
     const packed = new Uint8Array(zipSync({ aa: utf8("a".repeat(300)), "b/c": utf8("b") }));
     for (const original of [zip, packed]) {

@@ -1,3 +1,4 @@
+/** Canonical JSON against the examples of RFC 8785, and properties of it. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { canonicalBytes, canonicalJson, parseCanonical } from "../../../src/base/canonical.ts";
@@ -31,7 +32,7 @@ describe("canonical JSON", () => {
     }
   });
 
-  test("is one spelling of each value", () => {
+  test("has one spelling for each value", () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 8 }), (value) => {
         const bytes = canonicalBytes(value);
@@ -69,7 +70,7 @@ describe("canonical JSON", () => {
     expect(() => canonicalJson(value)).toThrow(VakError);
   });
 
-  test("takes 64 levels, and objects of any realm or none", () => {
+  test("allows 64 levels, and objects without a prototype", () => {
     expect(canonicalJson(nested(64))).toBe(`${"[".repeat(64)}1${"]".repeat(64)}`);
     expect(canonicalJson(Object.assign(Object.create(null), { a: 1 }))).toBe('{"a":1}');
     expect(canonicalJson(JSON.parse('{"__proto__":1,"b":2}'))).toBe('{"__proto__":1,"b":2}');
@@ -93,7 +94,7 @@ describe("canonical JSON", () => {
     expect(() => parseCanonical(new TextEncoder().encode(text))).toThrow(VakError);
   });
 
-  test("random bytes are read or refused", () => {
+  test("random text is accepted or refused with a VakError", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom("{", "}", "[", "]", '"', "a", ":", ",", "1", "-", "\\", " ")), (parts) => {
         const bytes = new TextEncoder().encode(parts.join(""));
@@ -107,7 +108,7 @@ describe("canonical JSON", () => {
     );
   });
 
-  test("any other spelling of a value is refused, and this one is read", () => {
+  test("every spelling but the canonical one is refused", () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: false }), fc.nat(2), (value, indent) => {
         let canonical: string | undefined;

@@ -48,9 +48,9 @@ test.each<[string, string | RegExp]>([
   ["/a", "is not a URL"],
   ["//api.example.com/", "is not a URL"],
   ["https://", "is not a URL"],
-  ["https://a b/", /is not a URL|has what no host has/],
-  ["https://a*b/", /is not a URL|has what no host has/],
-  ["https://a'b(c)/", /is not a URL|has what no host has/],
+  ["https://a b/", /is not a URL|has a character in its host/],
+  ["https://a*b/", /is not a URL|has a character in its host/],
+  ["https://a'b(c)/", /is not a URL|has a character in its host/],
   ["https://api.example.com%2eevil.example%2f/", "is not a URL"],
   ["http://256.256.256.256/", "is not a URL"],
   ["http://[::1%25eth0]/", "is not a URL"],
@@ -63,20 +63,20 @@ test.each<[string, string | RegExp]>([
   ["https://:p@evil.example/", "has a user name or a password in it"],
   ["https://a..example/", "has an empty part in its host"],
   ["https://example.com../", "has an empty part in its host"],
-  ["https://api.example.com/v1/..%2fadmin", "has a path in which a server may find a way up"],
-  ["https://api.example.com/v1/%2e%2e%2fadmin", "has a path in which a server may find a way up"],
-  ["https://api.example.com/v1/..%5Cadmin", "has a path in which a server may find a way up"],
-  ["https://api.example.com/v1/%252e%252e/admin", "has a path in which a server may find a way up"],
-  ["https://api.example.com/v1/..%25252fadmin", "has a path in which a server may find a way up"],
-  ["https://api.example.com/v1/..;/admin", "has a path in which a server may find a way up"],
-  [`https://api.example.com/${"%25".repeat(1)}${"25".repeat(9)}2e`, "has a path in which a server may find a way up"],
+  ["https://api.example.com/v1/..%2fadmin", 'has a path in which a server may find ".."'],
+  ["https://api.example.com/v1/%2e%2e%2fadmin", 'has a path in which a server may find ".."'],
+  ["https://api.example.com/v1/..%5Cadmin", 'has a path in which a server may find ".."'],
+  ["https://api.example.com/v1/%252e%252e/admin", 'has a path in which a server may find ".."'],
+  ["https://api.example.com/v1/..%25252fadmin", 'has a path in which a server may find ".."'],
+  ["https://api.example.com/v1/..;/admin", 'has a path in which a server may find ".."'],
+  [`https://api.example.com/${"%25".repeat(1)}${"25".repeat(9)}2e`, 'has a path in which a server may find ".."'],
   [`https://api.example.com/${"a".repeat(9000)}`, "is longer than 8192 characters"],
   [`https://api.example.com/${"ü".repeat(2000)}`, "is longer than 8192 characters"],
 ])("%s %s", (text, why) => {
   expect(() => normalUrl(text)).toThrow(why);
 });
 
-/** Text that is nearly a URL. */
+/** Text that resembles a URL. */
 const nearly = fc
   .tuple(
     fc.constantFrom("https://", "HTTP://", "https:", "http:\\\\", " https:/"),
@@ -121,7 +121,7 @@ const normalOf = (text: string): string | undefined => {
   }
 };
 
-test("whatever is given: its spelling is its own, and the one that a request has", () => {
+test("normalising is idempotent, and gives the URL that a request has", () => {
   let good = 0;
   fc.assert(
     fc.property(nearly, (text) => {
@@ -129,7 +129,7 @@ test("whatever is given: its spelling is its own, and the one that a request has
       if (normal === undefined) return;
       good++;
       expect(normalUrl(normal)).toBe(normal);
-      // What fetch() would ask for: the URL of a Request, whose fragment is never sent.
+      // What fetch() would request: the URL of a Request, whose fragment is never sent.
       expect(new Request(normal).url).toBe(normal);
       expect(normal).toMatch(/^https?:\/\/[a-z0-9._\-[\]:]+\/[^#\\\s]*$/);
       const { scheme, host, port, path, query } = urlParts(normal);
@@ -160,7 +160,7 @@ describe("in a tool's input", () => {
     execute: () => null,
   });
 
-  test("it is spelled before the schema and anyone else looks at it, and what else there is stays", async () => {
+  test("a URL is normalised before the schema and everyone else sees it, and the rest is unchanged", async () => {
     const input = { url: "HTTPS://API.example.com", more: [{ to: "http://2130706433" }], text: "HTTP://X" };
     const normal = { url: "https://api.example.com/", more: [{ to: "http://127.0.0.1/" }], text: "HTTP://X" };
     const parsed = await parseInput(tool, input);
@@ -168,7 +168,7 @@ describe("in a tool's input", () => {
     if (parsed.ok) expect(Object.isFrozen((parsed.input.more as unknown[])[0])).toBe(true);
   });
 
-  test("what has no spelling is refused, and named", async () => {
+  test("a URL that cannot be normalised is refused, with its place in the input", async () => {
     expect(await parseInput(tool, { more: [{ to: "ftp://x" }] })).toEqual({
       ok: false,
       message: "input.more.0.to is neither http: nor https:",
@@ -177,7 +177,7 @@ describe("in a tool's input", () => {
     expect(await parseInput(tool, { url: 5 })).toMatchObject({ ok: false });
   });
 
-  test("a policy sees its parts, and nothing that is spelled otherwise", () => {
+  test("a policy sees the parts of a normalised URL, and no other spelling", () => {
     const { context } = viewTool(tool);
     const vak = { callDigest: "", now: 0, calls: 0, approved: false, labels: [] };
     expect(project(context, { input: { url: "https://api.example.com/a?b=c" }, vak })).toMatchObject({
@@ -195,7 +195,7 @@ describe("in a tool's input", () => {
     expect(() => project(context, { input: { url: "https://API.example.com/" }, vak })).toThrow("is not spelled");
   });
 
-  test("any input of any shape comes through unchanged where the schema says nothing of URLs", () => {
+  test("input of any shape is unchanged if the schema has no URLs", () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         expect(withNormalUrls({ type: "object", properties: { url: { type: "string" } } }, value)).toBe(value);

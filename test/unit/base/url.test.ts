@@ -1,2 +1,2 @@
-/** One spelling for each URL, as this engine reads URLs. */
+/** Normal URLs, as Node parses them. */
 import "./url.cases.ts";

@@ -30,7 +30,7 @@ const good = { tool: "add", input: { a: 99 }, expect: "allow", by: ["small"] };
 const bad = { name: "a hundred is small", tool: "add", input: { a: 100 }, expect: "allow" };
 
 describe("vak policy test", () => {
-  test("a good bundle: exit 0, and what is in it", async () => {
+  test("a good policy pack: exit code 0, and what is in it", async () => {
     const { code, out, err } = await vak(
       "policy",
       "test",
@@ -41,12 +41,12 @@ describe("vak policy test", () => {
     expect(out).toMatch(/digest {4}[0-9a-f]{64}\n {2}policies {2}small\n/);
   });
 
-  test("a module with both, as a page would import it", async () => {
+  test("a module that exports policy and tools, as a page would import it", async () => {
     const text = `export const tools = ${JSON.stringify(tools)};\nexport const policy = { policies: \`${policies}\`, tests: [${JSON.stringify(good)}] };`;
     expect((await vak("policy", "test", file("good.mjs", text))).code).toBe(0);
   });
 
-  test("tools with annotations and labels: the groups of their actions, and what they accept", async () => {
+  test("the annotations and labels of tools give their action groups and what they accept", async () => {
     const tested = (labels: string[], tool: string, expected: string) => ({ tool, vak: { labels }, expect: expected });
     const policies = `
       permit (principal, action, resource);
@@ -73,7 +73,7 @@ describe("vak policy test", () => {
     expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("context.vak.labels[0] is not a String") });
   });
 
-  test("tests about URLs and leaks: by the tool itself where there is one, else as they say", async () => {
+  test("tests about URLs and leaks use the tool's own function if there is one, otherwise what the test says", async () => {
     const inputSchema = {
       type: "object",
       properties: { url: { type: "string", format: "http-url" }, text: { type: "string" } },
@@ -98,7 +98,7 @@ describe("vak policy test", () => {
     expect((await vak("policy", "test", file("unseen.json", without))).err).toContain("leaks");
   });
 
-  test("a test that fails: exit 1, and what was decided instead", async () => {
+  test("a test that fails: exit code 1, and what was decided instead", async () => {
     const { code, out, err } = await vak(
       "policy",
       "test",
@@ -110,14 +110,14 @@ describe("vak policy test", () => {
     );
   });
 
-  test("a policy that does not validate: exit 1, with line and column", async () => {
+  test("a policy that does not validate: exit code 1, with line and column", async () => {
     const text = "permit (principal, action, resource)\nwhen { context.input.b == 1 };";
     const { code, err } = await vak("policy", "test", file("invalid.json", { policy: text, tools }));
     expect(code).toBe(1);
     expect(err).toContain("line 2");
   });
 
-  test("input that the broker would refuse shows nothing", async () => {
+  test("input that the broker would refuse fails the test", async () => {
     for (const input of [{ a: "1" }, { a: 1, b: 2 }, {}]) {
       const denied = { tool: "add", input, expect: "deny" };
       const { code, err } = await vak(
@@ -133,16 +133,16 @@ describe("vak policy test", () => {
   test.each([
     ["no file", [], "Give one file"],
     ["no such file", [join(folder, "none.json")], "cannot be read"],
-    ["a file that is no JSON", [file("no.json", "{")], "cannot be read"],
+    ["a file that is not JSON", [file("no.json", "{")], "cannot be read"],
     ["a file without a policy", [file("empty.json", {})], "holds no policy"],
     ["a file that is null", [file("null.json", "null")], "holds no policy"],
-  ])("%s: exit 2", async (_, args, message) => {
+  ])("%s: exit code 2", async (_, args, message) => {
     const { code, out, err } = await vak("policy", "test", ...args);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(message);
   });
 
-  test("there is no other command", async () => {
+  test("any other policy command is misuse", async () => {
     expect(await vak("policy", "change", "x")).toMatchObject({ code: 2 });
   });
 });

@@ -35,7 +35,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test("all runs, or one of them by number or id: the same, exit code 0", async () => {
+test("all runs, or one by number or id, come out the same: exit code 0", async () => {
   const { code, out } = await vak(log, "--program", busy);
   expect(out).toMatch(
     /^The log verifies\.\n\nRun agent-0\/1: the same\n {2}2 calls, \d+ units of fuel\n\nRun agent-0\/2: the same\n {2}1 call, \d+ units of fuel\n\nCedar agrees with the log: of 3 decisions, 3 come out the same\.\n$/,
@@ -50,7 +50,7 @@ test("all runs, or one of them by number or id: the same, exit code 0", async ()
   expect(report).toMatchObject({ verified: true, problems: [], replays: [{ verdict: "same" }, { verdict: "same" }] });
 });
 
-test("a run whose page was gone: how far it is the same, exit code 1", async () => {
+test("a run whose page was lost: how far it is the same, and exit code 1", async () => {
   const runs = [{ args: ["12"], partAt: (call: number) => (call === 4 ? ("waiting" as const) : undefined), goneAt: 5 }];
   const steps = await recordSteps([{ program: new Uint8Array(readFileSync(busy)), runs }]);
   const interrupted = join(folder, "interrupted.zip");
@@ -64,7 +64,7 @@ test("a run whose page was gone: how far it is the same, exit code 1", async () 
   expect(replays).toMatchObject([{ verdict: "interrupted", divergence: null, calls: 4 }]);
 });
 
-test("another program: where it first does something else, exit code 1", async () => {
+test("another program: where it first differs, and exit code 1", async () => {
   const other = join(folder, "call.wasm");
   writeFileSync(other, await loadGuest("call"));
   const { code, out } = await vak(log, "--run", "1", "--program", other);
@@ -74,13 +74,13 @@ test("another program: where it first does something else, exit code 1", async (
   expect(code).toBe(1);
 });
 
-test("no program: what is missing, by its digest, exit code 1", async () => {
+test("no program: the digest of the one that is missing, and exit code 1", async () => {
   const { code, out } = await vak(log);
   expect(out).toMatch(/Run agent-0\/1: NOT REPLAYED TO ITS END\n[\s\S]*give the file with the SHA-256 [0-9a-f]{64}/);
   expect(code).toBe(1);
 });
 
-test("--until shows how things stand at a call; what a tool answered cannot move the cursor", async () => {
+test("--until shows the state at a call, and a tool's answer cannot move the cursor", async () => {
   const { code, out } = await vak(log, "--run", "1", "--until", "2", "--program", busy);
   expect(out).toMatch(
     /stopped where it asks \{"tool":"add","input":\{"a":4,"b":\d+\}\}\n {2}131072 bytes of memory\n {2}progress\.txt {2}\d+ bytes\n {2}stdout so far\n {4}1 /,
@@ -101,13 +101,13 @@ test.each([
   [["log.zip", "--against", "1"], /--against is the run/],
   [["log.zip", "--program", "/no/such/file"], /no such file/],
   [["/no/such/log.zip"], /no such file/],
-])("misuse, exit code 2: %j", async (args, message) => {
+])("misuse: exit code 2 for %j", async (args, message) => {
   const { code, err } = await vak(...args);
   expect(err).toMatch(message);
   expect(code).toBe(2);
 });
 
-test("a run that is not there: exit code 1", async () => {
+test("a run that is not in the log: exit code 1", async () => {
   const { code, err } = await vak(log, "--run", "3", "--program", busy);
   expect(err).toBe("vak: There is no run 3 in the log; it has 2 runs.\n");
   expect(code).toBe(1);
@@ -129,7 +129,7 @@ describe("attack: a forged log that verifies", () => {
       ([draft]) => draft.type === type && (call === undefined || ("call" in draft && draft.call === call)),
     );
 
-  /** What the command says of the log with other steps in these places. */
+  /** What the command prints for the log with other steps in these places. */
   async function forge(edits: Record<number, Step>) {
     const path = join(folder, "forged.zip");
     await writeZip(path, await bundleOf(honest.map((step, i) => edits[i] ?? step)));
@@ -138,21 +138,21 @@ describe("attack: a forged log that verifies", () => {
     return { code, out };
   }
 
-  test("nothing forged: the same", async () => {
+  test("nothing forged: it comes out the same", async () => {
     const { code, out } = await forge({});
     expect(out).toContain("Run agent-0/1: the same");
     expect(out).toContain("of 6 decisions, 6 come out the same");
     expect(code).toBe(0);
   });
 
-  test("an answer: the call after it asks something else", async () => {
+  test("a forged answer: the next call asks for something else", async () => {
     const at = place("outcome", 4);
     const { code, out } = await forge({ [at]: [honest[at]![0], { output: 99_999 }] });
     expect(out).toMatch(/DIVERGED\n.*\n {2}first at call 5, after \d+ units of fuel\n {2}input, from byte \d+ on\n/);
     expect(code).toBe(1);
   });
 
-  test("an input: at its call", async () => {
+  test("a forged input: it differs at its call", async () => {
     const at = place("intent", 4);
     const { code, out } = await forge({ [at]: [honest[at]![0], { commitment: commitValue("input", { a: 1, b: 2 }) }] });
     expect(out).toMatch(
@@ -161,7 +161,7 @@ describe("attack: a forged log that verifies", () => {
     expect(code).toBe(1);
   });
 
-  test("the trace: the fuel at a call", async () => {
+  test("a forged trace: the fuel at a call differs", async () => {
     const at = place("run-end");
     const { commitment } = honest[at]![1]!;
     const { trace } = JSON.parse(new TextDecoder().decode(commitment!.file));
@@ -172,7 +172,7 @@ describe("attack: a forged log that verifies", () => {
     expect(code).toBe(1);
   });
 
-  test("the policy: the decisions that it would not have made, from the first one on", async () => {
+  test("a forged policy: the decisions that it would not have made are listed, from the first on", async () => {
     const at = place("policy-load");
     const base = honest[at]![1]!.base!;
     const policy = POLICY.replace(";", " when { context.input.a < 5 };");
@@ -184,7 +184,7 @@ describe("attack: a forged log that verifies", () => {
       edits[i] = [{ ...draft, policyDigest, callDigest: bound }, attached!];
     }
     const { code, out } = await forge(edits);
-    // The calls are with 2, 4, 6, …: the third is the first that it denies.
+    // The calls have 2, 4, 6, …: the third is the first that this policy denies.
     expect(out).toContain("Run agent-0/1: the same");
     expect(out).toMatch(/Cedar DOES NOT AGREE with the log: of 6 decisions, 2 come out the same/);
     expect(out).toContain(`entry ${place("intent", 3)}`);
@@ -192,7 +192,7 @@ describe("attack: a forged log that verifies", () => {
     expect(code).toBe(1);
   });
 
-  test("the module: another program, and the log says that it was that one", async () => {
+  test("a forged program: another module, which the log names", async () => {
     const other = join(folder, "other.wasm");
     const bytes = new Uint8Array(readFileSync(busy));
     const prime = [0x93, 0x83, 0x80, 0x08]; // 16777619, as a constant in the code
@@ -213,7 +213,7 @@ describe("attack: a forged log that verifies", () => {
   });
 });
 
-test("attack: without the key, a value, a policy or a program changed in the zip: the log does not verify", async () => {
+test("attack: a value, a policy or a program changed in the zip without the key: the log does not verify", async () => {
   const program = await loadGuest("busy");
   const steps = await recordSteps([{ program, runs: [{ args: ["4"] }], answer: () => ({ ok: 1 }) }]);
   const bundle = await bundleOf(steps);

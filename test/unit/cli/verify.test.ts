@@ -51,7 +51,7 @@ function writeFolder(name: string, content: Map<string, Uint8Array<ArrayBuffer>>
 }
 
 describe("vak verify", () => {
-  test("a good log: exit 0, and what happened in it", async () => {
+  test("a good log: exit code 0, and what happened in it", async () => {
     for (const path of [await writeZip("good.zip", files), writeFolder("good", files)]) {
       const { code, out, err } = await vak("verify", path, "--key", vkey);
       expect({ code, err }).toEqual({ code: 0, err: "" });
@@ -65,7 +65,7 @@ describe("vak verify", () => {
     }
   });
 
-  test("what was declassified, by whom and why, in print that cannot fool", async () => {
+  test("declassifications: what, by whom and why, with control characters spelled out", async () => {
     const spawn = { limits: {}, seed: 1, isolation: "opaque", machine: "m", labels: ["secret", "untrusted"] };
     const by = { by: "ann", reason: "I read it.\u202e" };
     const steps: Step[] = [
@@ -77,19 +77,19 @@ describe("vak verify", () => {
     expect(out).toContain("Entry 2: secret of tester declassified by ann: I read it.\\u{202e}\n");
   });
 
-  test("without a key it says that the bundle's own was believed", async () => {
+  test("without a key: it says that the bundle's own key was used", async () => {
     const { code, out } = await vak("verify", await writeZip("good.zip", files));
     expect(code).toBe(0);
     expect(out).toContain("Not checked:\n  - the key came with the bundle");
   });
 
-  test("as JSON", async () => {
+  test("--json prints the report as JSON", async () => {
     const { code, out } = await vak("verify", await writeZip("good.zip", files), "--json", "--key", vkey);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ ok: true, size: 13, problems: [], notChecked: [] });
   });
 
-  test("a receipt: exit 0, and the entry; exit 1 when it proves nothing", async () => {
+  test("a receipt: exit code 0 and the entry, or exit code 1 when it proves nothing", async () => {
     const log = new MemoryLog();
     log.append(...(await logOpen()));
     for (const step of scenario(DIGEST)) log.append(...step);
@@ -108,7 +108,7 @@ describe("vak verify", () => {
     expect(await vak("verify", path, "--key", vkey)).toMatchObject({ code: 1, out: "" });
   });
 
-  test("a changed byte in any file: exit 1, and which", async () => {
+  test("a changed byte in any file: exit code 1, and the file is named", async () => {
     for (const [path, bytes] of files) {
       const changed = new Map(files).set(
         path,
@@ -121,13 +121,13 @@ describe("vak verify", () => {
     }
   }, 60_000);
 
-  test("another key: exit 1", async () => {
+  test("another key: exit code 1", async () => {
     const other = await signed(0, new Uint8Array(32), new Uint8Array(32).fill(8));
     const { code, err } = await vak("verify", await writeZip("good.zip", files), "--key", other.vkey);
     expect({ code, err }).toEqual({ code: 1, err: "checkpoint: No signature is by a known key.\n" });
   });
 
-  test("what is not a bundle: exit 1, in one line", async () => {
+  test("a file that is not a bundle: exit code 1, and one line says why", async () => {
     const path = join(folder, "text.zip");
     writeFileSync(path, "no zip");
     expect(await vak("verify", path)).toEqual({
@@ -141,7 +141,7 @@ describe("vak verify", () => {
     expect(empty.err).toContain("checkpoint: the file is missing");
   });
 
-  test("a link out of the directory is not followed", async () => {
+  test("attack: a link out of the directory is not followed", async () => {
     const root = writeFolder("linked", files);
     rmSync(join(root, "keys.txt"));
     symlinkSync(join(folder, "good", "keys.txt"), join(root, "keys.txt"));
@@ -158,7 +158,7 @@ describe("vak verify", () => {
     [["verify", "/nowhere/log.zip"], "no such file"],
     [["verify", "--nonsense", "a"], "--nonsense"],
     [["verify", "package.json", "--key", "x"], "key to verify with"],
-  ])("misuse: exit 2 for %j", async (args, message) => {
+  ])("misuse: exit code 2 for %j", async (args, message) => {
     if (args[1] === "package.json") args = ["verify", await writeZip("good.zip", files), "--key", "x"];
     const { code, out, err } = await vak(...args);
     expect({ code, out }).toEqual({ code: 2, out: "" });
@@ -166,7 +166,7 @@ describe("vak verify", () => {
     expect(err).toContain("Usage:");
   });
 
-  test("help", async () => {
+  test("--help prints the usage", async () => {
     const { code, out } = await vak("--help");
     expect(code).toBe(0);
     expect(out).toContain("Usage: vak verify");

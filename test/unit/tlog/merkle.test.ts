@@ -11,7 +11,7 @@ import {
 } from "../../../src/tlog/merkle-proof.ts";
 import { base64, haveVectors, hex, vectorJson } from "./vectors.ts";
 
-/** RFC 6962 §2.1 as it is written, to compare with. */
+/** The root as RFC 6962 §2.1 defines it, for comparison. */
 function mth(leaves: readonly Bytes[]): Bytes {
   if (leaves.length === 0) return emptyRoot();
   if (leaves.length === 1) return leaves[0]!;
@@ -124,7 +124,7 @@ describe("trees of up to 300 leaves", () => {
     }
   });
 
-  test("tell each subtree as it is completed", () => {
+  test("report each subtree when it is completed", () => {
     const seen = new Map<number, Bytes[]>();
     const edge = new RightEdge();
     for (const leaf of ALL) {
@@ -137,7 +137,7 @@ describe("trees of up to 300 leaves", () => {
     expect(seen.size).toBe(9);
   });
 
-  test("go on from their perfect subtrees alone", () => {
+  test("can be continued from their perfect subtrees alone", () => {
     fc.assert(
       fc.property(size, fc.integer({ min: 0, max: 20 }), (n, more) => {
         const read = readerOf(ALL);
@@ -154,7 +154,7 @@ describe("trees of up to 300 leaves", () => {
     );
   });
 
-  test("prove each leaf, and only that leaf at that place in that tree", async () => {
+  test("have inclusion proofs, each for one leaf at one place in one tree", async () => {
     const at = fc.tuple(size, fc.nat(), fc.nat(), fc.nat());
     await fc.assert(
       fc.asyncProperty(at, async ([n, place, bit, other]) => {
@@ -174,7 +174,7 @@ describe("trees of up to 300 leaves", () => {
     );
   });
 
-  test("prove that one is the beginning of another", async () => {
+  test("have consistency proofs, each for one pair of trees", async () => {
     await fc.assert(
       fc.asyncProperty(size, size, fc.nat(), async (a, b, bit) => {
         const [old, now] = a < b ? [a, b] : [b, a];
@@ -192,7 +192,7 @@ describe("trees of up to 300 leaves", () => {
     );
   });
 
-  test("are not asked for what they do not have", async () => {
+  test("refuse proofs for leaves and sizes that are out of range", async () => {
     const read = readerOf(ALL);
     for (const [index, n] of [
       [0, 0],

@@ -17,7 +17,7 @@ import { base64, haveVectors, hex, vectorBytes, vectorJson } from "./vectors.ts"
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-/** Hostile bytes are refused with a VakError, never with anything else. */
+/** Expects hostile bytes to be refused with a VakError, never with another error. */
 function refusedOr<T>(work: () => T): T | undefined {
   try {
     return work();
@@ -53,7 +53,7 @@ describe("signed notes", () => {
     expect(parseVkey(formatVkey(verifier))).toEqual(verifier);
   });
 
-  test("with signatures by unknown keys verify by the known one", async () => {
+  test("with signatures by unknown keys are verified by the known one", async () => {
     const { verifier, note } = await example();
     const [mine] = note.signatures;
     const unknown = { name: "witness", keyId: Uint8Array.of(1, 2, 3, 4), signature: new Uint8Array(72) };
@@ -64,7 +64,7 @@ describe("signed notes", () => {
     expect(await verifyNote({ ...note, signatures: [mine!, mine!] }, [verifier])).toEqual([verifier]);
   });
 
-  test("every flipped bit is noticed", async () => {
+  test("are refused with any bit flipped", async () => {
     const { verifier, note } = await example();
     const bytes = formatNote(note);
     for (let i = 0; i < bytes.length * 8; i++) {
@@ -101,7 +101,7 @@ describe("signed notes", () => {
     expect(() => parseNote(Uint8Array.of(0xff, 10, 10, 10))).toThrow("UTF-8");
   });
 
-  test("random input is read or refused", () => {
+  test("random input is accepted or refused with a VakError", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom("a", "\n", "\n\n", "— ", " ", "AAAAAAAAAAA=", "é", "\0")), (parts) => {
         const bytes = bytesOf(parts.join(""));
@@ -122,7 +122,7 @@ describe("signed notes", () => {
 });
 
 describe("verifier keys", () => {
-  test("of other algorithms are told apart from malformed ones", async () => {
+  test("of other algorithms are unsupported, not malformed", async () => {
     const { verifier } = await example();
     const vkey = formatVkey(verifier);
     for (const bad of ["", "a", vkey.replace("+", " "), vkey.toUpperCase(), `${vkey}=`, `x${vkey}`, ` ${vkey}`]) {

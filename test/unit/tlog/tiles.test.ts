@@ -32,7 +32,7 @@ describe("tile paths", () => {
     fc.assert(fc.property(anyTile, (tile) => void expect(parseTilePath(tilePath(tile))).toEqual(tile)));
   });
 
-  test("have one spelling", () => {
+  test("in any other spelling are not tile paths", () => {
     const wrong = [
       "tile/0/0",
       "tile/0/x000/001",
@@ -106,7 +106,7 @@ describe("entry bundles", () => {
     expect(() => encodeEntries([new Uint8Array(65_536)])).toThrow(VakError);
   });
 
-  test("that do not hold what they should are refused", () => {
+  test("with missing or extra bytes are refused", () => {
     fc.assert(
       fc.property(fc.uint8Array(), fc.nat(5), (bytes, count) => {
         let entries: Uint8Array[];
@@ -130,7 +130,7 @@ describe("entry bundles", () => {
 describe("the writer", () => {
   const note = { type: "policy-refused", textDigest: "00".repeat(32), message: "no" } as const;
 
-  test("writes each tile once it is full, and higher ones as they grow", async () => {
+  test("writes each level-0 tile when it is full, and higher tiles as they grow", async () => {
     const log = new MemoryLog();
     log.append(...(await logOpen()));
     const edge = new RightEdge();
@@ -157,7 +157,7 @@ describe("the writer", () => {
     expect(sizes).toBeGreaterThan(10);
   });
 
-  test("finds the right edge in the last tiles, at any size", () => {
+  test("computes the right edge from the last tiles, at any size", () => {
     const hash = (n: number): Bytes => leafHash(new TextEncoder().encode(String(n)));
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 70_000 }), (size) => {

@@ -60,7 +60,7 @@ describe("a witness", () => {
     const report = await verify(files, { keys: [vkey], witnesses: [server.vkey] });
     expect(report).toMatchObject({ ok: true, problems: [], notChecked: [], witnesses: [{ key: server.vkey }] });
     expect(Math.abs(report.witnesses[0]!.time - Date.now())).toBeLessThan(60_000);
-    // One that does not know the witness ignores it, and says so.
+    // A verifier that does not know the witness ignores it, and says so.
     expect((await verify(files, { keys: [vkey] })).notChecked).toEqual([
       "1 signature of the checkpoint is by a key that was not given",
     ]);
@@ -73,21 +73,21 @@ describe("a witness", () => {
     await expect(verify(files, { keys: [server.vkey] })).rejects.toThrow(VakError);
   });
 
-  test("that has seen less or more than is known here, is asked from where it is", async () => {
+  test("that has cosigned another size than expected is asked again from that size", async () => {
     const log = await makeLog(300, "a");
     await witness({ url: server.url, vkey: server.vkey }).put(await checkpointOf(log, 100), proofsOf(log));
     await witness({ url: server.url, vkey: server.vkey }).put(await checkpointOf(log, 300), proofsOf(log));
     expect(server.statuses).toEqual([200, 409, 200]);
   });
 
-  test("that has seen a longer log, shows a rollback", async () => {
+  test("that has cosigned a longer log reveals a rollback", async () => {
     const log = await makeLog(300, "a");
     await witness({ url: server.url, vkey: server.vkey }).put(await checkpointOf(log, 300), proofsOf(log));
     const again = witness({ url: server.url, vkey: server.vkey });
     await expect(again.put(await checkpointOf(log, 200), proofsOf(log))).rejects.toMatchObject(rollback);
   });
 
-  test("that has seen another log of that origin, shows a fork: of the same size, or longer", async () => {
+  test("that has cosigned another log of that origin, of the same size or shorter, reveals a fork", async () => {
     const [log, fork] = [await makeLog(300, "a"), await makeLog(300, "b")];
     await witness({ url: server.url, vkey: server.vkey }).put(await checkpointOf(log, 200), proofsOf(log));
     for (const size of [200, 300]) {
@@ -98,7 +98,7 @@ describe("a witness", () => {
     expect(server.sizeOf(ORIGIN)).toBe(200);
   });
 
-  test("that does not know the log, or its key, or is broken: no cosignature, and no rollback either", async () => {
+  test("that does not know the log or its key, or is broken, gives no cosignature and reports no rollback", async () => {
     const log = await makeLog(3, "a");
     const checkpoint = await checkpointOf(log, 3);
     const good = await witness({ url: server.url, vkey: server.vkey }).put(checkpoint, proofsOf(log));
@@ -136,7 +136,7 @@ describe("a witness", () => {
     await expect(gone.put(checkpoint, proofsOf(log))).rejects.toThrow();
   });
 
-  test("has a key of its own kind", () => {
+  test("needs a key of type 0x04", () => {
     for (const key of [vkey, "nonsense"]) expect(() => witness({ url: server.url, vkey: key })).toThrow(VakError);
   });
 });
