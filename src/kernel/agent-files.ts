@@ -86,8 +86,8 @@ export class AgentFiles {
   }
 
   /**
-   * What a path names; for a symbolic link, the link itself. Its labels are the agent's: only the program knows what of all
-   * that it read it wrote into which file.
+   * What a path names; for a symbolic link, the link itself. Its labels are the agent's: only the program knows what of
+   * all that it read it wrote into which file.
    *
    * @throws VakError `not-found`, `closed`, `agent-lost`
    */
@@ -97,16 +97,16 @@ export class AgentFiles {
   }
 
   /**
-   * The SHA-256, hex, of the whole tree: paths, contents and targets of links, but not times. Agents with the same files
-   * have the same snapshot. The worker computes it: where you do not trust that, {@link export} and compare.
+   * The SHA-256, hex, of the whole tree: paths, contents and targets of links, but not times. Agents with the same
+   * files have the same snapshot. The worker computes it: where you do not trust that, {@link export} and compare.
    */
   async snapshot(): Promise<string> {
     return this.#files.snapshot();
   }
 
   /**
-   * A zip of the files and directories. Symbolic links are left out: the program chose their targets, and an unpacker might
-   * follow them. The program chose the names too, and the zip has the agent's labels.
+   * A zip of the files and directories. Symbolic links are left out: the program chose their targets, and an unpacker
+   * might follow them. The program chose the names too, and the zip has the agent's labels.
    *
    * @throws VakError `unsupported` past 65,535 files; `closed`, `agent-lost`
    */
@@ -146,9 +146,9 @@ export class AgentFiles {
   }
 
   /**
-   * Reports what changes from here on, until the signal aborts or the agent is closed. It looks when the page has changed
-   * something, ten times a second during a run, and at its end. A slow reader misses what came and went meanwhile: nothing
-   * is kept for it but one list of the files.
+   * Reports what changes from here on, until the signal aborts or the agent is closed. It looks when the page has
+   * changed something, ten times a second during a run, and at its end. A slow reader misses what came and went
+   * meanwhile: nothing is kept for it but one list of the files.
    *
    * @throws VakError `agent-lost`
    * @example

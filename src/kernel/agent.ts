@@ -79,8 +79,8 @@ export class Agent {
   }
 
   /**
-   * Calls a function of a reactor, a program without `_start`. Its instance is kept from call to call, until a call does
-   * not return; `docs/guests.md` has the convention. One call at a time; each is a run, with limits of its own.
+   * Calls a function of a reactor, a program without `_start`. Its instance is kept from call to call, until a call
+   * does not return; `docs/guests.md` has the convention. One call at a time; each is a run, with limits of its own.
    *
    * @param name the export's name
    * @param input anything that JSON can hold, at most `callBytes` of it
@@ -113,8 +113,8 @@ export class Agent {
   }
 
   /**
-   * @internal Continues a recorded run: re-executes the agent's earlier runs, then begins the run, which gets the recorded
-   * answers and asks again from the fork's call on. Of a fresh agent, once.
+   * @internal Continues a recorded run: re-executes the agent's earlier runs, then begins the run, which gets the
+   * recorded answers and asks again from the fork's call on. Of a fresh agent, once.
    *
    * @throws VakError `invalid-bundle` when an earlier run does not come to an end
    */
@@ -147,8 +147,8 @@ export class Agent {
   }
 
   /**
-   * The labels of everything that the agent has read, in order: what it holds in memory and files, and what it says, may
-   * derive from it. They only grow, except by {@link declassify}.
+   * The labels of everything that the agent has read, in order: what it holds in memory and files, and what it says,
+   * may derive from it. They only grow, except by {@link declassify}.
    */
   get labels(): readonly string[] {
     return this.#context.labels.list;
@@ -170,8 +170,8 @@ export class Agent {
   }
 
   /**
-   * Declares that nothing the agent holds, in memory or files, has these labels any longer. It counts from the next call on,
-   * and is in the log. What the agent gets later labels it again.
+   * Declares that nothing the agent holds, in memory or files, has these labels any longer. It counts from the next
+   * call on, and is in the log. What the agent gets later labels it again.
    *
    * @param labels labels that it has
    * @throws VakError `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
@@ -195,8 +195,8 @@ export class Agent {
   }
 
   /**
-   * Restricts the agent, and agents that descend from it, to these of the tools that it may ask for; from the next call on,
-   * also in the middle of a run. This cannot be undone.
+   * Restricts the agent, and agents that descend from it, to these of the tools that it may ask for; from the next call
+   * on, also in the middle of a run. This cannot be undone.
    *
    * @param tools names of tools that it may ask for now
    * @throws VakError `invalid-argument` when it may not ask for one of them or its rights were revoked; `closed`,
@@ -215,8 +215,8 @@ export class Agent {
   }
 
   /**
-   * Revokes all rights of the agent and of agents that descend from it; from the next call on, also in the middle of a run.
-   * A call that is under way is completed: stop the run to cancel it.
+   * Revokes all rights of the agent and of agents that descend from it; from the next call on, also in the middle of a
+   * run. A call that is under way is completed: stop the run to cancel it.
    *
    * @throws VakError `closed`, `agent-lost`, `log-unavailable`
    */
@@ -228,8 +228,8 @@ export class Agent {
   }
 
   /**
-   * Gives the agent permits for a task, besides the policy: they help where only a permit is missing, and lift no `forbid`.
-   * They end when the task does, when another policy is loaded, and when the agent is closed.
+   * Gives the agent permits for a task, besides the policy: they help where only a permit is missing, and lift no
+   * `forbid`. They end when the task does, when another policy is loaded, and when the agent is closed.
    *
    * @throws VakError `invalid-policy`, `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
    * @example

@@ -10,8 +10,8 @@ import { loadEngine } from "./policy.ts";
 /**
  * Makes a kernel: opens its log, loads its policy.
  *
- * @throws VakError `invalid-argument`, `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`, `log-corrupt`,
- *   `log-unavailable`
+ * @throws VakError `invalid-argument`, `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`,
+ *   `log-corrupt`, `log-unavailable`
  * @example
  * await using kernel = await createKernel({
  *   policy: `permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`,
@@ -32,8 +32,8 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
     const kernel = new Kernel({ tools, engine, log, spare, people, ledger, onFull });
     if (policy === undefined) return kernel;
     if (log.writing) await kernel.policy.load(policy);
-    // Until another tab leaves the log to this one, there is nothing to decide. If the policy is refused then, every call is
-    // denied.
+    // Until another tab leaves the log to this one, there is nothing to decide. If the policy is refused then, every
+    // call is denied.
     else log.writable.then(() => kernel.policy.load(policy)).catch(() => {});
     return kernel;
   } catch (error) {

@@ -8,8 +8,8 @@ import type { SeedFile } from "../protocol/messages.ts";
 import { type ShimFile, type ShimTree, withoutShim } from "./shim-files.ts";
 
 /**
- * Text or bytes, with labels or without; an empty directory; or a symbolic link, whose target is relative to the directory
- * that holds the link. Files and directories of `@bjorn3/browser_wasi_shim` are taken as they are.
+ * Text or bytes, with labels or without; an empty directory; or a symbolic link, whose target is relative to the
+ * directory that holds the link. Files and directories of `@bjorn3/browser_wasi_shim` are taken as they are.
  */
 export type FirstFile =
   | string

@@ -1,4 +1,6 @@
-/** How the page speaks to a guest at work: by message, and by shared memory where its worker waits in `Atomics.wait`. */
+/**
+ * How the page speaks to a guest at work: by message, and by shared memory where its worker waits in `Atomics.wait`.
+ */
 import { AnswerBuffer } from "../protocol/answer-buffer.ts";
 import type { KernelMessage, WaitMode } from "../protocol/messages.ts";
 import type { Host } from "../worker/host.ts";

@@ -61,12 +61,12 @@ export class Kernel {
 
   /**
    * Continues a recorded run from one of its calls, as a run of a new agent: up to there the program gets the recorded
-   * answers, and from that call on it asks this kernel: its policy, its tools, its log. The agent has the recorded name,
-   * limits and seed. The log says where it comes from, and holds what the program asks from there on.
+   * answers, and from that call on it asks this kernel: its policy, its tools, its log. The agent has the recorded
+   * name, limits and seed. The log says where it comes from, and holds what the program asks from there on.
    *
    * @param point made by `forkPoint` of `vak/replay`
-   * @throws VakError as {@link spawn}; `invalid-argument` when the program is not the recorded one; `unsupported` when it
-   *   was recorded with another version of the meter or sandbox; `invalid-bundle`
+   * @throws VakError as {@link spawn}; `invalid-argument` when the program is not the recorded one; `unsupported` when
+   *   it was recorded with another version of the meter or sandbox; `invalid-bundle`
    * @example
    * const point = await forkPoint(bundle, 1, { call: 7 });
    * const { agent, run } = await kernel.fork(point, { program });

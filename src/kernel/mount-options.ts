@@ -9,9 +9,9 @@ import type { Agent } from "./agent.ts";
 import { checkFiles, checkPath, type FirstFiles } from "./first-files.ts";
 
 /**
- * A directory of an agent's files that is kept elsewhere: in files that the page gives; in a directory that the page has,
- * one that a person picked or one of the origin private file system; under a name in this origin, which survives a reload;
- * or in another agent's folder, of which this agent gets a copy. `docs/files.md` says what happens when.
+ * A directory of an agent's files that is kept elsewhere: in files that the page gives; in a directory that the page
+ * has, one that a person picked or one of the origin private file system; under a name in this origin, which survives a
+ * reload; or in another agent's folder, of which this agent gets a copy. `docs/files.md` says what happens when.
  */
 export type Mount = (
   | { files: FirstFiles }

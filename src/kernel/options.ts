@@ -27,8 +27,8 @@ export interface KernelOptions {
   /** The log in this origin's IndexedDB: its name, and what to do where another tab writes it. */
   log?: LogOptions;
   /**
-   * Asks a person where the policy says so: where it would allow a call only if `context.vak.approved` were true. The guest
-   * waits, and its deadline stands still. Without it, such calls are denied.
+   * Asks a person where the policy says so: where it would allow a call only if `context.vak.approved` were true. The
+   * guest waits, and its deadline stands still. Without it, such calls are denied.
    */
   onApproval?: OnApproval;
   /** ms that a person has to answer; no answer means no. 120,000 by default, at most 2^31 - 1. */
@@ -43,8 +43,8 @@ export interface KernelOptions {
   workerUrl?: string | URL;
   /**
    * What happens to a run where the browser cannot hold another program (Chromium holds about 125 in a page at once):
-   * `"wait"`, the default, until other runs have ended, while its deadline stands still; or `"fail"`, with a message that
-   * says so. Where there are no others to wait for, it fails either way.
+   * `"wait"`, the default, until other runs have ended, while its deadline stands still; or `"fail"`, with a message
+   * that says so. Where there are no others to wait for, it fails either way.
    */
   onFull?: OnFull;
 }
@@ -60,7 +60,9 @@ export interface SpawnOptions {
   limits?: Partial<Limits>;
   /** The agent's first files, by path. */
   files?: FirstFiles;
-  /** Directories that are kept elsewhere, by path, such as `"data"`; `"/"` is everything outside the others. At most 16. */
+  /**
+   * Directories that are kept elsewhere, by path, such as `"data"`; `"/"` is everything outside the others. At most 16.
+   */
   mounts?: Record<string, Mount>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random by default, and in the log either way. */
   seed?: number;

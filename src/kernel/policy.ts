@@ -19,8 +19,8 @@ import type { KernelOptions } from "./options.ts";
 export interface KernelPolicy {
   readonly loaded: LoadedPolicy | undefined;
   /**
-   * Replaces the policy, once the log has the new one. On any error the old one stays. A call that is under way finishes
-   * under the policy that decided it.
+   * Replaces the policy, once the log has the new one. On any error the old one stays. A call that is under way
+   * finishes under the policy that decided it.
    *
    * @throws VakError `invalid-policy`, also when a test of the bundle fails; `policy-unavailable`, `log-unavailable`
    */
@@ -33,8 +33,8 @@ export interface KernelPolicy {
    */
   explain(call: ProposedCall): Promise<Explanation>;
   /**
-   * What another policy would have decided about the calls of a log, given what the kernel knew at each of them, with this
-   * kernel's tools and budgets. Nothing is done and nothing is logged.
+   * What another policy would have decided about the calls of a log, given what the kernel knew at each of them, with
+   * this kernel's tools and budgets. Nothing is done and nothing is logged.
    *
    * @param log this kernel's, or an exported one
    * @throws VakError `invalid-policy`, `invalid-bundle`, `unsupported` when the kernel has no policy
@@ -53,7 +53,9 @@ export const kernelPolicy = (engine: PolicyEngine, broker: Broker, log: AuditLog
   simulate: (log, source) => simulateOver(engine, log, source),
 });
 
-/** The engine that will decide by the kernel's policy, without one loaded yet; of a kernel without a policy, deny-all. */
+/**
+ * The engine that will decide by the kernel's policy, without one loaded yet; of a kernel without a policy, deny-all.
+ */
 export async function loadEngine(
   tools: readonly Tool[],
   ledger: Ledger | undefined,

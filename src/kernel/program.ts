@@ -18,7 +18,8 @@ export class Programs {
   /**
    * Gives the worker the program: as another agent's worker compiled it, else compiled by this worker.
    *
-   * @param share whether later agents may have it; not from a worker that has labelled files, which a module could carry
+   * @param share whether later agents may have it; not from a worker that has labelled files, which a module could
+   *   carry
    */
   async admit(
     host: Host,

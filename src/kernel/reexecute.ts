@@ -12,8 +12,8 @@ import { recordedAnswers } from "./run-options.ts";
  * Brings a fresh agent to where the last of the recorded runs begins.
  *
  * @returns the last of them, which is not executed
- * @throws VakError `invalid-bundle` when an earlier run does not come to an end, `unsupported` when the browser cannot hold
- *   the program, `invalid-argument` when there are no runs; WorkerLost
+ * @throws VakError `invalid-bundle` when an earlier run does not come to an end, `unsupported` when the browser cannot
+ *   hold the program, `invalid-argument` when there are no runs; WorkerLost
  */
 export async function reexecute(
   context: AgentContext,

@@ -16,15 +16,15 @@ export interface RunOptions {
   /** What the guest's clock says at the start, ms since 1970. The default is 2000-01-01, in every run. */
   startTime?: number;
   /**
-   * `"virtual"`, the default: a clock that advances with the guest's work and sleep, the same in every execution. `"real"`:
-   * the real time, in whole ms; each reading is kept in the trace, so that a replay reads the same. Files that the guest
-   * changes get the time of its last reading.
+   * `"virtual"`, the default: a clock that advances with the guest's work and sleep, the same in every execution.
+   * `"real"`: the real time, in whole ms; each reading is kept in the trace, so that a replay reads the same. Files
+   * that the guest changes get the time of its last reading.
    */
   clock?: "virtual" | "real";
   /**
-   * Whether to keep, beside the log, what the run is given: stdin, the values of the environment, files, and where it was
-   * stopped. True by default. Without a trace, neither this run nor a later one of the agent can be replayed, and the log
-   * says so.
+   * Whether to keep, beside the log, what the run is given: stdin, the values of the environment, files, and where it
+   * was stopped. True by default. Without a trace, neither this run nor a later one of the agent can be replayed, and
+   * the log says so.
    */
   trace?: boolean;
   /** Labels of what the run is given (arguments, environment, stdin, input); the agent has them from here on. */
@@ -40,7 +40,9 @@ export type CheckedOptions = Required<Omit<RunOptions, "stdin" | "signal">> & {
   call?: { name: string; input: Uint8Array<ArrayBuffer> };
 };
 
-/** Bytes that the arguments and the names of the environment may have together: they are all in one entry of the log. */
+/**
+ * Bytes that the arguments and the names of the environment may have together: they are all in one entry of the log.
+ */
 const MAX_ARGS = 32 * 1024;
 
 const DEFAULT_START_TIME = Date.UTC(2000, 0, 1);

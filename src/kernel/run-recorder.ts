@@ -76,7 +76,9 @@ export class RunRecorder {
     return this.untraced === undefined ? commitLarge("input", inputToJson(input)) : undefined;
   }
 
-  /** The run continues a recorded one: its first calls have their answers, and that one's earlier runs come before it. */
+  /**
+   * The run continues a recorded one: its first calls have their answers, and that one's earlier runs come before it.
+   */
   continue({ runs }: ForkPoint): void {
     this.#runsBefore = runs.slice(0, -1);
     this.#given = [...(runs.at(-1)?.calls ?? [])];
@@ -200,8 +202,8 @@ export class RunRecorder {
   }
 
   /**
-   * The run has ended. Waits for what is being stored, and commits to the rest; or finds why there is no trace, which holds
-   * for the agent's later runs too.
+   * The run has ended. Waits for what is being stored, and commits to the rest; or finds why there is no trace, which
+   * holds for the agent's later runs too.
    *
    * @param end undefined where the worker was lost or the run never began
    */

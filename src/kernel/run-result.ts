@@ -23,8 +23,8 @@ export interface Usage {
 }
 
 /**
- * What ended a run early: a limit, the caller (`aborted`), a log that could no longer be written, or mounts that could not
- * be read before it.
+ * What ended a run early: a limit, the caller (`aborted`), a log that could no longer be written, or mounts that could
+ * not be read before it.
  */
 export type StopLimit = "fuel" | "deadline" | "output" | "calls" | "aborted" | "log-unavailable" | "files-unavailable";
 
@@ -40,9 +40,10 @@ export type RunOutcome =
 export type RunResult = RunOutcome & {
   usage: Usage;
   /**
-   * SHA-256, hex, of the canonical JSON of `{ files, outcome, stderr, stdout }`: the digests of the file tree and of the two
-   * streams, and how the run ended, with the digest of a function's answer and without the engine's own message. The same
-   * in every browser. Null when the worker was lost, and its files with it, or when the run was stopped before it began.
+   * SHA-256, hex, of the canonical JSON of `{ files, outcome, stderr, stdout }`: the digests of the file tree and of
+   * the two streams, and how the run ended, with the digest of a function's answer and without the engine's own
+   * message. The same in every browser. Null when the worker was lost, and its files with it, or when the run was
+   * stopped before it began.
    */
   digest: string | null;
   /**

@@ -17,8 +17,8 @@ import type { RunRecorder } from "./run-recorder.ts";
 import { digestOf, loggedEnd, type RunOutcome, type RunResult, type StopLimit, type Usage } from "./run-result.ts";
 
 /**
- * ms that a run has to stop when asked, before its worker is ended, and the agent's files with it. The guest checks every
- * few ms; the rest is for a machine that is too busy to run it.
+ * ms that a run has to stop when asked, before its worker is ended, and the agent's files with it. The guest checks
+ * every few ms; the rest is for a machine that is too busy to run it.
  */
 const GRACE = 2000;
 
@@ -96,8 +96,8 @@ export class Run {
   }
 
   /**
-   * Pauses the guest at its next check, within a few ms; the deadline stands still meanwhile. A call that is under way is
-   * completed.
+   * Pauses the guest at its next check, within a few ms; the deadline stands still meanwhile. A call that is under way
+   * is completed.
    */
   pause(): void {
     if (this.#abort.signal.aborted || this.#unpause) return;

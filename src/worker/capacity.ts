@@ -1,7 +1,7 @@
 /**
- * How many programs a browser process can hold, which only trying shows: an engine holds a bounded number of WebAssembly
- * memories, however small (Chromium about 125, Firefox about 1,000). A run that does not fit has not begun; it waits for
- * others to end, or fails.
+ * How many programs a browser process can hold, which only trying shows: an engine holds a bounded number of
+ * WebAssembly memories, however small (Chromium about 125, Firefox about 1,000). A run that does not fit has not begun;
+ * it waits for others to end, or fails.
  */
 import type { NoRoom } from "../protocol/messages.ts";
 import { parseNoRoom } from "../protocol/parse.ts";
@@ -13,7 +13,9 @@ export type OnFull = "wait" | "fail";
 const FREE_MS = 150;
 /** ms between attempts, each by one of the runs that wait, when no run or worker ends meanwhile. */
 const RETRY_MS = 250;
-/** ms after the last end of a run or worker for which a run with no others around it still waits: workers end slowly. */
+/**
+ * ms after the last end of a run or worker for which a run with no others around it still waits: workers end slowly.
+ */
 const HOPE_MS = 3000;
 
 interface Waiting {

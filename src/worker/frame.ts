@@ -1,13 +1,13 @@
 /**
- * A worker inside a sandboxed iframe, for isolation "frame": an opaque origin, a process of its own where the browser gives
- * it one, and a Content Security Policy under which nothing can be fetched and only WebAssembly can be compiled.
+ * A worker inside a sandboxed iframe, for isolation "frame": an opaque origin, a process of its own where the browser
+ * gives it one, and a Content Security Policy under which nothing can be fetched and only WebAssembly can be compiled.
  */
 import { clip } from "../base/utf8.ts";
 import type { Line } from "./line.ts";
 
 /**
- * All that runs in the frame: it starts a worker from the URL that it is sent, and hands it the port that comes with the
- * URL. It accepts one message, and of the worker it hears only that it failed.
+ * All that runs in the frame: it starts a worker from the URL that it is sent, and hands it the port that comes with
+ * the URL. It accepts one message, and of the worker it hears only that it failed.
  */
 export const FRAME_SCRIPT =
   'onmessage=({data,ports})=>{onmessage=null;const lost=(e)=>parent.postMessage({vak:"lost",why:String(e.message)},"*");' +

@@ -19,8 +19,8 @@ export interface Client {
 }
 
 /**
- * ms that a worker has to say hello, and to answer a call. A run is bounded by its deadline instead, and a call made during
- * a run may have to wait until it has ended.
+ * ms that a worker has to say hello, and to answer a call. A run is bounded by its deadline instead, and a call made
+ * during a run may have to wait until it has ended.
  */
 const TIMEOUT = 20_000;
 

@@ -2,9 +2,9 @@
 import { VakError } from "../errors.ts";
 
 /**
- * How an agent's worker is isolated from the page: `"opaque"`, a `data:` worker with an origin of its own; `"frame"`, such
- * a worker inside a sandboxed iframe whose Content Security Policy forbids all network; or `"page"`, a worker of the page's
- * own origin, for pages whose policy allows nothing else.
+ * How an agent's worker is isolated from the page: `"opaque"`, a `data:` worker with an origin of its own; `"frame"`,
+ * such a worker inside a sandboxed iframe whose Content Security Policy forbids all network; or `"page"`, a worker of
+ * the page's own origin, for pages whose policy allows nothing else.
  */
 export type Isolation = "opaque" | "frame" | "page";
 

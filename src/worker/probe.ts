@@ -9,7 +9,9 @@ import { startWorker } from "./start.ts";
 export interface Support {
   /** Whether a kernel can be made and an agent spawned, in at least one isolation. */
   agents: boolean;
-  /** How a guest waits for an answer: suspended (`jspi`), or asleep on shared memory (`atomics`); null when it cannot. */
+  /**
+   * How a guest waits for an answer: suspended (`jspi`), or asleep on shared memory (`atomics`); null when it cannot.
+   */
   wait: WaitMode | null;
   /** Which isolation levels start a worker under this page's Content Security Policy. */
   isolation: Record<Isolation, boolean>;

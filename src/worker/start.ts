@@ -44,7 +44,9 @@ async function openLine({ isolation }: Place, url: string): Promise<Line> {
   return openFrame(url, (html) => trusted("createHTML", html));
 }
 
-/** Workers that start at once. The others wait their turn, so that a burst of spawns does not look like hung workers. */
+/**
+ * Workers that start at once. The others wait their turn, so that a burst of spawns does not look like hung workers.
+ */
 const STARTS = 16;
 let starting = 0;
 const waiting: (() => void)[] = [];

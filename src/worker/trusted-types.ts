@@ -17,7 +17,7 @@ export function trusted(rule: keyof TrustedRules, text: string): string {
   try {
     policy ??= trustedTypes?.createPolicy("vak", { createScriptURL: (url) => url, createHTML: (html) => html });
   } catch {
-    // The page does not allow a policy of this name. It may not require Trusted Types either: starting the worker will show.
+    // The page does not allow a policy of this name. Whether it requires one, starting the worker will show.
   }
   return policy?.[rule](text) ?? text;
 }

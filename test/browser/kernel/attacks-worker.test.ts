@@ -5,8 +5,8 @@ import { fuzzFactor } from "../../setup/fuzz.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 
 /**
- * A worker whose JavaScript is the attacker's. It speaks the protocol well enough to get a run, and then does what `onRun`
- * says; `reply` answers the kernel's call, `call` asks for a tool as an honest worker would.
+ * A worker whose JavaScript is the attacker's. It speaks the protocol well enough to get a run, and then does what
+ * `onRun` says; `reply` answers the kernel's call, `call` asks for a tool as an honest worker would.
  */
 function hostileWorker(onRun: string): string {
   const source = `

@@ -5,9 +5,9 @@ import { engine } from "../../setup/engine.ts";
 import { entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
 
 /**
- * Fills this process with memories, in a worker, so that ending the worker frees them. What other workers and earlier tests
- * have released becomes free only when garbage is collected, so it keeps taking, and resolves once nothing more could be
- * taken for half a second.
+ * Fills this process with memories, in a worker, so that ending the worker frees them. What other workers and earlier
+ * tests have released becomes free only when garbage is collected, so it keeps taking, and resolves once nothing more
+ * could be taken for half a second.
  */
 async function fill(): Promise<{ count: number; empty(): void }> {
   const source = `
