@@ -1,5 +1,5 @@
 /** More programs than a browser can hold: about 125 memories in a process of Chromium, 999 in one of Firefox. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
 import { entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
@@ -9,7 +9,7 @@ import { entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
  * tests have released becomes free only when garbage is collected, so it keeps taking, and resolves once nothing more
  * could be taken for half a second.
  */
-async function fill(): Promise<{ count: number; empty(): void }> {
+async function fill(): Promise<{ count: number; empty(): Promise<void> }> {
   const source = `
     const taken = [];
     let last = performance.now();
@@ -31,7 +31,21 @@ async function fill(): Promise<{ count: number; empty(): void }> {
     worker.onmessage = ({ data }) => resolve(data);
     worker.onerror = (event) => reject(new Error(event.message));
   });
-  return { count, empty: () => worker.terminate() };
+  /** Resolves once the browser holds another memory: it frees those of a terminated worker later. */
+  const empty = async () => {
+    worker.terminate();
+    await expect.poll(holdsAnother).toBe(true);
+  };
+  onTestFinished(empty);
+  return { count, empty };
+}
+
+function holdsAnother(): boolean {
+  try {
+    return new WebAssembly.Memory({ initial: 1, maximum: 16 }) !== null;
+  } catch {
+    return false;
+  }
 }
 
 // WebKitGTK holds 3000 memories of one page each.
@@ -42,7 +56,7 @@ test.runIf(bounded)("in a full browser, a run fails if onFull is fail, and says 
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const filled = await fill();
   const { result, stdout } = await finish(agent.run());
-  filled.empty();
+  await filled.empty();
   expect(filled.count).toBeLessThan(3000);
   expect(result).toMatchObject({ status: "failed", digest: null, usage: { fuel: 0 } });
   expect(result).toMatchObject({ message: expect.stringContaining("no room for the program") });
@@ -56,7 +70,7 @@ test.runIf(bounded)("in a full browser, a run with no others to wait for fails",
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const filled = await fill();
   const { result } = await finish(agent.run());
-  filled.empty();
+  await filled.empty();
   expect(result).toMatchObject({ status: "failed", message: expect.stringContaining("no room for the program") });
 });
 
@@ -81,7 +95,7 @@ test.runIf(bounded)(
     await started(kernel, run);
     await new Promise((resolve) => setTimeout(resolve, 3000));
     expect(ended).toBe(false);
-    filled.empty();
+    await filled.empty();
     expect(await finish(run)).toMatchObject({ stdout: "hello\n", result: { status: "exited" } });
     others.stop();
   },
@@ -99,7 +113,7 @@ test.runIf(bounded)("a run that waits in a full browser can be stopped", async (
   await new Promise((resolve) => setTimeout(resolve, 100));
   run.stop();
   expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: null });
-  filled.empty();
+  await filled.empty();
   others.stop();
   expect(await finish(agent.run())).toMatchObject({ stdout: "hello\n", result: { status: "exited" } });
 });
