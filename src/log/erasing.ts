@@ -1,7 +1,8 @@
 /** Deletes private values from a log's database, in the transaction that commits the `erase` entries. */
 
 import type { Writing } from "./database.ts";
-import { type PackedEntries, packValues, unpackValues, type Value, valuesWith } from "./records.ts";
+import { type PackedEntries, packValues, type Value } from "./records.ts";
+import { unpackValues, valuesWith } from "./unpacking.ts";
 
 /** Rewrites the records that hold these values, one after the other, without them. */
 export async function eraseValues(transaction: Writing, seqs: readonly number[]): Promise<void> {

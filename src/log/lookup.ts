@@ -9,11 +9,9 @@ import {
   type PackedValues,
   type Rotation,
   rotationKeys,
-  unpackEntries,
-  unpackValues,
   type Value,
-  valuesWith,
 } from "./records.ts";
+import { unpackEntries, unpackValues, valuesWith } from "./unpacking.ts";
 
 export class Lookup {
   readonly #database: Database;

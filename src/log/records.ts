@@ -1,6 +1,4 @@
-/**
- * The format of a log's database: its object stores, their keys, and how entries and values are packed into records.
- */
+/** The format of a log's database: its object stores, their keys, and how values are packed into one record. */
 
 import type { DBSchema } from "idb";
 import type { LoadedText } from "../audit/bundle-files.ts";
@@ -70,25 +68,4 @@ export function packValues(values: readonly Value[]): PackedValues {
   const ends: number[] = [];
   for (const { file } of values) ends.push((ends.at(-1) ?? 0) + file.length);
   return { seqs: values.map(({ seq }) => seq), ends, bytes: joinBytes(values.map(({ file }) => file)) };
-}
-
-export function unpackValues({ seqs, ends, bytes }: PackedValues): Value[] {
-  return seqs.map((seq, i) => ({ seq, file: bytes.slice(ends[i - 1] ?? 0, ends[i]) }));
-}
-
-/** The values that are stored with entries. */
-export function valuesWith(record: PackedEntries): Value[] {
-  return record instanceof Uint8Array ? [] : unpackValues(record.values);
-}
-
-/** Never throws, although the record may have been tampered with: whoever hashes the entries finds out. */
-export function unpackEntries(record: PackedEntries): Bytes[] {
-  const bundle = record instanceof Uint8Array ? record : (record?.bundle ?? []);
-  const entries: Bytes[] = [];
-  for (let at = 0; at + 2 <= bundle.length; ) {
-    const end = at + 2 + ((bundle[at]! << 8) | bundle[at + 1]!);
-    entries.push(bundle.slice(at + 2, end));
-    at = end;
-  }
-  return entries;
 }
