@@ -60,7 +60,7 @@ export function cedarGlue({ beside = false } = {}): Plugin {
     name: "vak:cedar-glue",
     resolveId: (source) => (source === id ? `\0${id}` : null),
     async load(source) {
-      if (beside && source === `${root}src/policy/wasm-url.ts`) {
+      if (beside && source === `${root}src/policy/cedar/wasm-url.ts`) {
         return `export const cedarWasmUrl = new URL(${placeholder}, import.meta.url);`;
       }
       if (source !== `\0${id}`) return null;

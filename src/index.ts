@@ -31,16 +31,16 @@ export type {
 } from "./log/log.ts";
 export type { Signer } from "./log/signer.ts";
 export type { Budget, BudgetState, BudgetStates } from "./policy/budget.ts";
-export type { Change, Simulation } from "./policy/decisions.ts";
 export type {
   DenyReason,
   ExplainedPolicy,
   LoadedPolicy,
-  PolicyBundle,
   PolicyEntity,
+  PolicyPack,
   PolicySource,
   PolicyTest,
 } from "./policy/engine.ts";
+export type { Change, Simulation } from "./policy/simulate.ts";
 export type { FileStat, Trap } from "./protocol/messages.ts";
 export type { ForkPoint } from "./protocol/trace.ts";
 export type { Anchor, ProofSource } from "./tlog/anchor.ts";

@@ -1,8 +1,8 @@
 /** The broker: the one choke point through which every call of every guest passes. It composes the stages of a call. */
 import { lazy } from "../base/lazy.ts";
 import type { AuditLog } from "../log/log.ts";
-import type { Ledger } from "../policy/budget.ts";
 import type { LeasedRules, PolicyEngine } from "../policy/engine.ts";
+import type { Ledger } from "../policy/ledger.ts";
 import type { Tool } from "../tool/definition.ts";
 import { type Answered, answer } from "./answer.ts";
 import { Approver } from "./approved.ts";

@@ -1,6 +1,8 @@
 /** The second stage: the tool is known, the input is valid and committed to, and what it may cost is reserved. */
 import { type Commitment, commitValue } from "../audit/value.ts";
-import type { Bill, Ledger, Payer } from "../policy/budget.ts";
+import type { Bill } from "../policy/bill.ts";
+import type { Payer } from "../policy/budget.ts";
+import type { Ledger } from "../policy/ledger.ts";
 import type { Tool } from "../tool/definition.ts";
 import { parseInput } from "../tool/input.ts";
 import type { JsonSchema } from "../tool/schema.ts";

@@ -1,6 +1,7 @@
 /** Explains a call that nobody makes: what would be decided about it, and by which policies. */
-import type { Ledger } from "../policy/budget.ts";
+
 import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
+import type { Ledger } from "../policy/ledger.ts";
 import type { Tool } from "../tool/definition.ts";
 import { readInput } from "../tool/leaks.ts";
 

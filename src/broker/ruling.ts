@@ -1,8 +1,9 @@
 /** What the policy says of a checked call, asked once; then what the kernel makes of that: rights, leases, budgets. */
 import { clip } from "../base/utf8.ts";
-import type { Bill, Ledger } from "../policy/budget.ts";
+import type { Bill } from "../policy/bill.ts";
 import { callDigest } from "../policy/digest.ts";
 import type { Decision, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
+import type { Ledger } from "../policy/ledger.ts";
 import type { Caller } from "./call.ts";
 import { type Checked, payer } from "./checked.ts";
 import type { Lease } from "./lease.ts";

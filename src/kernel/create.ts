@@ -27,7 +27,7 @@ export async function createKernel(options: KernelOptions = {}): Promise<Kernel>
   let log: AuditLog | undefined;
   try {
     log = await openLog(options.log ?? {});
-    const ledger = options.budgets && new (await import("../policy/budget.ts")).Ledger(options.budgets);
+    const ledger = options.budgets && new (await import("../policy/ledger.ts")).Ledger(options.budgets);
     const engine = await loadEngine([...tools.values()], ledger, options);
     const kernel = new Kernel({ tools, engine, log, spare, people, ledger, onFull });
     if (policy === undefined) return kernel;

@@ -2,8 +2,8 @@
 import { Broker } from "../broker/broker.ts";
 import { VakError } from "../errors.ts";
 import type { AuditLog } from "../log/log.ts";
-import type { Ledger } from "../policy/budget.ts";
 import type { PolicyEngine } from "../policy/engine.ts";
+import type { Ledger } from "../policy/ledger.ts";
 import type { ForkPoint } from "../protocol/trace.ts";
 import type { Spare } from "../worker/spare.ts";
 import type { Agent } from "./agent.ts";

@@ -7,9 +7,9 @@ import type { Broker } from "../broker/broker.ts";
 import type { Explanation, ProposedCall } from "../broker/explain.ts";
 import { VakError } from "../errors.ts";
 import type { AuditLog } from "../log/log.ts";
-import type { Ledger } from "../policy/budget.ts";
-import type { Simulation } from "../policy/decisions.ts";
 import type { Decision, LoadedPolicy, PolicyEngine, PolicySource } from "../policy/engine.ts";
+import type { Ledger } from "../policy/ledger.ts";
+import type { Simulation } from "../policy/simulate.ts";
 import type { Tool } from "../tool/definition.ts";
 import { describeToPolicy } from "../tool/policy-view.ts";
 import type { KernelLog } from "./kernel-log.ts";
@@ -62,7 +62,7 @@ export async function loadEngine(
   { policy, cedar: wasm, constitution }: KernelOptions,
 ): Promise<PolicyEngine> {
   if (policy === undefined) return DENY_ALL;
-  const { createCedarEngine } = await import("../policy/cedar.ts");
+  const { createCedarEngine } = await import("../policy/cedar/cedar.ts");
   return createCedarEngine({
     tools: tools.map(describeToPolicy),
     ...(ledger && { budgets: Object.fromEntries(ledger.budgets) }),
@@ -106,7 +106,7 @@ async function simulateOver(
 ): Promise<Simulation> {
   const decide = await engine.try(source);
   const [{ simulate }, { openBundle }] = await Promise.all([
-    import("../policy/decisions.ts"),
+    import("../policy/simulate.ts"),
     import("../audit/zip.ts"),
   ]);
   const exported = "export" in log ? await log.export() : log;

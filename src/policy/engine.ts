@@ -106,7 +106,7 @@ export interface PolicyTool {
 export const GROUPS = ["destructive", "network"] as const;
 
 /** A policy with what belongs to it. Plain JSON: it is kept in the log as it was given. */
-export interface PolicyBundle {
+export interface PolicyPack {
   /** Cedar text. */
   policies: string;
   /** Entity types besides vak's own, as a Cedar schema (text or JSON); without actions. */
@@ -138,7 +138,7 @@ export interface PolicyTest {
 }
 
 /** Cedar text, or a bundle. */
-export type PolicySource = string | PolicyBundle;
+export type PolicySource = string | PolicyPack;
 
 /** What is in force after a successful load. */
 export interface LoadedPolicy {

@@ -3,13 +3,15 @@ import type { Bundle } from "../audit/bundle.ts";
 import { policyPath } from "../audit/bundle.ts";
 import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
-import { readText } from "./bundle.ts";
+import { type Base, type Budgets, makeBase } from "./cedar/base.ts";
+import { judge, stateless } from "./cedar/judge.ts";
+import type { Cedar } from "./cedar/read.ts";
+import { type Rules, readRules } from "./cedar/rules.ts";
+import { compile, type WasmSource } from "./cedar/wasm.ts";
 import { agrees, decisionsOf, type LoggedDecision, type Verdict } from "./decisions.ts";
 import { callDigest } from "./digest.ts";
 import type { Decision, PolicyTool } from "./engine.ts";
-import type { Cedar } from "./read.ts";
-import { type Base, type Budgets, judge, makeBase, type Rules, readRules, stateless } from "./rules.ts";
-import { compile, type WasmSource } from "./wasm.ts";
+import { readText } from "./pack.ts";
 
 /** A decision that comes out otherwise than the log has it. */
 export interface Difference {

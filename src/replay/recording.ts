@@ -272,7 +272,7 @@ export class Recording {
   }
 }
 
-/** The schemas in a text that `policy/rules.ts` wrote. Any other text has none: `verify` reports it. */
+/** The schemas in a text that `policy/cedar/base.ts` wrote. Any other text has none: `verify` reports it. */
 function readSchemas(text: string | undefined): Map<string, Schema> {
   try {
     const { tools } = JSON.parse(text ?? "") as { tools: { name: string; inputSchema: Schema }[] };

@@ -10,10 +10,10 @@ import type { VakError } from "../../src/errors.ts";
 import { fetchTool } from "../../src/fetch/index.ts";
 import { LIMIT_NAMES, LIMIT_RANGES, type LimitName } from "../../src/limits.ts";
 import { MODULE_LIMITS } from "../../src/meter/index.ts";
-import { MAX_BUNDLE_BYTES, MAX_ENTITIES, MAX_TESTS } from "../../src/policy/bundle.ts";
-import { createCedarEngine } from "../../src/policy/cedar.ts";
-import type { PolicyBundle } from "../../src/policy/engine.ts";
-import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../src/policy/read.ts";
+import { createCedarEngine } from "../../src/policy/cedar/cedar.ts";
+import { MAX_POLICY_BYTES, MAX_POLICY_DEPTH } from "../../src/policy/cedar/read.ts";
+import type { PolicyPack } from "../../src/policy/engine.ts";
+import { MAX_ENTITIES, MAX_PACK_BYTES, MAX_TESTS } from "../../src/policy/pack.ts";
 import { stockPolicies } from "../../src/policy/stock.ts";
 import { MAX_PATH, MESSAGES_AT_ONCE, MESSAGES_PER_SECOND } from "../../src/protocol/bounds.ts";
 import { TRAPS } from "../../src/protocol/messages.ts";
@@ -24,7 +24,7 @@ import { describeToPolicy } from "../../src/tool/policy-view.ts";
 import { FRAME_HASH, FRAME_POLICY } from "../../src/worker/frame.ts";
 import supported from "../setup/support.json";
 import { anchors, type Block, documents, root, table } from "./markdown.ts";
-import { wasmBytes } from "./policy/wasm.ts";
+import { wasmBytes } from "./policy/cedar/wasm.ts";
 
 const docs = documents();
 const doc = (path: string) => docs.find((it) => it.path === path) ?? expect.fail(`there is no ${path}`);
@@ -151,13 +151,13 @@ describe("Cedar", () => {
     createCedarEngine({ tools: tools[info.tools ?? ""]!.map(describeToPolicy), wasm: wasmBytes });
   const isRefused = ({ info }: Block) => "refused" in info;
 
-  test.each(["bundle", "groups"])("the bundle %s loads, and its tests hold", async (name) => {
+  test.each(["pack", "groups"])("the policy pack %s loads, and its tests hold", async (name) => {
     const { text } = inLanguage("ts").find(({ info }) => info.tools === name)!;
-    const literal = text.match(/const policy: PolicyBundle = (\{.*?^\});/ms)?.[1];
-    const bundle: PolicyBundle = new Function(`return ${literal}`)();
-    const tool = name === "bundle" ? "add" : "transfer";
-    await createCedarEngine({ tools: tools[tool]!, wasm: wasmBytes }).load(bundle);
-    expect(bundle.policies).toContain("@id");
+    const literal = text.match(/const policy: PolicyPack = (\{.*?^\});/ms)?.[1];
+    const pack: PolicyPack = new Function(`return ${literal}`)();
+    const tool = name === "pack" ? "add" : "transfer";
+    await createCedarEngine({ tools: tools[tool]!, wasm: wasmBytes }).load(pack);
+    expect(pack.policies).toContain("@id");
   });
 
   test.each(inLanguage("cedar").filter((block) => !isRefused(block)))("$where loads", async (block) => {
@@ -256,7 +256,7 @@ describe("tables", () => {
     });
     expect(values("docs/policy.md")).toEqual({
       "bytes of policy text": MAX_POLICY_BYTES,
-      "bytes of a policy pack as JSON": MAX_BUNDLE_BYTES,
+      "bytes of a policy pack as JSON": MAX_PACK_BYTES,
       entities: MAX_ENTITIES,
       tests: MAX_TESTS,
       "brackets within brackets, and operators above operators": MAX_POLICY_DEPTH,

@@ -1,6 +1,6 @@
 import { createCedar } from "virtual:cedar-glue";
 import type { Context } from "@cedar-policy/cedar-wasm/web";
-import { createCedarEngine } from "../../../src/policy/cedar.ts";
+import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";
 import type { PolicyRequest } from "../../../src/policy/engine.ts";
 
 const tools = [

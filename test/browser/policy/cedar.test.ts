@@ -1,9 +1,9 @@
 import { createCedar } from "virtual:cedar-glue";
 import { describe, expect, test } from "vitest";
-import { createCedarEngine } from "../../../src/policy/cedar.ts";
+import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";
+import { MAX_POLICY_DEPTH } from "../../../src/policy/cedar/read.ts";
+import { cedarWasmUrl } from "../../../src/policy/cedar/wasm-url.ts";
 import type { PolicyEngine, PolicyRequest } from "../../../src/policy/engine.ts";
-import { MAX_POLICY_DEPTH } from "../../../src/policy/read.ts";
-import { cedarWasmUrl } from "../../../src/policy/wasm-url.ts";
 import { defineTool } from "../../../src/tool/definition.ts";
 import { parseInput } from "../../../src/tool/input.ts";
 import { capMemory } from "../../unit/policy/capped.ts";

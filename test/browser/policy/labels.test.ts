@@ -1,9 +1,9 @@
 import { expect, onTestFinished, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Agent, defineTool, type Kernel, type KernelOptions } from "../../../src/index.ts";
+import { cedarWasmUrl } from "../../../src/policy/cedar/wasm-url.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
 import { stockPolicies } from "../../../src/policy/stock.ts";
-import { cedarWasmUrl } from "../../../src/policy/wasm-url.ts";
 import { forkPoint, replay } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { calls, effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";

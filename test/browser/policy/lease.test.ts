@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Agent, defineTool, type Kernel } from "../../../src/index.ts";
+import { cedarWasmUrl } from "../../../src/policy/cedar/wasm-url.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
-import { cedarWasmUrl } from "../../../src/policy/wasm-url.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { calls, entriesOf, testKernel } from "../../setup/kernel.ts";
 

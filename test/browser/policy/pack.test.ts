@@ -18,7 +18,7 @@ test("a policy pack is in force and in the log; one whose test fails is refused,
   const worse = { ...pack, policies: "permit (principal, action, resource);" };
   await expect(kernel.policy.load(worse)).rejects.toMatchObject({
     code: "invalid-policy",
-    message: expect.stringContaining("test 2 expects deny, but it is: allow"),
+    message: expect.stringContaining("test 2 expects deny, but the decision is: allow"),
   });
   expect(kernel.policy.loaded).toBe(loaded);
   expect((await finish(agent.run())).stdout).toContain('{"ok":3}');
@@ -167,7 +167,7 @@ test("simulate says what another policy would have decided about the calls of a 
   expect(kernel.log.size).toBe(size);
 
   const { redecide } = await import("../../../src/policy/redecide.ts");
-  const { cedarWasmUrl } = await import("../../../src/policy/wasm-url.ts");
+  const { cedarWasmUrl } = await import("../../../src/policy/cedar/wasm-url.ts");
   expect(await redecide(await openBundle(zip), { wasm: cedarWasmUrl })).toMatchObject({ decisions: 2, agreed: 2 });
 });
 
@@ -189,7 +189,7 @@ test("a constitution holds through every reload and approval, and the log has al
   const base = await bundle.read(`policies/${loadEntry!.baseDigest}.json`, 100_000);
   expect(JSON.parse(new TextDecoder().decode(base)).constitution).toBe(constitution);
   const { redecide } = await import("../../../src/policy/redecide.ts");
-  const { cedarWasmUrl } = await import("../../../src/policy/wasm-url.ts");
+  const { cedarWasmUrl } = await import("../../../src/policy/cedar/wasm-url.ts");
   expect(await redecide(bundle, { wasm: cedarWasmUrl })).toMatchObject({ decisions: 2, agreed: 2 });
   await expect(testKernel({ constitution: "permit (principal, action, resource);" })).rejects.toMatchObject({
     code: "invalid-policy",

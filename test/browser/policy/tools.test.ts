@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { createKernel, defineTool, type Kernel, type KernelOptions } from "../../../src/index.ts";
+import { cedarWasmUrl } from "../../../src/policy/cedar/wasm-url.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
-import { cedarWasmUrl } from "../../../src/policy/wasm-url.ts";
 import { replay } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { add, calls, effects, entriesOf, testKernel, wipe } from "../../setup/kernel.ts";

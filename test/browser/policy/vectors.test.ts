@@ -1,4 +1,4 @@
-import { cedarWasmUrl } from "../../../src/policy/wasm-url.ts";
+import { cedarWasmUrl } from "../../../src/policy/cedar/wasm-url.ts";
 import { cedarVectors } from "../../unit/policy/vectors.cases.ts";
 
 cedarVectors(cedarWasmUrl);

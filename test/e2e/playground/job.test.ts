@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
-import { cedarWasmUrl } from "../../../src/policy/wasm-url.ts";
+import { cedarWasmUrl } from "../../../src/policy/cedar/wasm-url.ts";
 import {
   answer,
   asked,

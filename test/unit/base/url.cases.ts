@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { normalUrl, urlParts } from "../../../src/base/url.ts";
-import { project, viewTool } from "../../../src/policy/schema.ts";
+import { project, viewTool } from "../../../src/policy/cedar/view.ts";
 import { defineTool } from "../../../src/tool/definition.ts";
 import { parseInput } from "../../../src/tool/input.ts";
 import { withNormalUrls } from "../../../src/tool/secrets.ts";

@@ -106,7 +106,7 @@ describe("vak policy test", () => {
     );
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toContain(
-      '1 of its tests failed:\n    test "a hundred is small" expects allow, but it is: deny, no-permit\n',
+      '1 of its tests failed:\n    test "a hundred is small" expects allow, but the decision is: deny, no-permit\n',
     );
   });
 

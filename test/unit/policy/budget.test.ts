@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Budget, Ledger, type Reservation } from "../../../src/policy/budget.ts";
+import type { Budget, Reservation } from "../../../src/policy/budget.ts";
+import { Ledger } from "../../../src/policy/ledger.ts";
 
 const run = {};
 const agent = {};

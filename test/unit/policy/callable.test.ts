@@ -1,8 +1,8 @@
 /** Which tools an agent could ever be allowed to call: none of which a call could be is missing, whatever the policy. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createCedarEngine } from "../../../src/policy/cedar.ts";
-import type { PolicyBundle, PolicyRequest } from "../../../src/policy/engine.ts";
+import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";
+import type { PolicyPack, PolicyRequest } from "../../../src/policy/engine.ts";
 import { defineTool } from "../../../src/tool/definition.ts";
 import { wasmBytes } from "./wasm.ts";
 
@@ -21,7 +21,7 @@ const tools = ["add", "send", "wipe"].map((name) =>
 );
 const agent = { id: "a1", name: "ann", program: "00ff" };
 
-async function callable(policy: string | PolicyBundle, of = agent, constitution?: string): Promise<string[]> {
+async function callable(policy: string | PolicyPack, of = agent, constitution?: string): Promise<string[]> {
   const engine = createCedarEngine({ tools, wasm: module, ...(constitution !== undefined && { constitution }) });
   await engine.load(policy);
   return [...(await engine.callable(of))];
@@ -93,13 +93,13 @@ describe("certain is what hangs on the agent and the tool alone", () => {
     expect(await callable(permitAll, agent, never)).toEqual(["add", "send"]);
   });
 
-  test("so do a bundle's entities", async () => {
-    const bundle = {
+  test("so do a pack's entities", async () => {
+    const pack = {
       schema: "entity Group;",
       entities: [{ uid: { type: "Tool", id: "send" }, parents: [{ type: "Group", id: "money" }] }],
       policies: `permit (principal, action, resource in Group::"money") when { context.input.a > 0 };`,
     };
-    expect(await callable(bundle)).toEqual(["send"]);
+    expect(await callable(pack)).toEqual(["send"]);
   });
 
   test("and a lease's permits", async () => {

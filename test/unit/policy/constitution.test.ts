@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { VakError } from "../../../src/errors.ts";
-import { createCedarEngine } from "../../../src/policy/cedar.ts";
+import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";
 import type { PolicyRequest, PolicySource } from "../../../src/policy/engine.ts";
 import { wasmBytes } from "./wasm.ts";
 
@@ -70,10 +70,10 @@ test("no policy lifts it, whatever it is: loaded later, in shadow, with an appro
         const policies = kept
           .map(({ effect, mode, condition }) => `${mode}${effect} (principal, action, resource) when { ${condition} };`)
           .join("\n");
-        const bundle = { policies, ...(schema && { schema }) };
+        const pack = { policies, ...(schema && { schema }) };
         const [above, plain] = [engineOf(), createCedarEngine({ tools, wasm: module })];
         await above.load("permit (principal, action, resource);");
-        await Promise.all([above.load(bundle), plain.load(bundle)]);
+        await Promise.all([above.load(pack), plain.load(pack)]);
         for (const tool of ["send", "read"]) {
           for (const name of ["ann", "eve"]) {
             for (const approved of [false, true]) {
@@ -102,7 +102,7 @@ test.each<[string, string, string]>([
   ["what does not parse", "forbid (", "The constitution is refused"],
   ["what does not validate", "forbid (principal, action, resource) when { context.input.dollars > 1 };", "line 1"],
   ["a name that means nothing", `forbid (principal, action, resource == Tool::"sned");`, "there is no tool"],
-  ["types of a bundle", `forbid (principal, action, resource in Group::"g");`, "Group"],
+  ["types of a pack", `forbid (principal, action, resource in Group::"g");`, "Group"],
 ])("%s is refused", async (_, text, message) => {
   const error = await refusal(text, { policies: "permit (principal, action, resource);", schema: "entity Group;" });
   expect(error).toMatchObject({ code: "invalid-policy", message: expect.stringContaining(message) });

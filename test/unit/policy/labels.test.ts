@@ -5,7 +5,7 @@ import { verify } from "../../../src/audit/verify.ts";
 import { Broker } from "../../../src/broker/broker.ts";
 import { label, Taint } from "../../../src/broker/taint.ts";
 import type { AuditLog } from "../../../src/log/log.ts";
-import { createCedarEngine } from "../../../src/policy/cedar.ts";
+import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";
 import { redecide } from "../../../src/policy/redecide.ts";
 import { stockPolicies } from "../../../src/policy/stock.ts";
 import { defineTool, type Tool, type ToolDefinition } from "../../../src/tool/definition.ts";

@@ -1,8 +1,9 @@
 import { createCedar } from "virtual:cedar-glue";
 import { describe, expect, inject, test } from "vitest";
-import { readPolicy } from "../../../src/policy/read.ts";
-import { PARSED, prepare, weigh } from "../../../src/policy/rules.ts";
-import { compile, type WasmSource } from "../../../src/policy/wasm.ts";
+import { weigh } from "../../../src/policy/cedar/judge.ts";
+import { readPolicy } from "../../../src/policy/cedar/read.ts";
+import { PARSED, prepare } from "../../../src/policy/cedar/rules.ts";
+import { compile, type WasmSource } from "../../../src/policy/cedar/wasm.ts";
 
 interface Vector {
   policies: string;

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { cedarWasmUrl } from "../../../src/policy/wasm-url.ts";
+import { cedarWasmUrl } from "../../../src/policy/cedar/wasm-url.ts";
 
 /** Cedar's real wasm. */
 export const wasmBytes = readFileSync(cedarWasmUrl);

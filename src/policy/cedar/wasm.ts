@@ -1,4 +1,4 @@
-import { VakError } from "../errors.ts";
+import { VakError } from "../../errors.ts";
 
 /** Where Cedar's wasm comes from. */
 export type WasmSource = string | URL | Response | PromiseLike<Response> | BufferSource | WebAssembly.Module;

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { VakError } from "../../../src/errors.ts";
-import { MAX_BUNDLE_BYTES, MAX_ENTITIES, MAX_TESTS, readText } from "../../../src/policy/bundle.ts";
-import { createCedarEngine } from "../../../src/policy/cedar.ts";
-import type { PolicyBundle, PolicyEngine, PolicyRequest, PolicySource } from "../../../src/policy/engine.ts";
+import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";
+import type { PolicyEngine, PolicyPack, PolicyRequest, PolicySource } from "../../../src/policy/engine.ts";
+import { MAX_ENTITIES, MAX_PACK_BYTES, MAX_TESTS, readText } from "../../../src/policy/pack.ts";
 import { wasmBytes } from "./wasm.ts";
 
 const module = await WebAssembly.compile(wasmBytes);
@@ -38,7 +38,7 @@ const refusal = (source: unknown): Promise<VakError> =>
       (error) => error,
     );
 
-describe("a bundle's own tests", () => {
+describe("a policy pack's tests", () => {
   const policies = `
     @id("small") permit (principal, action == Action::"call:send", resource)
     when { context.input has cents && context.input.cents < 100 };
@@ -48,7 +48,7 @@ describe("a bundle's own tests", () => {
   `;
   const night = Date.UTC(2026, 0, 1, 3);
 
-  test.each<NonNullable<PolicyBundle["tests"]>[number]>([
+  test.each<NonNullable<PolicyPack["tests"]>[number]>([
     { tool: "send", input: { cents: 1 }, expect: "allow", by: ["small"] },
     { tool: "send", input: { cents: 100 }, expect: "deny", by: [] },
     {
@@ -65,15 +65,18 @@ describe("a bundle's own tests", () => {
     expect(engine.loaded?.policies).toEqual(["small", "not-at-night", "ten-calls", "reader"]);
   });
 
-  test.each<[NonNullable<PolicyBundle["tests"]>[number], string]>([
-    [{ tool: "send", input: { cents: 100 }, expect: "allow" }, "test 1 expects allow, but it is: deny, no-permit"],
+  test.each<[NonNullable<PolicyPack["tests"]>[number], string]>([
+    [
+      { tool: "send", input: { cents: 100 }, expect: "allow" },
+      "test 1 expects allow, but the decision is: deny, no-permit",
+    ],
     [
       { name: "x", tool: "send", input: { cents: 1 }, expect: "deny" },
-      'test "x" expects deny, but it is: allow, small',
+      'test "x" expects deny, but the decision is: allow, small',
     ],
     [
       { tool: "send", input: { cents: 1 }, expect: "allow", by: ["reader"] },
-      "expects it by reader, but it is: allow, small",
+      "expects it by reader, but the decision is: allow, small",
     ],
     [{ tool: "nope", expect: "deny" }, 'could not be put to the policy: there is no tool "nope"'],
     [{ tool: "send", input: { cents: "1" }, expect: "deny" }, "could not be put to the policy: context.input.cents"],
@@ -98,19 +101,19 @@ describe("a bundle's own tests", () => {
     expect(message).toContain("and 15 more");
   });
 
-  test("nobody can change a bundle after it was given", async () => {
-    const bundle = { policies: ALL, tests: [] as unknown[] };
+  test("changing a pack after it was given has no effect", async () => {
+    const pack = { policies: ALL, tests: [] as unknown[] };
     const engine = engineOf();
-    const loading = engine.load(bundle as PolicyBundle);
-    bundle.policies = "forbid (principal, action, resource);";
-    bundle.tests.push({ tool: "read", expect: "deny" });
+    const loading = engine.load(pack as PolicyPack);
+    pack.policies = "forbid (principal, action, resource);";
+    pack.tests.push({ tool: "read", expect: "deny" });
     const { text } = await loading;
     expect(JSON.parse(text)).toEqual({ policies: ALL, tests: [] });
     expect((await engine.decide(request("read"))).decision).toBe("allow");
   });
 });
 
-describe("types and entities of a bundle", () => {
+describe("types and entities of a policy pack", () => {
   const schema = `entity Group in [Group] { limit?: Long };`;
   const entities = [
     { uid: { type: "Tool", id: "send" }, parents: [{ type: "Group", id: "money" }] },
@@ -134,7 +137,7 @@ describe("types and entities of a bundle", () => {
     expect((await engine.decide(request("send", { cents: 50 }))).decision).toBe("deny");
   });
 
-  test("a tool may have attributes, where the bundle declares it so", async () => {
+  test("a tool may have attributes that the pack declares", async () => {
     const engine = await loaded({
       policies: "permit (principal, action, resource) when { resource.risk < 3 };",
       schema: {
@@ -154,11 +157,19 @@ describe("types and entities of a bundle", () => {
 
   test.each<[string, unknown, RegExp]>([
     ["an entity of no type", { policies: ALL, entities: [{ uid: { type: "Group", id: "x" } }] }, /Group/],
-    ["an agent", { policies: ALL, entities: [{ uid: { type: "Agent", id: "x" } }] }, /not for a bundle/],
-    ["an action", { policies: ALL, entities: [{ uid: { type: "Action", id: "call:send" } }] }, /not for a bundle/],
-    ["a tool that there is not", { policies: ALL, entities: [{ uid: { type: "Tool", id: "snd" } }] }, /no tool "snd"/],
+    ["an agent", { policies: ALL, entities: [{ uid: { type: "Agent", id: "x" } }] }, /a pack cannot define/],
+    ["an action", { policies: ALL, entities: [{ uid: { type: "Action", id: "call:send" } }] }, /a pack cannot define/],
+    [
+      "a tool that does not exist",
+      { policies: ALL, entities: [{ uid: { type: "Tool", id: "snd" } }] },
+      /"snd", which does not exist/,
+    ],
     ["an entity twice", { policies: ALL, schema, entities: [entities[1], entities[1]] }, /twice/],
-    ["a circle", { policies: ALL, schema, entities: [{ ...entities[3], parents: [entities[3]!.uid] }] }, /./],
+    [
+      "parents in a circle",
+      { policies: ALL, schema, entities: [{ ...entities[3], parents: [entities[3]!.uid] }] },
+      /./,
+    ],
     ["an entity without uid", { policies: ALL, entities: [{}] }, /no uid/],
     ["an entity that is null", { policies: ALL, entities: [null] }, /no uid/],
     [
@@ -169,7 +180,7 @@ describe("types and entities of a bundle", () => {
     ["a tool without an attribute that it must have", { policies: ALL, schema: "entity Tool { risk: Long };" }, /risk/],
     ["a schema that does not parse", { policies: ALL, schema: "entity" }, /schema/],
     ["a schema with actions", { policies: ALL, schema: `action "call:send";` }, /actions come from the tools/],
-    ["a schema with an Agent", { policies: ALL, schema: "entity Agent;" }, /vak's own/],
+    ["a schema with an Agent", { policies: ALL, schema: "entity Agent;" }, /kernel's own/],
     ["a schema in a namespace with actions", { policies: ALL, schema: `namespace X { action "y"; }` }, /actions come/],
   ])("%s is refused", async (_, source, message) => {
     const error = await refusal(source);
@@ -177,7 +188,7 @@ describe("types and entities of a bundle", () => {
   });
 });
 
-describe("what is no bundle is refused", () => {
+describe("anything that is not a policy pack is refused", () => {
   const circular: { policies: string; tests?: unknown } = { policies: ALL };
   circular.tests = circular;
   test.each<[string, unknown]>([
@@ -199,19 +210,22 @@ describe("what is no bundle is refused", () => {
     ["a test with another field", { policies: ALL, tests: [{ tool: "read", expect: "allow", inputs: {} }] }],
     ["a test with a list as input", { policies: ALL, tests: [{ tool: "read", expect: "allow", input: [] }] }],
     ["a test by a number", { policies: ALL, tests: [{ tool: "read", expect: "allow", by: [1] }] }],
-    ["a test with a name of no text", { policies: ALL, tests: [{ tool: "read", expect: "allow", name: {} }] }],
+    [
+      "a test with a name that is not a string",
+      { policies: ALL, tests: [{ tool: "read", expect: "allow", name: {} }] },
+    ],
     ["a schema that is a number", { policies: ALL, schema: 1 }],
     ["too many entities", { policies: ALL, entities: Array(MAX_ENTITIES + 1).fill({}) }],
     ["too many tests", { policies: ALL, tests: Array(MAX_TESTS + 1).fill({ tool: "read", expect: "allow" }) }],
-    ["too many bytes", { policies: ALL, schema: "/".repeat(MAX_BUNDLE_BYTES) }],
+    ["too many bytes", { policies: ALL, schema: "/".repeat(MAX_PACK_BYTES) }],
   ])("%s", async (_, source) => {
     expect(await refusal(source)).toMatchObject({ code: "invalid-policy" });
   });
 
-  test("any JSON is taken or refused, and nothing else happens", async () => {
+  test("any JSON is loaded, or refused with invalid-policy", async () => {
     const engine = await loaded(ALL);
     const part = fc.jsonValue({ maxDepth: 3 });
-    const bundle = fc.record(
+    const pack = fc.record(
       {
         policies: fc.oneof(fc.constant(ALL), part),
         schema: part,
@@ -221,7 +235,7 @@ describe("what is no bundle is refused", () => {
       { requiredKeys: ["policies"] },
     );
     await fc.assert(
-      fc.asyncProperty(fc.oneof(bundle, part), async (source) => {
+      fc.asyncProperty(fc.oneof(pack, part), async (source) => {
         const { code } = await engine.load(source as PolicySource).then(
           () => ({ code: "loaded" }),
           (error: VakError) => error,
@@ -236,8 +250,8 @@ describe("what is no bundle is refused", () => {
 });
 
 test("the text that is kept is read back as the same policy", async () => {
-  const bundle: PolicyBundle = { policies: ALL, tests: [{ tool: "read", expect: "allow" }] };
-  for (const source of [ALL, bundle]) {
+  const pack: PolicyPack = { policies: ALL, tests: [{ tool: "read", expect: "allow" }] };
+  for (const source of [ALL, pack]) {
     const { text, digest } = (await loaded(source)).loaded!;
     expect(readText(text).digest).toBe(digest);
     expect(readText(text).text).toBe(text);

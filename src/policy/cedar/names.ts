@@ -1,5 +1,5 @@
 import type { EntityUidJson, PolicyJson, TypeAndId } from "@cedar-policy/cedar-wasm/web";
-import { AGENT, type ToolView, type View } from "./schema.ts";
+import { AGENT, type ToolView, type View } from "./view.ts";
 
 type Node = { readonly [key: string]: unknown };
 

@@ -1,7 +1,7 @@
 import type { CedarValueJson, SchemaJson, Type } from "@cedar-policy/cedar-wasm/web";
-import { stepOf } from "../base/pointer.ts";
-import { normalUrl, urlParts } from "../base/url.ts";
-import { GROUPS, type PolicyTool } from "./engine.ts";
+import { stepOf } from "../../base/pointer.ts";
+import { normalUrl, urlParts } from "../../base/url.ts";
+import { GROUPS, type PolicyTool } from "../engine.ts";
 
 /**
  * What a policy can see of a value: the part of a JSON Schema that has one Cedar type. The same view types the policy

@@ -3,6 +3,6 @@
  * build puts a copy beside the bundle and this module then reads `new URL("./cedar.wasm", import.meta.url)`.
  */
 export const cedarWasmUrl = new URL(
-  "../../node_modules/@cedar-policy/cedar-wasm/web/cedar_wasm_bg.wasm",
+  "../../../node_modules/@cedar-policy/cedar-wasm/web/cedar_wasm_bg.wasm",
   import.meta.url,
 );

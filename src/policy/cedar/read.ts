@@ -1,9 +1,9 @@
 import type { createCedar } from "virtual:cedar-glue";
 import type { DetailedError, PolicyJson, Schema } from "@cedar-policy/cedar-wasm/web";
-import { toUtf8 } from "../base/utf8.ts";
-import { VakError } from "../errors.ts";
+import { toUtf8 } from "../../base/utf8.ts";
+import { VakError } from "../../errors.ts";
 import { strayName } from "./names.ts";
-import type { HiddenField, ToolView } from "./schema.ts";
+import type { HiddenField, ToolView } from "./view.ts";
 
 /** Bytes of policy text. */
 export const MAX_POLICY_BYTES = 256 * 1024;
@@ -44,7 +44,7 @@ export function readPolicy(
   for (const part of parts) {
     if (depthOf(part.json) > MAX_POLICY_DEPTH) {
       const advice = 'Use a set (["a", "b"].contains(x)) or several policies.';
-      throw refused(text, part.start, `the policy is more than ${MAX_POLICY_DEPTH} operators deep`, [advice]);
+      throw refusedAt(text, part.start, `the policy is more than ${MAX_POLICY_DEPTH} operators deep`, [advice]);
     }
   }
   validate(cedar, schema, hidden, text, parts);
@@ -55,7 +55,7 @@ export function readPolicy(
 export function refuseStrayNames(text: string, parts: readonly Part[], views: ReadonlyMap<string, ToolView>): void {
   for (const part of parts) {
     const stray = strayName(part.json, views);
-    if (stray) throw refused(text, part.start, stray);
+    if (stray) throw refusedAt(text, part.start, stray);
   }
 }
 
@@ -70,7 +70,7 @@ function checkText(text: string): void {
   for (const { 0: bracket, index } of blankQuotes(text).matchAll(/[([{]|[)\]}]/g)) {
     depth += "([{".includes(bracket) ? 1 : -1;
     if (depth > MAX_POLICY_DEPTH) {
-      throw refused(text, index, `brackets are nested more than ${MAX_POLICY_DEPTH} deep`);
+      throw refusedAt(text, index, `brackets are nested more than ${MAX_POLICY_DEPTH} deep`);
     }
   }
 }
@@ -82,7 +82,7 @@ function split(cedar: Cedar, text: string, prefix: string): Part[] {
   const [template] = answer.policy_templates;
   if (template !== undefined) {
     const message = "a template (`?principal`, `?resource`) is not a policy; write the entity itself";
-    throw refused(text, text.indexOf(template), message);
+    throw refusedAt(text, text.indexOf(template), message);
   }
   // Cedar names them policy0, policy1, … and returns them sorted by that name as text: policy10 before policy2.
   const names = answer.policies.map((_, index) => `policy${index}`);
@@ -99,8 +99,8 @@ function split(cedar: Cedar, text: string, prefix: string): Part[] {
     if (read.type !== "success") throw refusedBy(text, start, read.errors);
     const annotations = read.json.annotations ?? {};
     const id = Object.hasOwn(annotations, "id") ? String(annotations.id ?? "") : `${prefix}${index}`;
-    if (!/^[^\p{C}]{1,128}$/u.test(id)) throw refused(text, start, "an @id has 1 to 128 printable characters");
-    if (ids.has(id)) throw refused(text, start, `another policy has the id "${id}"; rename one`);
+    if (!/^[^\p{C}]{1,128}$/u.test(id)) throw refusedAt(text, start, "an @id has 1 to 128 printable characters");
+    if (ids.has(id)) throw refusedAt(text, start, `another policy has the id "${id}"; rename one`);
     ids.add(id);
     return { id, text: policy, start, json: read.json };
   });
@@ -157,7 +157,7 @@ function refusedBy(text: string, offset: number, errors: readonly DetailedError[
   const byte = first.sourceLocations?.[0]?.start;
   const index = byte === undefined ? undefined : offset + charactersIn(text.slice(offset), byte);
   const more = errors.length > 1 ? [`${errors.length - 1} more like it.`] : [];
-  return refused(text, index, messageOf(first), [...notes, ...more]);
+  return refusedAt(text, index, messageOf(first), [...notes, ...more]);
 }
 
 /** Cedar counts bytes of UTF-8. */
@@ -165,7 +165,7 @@ function charactersIn(text: string, bytes: number): number {
   return new TextDecoder().decode(toUtf8(text).subarray(0, bytes)).length;
 }
 
-export function refused(
+export function refusedAt(
   text: string,
   index: number | undefined,
   message: string,

@@ -1,9 +1,13 @@
 import { createCedar } from "virtual:cedar-glue";
-import { VakError } from "../errors.ts";
-import { type ReadSource, readSource, readText } from "./bundle.ts";
-import type { Decision, ExplainedPolicy, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "./engine.ts";
+import { VakError } from "../../errors.ts";
+import type { Decision, ExplainedPolicy, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "../engine.ts";
+import { type ReadSource, readSource, readText } from "../pack.ts";
+import { type Budgets, makeBase } from "./base.ts";
+import { callable } from "./callable.ts";
+import { deny, judge } from "./judge.ts";
 import { type Cedar, messageOf } from "./read.ts";
-import { type Budgets, callable, deny, judge, makeBase, prepare, type Rules, readRules, runTests } from "./rules.ts";
+import { prepare, type Rules, readRules } from "./rules.ts";
+import { runTests } from "./run-tests.ts";
 import { compile, unavailable, type WasmSource } from "./wasm.ts";
 import { cedarWasmUrl } from "./wasm-url.ts";
 

@@ -1,9 +1,10 @@
+/** The entities of a policy pack: their types in Cedar's schema, and which of them each call is decided with. */
 import type { EntityJson, Schema, SchemaJson } from "@cedar-policy/cedar-wasm/web";
-import { VakError } from "../errors.ts";
-import type { PolicyEntity } from "./engine.ts";
+import type { PolicyEntity } from "../engine.ts";
+import { refused } from "../refused.ts";
 import { type Cedar, messageOf } from "./read.ts";
 
-/** The schema of a bundle's own entity types, put into the one that the tools give. */
+/** Merges the entity types of a policy pack into the schema that the tools give. */
 export function withTypes(
   cedar: Cedar,
   base: SchemaJson<string>,
@@ -17,7 +18,7 @@ export function withTypes(
     const [action] = Object.keys(actions);
     if (action !== undefined) throw refused(`its schema declares the action "${action}"; actions come from the tools`);
   }
-  if (mine?.entityTypes.Agent) throw refused("its schema declares Agent, which is vak's own");
+  if (mine?.entityTypes.Agent) throw refused("its schema declares Agent, which is the kernel's own type");
   const own = Object.keys(mine?.entityTypes ?? {}).filter((name) => name !== "Tool");
   const types = [
     ...own,
@@ -26,7 +27,7 @@ export function withTypes(
     ),
   ];
   const { entityTypes, ...rest } = base[""]!;
-  // A tool may belong to whatever the bundle declares; `entity Tool` of its own says otherwise, and may have attributes.
+  // A tool may belong to any type that the pack declares, unless it declares `entity Tool` itself, with attributes or not.
   const merged = { ...entityTypes, Tool: { memberOfTypes: types }, ...mine?.entityTypes };
   return {
     ...others,
@@ -35,12 +36,12 @@ export function withTypes(
 }
 
 /**
- * What Cedar is given with a call of each tool. A thousand entities cost milliseconds a decision, so it is given only
- * those that the call or a policy can lead to: the tool's own, those that policies name, and what is above or within
- * those.
+ * The entities that Cedar is given with a call of each tool. A thousand would cost milliseconds a decision, so it gets
+ * only those that the call or a policy can reach: the tool's own, those that policies name, and their ancestors and
+ * attributes.
  *
- * @param named as `Type::"id"`, the entities that policies name
- * @throws VakError `invalid-policy` when they do not fit the schema, or one is given twice
+ * @param named the entities that policies name, as `Type::"id"`
+ * @throws VakError `invalid-policy` when they do not fit the schema, or two have the same uid
  */
 export function entitiesByTool(
   cedar: Cedar,
@@ -55,9 +56,11 @@ export function entitiesByTool(
     const { uid, attrs = {}, parents = [] } = entity ?? {};
     if (typeof uid?.type !== "string" || typeof uid.id !== "string")
       throw refused("an entity has no uid of type and id");
-    if (uid.type === "Agent" || uid.type.endsWith("Action")) throw refused(`${keyOf(uid)} is not for a bundle to say`);
-    if (uid.type === "Tool" && !names.includes(uid.id)) throw refused(`there is no tool "${uid.id}" for an entity`);
-    if (all.has(keyOf(uid))) throw refused(`${keyOf(uid)} is given twice`);
+    if (uid.type === "Agent" || uid.type.endsWith("Action"))
+      throw refused(`${keyOf(uid)} is the kernel's; a pack cannot define it`);
+    if (uid.type === "Tool" && !names.includes(uid.id))
+      throw refused(`it has an entity for the tool "${uid.id}", which does not exist`);
+    if (all.has(keyOf(uid))) throw refused(`${keyOf(uid)} is defined twice`);
     all.set(keyOf(uid), { uid, attrs, parents } as EntityJson);
   }
   for (const name of names) {
@@ -83,7 +86,7 @@ export function entitiesByTool(
   );
 }
 
-/** The entities that a policy or an entity speaks of, as `Type::"id"`: a superset, for whatever has `type` and `id`. */
+/** The entities that a policy or an entity refers to, as `Type::"id"`: a superset, any object with `type` and `id`. */
 export function uidsIn(value: unknown): Set<string> {
   const found = new Set<string>();
   const todo: unknown[] = [value];
@@ -97,7 +100,3 @@ export function uidsIn(value: unknown): Set<string> {
 }
 
 const keyOf = ({ type, id }: { type: string; id: string }): string => `${type}::${JSON.stringify(id)}`;
-
-function refused(why: string): VakError {
-  return new VakError("invalid-policy", `The policy is refused: ${why}.`);
-}

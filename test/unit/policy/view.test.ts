@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cedarSchema, project, viewTool } from "../../../src/policy/schema.ts";
+import { cedarSchema, project, viewTool } from "../../../src/policy/cedar/view.ts";
 
 const hiddenOf = (property: unknown) =>
   viewTool({ name: "t", inputSchema: { type: "object", properties: { x: property } } }).hidden;
