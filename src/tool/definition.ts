@@ -5,7 +5,7 @@ import { checkLabels } from "../labels.ts";
 import type { InputOf } from "./inference.ts";
 import { invalidTool, type JsonSchema, readSchema } from "./schema.ts";
 import { isStandard, type StandardSchema, toJsonSchema } from "./standard.ts";
-import { type Check, checkOf } from "./validator.ts";
+import type { Check } from "./validator.ts";
 
 /** What a tool's `execute` is given besides the input. */
 export interface ToolContext {
@@ -232,6 +232,15 @@ function readLabels(name: string, labels: ToolLabels): ToolLabels {
   } catch (cause) {
     throw new VakError("invalid-tool", (cause as Error).message, { cause });
   }
+}
+
+/** A check against the schema, made on its first use: until then the code that checks is not even loaded. */
+function checkOf(schema: JsonSchema): () => Promise<Check> {
+  let made: Check | undefined;
+  return async () => {
+    made ??= (await import("./validator.ts")).makeCheck(schema);
+    return made;
+  };
 }
 
 /** @throws VakError `invalid-tool` when the tool was not made by `defineTool` */

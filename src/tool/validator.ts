@@ -1,5 +1,5 @@
 /** Checks values against a schema that vak has read, by `@cfworker/json-schema`, in bounded time. */
-import type { dereference, OutputUnit, Schema, validate } from "@cfworker/json-schema";
+import { dereference, type OutputUnit, type Schema, validate } from "@cfworker/json-schema";
 import { type JsonSchema, onlyKnownKeywords } from "./schema.ts";
 
 /** @throws Error naming the first thing that is wrong; `name` is what the value is called in it */
@@ -16,28 +16,16 @@ const WRAPPERS = [
 /** Clearer words where the library's say little. */
 const ERRORS: Readonly<Record<string, string>> = { false: "no such field", anyOf: "is none of what the tool takes" };
 
-/** A check against the schema, made on its first use: until then the library is not even loaded. */
-export function checkOf(schema: JsonSchema): () => Promise<Check> {
-  let made: Check | undefined;
-  return async () => {
-    if (made) return made;
-    const { dereference, validate } = await import("@cfworker/json-schema");
-    const copy = structuredClone(onlyKnownKeywords(schema)) as Schema; // the library marks the schema it reads
-    delete copy.$id; // `#/…` means the same without
-    boundUniqueItems(copy);
-    const lookup = dereference(copy);
-    made = (value, name) => check({ validate, schema: copy, lookup }, value, name);
-    return made;
-  };
+/** @throws Error when the library cannot read the schema */
+export function makeCheck(schema: JsonSchema): Check {
+  const copy = structuredClone(onlyKnownKeywords(schema)) as Schema; // the library marks the schema it reads
+  delete copy.$id; // `#/…` means the same without
+  boundUniqueItems(copy);
+  const lookup = dereference(copy);
+  return (value, name) => check(copy, lookup, value, name);
 }
 
-interface Validator {
-  readonly validate: typeof validate;
-  readonly schema: Schema;
-  readonly lookup: ReturnType<typeof dereference>;
-}
-
-function check({ validate, schema, lookup }: Validator, value: unknown, name: string): void {
+function check(schema: Schema, lookup: ReturnType<typeof dereference>, value: unknown, name: string): void {
   let left = MAX_REFS;
   const counted = new Proxy(lookup, {
     get(target, uri: string) {
