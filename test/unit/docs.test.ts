@@ -24,7 +24,7 @@ import { describeToPolicy } from "../../src/tool/policy-view.ts";
 import { FRAME_HASH, FRAME_POLICY } from "../../src/worker/frame.ts";
 import supported from "../setup/support.json";
 import { anchors, type Block, documents, root, table } from "./markdown.ts";
-import { wasmBytes } from "./policy/cedar/wasm.ts";
+import { wasmBytes } from "./policy/wasm.ts";
 
 const docs = documents();
 const doc = (path: string) => docs.find((it) => it.path === path) ?? expect.fail(`there is no ${path}`);
