@@ -3,8 +3,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
-import { redecide } from "../../../src/policy/redecide.ts";
 import { cedarWasmUrl } from "../../../src/policy/cedar/wasm-url.ts";
+import { redecide } from "../../../src/policy/redecide.ts";
 import {
   answer,
   asked,
