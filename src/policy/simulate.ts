@@ -1,5 +1,5 @@
 /** Puts the calls of a log to another policy: what it would have decided differently. */
-import type { Bundle } from "../audit/zip.ts";
+import type { Bundle } from "../audit/bundle.ts";
 import { decisionsOf, type Verdict } from "./decisions.ts";
 import type { Decision, PolicyRequest } from "./engine.ts";
 
