@@ -1,13 +1,13 @@
 /**
- * Random modules, plain and metered: the same results, logs, memory and traps, and the fuel that the oracle counts.
+ * Random modules do the same plain and metered (results, logs, memory, traps), and use the fuel that the oracle counts.
  *
  *   npm run fuzz:meter [-- COUNT [SEED]]
  *
- * Modules are made by Binaryen: `wasm-opt` on the PATH, or the program that the environment variable WASM_OPT names
- * (Debian's package `binaryen` has it; so has npm's, which is too large to be a dependency). The same SEED and version of
- * it make the same modules. COUNT is 1500 unless given.
+ * Binaryen makes the modules: `wasm-opt` on the PATH, or the program that the environment variable WASM_OPT names (it
+ * is in Debian's package `binaryen`, and in npm's, which is too large to be a dependency). The same SEED and the same
+ * version make the same modules. COUNT is 1500 by default.
  *
- * Exits with 1 at any difference; the module is kept, and named.
+ * Exits with 1 if anything differs, and says where it kept the module.
  */
 
 import { execFileSync } from "node:child_process";
@@ -40,15 +40,15 @@ const { instrument, attach, countNaively, disassemble } = await load();
 const directory = mkdtempSync(join(tmpdir(), "vak-fuzz-"));
 const found = join(root, "node_modules/.cache/vak/fuzz");
 
-/** What Node 20, the meter, and wabt, on which the oracle rests, all know. */
+/** Features that Node 20, the meter, and wabt, which the oracle uses, all support. */
 const FEATURES = [
   ...["bulk-memory", "extended-const", "multivalue", "mutable-globals", "nontrapping-float-to-int"],
   ...["sign-ext", "simd", "tail-call"],
-  // Old versions have reference types, and new ones exceptions, that Node 20 does not know.
+  // Old versions make reference types, and new ones exceptions, that Node 20 does not support.
   Number(/\d+/.exec(version)) < 117 ? "exception-handling" : "reference-types",
 ];
 
-/** Without NaNs made canonical these must do as plain does; with it, as each other. */
+/** With NaNs left alone, these must do what plain does; with canonical NaNs, the same as each other. */
 /** @type {[Options, number?][]} */
 const PLAIN_SETS = [[{}], [{ resumable: true }, 7], [{ resumable: true, stackDepth: 1_000_000 }, 1000]];
 /** @type {[Options, number?][]} */
@@ -86,14 +86,16 @@ console.log(
     `${totals.fuelCompared} of them (the others end in a trap whose count is not exact), ${totals.budgets} smaller budgets`,
 );
 console.log(`how the calls ended: ${JSON.stringify(ends)}`);
-if (totals.modules < count / 2) console.log("too few of the modules could be run for this to say anything");
+if (totals.modules < count / 2) console.log("too few of the modules could be run for this to mean anything");
 process.exit(totals.differences > 0 || totals.invalid > 0 || totals.modules < count / 2 ? 1 : 0);
 
 function wasmOptVersion() {
   try {
     return execFileSync(WASM_OPT, ["--version"], { encoding: "utf8" }).trim();
   } catch {
-    console.error(`${WASM_OPT} cannot be run: install Binaryen (Debian: apt install binaryen), or name it by WASM_OPT`);
+    console.error(
+      `${WASM_OPT} cannot be run: install Binaryen (Debian: apt install binaryen), or set WASM_OPT to its path`,
+    );
     process.exit(1);
   }
 }
@@ -125,7 +127,7 @@ function makeModule(n) {
     .update(`${seed}/${n}`)
     .digest();
   writeFileSync(from, random);
-  // JavaScript can neither call nor be called with vectors: half of the modules do without.
+  // JavaScript can neither pass nor receive vectors: half of the modules do without them.
   const features = n % 2 ? FEATURES.filter((name) => name !== "simd") : FEATURES;
   const options = ["--mvp-features", ...features.map((name) => `--enable-${name}`)];
   execFileSync(WASM_OPT, ["-ttf", from, "-o", to, ...options], { stdio: "pipe" });
@@ -148,7 +150,7 @@ function compare(module, n) {
     const end = /^(ok|trap|exception|TypeError|RangeError)/.exec(result)?.[0] ?? "other";
     ends[end] = (ends[end] ?? 0) + 1;
   }
-  // Calls whose counts the meter promises to be those of the oracle.
+  // Calls for which the meter promises the count of the oracle.
   const exact = plain.results.map((result) => !/^trap (?!unreachable)/.test(result));
   totals.fuelCompared += exact.filter(Boolean).length;
 
@@ -179,7 +181,7 @@ function compare(module, n) {
     const where = JSON.stringify({ options, slice, budget });
     same(where, metered.exhausted, true);
     same(where, stopped.exhausted, true);
-    // Memory and the last result are of no account once the budget is spent.
+    // Memory and the last result do not matter once the budget is spent.
     same(where, metered.results.length, stopped.results.length);
     same(where, metered.results.slice(0, -1), stopped.results.slice(0, -1));
     same(where, metered.used, budget);
@@ -213,7 +215,7 @@ function readEntries(text) {
   const entries = [];
   for (const [, name = "", index = ""] of text.matchAll(/^ {2}\(export "([^"]*)" \(func (\S+?)\)\)/gm)) {
     const params = functions.get(index);
-    if (!params) throw new Error(`the export ${name} is of no function known`);
+    if (!params) throw new Error(`the export ${name} is not a known function`);
     if (name !== "hangLimitInitializer") entries.push({ name, params });
   }
   return entries;
@@ -228,7 +230,7 @@ function argument(type, k) {
 }
 
 /**
- * Starts a module, then calls all that it exports, in turn, until the budget is spent.
+ * Starts a module, then calls all its exports in turn, until the budget is spent.
  *
  * @param {Entry[]} entries
  * @param {(imports: WebAssembly.Imports) => Instance} start

@@ -3,8 +3,8 @@
  *
  *   node scripts/meter-mutants.mjs [part of a name …]
  *
- * The tests are those of test/unit/meter in Node, without CPython's; those of typed references, which Node 20 does not
- * have, run in Chromium. A mutant that no test can tell from the meter is listed with the reason, and must survive.
+ * The tests are those of test/unit/meter in Node, without CPython's. Those of typed references run in Chromium, because
+ * Node 20 does not have them. A mutant that no test can tell from the meter is listed with the reason, and must survive.
  */
 
 import { spawn } from "node:child_process";
@@ -19,13 +19,13 @@ import { findBrowsers } from "./browsers.mjs";
  * @typedef {object} Mutant
  * @property {string} name
  * @property {string} file in src
- * @property {string} find what the file has exactly once
+ * @property {string} find text that occurs exactly once in the file
  * @property {string} replace
- * @property {string} [equivalent] why no test can tell
- * @property {true} [browser] only an engine with typed references can tell
+ * @property {string} [equivalent] why no test can tell it from the meter
+ * @property {true} [browser] it needs an engine with typed references
  */
 
-/** The first of each group is a bug that others have made; the groups are those of the meter's design. */
+/** In groups that follow the meter's design. The first of each group is a bug that others have made. */
 /** @type {Mutant[]} */
 const MUTANTS = [
   // Merging of blocks.
@@ -324,7 +324,7 @@ const LIMIT_MS = 120_000;
 const wanted = process.argv.slice(2);
 const mutants = MUTANTS.filter(({ name }) => !wanted.length || wanted.some((part) => name.includes(part)));
 if (!mutants.length) {
-  console.error("usage: node scripts/meter-mutants.mjs [part of a name …]; no mutant has such a name");
+  console.error("usage: node scripts/meter-mutants.mjs [part of a name …]; no mutant has that name");
   process.exit(2);
 }
 const chromium = findBrowsers().chromium?.launch;
@@ -364,18 +364,18 @@ async function runAll() {
     const some = mutants.filter(({ browser }) => (browser ? "browser" : "unit") === project);
     if (!some.length) continue;
     if (project === "browser" && !chromium) {
-      console.warn(`Chromium NOT FOUND: ${some.length} mutants are LEFT OUT (node scripts/browsers.mjs gets it)`);
+      console.warn(`Chromium NOT FOUND: ${some.length} mutants are LEFT OUT (run node scripts/browsers.mjs to get it)`);
       continue;
     }
     const unchanged = await runTests(project);
-    if (unchanged.caught) throw new Error(`the tests fail without any change: ${unchanged.by}`);
+    if (unchanged.caught) throw new Error(`the tests fail without a mutant: ${unchanged.by}`);
     console.log(`the meter as it is: ${unchanged.by} (${project})`);
     for (const mutant of some) {
       const { caught, by } = await runMutant(mutant, project);
       const right = caught !== (mutant.equivalent !== undefined);
       if (!right) wrong++;
       const verdict = caught ? "caught  " : right ? "survived" : "SURVIVED";
-      const why = mutant.equivalent ? `cannot be told: ${mutant.equivalent}` : by;
+      const why = mutant.equivalent ? `equivalent: ${mutant.equivalent}` : by;
       console.log(`${verdict} ${mutant.name} [${right || !caught ? why : `BUT IS LISTED AS EQUIVALENT: ${by}`}]`);
     }
   }
@@ -390,7 +390,7 @@ async function runMutant({ name, file, find, replace }, project) {
   const path = join(scratch, "src", file);
   const source = await readFile(path, "utf8");
   const found = source.split(find).length - 1;
-  if (found !== 1) throw new Error(`${name}: ${file} has what it edits ${found} times, not once: mend its text`);
+  if (found !== 1) throw new Error(`${name}: its text occurs ${found} times in ${file}, not once: correct it`);
   await writeFile(
     path,
     source.replace(find, () => replace),
@@ -440,7 +440,7 @@ async function runTests(project) {
     .flatMap(({ assertionResults }) => assertionResults)
     .find(({ status }) => status === "failed");
   if (failed) return { caught: true, by: failed.fullName };
-  // A mutant that cannot be loaded shows nothing.
+  // A mutant that cannot be loaded proves nothing.
   const broken = report.testResults.find(({ message }) => message);
   if (broken) throw new Error(`the tests do not load: ${broken.message}`);
   if (!report.numPassedTests) throw new Error(`no test was run\n${errors}`);

@@ -1,4 +1,4 @@
-// The meter as one script, and browsers to run it in: for the commands that check it against the world outside.
+// The meter as one script, and browsers to run it in: for the commands that compare it with other implementations.
 
 import { chromium, firefox } from "playwright";
 import { build } from "vite";
@@ -22,6 +22,6 @@ export async function bundle() {
 export function launch(engine) {
   if (engine !== "chromium" && engine !== "firefox") throw new Error(`there is no engine ${engine}`);
   const found = findBrowsers()[engine];
-  if (!found) throw new Error(`${engine} is not found: node scripts/browsers.mjs gets it`);
+  if (!found) throw new Error(`${engine} was not found: run node scripts/browsers.mjs to get it`);
   return (engine === "chromium" ? chromium : firefox).launch(found.launch);
 }

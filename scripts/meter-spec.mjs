@@ -1,11 +1,11 @@
 /**
- * Runs the WebAssembly core suite plain and metered: metered must fail nothing that plain passes.
+ * Runs the WebAssembly core suite plain and metered: whatever passes plain must pass metered.
  *
  *   npm run spec -- DIR [node] [chromium] [firefox]
  *
- * DIR holds the suite as the reference interpreter writes it: `wasm -d x.wast -o x.js` for each file of test/core
- * (of the converters, it reads all of WebAssembly 3.0).
- * Exits with 1 if anything that passes plain fails metered, other than for want of what is refused by name.
+ * DIR holds the suite as the reference interpreter converts it: `wasm -d x.wast -o x.js` for each file of test/core. It
+ * is the one converter that reads all of WebAssembly 3.0. Exits with 1 if anything that passes plain fails metered,
+ * unless it depends on a module that was refused by name.
  */
 
 import { readdir, readFile } from "node:fs/promises";
@@ -80,7 +80,7 @@ async function runSuite(files, load) {
           return meter.instrument(new Uint8Array(buffer), options).bytes;
         } catch (thrown) {
           const error = /** @type {Error & { code?: string }} */ (thrown);
-          // What is not valid must be refused; the suite expects that of the engine.
+          // An invalid module must be refused; the suite expects that from the engine.
           throw error.code === "invalid-module" && !WebAssembly.validate(buffer)
             ? new WebAssembly.CompileError()
             : error;
@@ -94,7 +94,7 @@ async function runSuite(files, load) {
         return instance;
       };
       new Function("attempt", "rewrite", "instantiate", prepare(source))(attempt, rewrite, instantiate);
-      // Where a module was refused by name, what else fails in its file is for want of it.
+      // Once a module was refused by name, other failures in its file follow from that.
       if (refusals > 0) total.missing += failed.length;
       else total.regressions.push(...failed);
     }
@@ -102,7 +102,7 @@ async function runSuite(files, load) {
   return totals;
 
   /**
-   * Each command made one attempt, and the harness to compile and instantiate through the hooks.
+   * Each command becomes one attempt, and the harness compiles and instantiates through the hooks.
    *
    * @param {string} source
    */
@@ -117,7 +117,7 @@ async function runSuite(files, load) {
       )
       .replaceAll("console.log.bind(console)", "() => {}")
       .replace(/(table64|memory64): (new WebAssembly\.\w+\([^)]*\))/g, "$1: (() => { try { return $2 } catch {} })()")
-      // With a limit on the stack its end is a trap.
+      // With a limit on the stack, exhaustion is a trap.
       .replace(
         "if (e instanceof StackOverflow) return;",
         "if (e instanceof StackOverflow || e instanceof WebAssembly.RuntimeError) return;",

@@ -1,17 +1,17 @@
 /**
- * Compares the meter's fuel with what Wasmtime's own test suite says Wasmtime uses.
+ * Compares the meter's fuel with what Wasmtime uses, according to its own test suite.
  *
  *   npm run wasmtime -- FILE [chromium] [firefox]
  *
- * FILE is `tests/all/fuel.wast` of bytecodealliance/wasmtime: `(assert_fuel N (module …))`, the units that instantiating
- * the module takes. What wabt cannot assemble (garbage collection) is given to the reference interpreter: `wasm` on
+ * FILE is `tests/all/fuel.wast` of bytecodealliance/wasmtime: `(assert_fuel N (module …))` states the units that
+ * instantiating the module takes. The reference interpreter assembles what wabt cannot (garbage collection): `wasm` on
  * the PATH, or the program that the environment variable WASM names.
  *
  * Newer versions of Wasmtime compile instantiation itself and charge for it: a function that calls the start function,
- * and arrays in constant expressions. The meter does not: it bounds those. The file's module with an empty start
- * function says which it is; the difference is added to the meter's count, and said.
+ * and arrays in constant expressions. The meter bounds those instead. The file's module with an empty start function
+ * shows which version it is; the difference is added to the meter's count, and reported.
  *
- * Exits with 1 at any difference, and when a module could not be run.
+ * Exits with 1 if anything differs, or if a module could not be run.
  */
 
 import { execFileSync } from "node:child_process";
@@ -82,7 +82,7 @@ function assemble(text) {
 }
 
 /**
- * What instantiation is charged beyond the start function: calling it, and what constant expressions allocate.
+ * What instantiation costs beyond the start function: calling it, and what constant expressions allocate.
  *
  * @param {string} text @param {boolean} charged whether this Wasmtime charges for it
  */
@@ -126,7 +126,7 @@ function run(modules) {
 
 const assertions = parse(readFileSync(file, "utf8"));
 const empty = assertions.find(({ text }) => /^\(module\s*\(func \$f\)\s*\(start \$f\)\)$/.test(text));
-if (!empty) throw new Error(`${file} has no module with an empty start function, by which to tell what it counts`);
+if (!empty) throw new Error(`${file} has no module with an empty start function, which shows what it counts`);
 const charged = empty.fuel > 1;
 const modules = [];
 let missing = 0;

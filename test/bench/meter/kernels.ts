@@ -3,7 +3,7 @@ import { commands, Exit, runLLVM } from "@yowasp/clang";
 
 const flags = ["--target=wasm32", "-O2", "-std=gnu17", "-mbulk-memory", "-nostdlib", "-Wl,--no-entry,--strip-all"];
 
-/** The program of kernels.c, as text in base64. */
+/** The compiled kernels.c, in base64. */
 export async function buildKernels(): Promise<string> {
   const source = await readFile(new URL("kernels.c", import.meta.url));
   await runLLVM(undefined, {}, { fetchProgress: () => {} }); // loads the compiler without reporting on it

@@ -5,7 +5,7 @@ import { buildKernels } from "./kernels.ts";
 
 type Row = Record<Metering, number>;
 
-/** What is beside the plain program: what to call it, and the targets for kernels, for CPython and for SQLite. */
+/** What is compared with the plain program: its name, and the targets for kernels, CPython and SQLite. */
 const meterings: [Exclude<Metering, "plain">, string, string, string, string][] = [
   ["trap", "fuel, trap only", "", "", ""],
   ["resumable", "fuel, resumable", "≤ 1.05, ≤ 1.5", "≤ 1.20", "≤ 1.30"],
@@ -14,7 +14,7 @@ const meterings: [Exclude<Metering, "plain">, string, string, string, string][] 
   ["all", "all of these", "", "", ""],
 ];
 
-/** Metered programs beside the same ones that are not, in turn on one page: 15 kernels, CPython, SQLite; and rewriting. */
+/** Metered programs and the same ones unmetered, in turn on one page: 15 kernels, CPython, SQLite; and rewriting. */
 export const meter: Section = {
   name: "meter",
   where: "browser",

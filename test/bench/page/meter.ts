@@ -2,7 +2,7 @@ import { ConsoleStdout, File, OpenFile, PreopenDirectory, WASI } from "@bjorn3/b
 import { attach, instrument, type MeterOptions } from "../../../src/meter/index.ts";
 import { fetchBytes } from "./bare.ts";
 
-/** How the programs are metered; the first is not. */
+/** How the programs are metered; the first one is unmetered. */
 const sets = {
   plain: undefined,
   trap: { fuel: true },
@@ -13,7 +13,7 @@ const sets = {
 } satisfies Record<string, MeterOptions | undefined>;
 export type Metering = keyof typeof sets;
 
-/** The kernels, each with a size that takes it some milliseconds. */
+/** The kernels, each with a size at which it takes some milliseconds. */
 const sizes = {
   nbody: 100_000,
   fannkuch: 9,
@@ -33,14 +33,14 @@ const sizes = {
 };
 export type Kernel = keyof typeof sizes;
 
-/** ms that the plain program is given at the least: Firefox's clock ticks in whole ones. */
+/** ms that the plain program takes at least: Firefox's clock ticks in whole ones. */
 const LEAST = 40;
 
 const FUEL = Number.MAX_SAFE_INTEGER;
 const names = Object.keys(sets) as Metering[];
 const caps = { memoryBytes: 2 ** 28, tableElements: 100_000 };
 
-/** A module metered as `set` says, or as it is; and that it is so. */
+/** A module metered as `set` says, or unmetered; checked to be so. */
 function metered(
   program: Uint8Array<ArrayBuffer>,
   set: Metering,
@@ -100,7 +100,7 @@ export async function kernels(base64: string, rounds: number): Promise<Record<Ke
     for (let round = -1; round < rounds; round++) {
       const row = {} as Record<Metering, number>;
       const results = new Set<number>();
-      // Another is the first in every round.
+      // Each round begins with another one.
       for (const [i] of instances.entries()) {
         const { set, exports, used } = instances[(i + round + 1) % instances.length]!;
         const before = used();
@@ -111,7 +111,7 @@ export async function kernels(base64: string, rounds: number): Promise<Record<Ke
       }
       if (results.size !== 1) throw new Error(`${kernel} gives ${[...results].join()}`);
       if (round >= 0) took[kernel]!.push(row);
-      // So that the compiler's other threads get their turn.
+      // Gives the compiler's other threads time.
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -134,7 +134,7 @@ print(fib(18), s, len(t), sum(e.values()), len(re.findall(r"[0-9]+", t)), sorted
 
 const pythonBytes = () => fetchBytes("/python/python.wasm");
 
-/** ms that CPython took for a script, from its start to its end, as {@link kernels}. */
+/** ms that CPython took for a script, from start to end, measured as {@link kernels} does. */
 export async function python(rounds: number): Promise<Record<Metering, number>[]> {
   const program = await pythonBytes();
   return inTurn((set) => metered(program, set), runPython, rounds);
@@ -155,7 +155,7 @@ async function inTurn(
     const row = {} as Record<Metering, number>;
     const outputs = new Set<string>();
     for (const [i] of names.entries()) {
-      // Another is the first in every round.
+      // Each round begins with another one.
       const set = names[(i + round + 1) % names.length]!;
       const { ms, output } = await run(modules.get(set)!, set);
       row[set] = ms;
@@ -213,7 +213,7 @@ interface Sqlite {
   sqlite3_column_int64(statement: number, column: number): bigint;
 }
 
-/** ms that SQLite took for a script on a database in memory, as {@link kernels}. */
+/** ms that SQLite took for a script on a database in memory, measured as {@link kernels} does. */
 export async function sqlite(rounds: number): Promise<Record<Metering, number>[]> {
   const program = await fetchBytes("/sqlite/sqlite3.wasm");
   // It imports its memory, which a cap would refuse.
@@ -222,7 +222,7 @@ export async function sqlite(rounds: number): Promise<Record<Metering, number>[]
 
 async function runSqlite(module: WebAssembly.Module, set: Metering): Promise<{ ms: number; output: string }> {
   const memory = new WebAssembly.Memory({ initial: 256, maximum: 32_768 });
-  // The system has no file to open, and all else that it is asked for is of no account.
+  // There is no file to open, and nothing else that it asks the system for matters.
   const system: Record<string, unknown> = { memory, __syscall_openat: () => -44 };
   const imports = new Proxy(system, {
     get: (own, name) => own[String(name)] ?? (() => 0),
@@ -255,7 +255,7 @@ async function runSqlite(module: WebAssembly.Module, set: Metering): Promise<{ m
   return { ms, output };
 }
 
-/** ms of rewriting CPython, its validation included, in this page's first go and in later ones; and bytes of code. */
+/** ms of rewriting CPython, including validation, for the first time in this page and later; and bytes of code. */
 export async function rewriting(times: number) {
   const program = await pythonBytes();
   const took: number[] = [];

@@ -16,7 +16,7 @@ const newKernel = () =>
     log: { name: crypto.randomUUID() },
   });
 
-/** Works so many times over: numbers, strings, dicts, sorting, files. */
+/** Works with numbers, strings, dicts, sorting and files, that many times. */
 const script = (times: number) => `
 import hashlib, json
 for time in range(${times}):
@@ -32,7 +32,7 @@ for time in range(${times}):
 print(len(words), sum(primes), hashlib.sha256(text.encode()).hexdigest())
 `;
 const python = await fetchBytes("/python/python.wasm");
-/** A machine that has other work to do is no reason to stop. */
+/** A busy machine must not stop a run. */
 const PATIENT = { deadlineMs: 300_000 };
 const kinds = {
   python: { program: python, files: { "main.py": script(1) }, args: ["/main.py"], limits: PATIENT },
@@ -51,7 +51,7 @@ const kinds = {
 };
 export type Kind = keyof typeof kinds;
 
-/** ms that a run takes, its end in the log. */
+/** ms that a run takes, until its end is in the log. */
 async function time(agent: Agent, args: string[], trace: boolean): Promise<number> {
   const began = performance.now();
   const { status } = await agent.run({ args, trace }).result;
@@ -59,7 +59,7 @@ async function time(agent: Agent, args: string[], trace: boolean): Promise<numbe
   return performance.now() - began;
 }
 
-/** ms of runs of the same thing with a trace and without. */
+/** ms of the same runs with and without a trace. */
 export async function record(kind: Kind, times: number): Promise<[traced: number, untraced: number][]> {
   await using kernel = await newKernel();
   const { args, ...spawn } = kinds[kind];
@@ -89,7 +89,7 @@ export async function again(kind: Kind): Promise<[replayed: number, run: number]
   return [performance.now() - began, took];
 }
 
-/** A Python program that works for some seconds, calling a tool now and then. */
+/** A Python program that works for some seconds and calls a tool now and then. */
 const caller = `
 import hashlib, json
 text = ""

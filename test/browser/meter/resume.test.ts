@@ -24,12 +24,12 @@ function load(text: string, slice?: number) {
   return { exports, meter };
 }
 
-/** WebKitGTK has no JSPI; there, guests are stopped and paused by shared memory (test/isolated). */
+/** WebKitGTK has no JSPI: there, shared memory stops and pauses guests (test/isolated). */
 const test = base.skipIf(!Suspending);
 
 const turn = () => new Promise<void>((resolve) => setTimeout(resolve));
 
-test("the event loop turns while a guest spins, and the guest ends as if it had not", async () => {
+test("the event loop turns while a guest spins, which makes no difference to the guest", async () => {
   const whole = load(SPIN);
   const result = (whole.exports.main as () => number)();
 
@@ -78,7 +78,7 @@ test("a spinning guest is stopped from outside, and its promise settles", async 
   expect(meter.used).toBeGreaterThan(100_000);
 });
 
-test("a guest that is paused and never resumed holds nothing up", async () => {
+test("a guest that is paused and never resumed blocks nothing", async () => {
   const { exports, meter } = load('(module (func (export "main") (loop (br 0))))', 1000);
   let paused = false;
   meter.refillWith(

@@ -5,7 +5,7 @@ import { digestState } from "../../e2e/replay/state.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { finish, testKernel } from "../../setup/kernel.ts";
 
-test("going back in a run goes on from a checkpoint, and finds it as it was; in this engine too", async () => {
+test("going back in a run resumes from a checkpoint, with the same state, in this engine too", async () => {
   const program = await loadGuest("busy");
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "busy", program, seed: 3, files: { "inbox.txt": "first" } });

@@ -5,13 +5,13 @@ import { loadGuest } from "../../guests/load.ts";
 import { entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 import { wat } from "../../unit/meter/assemble.ts";
 
-/** Of each line with that name, what the clock said, ms. */
+/** The clock's readings in lines with that name, ms. */
 function read(stdout: string, name: string): number[] {
   const readings = [...stdout.matchAll(new RegExp(`^${name} 0 (\\d+) `, "gm"))].map(([, ns]) => BigInt(ns!));
   return readings.map((ns) => Number(ns / 1_000_000n) + Number(ns % 1_000_000n) / 1e6);
 }
 
-test("real time is an opt-in: the log says so, every reading is kept, and a replay reads the same", async () => {
+test("real time is opt-in: the log says so, every reading is kept, and a replay reads the same", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("random");
   await using agent = await kernel.spawn({ name: "clock", program, seed: 1 });
@@ -20,7 +20,7 @@ test("real time is an opt-in: the log says so, every reading is kept, and a repl
   expect(result).toMatchObject({ status: "exited", exitCode: 0 });
   const [realtime, monotonic] = [read(stdout, "realtime"), read(stdout, "monotonic")];
   expect(realtime).toHaveLength(3);
-  // The page's clock and the worker's need not be the same to the millisecond.
+  // The clocks of the page and the worker may differ by milliseconds.
   expect(realtime[0]).toBeGreaterThan(before - 1000);
   expect(realtime[2]).toBeLessThan(Date.now() + 1000);
   for (const times of [realtime, monotonic]) {
@@ -41,11 +41,11 @@ test("real time is an opt-in: the log says so, every reading is kept, and a repl
   for (const run of [1, 2]) expect(await replay(bundle, run)).toMatchObject({ verdict: "same", notCompared: [] });
   await expect(forkPoint(bundle, 1, { call: 1 })).rejects.toMatchObject({
     code: "unsupported",
-    message: expect.stringContaining("it had the real clock"),
+    message: expect.stringContaining("it read the real clock"),
   });
 });
 
-test("a clock that is read too often is read all the same; the run has no trace, and the log says why", async () => {
+test("a clock can be read any number of times; beyond the limit the run has no trace, and the log says why", async () => {
   const program = wat(`(module
     (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
     (memory (export "memory") 1)
@@ -60,7 +60,7 @@ test("a clock that is read too often is read all the same; the run has no trace,
   expect(end).toMatchObject({ traceDigest: null, untraced: "the clock was read more than 100000 times" });
 });
 
-test("the real clock starts when it starts; there are two clocks", async () => {
+test("the real clock starts at the current time; it is one of two clocks", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "clock", program: await loadGuest("hello") });
   const refused = expect.objectContaining({ code: "invalid-argument" });

@@ -19,7 +19,7 @@ async function recorded() {
   return { bundle: await bundleOf(kernel), first, second, id: agent.id };
 }
 
-test("goes on with a run from a call, as if nothing had been, when tools and policy say the same", async () => {
+test("a fork continues a run from a call as if uninterrupted when tools and policy answer the same", async () => {
   const { bundle, first, second, id } = await recorded();
   for (const [n, whole] of [first, second].entries()) {
     await using kernel = await testKernel();
@@ -28,14 +28,14 @@ test("goes on with a run from a call, as if nothing had been, when tools and pol
     expect(again.stdout).toBe(whole.stdout);
     expect(again.result).toMatchObject({ status: "exited", digest: whole.result.digest });
     expect(again.result.usage.fuel).toBe(whole.result.usage.fuel);
-    // What led there was answered from the recording: only the rest is this kernel's doing.
+    // What led there was answered from the recording: this kernel did only the rest.
     expect(effects).toHaveLength(whole.result.usage.calls - 3);
     expect((await entriesOf(kernel, "intent")).map(({ call }) => call)[0]).toBe(4);
     expect(await entriesOf(kernel, "run-start")).toMatchObject([{ continues: { run: `${id}/${n + 1}`, call: 4 } }]);
     const [end] = await entriesOf(kernel, "run-end");
     expect(end?.untraced).toBe(null);
     await agent.close();
-    // It has a trace of its own: this log is enough to execute it again, with what led there.
+    // It has a trace of its own: this log suffices to execute it again, including what led there.
     const own = await bundleOf(kernel);
     expect(await verify(own)).toMatchObject({ ok: true, problems: [] });
     const replayed = await replay(own, 1, { program });
@@ -44,7 +44,7 @@ test("goes on with a run from a call, as if nothing had been, when tools and pol
   }
 });
 
-test("what goes on can be gone on with: from there on, and from before", async () => {
+test("a fork can itself be forked, from after its first call and from before it", async () => {
   const { bundle, second } = await recorded();
   await using kernel = await testKernel();
   const { agent, run } = await kernel.fork(await forkPoint(bundle, 2, { call: 4 }), { program });
@@ -62,7 +62,7 @@ test("what goes on can be gone on with: from there on, and from before", async (
     expect((await finish(again.run)).result).toMatchObject({ status: "exited", digest: whole.result.digest });
     expect(await replay(await bundleOf(other), 1, { program })).toMatchObject({ verdict: "same" });
   }
-  // Going back in it begins with what it goes on with, too.
+  // Going back in it begins with the run that it continues.
   const replayer = await openReplay(own, { program });
   for (const call of [3, 1, 5]) {
     const until = { call };
@@ -71,7 +71,7 @@ test("what goes on can be gone on with: from there on, and from before", async (
   expect(await replayer.replay(2)).toMatchObject({ verdict: "same" });
 });
 
-test("attack: a forged point to go on from: what led there was otherwise, and a replay finds where", async () => {
+test("attack: a forged fork point: a replay finds where what led there was different", async () => {
   const { bundle } = await recorded();
   const point = await forkPoint(bundle, 2, { call: 5 });
   const [before, last] = [point.runs[0]!, point.runs[1]!];
@@ -87,7 +87,7 @@ test("attack: a forged point to go on from: what led there was otherwise, and a 
   await expect(kernel.fork(short, { program })).rejects.toMatchObject({ code: "invalid-bundle" });
 });
 
-test("from there on the policy and the tools are this kernel's: other answers, other ends", async () => {
+test("after the fork, the policy and the tools are this kernel's: other answers lead to other ends", async () => {
   const { bundle, first } = await recorded();
   const other = defineTool({ ...add, execute: () => -1 });
   await using kernel = await testKernel({ tools: [other as never] });
@@ -107,7 +107,7 @@ test("from there on the policy and the tools are this kernel's: other answers, o
   expect(lines(denied.stdout).slice(0, 5)).toEqual(lines(first.stdout).slice(0, 5));
 });
 
-test("what cannot be gone on with is refused, and leaves no agent", async () => {
+test("a run that cannot be forked is refused, and leaves no agent", async () => {
   const { bundle } = await recorded();
   await using kernel = await testKernel();
   await expect(forkPoint(bundle, 1, { call: 7 })).rejects.toMatchObject({ code: "not-found" });
@@ -121,7 +121,7 @@ test("what cannot be gone on with is refused, and leaves no agent", async () => 
   expect(await entriesOf(kernel, "run-start")).toEqual([]);
 });
 
-test("it can be stopped, and an earlier run that was stopped cannot be done over", async () => {
+test("a fork can be stopped, and an earlier run that was stopped cannot be re-executed for its files", async () => {
   const { bundle } = await recorded();
   await using kernel = await testKernel();
   const stop = new AbortController();
@@ -129,7 +129,7 @@ test("it can be stopped, and an earlier run that was stopped cannot be done over
   stop.abort();
   expect((await finish(run)).result).toMatchObject({ status: "stopped", limit: "aborted" });
   await agent.close();
-  // It has not come to the call from which it goes on.
+  // It has not reached the call from which it continues.
   const { agent: early, run: short } = await kernel.fork(await forkPoint(bundle, 1, { call: 6 }), { program });
   await short.stdout.getReader().read();
   short.stop();
@@ -147,7 +147,7 @@ test("it can be stopped, and an earlier run that was stopped cannot be done over
   await expect(forkPoint(await bundleOf(other), 2, { call: 1 })).rejects.toMatchObject({ code: "unsupported" });
 });
 
-test("attack: a recording whose earlier run never ends: the fork is given up at the deadline, and leaves no agent", async () => {
+test("attack: a recording whose earlier run never ends: the fork fails at the deadline, and leaves no agent", async () => {
   const { bundle } = await recorded();
   const point = await forkPoint(bundle, 2, { call: 4 });
   await using kernel = await testKernel();
@@ -161,7 +161,7 @@ test("attack: a recording whose earlier run never ends: the fork is given up at 
   expect(await entriesOf(kernel, "run-start")).toEqual([]);
 });
 
-test("the mounts of a recorded agent are there again, as they were, and kept nowhere", async () => {
+test("a fork has the mounts of the recorded agent as they were, and keeps them nowhere", async () => {
   const shell = await loadGuest("shell");
   const stdin = 'cat /ro/a\nput /ro/a x\ncall {"tool":"add","input":{"a":1,"b":2}}\nput /rw/b 123456\n';
   await using kernel = await testKernel();

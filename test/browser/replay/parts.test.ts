@@ -1,4 +1,4 @@
-/** The trace of a run that takes its time is in the log before the run has ended. */
+/** The trace of a long run is in the log before the run has ended. */
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { defineTool, type Kernel, type RunOptions } from "../../../src/index.ts";
@@ -7,7 +7,7 @@ import { pageWaitMode } from "../../../src/worker/requirements.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { add, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 
-/** Has so many parts of the trace stored on its way: a tool answers when there is one more. */
+/** Stores so many parts of the trace during the run: a tool answers once there is one more. */
 async function recordInParts(parts: number, { change = false, ...options }: RunOptions & { change?: boolean } = {}) {
   let kernel: Kernel | undefined;
   let calls = 0;
@@ -15,7 +15,7 @@ async function recordInParts(parts: number, { change = false, ...options }: RunO
     ...add,
     execute: async ({ a, b }: { a: number; b: number }) => {
       const part = ++calls / 3;
-      // Where a guest waits in shared memory, its worker hears of it when the run has ended.
+      // Where a guest waits in shared memory, its worker receives the message only after the run.
       if (change) void agent.files.write("inbox.txt", `meanwhile ${calls}`);
       if (part <= parts) await stored(kernel!, part);
       return a + b;
@@ -46,7 +46,7 @@ const partsOf = async (kernel: Kernel) => {
   return parts;
 };
 
-test("a run's trace is stored in parts while it calls, and is the same trace", async () => {
+test("a run's trace is stored in parts while it makes calls, and is the same trace", async () => {
   const { kernel, bundle } = await recordInParts(3);
   await using _kernel = kernel;
   const parts = await partsOf(kernel);
@@ -69,7 +69,7 @@ test("a run's trace is stored in parts while it calls, and is the same trace", a
   });
 });
 
-test("with the real clock, and where the page changes files meanwhile", async () => {
+test("so is one with the real clock, and one during which the page changes files", async () => {
   const { kernel, agent, bundle } = await recordInParts(3, { clock: "real", change: true });
   await using _kernel = kernel;
   const parts = await partsOf(kernel);
@@ -88,13 +88,13 @@ test("with the real clock, and where the page changes files meanwhile", async ()
   expect(await replay(both, 2)).toMatchObject({ verdict: "same" });
 });
 
-test("a run that the page wants no trace of stores none", async () => {
+test("a run for which the page wants no trace stores none", async () => {
   const { kernel } = await recordInParts(0, { trace: false });
   await using _kernel = kernel;
   expect(await entriesOf(kernel, "trace")).toEqual([]);
 });
 
-test("a page that has changed another file before each of a guest's looks is replayed from parts, too", async () => {
+test("a run is replayed from parts even if the page changed another file before each look of the guest", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("busy");
   await using agent = await kernel.spawn({ name: "busy", program, seed: 4, limits: { calls: 1_000_000 } });
@@ -113,14 +113,14 @@ test("a page that has changed another file before each of a guest's looks is rep
   expect(await replay(bundle, 1)).toMatchObject({ verdict: "same", divergence: null });
 });
 
-test("a run whose worker was lost can be executed again as far as its parts go", async () => {
+test("a run whose worker was lost can be executed again as far as its parts reach", async () => {
   let kernel: Kernel | undefined;
   const lasting = defineTool({
     ...add,
     execute: async ({ a, b }: { a: number; b: number }) => {
       if (a !== 6) return a + b;
       await stored(kernel!, 1);
-      // Nothing ends a worker from within; a worker that does not stop is ended.
+      // A worker cannot be ended from within; one that does not stop is terminated.
       agent.lose("the test ends it");
       return new Promise<number>(() => {});
     },

@@ -9,7 +9,7 @@ const bundleOf = async (kernel: Kernel, programs: Uint8Array<ArrayBuffer>[] = []
   openBundle(await kernel.log.export({ programs }));
 const untraced = async (kernel: Kernel) => (await entriesOf(kernel, "run-end")).map(({ untraced }) => untraced);
 
-test("what is too large for a trace is not kept: the log says so, of that run and of those after it", async () => {
+test("a trace that is too large is not kept: the log says so for that run and for those after it", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("hello");
   await using agent = await kernel.spawn({ name: "large", program, files: { big: new Uint8Array(13 * MiB) } });
@@ -32,7 +32,7 @@ test("what is too large for a trace is not kept: the log says so, of that run an
   await expect(replay(bundle, 1, { program })).rejects.toMatchObject(refused);
 });
 
-test("a page may ask for no trace: neither stdin nor environment nor files are kept", async () => {
+test("a page may turn the trace off: then neither stdin nor environment nor files are kept", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("args");
   await using agent = await kernel.spawn({ name: "quiet", program, files: { secret: "s3cr3t" } });
@@ -45,7 +45,7 @@ test("a page may ask for no trace: neither stdin nor environment nor files are k
   expect(() => agent.run({ trace: "no" as never })).toThrow(expect.objectContaining({ code: "invalid-argument" }));
 });
 
-test("a run that never began is no hindrance, and one that is stopped is the same again", async () => {
+test("a run that never began does not prevent a replay, and a stopped run is the same when executed again", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("busy");
   await using agent = await kernel.spawn({ name: "busy", program, seed: 1, limits: { calls: 10_000 } });
@@ -66,7 +66,7 @@ test("a run that never began is no hindrance, and one that is stopped is the sam
   }
 });
 
-test("erased: the trace cannot be replayed any more, an answer ends a replay at its call, the log verifies", async () => {
+test("after an erasure the log verifies; without its trace a run cannot be replayed, without an answer it ends at that call", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("agent");
   await using agent = await kernel.spawn({ name: "job", program, files: { "in.txt": "some input" } });
@@ -85,7 +85,7 @@ test("erased: the trace cannot be replayed any more, an answer ends a replay at 
   await expect(replay(bundle, 1)).rejects.toMatchObject({ code: "not-found" });
 });
 
-test("an answer is spelled canonically, whatever order the tool gave, and kept once", async () => {
+test("an answer is kept once, in canonical form, independent of the order in which the tool gave it", async () => {
   const odd = defineTool({
     name: "add",
     description: "Answers with fields out of order.",

@@ -1,6 +1,8 @@
-/** Makes programs at random: each works, computes with awkward floats, uses files, clock, random numbers and a tool. */
+/**
+ * Makes random programs: each works, computes with awkward floats, and uses files, clock, random numbers and a tool.
+ */
 
-/** Numbers from 0 to below `n`, the same for the same seed (a linear congruential generator). */
+/** Numbers from 0 up to but not including `n`, the same for the same seed (a linear congruential generator). */
 function numbers(seed: number): (n: number) => number {
   let state = (seed * 2654435761 + 12345) >>> 0;
   return (n) => {
@@ -10,7 +12,7 @@ function numbers(seed: number): (n: number) => number {
 }
 
 const FUNCTIONS = 4;
-/** Where things are in memory: what the program itself uses is below 4096. */
+/** Addresses in memory; what the program itself uses is below 4096. */
 const AT = {
   out: 4096,
   iovec: 4104,

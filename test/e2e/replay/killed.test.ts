@@ -1,4 +1,4 @@
-/** What there is of a run whose browser was killed in its middle: all that was stored, and it replays. */
+/** A run whose browser was killed midway: everything that was stored is there, and replays. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,10 +36,10 @@ async function openTab(browser: Browser): Promise<Tab> {
   return tab;
 }
 
-test("Chromium is killed with kill -9 in the middle of runs: each is the same up to the last call that was stored", async () => {
+test("Chromium is killed with kill -9 in the middle of runs: each replays the same up to the last call that was stored", async () => {
   const profile = join(folder, "profile");
   const clocks = ["virtual", "real", "virtual"] as const;
-  /** The last part of each that the page was told is on disk. */
+  /** The last part of each that the page knew to be on disk. */
   const told: number[] = [];
   for (const clock of clocks) {
     const chromium = await startChromium(profile);
@@ -93,7 +93,7 @@ test("Chromium is killed with kill -9 in the middle of runs: each is the same up
   );
   expect(code).toBe(1);
 
-  // What the tab was killed in, another one goes on with.
+  // Another tab continues the run during which this one was killed.
   const forked = await tab.evaluate(() => page.fork(1, 4));
   const after = await openBundle(new Uint8Array(Buffer.from(forked, "base64")));
   expect(await verify(after)).toMatchObject({ ok: true, problems: [] });

@@ -1,4 +1,4 @@
-/** A page with an agent that works for ever, for a test that kills its browser. */
+/** A page with an agent that works forever, for a test that kills its browser. */
 import { openBundle } from "../../../src/audit/index.ts";
 import { createKernel, type Kernel } from "../../../src/index.ts";
 import { forkPoint } from "../../../src/replay/index.ts";
@@ -16,7 +16,7 @@ async function zipOf(kernel: Kernel): Promise<string> {
 }
 
 export const page = {
-  /** Runs, and prints the number of each part of its trace that is on disk, until the browser is no more. */
+  /** Runs, and prints the number of each part of its trace that is on disk, until the browser is killed. */
   async work(clock: "real" | "virtual"): Promise<never> {
     const kernel = await open();
     const files = { "inbox.txt": "before" };
@@ -32,7 +32,7 @@ export const page = {
     throw new Error("the log has ended");
   },
 
-  /** The log, with what was left open closed. */
+  /** The log, after recovery has closed what was open. */
   async recovered(): Promise<string> {
     const kernel = await open();
     const zip = await zipOf(kernel);
@@ -40,7 +40,7 @@ export const page = {
     return zip;
   },
 
-  /** Goes on with a run from one of its calls, for a while. */
+  /** Forks a run at one of its calls, and lets it run for a while. */
   async fork(run: number, call: number): Promise<string> {
     const kernel = await open();
     const bundle = await openBundle(await kernel.log.export());

@@ -1,4 +1,4 @@
-/** What a page of the test does: records runs, and executes again what another browser recorded. */
+/** The page of the test: it records runs, and executes again what another browser recorded. */
 import { openBundle } from "../../../src/audit/index.ts";
 import { createKernel, type Kernel, type Run } from "../../../src/index.ts";
 import { openReplay, type Replay, type ReplayOptions, replayAll } from "../../../src/replay/index.ts";
@@ -8,9 +8,9 @@ import { digestState } from "./state.ts";
 
 const sleep = (ms: number) => new Promise((done) => setTimeout(done, ms));
 
-/** Runs of one guest, in ways that a golden result cannot hold: when the page does what, is up to the clock. */
+/** Runs of one guest that no golden result can hold, because the clock decides when the page acts. */
 const scenes: Record<string, (kernel: Kernel, program: Uint8Array<ArrayBuffer>) => Promise<unknown>> = {
-  /** Files, stdin, environment; what one run leaves, the next one finds. */
+  /** Files, stdin and environment; each run finds what the one before left. */
   "runs in turn": async (kernel, program) => {
     await using agent = await kernel.spawn({
       name: "busy",
@@ -71,7 +71,7 @@ const scenes: Record<string, (kernel: Kernel, program: Uint8Array<ArrayBuffer>) 
   },
 };
 
-/** Runs that are stopped at some time, `count` times; the files stay. */
+/** Runs that are stopped at some point, `count` times; the files stay. */
 async function stops(kernel: Kernel, program: Uint8Array<ArrayBuffer>, count: number): Promise<void> {
   await using agent = await kernel.spawn({ name: "busy", program, seed: 6, limits: { calls: 100_000 } });
   for (let n = 0; n < count; n++) {
@@ -100,7 +100,7 @@ async function record(guests: string[], stopped: number): Promise<string> {
   return toBase64(zip);
 }
 
-/** Programs that were made at random, one run each; they are in the bundle. */
+/** Random programs, one run each; the bundle holds them. */
 async function recordPrograms(programs: string[]): Promise<string> {
   const kernel = await createKernel({ policy, tools: [add, wipe], log: { name: crypto.randomUUID() } });
   const bytes = programs.map(fromBase64);
@@ -124,7 +124,7 @@ async function again(zip: string, guests: string[]): Promise<Replay[]> {
   return replays;
 }
 
-/** How things stand in a run before a call is answered, in few words; gone back to from a checkpoint. */
+/** The state of a run before a call is answered, in short form; reached from a checkpoint. */
 async function look(zip: string, guest: string, run: number, call: number) {
   const replayer = await openReplay(await openBundle(fromBase64(zip)), { program: await loadProgram(guest) });
   await replayer.replay(run);

@@ -11,7 +11,7 @@ declare const page: Page;
 const BATCH = 50;
 
 /**
- * Records programs made at random in one browser, and replays them in the other and in Node.
+ * Records random programs in one browser, and replays them in the other and in Node.
  *
  * @returns the exit code
  */

@@ -1,4 +1,4 @@
-/** What one browser recorded is executed again in another, and in Node: every run is the same. */
+/** Runs that one browser recorded are executed again in another and in Node: every run is the same. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Replay, replay, replayAll } from "../../../src/replay/index.ts";
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => tabs?.close());
 
-/** Node 20 does not know the newer exception handling; it says so, and whether a guest needs it. */
+/** Node 20 does not support the newer exception handling, which some guests need. */
 const beyondNode = ({ missing }: Replay) => /^The program cannot be executed here: .*opcode 0x1f/.test(missing ?? "");
 
 test.each([
@@ -32,7 +32,7 @@ test.each([
     const runs = report.runs.length;
     expect(runs).toBeGreaterThan(cases.length + 25);
 
-    // In the middle of a run, memory and globals are the same too: gone back to from a checkpoint there, and run up to here.
+    // In the middle of a run, memory and globals are the same too: there from a checkpoint, here from the beginning.
     for (const [guest, call] of [["busy", 5] as const, ["python", 2] as const]) {
       const run = cases.findIndex((one) => one.guest === guest) + 1;
       const asked = [zip, guest, run, call] as const;

@@ -4,7 +4,7 @@ async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map((n) => n.toString(16)).join(" ");
 }
 
-/** A state without its bytes: in their place their digests. */
+/** A state with digests in place of its bytes. */
 export async function digestState({ memory, files, stdout, stderr, globals, ...rest }: State) {
   const digests: Record<string, string> = {};
   for (const [path, bytes] of files) digests[path] = await sha256(bytes);

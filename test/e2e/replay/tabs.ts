@@ -1,4 +1,4 @@
-/** Pages in the two browsers that record and replay, over the sources as they are. */
+/** Pages in the two browsers that record and replay, served from the sources. */
 import type { Browser, Page as Tab } from "playwright";
 import { browsers } from "../../setup/launch.ts";
 import { serveSources } from "../../setup/source-server.ts";

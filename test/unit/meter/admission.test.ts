@@ -112,7 +112,7 @@ test("tables grow to the cap, or to their own maximum if that is less", () => {
   expect(limits).toEqual([100, 50, 100]);
 });
 
-test.each(["", '(func (export "other"))'])("the start function becomes an export (beside %j)", (exported) => {
+test.each(["", '(func (export "other"))'])("the start function becomes an export (next to %j)", (exported) => {
   const program = `(module (import "m" "f" (func $f)) ${exported} (func $s (call $f)) (start $s))`;
   const { bytes, start, exports } = instrument(wat(program), options);
   let called = 0;
@@ -153,7 +153,7 @@ test("imports and exports are reported with their types, in order", () => {
   expect(start).toBeUndefined();
 });
 
-test("custom sections are kept, but for those that point into the code", () => {
+test("custom sections are kept, except those that point into the code", () => {
   const { bytes } = instrument(
     binary(
       custom("producers", 0),

@@ -31,14 +31,14 @@ export function wat(text: string): Uint8Array<ArrayBuffer> {
 
 const leb = (value: number): number[] => (value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...leb(value >>> 7)]);
 
-/** A section from its id and contents; and a module from its sections: for what no assembler would write. */
+/** A section from its id and contents, and a module from its sections: for modules that no assembler would write. */
 export const section = (id: number, contents: number[]): number[] => [id, ...leb(contents.length), ...contents];
 export const binary = (...sections: number[][]): Uint8Array<ArrayBuffer> =>
   new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...sections.flat()]);
 export const custom = (name: string, ...contents: number[]): number[] =>
   section(0, [name.length, ...new TextEncoder().encode(name), ...contents]);
 
-/** The flat text of a module, one instruction a line. */
+/** The flat text of a module, one instruction per line. */
 export function disassemble(bytes: Uint8Array): string {
   const module = wabt.readWasm(bytes, features);
   try {

@@ -1,4 +1,4 @@
-/** What a guest may try against the meter: run by Node and by the browsers. Each test is one attempt. */
+/** What a guest may try against the meter, in Node and in browsers: each test is one attempt. */
 import { describe, expect, test } from "vitest";
 import { attach, instrument, type MeterOptions } from "../../../src/meter/index.ts";
 import { binary, section, wat } from "./assemble.ts";
@@ -9,7 +9,7 @@ const ENV = `
   (import "env" "again" (func $host_again (param i32)))
   (import "env" "exit" (func $exit (param i32)))`;
 
-/** Programs that never end. Some end natively by overflowing the stack; the meter comes first. */
+/** Programs that never end. Natively some would overflow the stack; the meter stops them before that. */
 const ENDLESS: Record<string, string> = {
   "an empty loop": '(func (export "main") (loop (br 0)))',
   "a loop with a result": '(func (export "main") (result i32) (loop (result i32) (br 0)))',
@@ -46,7 +46,7 @@ export function attackCases(): void {
     const bytes = wat(`(module ${text})`);
     const sets: MeterOptions[] = [{}, { resumable: true }, { resumable: true, stackDepth: 30_000, nan: true }];
 
-    test("ends when the fuel does", () => {
+    test("ends when the fuel is spent", () => {
       for (const options of sets) {
         for (const slice of options.resumable ? [undefined, 999] : [undefined]) {
           const outcome = runMetered(bytes, [], options, { fuel: 100_000, ...(slice && { slice }) });
@@ -91,7 +91,7 @@ export function attackCases(): void {
     expect(limited('(func (export "main") (local i32))', 0)).toBe("ok undefined");
   });
 
-  test("depth is given back by tail calls, returns and exceptions", () => {
+  test("tail calls, returns and exceptions restore the depth", () => {
     const bytes = wat(`(module (tag $t)
       (func $tail (param i32) (if (i32.eqz (local.get 0)) (then (return))) (return_call $tail (i32.sub (local.get 0) (i32.const 1))))
       (func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))) (throw $t))
@@ -127,7 +127,7 @@ export function attackCases(): void {
     },
   );
 
-  test("a frame cannot be left by a branch out of the function without giving its depth back", () => {
+  test("a branch out of the function restores its depth too", () => {
     const bytes = wat(
       `(module (func $f (param i32) (result i32) (call $g) (block (br_table 0 1 0 (local.get 0)) ) (br_if 0 (i32.const 3) (local.get 0)) (br 0 (i32.const 4)))
       (func $g) (func (export "main") (result i32) (local i32)
@@ -141,7 +141,7 @@ export function attackCases(): void {
     expect((exports["vak:depth"] as () => number)()).toBe(60);
   });
 
-  test("exhaustion is not survived through a JavaScript frame that swallows the trap", () => {
+  test("a JavaScript frame that swallows the trap does not help a guest to survive exhaustion", () => {
     const bytes = wat(`(module ${ENV}
       (func (export "again") (param i32) (loop (br 0)))
       (func (export "main") (loop $l (call $host_again (i32.const 1)) (call $log (i32.const 2)) (br $l))))`);
@@ -176,7 +176,7 @@ export function attackCases(): void {
     expect(meter.grant(1000)).toBe(false);
   });
 
-  test("what the meter appends cannot be named: such a module is not valid", () => {
+  test("a guest cannot name what the meter appends: such a module is not valid", () => {
     const reach: [string, (n: number) => string][] = [
       ["global.get", (n) => `(func (drop (global.get ${n})))`],
       ["global.set", (n) => `(func (global.set ${n} (i64.const 0x7fffffffffffffff)))`],
@@ -219,7 +219,7 @@ export function attackCases(): void {
     expect((exports.main as (bits: unknown) => unknown)(given)).toBe(expected);
   });
 
-  test("the counter is none of the guest's globals, imported or its own", () => {
+  test("the counter is not one of the guest's globals, imported or its own", () => {
     const bytes = wat(`(module (import "env" "g" (global $imported (mut i64))) (global $own (mut i64) (i64.const 5))
       (func (export "main") (result i64)
         (loop $l
@@ -238,7 +238,8 @@ export function attackCases(): void {
   });
 
   test("padded integers and prefix opcodes are read as the engine reads them", () => {
-    // i32.const 5 (padded) loop { br_if 0 … } with the sub-opcode of i32.trunc_sat_f32_s (0xfc 0x00) padded to four bytes.
+    // i32.const 5 (padded) loop { br_if 0 … } with the sub-opcode of i32.trunc_sat_f32_s (0xfc 0x00) padded to four
+    // bytes.
     const code = [
       ...[1, 0x81, 0x80, 0x00, 0x7f], // one group of one local, the count padded
       ...[0x41, 0x85, 0x80, 0x80, 0x00, 0x21, 0x80, 0x00],
@@ -311,7 +312,7 @@ export function attackCases(): void {
     );
   });
 
-  test("limits beyond what a JavaScript number holds are kept to the bit", () => {
+  test("limits that a JavaScript number cannot hold are kept to the bit", () => {
     const most = [...Array<number>(9).fill(0xff), 0x01];
     const bytes = binary(section(4, [1, 0x70, 0x05, 0x00, ...most]));
     if (!WebAssembly.validate(bytes)) return expect(() => instrument(bytes)).toThrow(/valid/);
@@ -321,7 +322,7 @@ export function attackCases(): void {
     );
   });
 
-  test("a deeper nesting than the limit is refused, and up to it is metered", () => {
+  test("nesting is metered up to the limit, and refused beyond it", () => {
     const nested = (depth: number) =>
       binary(
         section(1, [1, 0x60, 0, 0]),

@@ -1,6 +1,6 @@
 /**
- * Fuel by the cost table `wt1`, in numbers that follow from the table by hand; the kinds of program are those for which
- * Wasmtime's own tests state what it uses (`npm run wasmtime` compares with those). Run by Node and by the browsers.
+ * Fuel by the cost table `wt1`, in numbers worked out by hand from the table, in Node and in browsers. The kinds of
+ * program are those whose fuel Wasmtime's own tests state (`npm run wasmtime` compares with them).
  */
 import { describe, expect, test } from "vitest";
 import { attach, instrument } from "../../../src/meter/index.ts";
@@ -10,7 +10,7 @@ import { OPTION_SETS } from "./harness.ts";
 /** What every function costs. */
 const ENTRY = 1;
 
-/** Each is the start function `$run`; `units` is in the order of the instructions, what is free left out. */
+/** Each is the start function `$run`; `units` is in the order of the instructions, without those that are free. */
 const TEXTS: { name: string; units: number[]; text: string; traps?: true }[] = [
   { name: "an empty function", units: [ENTRY], text: `(func $run)` },
   {
@@ -122,7 +122,9 @@ const i32 = (value: number) => [0x41, ...(value < 64 ? [value] : [(value & 0x7f)
 const drop = 0x1a;
 const newArray = (length: number) => [...i32(length), 0xfb, 0x07, 1];
 
-/** Of type 1, an array of i8 that can change; type 2 is one of functions. Segments: data of 32 bytes; elements, 8 times the function. */
+/**
+ * Type 1 is a mutable array of i8, type 2 one of functions. Segments: 32 bytes of data; 8 elements, all the function.
+ */
 const ARRAYS: { name: string; units: number[]; code: number[] }[] = [
   { name: "array.new_default of 60", units: [ENTRY, 1, 1, 60], code: [...newArray(60), drop] },
   { name: "array.new of 60 functions", units: [ENTRY, 2, 1, 60], code: [0xd0, 0x70, ...i32(60), 0xfb, 0x06, 2, drop] },

@@ -1,10 +1,10 @@
-/** What must hold of fuel in every engine: run by Node and by the browsers. */
+/** What must be true of fuel in every engine: run in Node and in browsers. */
 import { describe, expect, test } from "vitest";
 import { wat } from "./assemble.ts";
 import { OPTION_SETS, runMetered, runOracle, runPlain } from "./harness.ts";
 import { NEWER_PROGRAMS, PROGRAMS } from "./programs.ts";
 
-/** A trap whose place the meter knows: others are counted to the block. */
+/** Whether the meter knows where the trap was: others are counted by block. */
 const isExact = (result: string) => !/^trap (?!unreachable)/.test(result);
 
 export function fuelCases(): void {
@@ -12,7 +12,7 @@ export function fuelCases(): void {
     const bytes = wat(text);
     const missing = NEWER_PROGRAMS.some((program) => program.name === name) && !WebAssembly.validate(bytes);
     describe.skipIf(missing)(`${name}${missing ? " (this engine does not have it)" : ""}`, () => {
-      test("does the same metered, and uses what the oracle counts", () => {
+      test("does the same when metered, and uses the fuel that the oracle counts", () => {
         for (const values of args) {
           const plain = runPlain(bytes, values);
           const oracle = runOracle(bytes, values);
@@ -31,7 +31,7 @@ export function fuelCases(): void {
                 log: plain.log,
                 memory: plain.memory,
               });
-              // Where the count is not exact it is at least always the same.
+              // Where the count is not exact, it is at least always the same.
               counted ??= fuel;
               const expected = isExact(plain.result) ? oracle.fuel : counted;
               expect(fuel, JSON.stringify({ values, options, slice })).toBe(expected);
@@ -40,7 +40,7 @@ export function fuelCases(): void {
         }
       });
 
-      test("every budget ends where the oracle ends", () => {
+      test("with every budget it ends where the oracle ends", () => {
         for (const values of args) {
           const total = runOracle(bytes, values).fuel;
           const step = Math.max(1, Math.floor(total / 60));

@@ -1,4 +1,4 @@
-/** Runs a program as it is, counted by the oracle, or metered, and says what came of it in comparable terms. */
+/** Runs a program unchanged, counted by the oracle, or metered, with results that can be compared. */
 import { attach, instrument, type Meter, type MeterOptions } from "../../../src/meter/index.ts";
 import { countNaively } from "./oracle.ts";
 
@@ -7,7 +7,7 @@ export interface Outcome {
   result: string;
   /** The program's calls to the host. */
   log: string[];
-  /** Of oracle and meter. */
+  /** From the oracle and the meter. */
   fuel: number;
   memory: string;
 }
@@ -49,7 +49,7 @@ function imports(log: string[], guest: () => Guest, refused: () => boolean) {
 function describe(error: unknown): string {
   if (error instanceof HostExit) return "exit";
   if (!(error instanceof WebAssembly.RuntimeError)) {
-    // WebAssembly.Exception is not in every library's types; what the host throws is an Error.
+    // WebAssembly.Exception is not in every library's types; the host throws an Error.
     return error instanceof Error ? error.constructor.name : "exception";
   }
   const kinds: [RegExp, string][] = [
@@ -73,7 +73,7 @@ function hash(memory: unknown): string {
 
 const compiled = new WeakMap<Uint8Array, Map<string, { module: WebAssembly.Module; start: string | undefined }>>();
 
-/** Compiles what `make` makes of a program, once for each `key`. */
+/** Compiles what `make` makes of a program, once per `key`. */
 function compile(bytes: Uint8Array, key: string, make: () => { bytes: Uint8Array<ArrayBuffer>; start?: string }) {
   const known = compiled.get(bytes) ?? new Map();
   compiled.set(bytes, known);
@@ -155,7 +155,7 @@ export function runMetered(
   return { result, log, fuel: meter.used, memory: hash(exports.memory), meter, exports };
 }
 
-/** Every way of metering that must make no difference, with the slices to try each with. */
+/** Every way of metering that must not make a difference, with the slices to try each with. */
 export const OPTION_SETS: readonly [MeterOptions, ...(number | undefined)[]][] = [
   [{}, undefined],
   [{ resumable: true }, undefined, 1, 7, 1000],

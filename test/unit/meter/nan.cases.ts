@@ -1,4 +1,4 @@
-/** NaNs have the same bits in every engine, and only those that an engine could choose are changed. */
+/** NaNs have the same bits in every engine, and only those whose bits an engine may choose are changed. */
 import { describe, expect, test } from "vitest";
 import { instrument } from "../../../src/meter/index.ts";
 import { wat } from "./assemble.ts";
@@ -12,7 +12,7 @@ const integer = (float: Float) => (float === "f32" ? "i32" : "i64");
 const bits = (float: Float, value: unknown) =>
   BigInt.asUintN(float === "f32" ? 32 : 64, BigInt(value as bigint | number));
 
-/** Functions from the bits of `$x`, and of `$y` which is 1, to the bits of what they make of it. */
+/** Functions from the bits of `$x`, and of `$y`, which is 1, to the bits of their result. */
 function evaluate(float: Float, body: string): bigint {
   const int = integer(float);
   const program = wat(`(module (memory 1)
@@ -27,7 +27,7 @@ function evaluate(float: Float, body: string): bigint {
   return bits(float, (exports.main as (argument: bigint | number) => unknown)(argument));
 }
 
-/** Ways in which the bits of a value can be seen. */
+/** Ways to observe the bits of a value. */
 const WAYS: Record<string, (float: Float, value: string) => string> = {
   reinterpreted: (float, value) => `(${integer(float)}.reinterpret_${float} ${value})`,
   stored: (float, value) => `(${float}.store (i32.const 0) ${value}) (${integer(float)}.load (i32.const 0))`,
@@ -78,7 +78,7 @@ export function nanCases(): void {
       }
     });
 
-    test("sign operations change only the sign, also of what the engine chose", () => {
+    test("sign operations change only the sign, even of a NaN that the engine chose", () => {
       const see = (value: string) => evaluate(float, WAYS.reinterpreted!(float, value));
       const sign = 1n << (float === "f32" ? 31n : 63n);
       expect(see(`(${float}.abs (local.get $x))`)).toBe(STRANGE[float] & ~sign);
@@ -110,11 +110,12 @@ export function nanCases(): void {
     expect(see(splat("$x"))).toBe(STRANGE[float]);
   });
 
-  test("vectors converted, and read as lanes of another width", () => {
+  test("vectors that are converted, or read as lanes of another width, have the same bits everywhere", () => {
     const see = (value: string) => evaluate("f64", `(i64x2.extract_lane 0 ${value})`);
     expect(see("(f64x2.promote_low_f32x4 (f32x4.demote_f64x2_zero (f64x2.splat (local.get $x))))")).toBe(CANONICAL.f64);
     expect(see("(f32x4.demote_f64x2_zero (f64x2.splat (local.get $x)))") & 0xffffffffn).toBe(CANONICAL.f32);
-    // The lanes of an f32x4 sum, absorbed by nothing: as f64 they are an ordinary NaN with a payload, which is made canonical in turn.
+    // The lanes of an f32x4 sum, which nothing absorbs: as f64 they are an ordinary NaN with a payload, made canonical
+    // in turn.
     const sum = "(f32x4.add (f32x4.splat (f32.const nan)) (f32x4.splat (f32.const 1)))";
     expect(see(sum)).toBe(0x7fc000007fc00000n);
     expect(see(`(f64x2.abs ${sum})`)).toBe(0x7fc000007fc00000n);

@@ -1,6 +1,6 @@
 /**
- * An independent count of fuel: the module as text, one instruction a line, with a call before each instruction that
- * adds its cost and traps over the limit. Nothing of it is shared with the meter, and it is slow.
+ * An independent count of fuel: the module as text, one instruction per line, with a call before each that adds its
+ * cost and traps over the limit. It shares nothing with the meter, and is slow.
  */
 import { disassemble, wat } from "./assemble.ts";
 
@@ -19,7 +19,7 @@ const RUNTIME = `
   (func (export "oracle:limit") (param f64) (global.set $oracle_limit (i64.trunc_f64_s (local.get 0))))
 `;
 
-/** The module with its work counted, and its start section made the export `oracle:start`. */
+/** The module with its work counted, and with the export `oracle:start` in place of its start section. */
 export function countNaively(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const lines = disassemble(bytes).trimEnd().split("\n");
   const out: string[] = [];

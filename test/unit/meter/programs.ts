@@ -1,4 +1,6 @@
-/** Programs that between them use every way control can go. Each exports `main`; the arguments are tried in turn. */
+/**
+ * Programs that together use every way in which control can flow. Each exports `main`; its arguments are tried in turn.
+ */
 import type { Argument } from "./harness.ts";
 
 interface Program {

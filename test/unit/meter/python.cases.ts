@@ -1,4 +1,4 @@
-/** CPython, metered: the same output, fuel and memory in every engine, in one go or in slices. */
+/** CPython when metered: the same output, fuel and memory in every engine, in one go or in slices. */
 import { ConsoleStdout, File, OpenFile, PreopenDirectory, WASI } from "@bjorn3/browser_wasi_shim";
 import { expect, test } from "vitest";
 import { attach, instrument, type MeterOptions } from "../../../src/meter/index.ts";
@@ -23,7 +23,7 @@ interface Run {
   out: string;
   fuel: number;
   memory: number;
-  /** What the memory was at each refill. */
+  /** A hash of the memory at each refill. */
   points: number[];
 }
 
@@ -68,7 +68,7 @@ async function run(python: Uint8Array, options: MeterOptions | undefined, slice?
 }
 
 export function pythonCases(load: () => Promise<Uint8Array>): void {
-  test("CPython runs metered as it does plain, with the same fuel and memory everywhere", async () => {
+  test("CPython does the same metered as unmetered, with the same fuel and memory everywhere", async () => {
     const python = await load();
     const plain = await run(python, undefined);
     expect(plain.out).toBe(PRINTED);

@@ -1,4 +1,4 @@
-/** Random programs: the same metered as not, and the fuel that the oracle counts, for any budget and slice. */
+/** Random programs do the same when metered, and use the fuel that the oracle counts, for any budget and slice. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { wat } from "./assemble.ts";
@@ -9,7 +9,7 @@ const LOCALS = 4;
 
 const local = fc.nat(LOCALS - 1).map((n) => `$l${n}`);
 const constant = fc.oneof(fc.integer({ min: -2, max: 9 }), fc.constantFrom(100, 65_530, -(2 ** 31)));
-/** Labels are counted up to any depth: the program is cut to what is there. */
+/** Labels may have any depth: they are reduced to those that exist. */
 const label = fc.nat(12);
 
 const expression: fc.Arbitrary<string> = fc.letrec<{ value: string }>((tie) => ({
@@ -74,7 +74,7 @@ const statement: fc.Arbitrary<string> = fc.letrec<{ one: string; many: string }>
   ),
 })).many;
 
-/** Replaces `@n` by a label that exists: the text has a label for each block, loop, if and try around. */
+/** Replaces `@n` with a label that exists: the text has one for each block, loop, if and try around it. */
 function cutLabels(body: string): string {
   let depth = 0;
   const opened: boolean[] = [];
@@ -112,7 +112,7 @@ const program = fc.array(statement, { minLength: FUNCTIONS, maxLength: FUNCTIONS
 const BUDGET = 3000;
 const RUNS = 400;
 
-test(`${RUNS} programs`, () => {
+test(`${RUNS} random programs do the same when metered`, () => {
   const ends: Record<string, number> = {};
   fc.assert(
     fc.property(program, fc.integer({ min: -1, max: 5 }), fc.nat(BUDGET), (text, argument, smaller) => {

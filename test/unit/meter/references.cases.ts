@@ -1,6 +1,6 @@
 /**
- * Typed references and garbage collection, for which there is no assembler here: programs are lists of encoded
- * instructions, and the oracle counts by putting a call before each.
+ * Typed references and garbage collection. There is no assembler for them here, so programs are lists of encoded
+ * instructions, and the oracle puts a call before each.
  */
 import { describe, expect, test } from "vitest";
 import { attach, instrument } from "../../../src/meter/index.ts";
@@ -34,7 +34,10 @@ const FREE = new Set([0x01, 0x1a, 0x02, 0x03, 0x05, 0x0b, 0x0f, 0x00]);
 /** array.new, new_default, new_data, new_elem, fill, copy, init_data, init_elem */
 const BULK = new Set([0x06, 0x07, 0x09, 0x0a, 0x10, 0x11, 0x12, 0x13]);
 
-/** Types: 0 i32→i32, 1 a struct of an i32 and a reference to its own type, 2 an array of i32, 3 an array of i8, then the oracle's. */
+/**
+ * Types: 0 i32→i32, 1 a struct of an i32 and a reference to its own type, 2 an array of i32, 3 an array of i8, then the
+ * oracle's.
+ */
 const TYPES = [
   [0x60, 1, I32, 1, I32],
   [0x5f, 2, I32, 1, 0x63, 1, 1],
@@ -75,7 +78,7 @@ function assemble(functions: Func[], counted: boolean): Uint8Array<ArrayBuffer> 
     section(3, [bodies.length, ...functions.map(({ type }) => type), 4, 0, 5]),
     section(6, [1, I32, 1, 0x41, 0, 0x0b]),
     section(7, [2, ...name("main"), 0, main, ...name("used"), 0, bulk + 1]),
-    // Declares every function, so that ref.func may name it; and one passive segment for array.new_elem's like.
+    // Declares every function, so that ref.func may name it; and a passive segment for array.new_elem and the like.
     section(9, [1, 3, 0, functions.length, ...functions.keys()]),
     section(12, [1]),
     section(10, [bodies.length, ...bodies.flatMap((body) => [...size(body.length), ...body])]),
@@ -184,7 +187,7 @@ export function referenceCases(): void {
     "typed references and garbage collection (skipped if this engine does not have them)",
     () => {
       for (const { name, functions, expected } of PROGRAMS) {
-        test(`${name}: does the same metered, and uses what the oracle counts`, () => {
+        test(`${name}: does the same when metered, and uses the fuel that the oracle counts`, () => {
           const plain = assemble(functions, false);
           const oracle = new WebAssembly.Instance(new WebAssembly.Module(assemble(functions, true))).exports as Guest;
           for (const n of [1, 2, 50]) {
@@ -205,7 +208,7 @@ export function referenceCases(): void {
         });
       }
 
-      test("an array in a constant expression is bounded", () => {
+      test("the arrays in constant expressions are bounded", () => {
         const withGlobal = (...length: number[]) =>
           binary(section(1, [1, 0x5e, I32, 1]), section(6, [1, 0x63, 0, 0, ...length, 0xfb, 0x07, 0, 0x0b]));
         expect(instrument(withGlobal(0x41, 0x0a)).exports).toEqual([]);

@@ -12,7 +12,7 @@ type Bundle = Awaited<ReturnType<typeof record>>;
 
 const answer: NonNullable<AgentSpec["answer"]> = (_tool, { a, b }) => ({ ok: (a as number) + (b as number) });
 
-/** A replay with a digest for its memory: comparing so many bytes one by one takes long. */
+/** A replay with a digest in place of its memory: comparing that many bytes one by one is slow. */
 function seen({ state, ...rest }: Replay) {
   return { ...rest, ...(state && { state: { ...state, memory: bytesToHex(sha256(state.memory)) } }) };
 }
@@ -39,7 +39,7 @@ const READS_CLOCK = `(module
       (loop (br_if 0 (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const 1))) (i32.const 1000))))
       (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100))))))`;
 
-describe("a replay that goes on from a checkpoint is the replay from the beginning, bit by bit", () => {
+describe("a replay that resumes from a checkpoint is identical to one from the beginning", () => {
   test("a program in C: at calls and between them, forwards, backwards and across runs", async () => {
     const program = await loadGuest("busy");
     const inbox = (data: string) => [{ path: "inbox.txt", data: new TextEncoder().encode(data) }];
@@ -70,7 +70,7 @@ describe("a replay that goes on from a checkpoint is the replay from the beginni
     expect(await replayer.replay(2)).toEqual(whole);
   });
 
-  test("programs made at random: 30 of them, two runs each", async () => {
+  test("30 random programs, two runs each", async () => {
     let checkpoints = 0;
     for (let seed = 500; seed < 530; seed++) {
       const program = wat(generate(seed));
@@ -88,7 +88,7 @@ describe("a replay that goes on from a checkpoint is the replay from the beginni
     expect(checkpoints).toBeGreaterThan(150);
   }, 60_000);
 
-  test("the calls of a reactor, whose memory lives from one to the next", async () => {
+  test("the calls of a reactor, whose memory survives from one to the next", async () => {
     const program = await loadGuest("reactor");
     const runs = ["count", "note", "ask", "count", "note"].map(
       (name): RunSpec => ({ args: [name], call: '{"tool":"add","input":{"a":1,"b":2}}' }),
@@ -101,7 +101,7 @@ describe("a replay that goes on from a checkpoint is the replay from the beginni
     }
   });
 
-  test("files, of a run whose program cannot be captured: from where there is no stack", async () => {
+  test("files of a program that cannot be captured: it resumes between runs", async () => {
     // Its table changes.
     const program = await loadGuest("table");
     const bundle = await record([{ program, runs: [{}, {}, {}] }]);
@@ -114,7 +114,7 @@ describe("a replay that goes on from a checkpoint is the replay from the beginni
     expect(replayer.checkpoints(3)).toEqual([]);
   });
 
-  test("the real clock: what is read after a checkpoint is what was recorded", async () => {
+  test("the real clock: readings after a checkpoint are those that were recorded", async () => {
     const program = wat(READS_CLOCK);
     const bundle = await record([{ program, answer, runs: [{ clock: "real" }, { clock: "real" }] }]);
     const replayer = await openReplay(bundle, { program });
@@ -144,7 +144,7 @@ test("a divergence after a checkpoint is found at the right call, from a checkpo
   await compare(replayer, bundle, program, [[1, { call: 4 }]]);
 });
 
-test("attack: a function that the rewriting makes too large for the engine: it is executed as it is", async () => {
+test("attack: a function that rewriting makes too large for the engine is executed unchanged", async () => {
   const calls = "(call $f)".repeat(300_000);
   const program = wat(`(module (memory (export "memory") 1) (type $t (func)) (table 1 funcref) (elem (i32.const 0) $g)
     (func $g) (func $f (call_indirect (type $t) (i32.const 0))) (func (export "_start") ${calls}))`);
@@ -155,7 +155,7 @@ test("attack: a function that the rewriting makes too large for the engine: it i
   await compare(replayer, bundle, program, [[1, { fuel: 100_000 }]]);
 });
 
-test("attack: a stack so deep that the engine ends it where frames are larger: nothing is found that is not there", async () => {
+test("attack: a stack so deep that it overflows only with the larger frames is not reported as a divergence", async () => {
   const dive = (depth: number) => `(i32.store (i32.const 8) (call $f (i32.const ${depth})))`;
   const program = wat(`(module (memory (export "memory") 16)
     (type $t (func (param i32) (result i32))) (table 1 funcref) (elem (i32.const 0) $f)

@@ -1,8 +1,8 @@
-/** Changes what a log was recorded with, as its own writer could. */
+/** Changes what a log recorded, as its own writer could. */
 import { commitValue } from "../../../src/audit/value.ts";
 import type { Step } from "../audit/memory-log.ts";
 
-/** The calls' entries of a run, and its end, among the steps of a log. */
+/** The entries of a run's calls, and its end, among the steps of a log. */
 export const placesOf = (steps: Step[], run: string, type: string): number[] =>
   steps.flatMap(([draft], i) => ("run" in draft && draft.run === run && draft.type === type ? [i] : []));
 
@@ -11,7 +11,7 @@ export function patch(steps: Step[], at: number, fields: object): void {
   steps[at] = [{ ...draft, ...fields } as Step[0], attached];
 }
 
-/** Changes the value beside a step, and what the step's entry says of it. */
+/** Changes the value of a step, and what the step's entry says about it. */
 export function change(steps: Step[], at: number, edit: (value: never) => unknown): void {
   const [draft, { commitment, output } = {}] = steps[at]!;
   if (!commitment) {

@@ -1,4 +1,4 @@
-/** Traces that are stored in parts while their run goes on: of runs that ended, and of one whose page was gone. */
+/** Traces that are stored in parts during a run: of runs that ended, and of one whose page was gone. */
 import fc from "fast-check";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { verify } from "../../../src/audit/index.ts";
@@ -28,7 +28,7 @@ const interrupted: RunSpec = { ...inParts, goneAt: 5 };
 const steps = (...runs: RunSpec[]) => recordSteps([{ program: busy, seed: 7, answer, runs }]);
 const options = () => ({ program: busy });
 
-test("a trace in parts is the same trace", async () => {
+test("a trace that is stored in parts is the same trace", async () => {
   const whole = await steps(run);
   const parted = await steps(inParts, { args: ["4"] });
   const parts = placesOf(parted, "agent-0/1", "trace");
@@ -59,7 +59,7 @@ test("the real clock's readings are in parts too", async () => {
   });
 });
 
-test("a part that was erased is missed by its name", async () => {
+test("a part that was erased is reported by its number", async () => {
   const parted = await steps(inParts);
   const bundle = await bundleOf(parted);
   const places = placesOf(parted, "agent-0/1", "trace");
@@ -81,7 +81,7 @@ describe("a run that was interrupted", () => {
     bundle = await bundleOf(cut);
   });
 
-  test("is the same up to where its trace was stored, and that is what is said", async () => {
+  test("is the same up to where its trace was stored, and the verdict says so", async () => {
     expect(await verify(bundle)).toMatchObject({ ok: true, problems: [], runs: [{}, { end: "interrupted" }] });
     const { fuel } = valueAt<RawTrace>(cut, placesOf(cut, "agent-0/2", "trace")[1]!);
     expect(await replay(bundle, 2, options())).toEqual({
@@ -98,7 +98,7 @@ describe("a run that was interrupted", () => {
     expect(all).toEqual(["same", "interrupted"]);
   });
 
-  test("where the log goes on behind the parts, and where it was signed before the run's end", async () => {
+  test("is followed where the log continues after the parts, and where it was signed before the run's end", async () => {
     const at = placesOf(cut, "agent-0/2", "trace")[1]!;
     const open = await bundleOf(cut.slice(0, at + 1));
     expect(await verify(open)).toMatchObject({ ok: true, runs: [{}, { end: "open" }] });
@@ -109,7 +109,7 @@ describe("a run that was interrupted", () => {
       ),
       calls: 4,
     });
-    // It is not in the log what call 4 was, which waits: there is its length and its fuel.
+    // The log does not say what call 4, which waits, asked for: there is its length and its fuel.
     const none = await bundleOf(cut.slice(0, placesOf(cut, "agent-0/2", "trace")[0]!));
     await expect(replay(none, 2, options())).rejects.toMatchObject({
       code: "not-found",
@@ -117,7 +117,7 @@ describe("a run that was interrupted", () => {
     });
   });
 
-  test("can be looked at, gone back in, and gone on with from a call", async () => {
+  test("can be looked into, gone back in, and forked from a call", async () => {
     const { steps, state, verdict } = await replay(bundle, 2, { ...options(), steps: true });
     expect({ verdict, calls: steps!.map(({ call }) => call) }).toEqual({ verdict: "interrupted", calls: [1, 2, 3, 4] });
     expect(state).toMatchObject({ reached: false, calls: 4 });
@@ -137,7 +137,7 @@ describe("a run that was interrupted", () => {
     await expect(diff(...sides)).rejects.toMatchObject({ message: expect.stringContaining("the page was gone") });
   });
 
-  test("an answer that was erased ends it before", async () => {
+  test("ends earlier where an answer was erased", async () => {
     const at = placesOf(cut, "agent-0/2", "outcome")[0]!;
     const without = new Map([...bundle].filter(([path]) => path !== `values/${at}.json`));
     expect(await replay(without, 2, options())).toMatchObject({
@@ -147,7 +147,7 @@ describe("a run that was interrupted", () => {
     });
   });
 
-  test("attack: another program that ends, or asks, before is not the same", async () => {
+  test("attack: another program that ends, or calls, earlier is not the same", async () => {
     const { fuel } = valueAt<RawTrace>(cut, placesOf(cut, "agent-0/2", "trace")[1]!);
     const parts = placesOf(cut, "agent-0/2", "trace");
     const forgeries: [(part: RawTrace) => RawTrace, object][] = [
@@ -205,7 +205,7 @@ describe("attack: a forger with the log's key", () => {
     expect(await replayed()).toMatchObject({ verdict: "diverged", divergence: { call: 3, what: "fuel" } });
   });
 
-  test("leaves calls of a part out: the next one is in their place", async () => {
+  test("leaves calls out of a part: the next one takes their place", async () => {
     const [one, two] = values();
     put({ ...one, calls: [] }, two);
     expect(await replayed()).toMatchObject({ verdict: "diverged", divergence: { call: 1 } });
@@ -214,7 +214,7 @@ describe("attack: a forger with the log's key", () => {
   test("swaps two parts", async () => {
     const [one, two] = values();
     put({ ...two, changes: one!.changes }, { ...one, changes: [] });
-    // The call that waited in the second part has none behind it there.
+    // No call follows the one that waited in the second part.
     await expect(replayed()).rejects.toMatchObject({ code: "invalid-bundle" });
     two!.calls[1]![2] = "{}";
     put({ ...two, changes: one!.changes }, { ...one, changes: [] });
@@ -222,7 +222,7 @@ describe("attack: a forger with the log's key", () => {
     expect(await replayed()).toMatchObject({ verdict: "diverged", divergence: { call: 1 } });
   });
 
-  test("puts a part twice", async () => {
+  test("repeats a part", async () => {
     const [one, two] = values();
     put(one, one);
     await expect(replayed()).rejects.toMatchObject({ message: expect.stringContaining("before the run is not in") });
@@ -230,7 +230,7 @@ describe("attack: a forger with the log's key", () => {
     expect(await replayed()).toMatchObject({ verdict: "diverged", divergence: { call: 3 } });
   });
 
-  test("leaves out the answer to a call, or answers one that waits for none", async () => {
+  test("leaves out the answer to a call, or answers one that does not wait", async () => {
     const end = placesOf(parted, "agent-0/1", "run-end")[0]!;
     change(parted, end, ({ answer: _, ...rest }: RawTrace) => rest);
     await expect(replayed()).rejects.toMatchObject({
@@ -242,7 +242,7 @@ describe("attack: a forger with the log's key", () => {
     await expect(replayed()).rejects.toMatchObject({ message: expect.stringContaining("for which no call waits") });
   });
 
-  test("makes the parts too large together", async () => {
+  test("makes the parts too large in total", async () => {
     const [one, two] = values();
     const data = "AAAA".repeat(TRACE_BYTES / 8);
     const large = { path: "large", data, at: { at: "wait", systemCalls: 1, fuel: 1 } };
@@ -312,7 +312,7 @@ describe("fuzz", () => {
     );
   });
 
-  test("no part makes its parser, or who joins it, do anything but refuse it, or give what it says", () => {
+  test("any part is either refused or parsed and joined as it says", () => {
     const call = fc.tuple(fc.nat(), fc.nat(), fc.oneof(fc.string(), fc.constant(null), fc.anything()));
     const near = fc.record(
       {

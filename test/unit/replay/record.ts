@@ -1,6 +1,6 @@
 /**
- * Records runs in Node: the product's sandbox and the product's log, and between them, in place of the kernel, as little
- * as will do. Calls are answered by a function; another thread stops a run.
+ * Records runs in Node: the product's sandbox and the product's log, and between them, in place of the kernel, as
+ * little as will do. Calls are answered by a function; another thread stops a run.
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -26,15 +26,15 @@ export interface RunSpec {
   args?: string[];
   env?: Record<string, string>;
   stdin?: string;
-  /** Of a reactor, whose function is the first argument: its input, JSON. */
+  /** For a reactor, whose function is the first argument: its input, as JSON. */
   call?: string;
   startTime?: number;
   clock?: "real";
-  /** Changes of files before the run. */
+  /** Changes to files before the run. */
   changes?: Omit<Change, "at">[];
-  /** Whether a part of the trace is stored at a call: while it waits for its answer, or when it has it. */
+  /** Whether a part of the trace is stored at a call: while it waits for its answer, or once it has it. */
   partAt?: (call: number) => "waiting" | "answered" | undefined;
-  /** The call in whose middle the page is gone: the log has its intent, and nothing after. */
+  /** The call during which the page goes away: the log has its intent, and nothing after it. */
   goneAt?: number;
   /** Asks the run to stop; called with what there is to set. */
   stopping?: (state: Int32Array) => void;
@@ -50,7 +50,7 @@ export interface AgentSpec {
   answer?: (tool: string, input: { [field: string]: unknown }) => Answer;
 }
 
-/** As much of the tool as the policy sees. */
+/** What the policy sees of the tool. */
 const ADD = {
   name: "add",
   inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } }, required: ["a", "b"] },
@@ -128,7 +128,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   const hashes = { 1: sha256.create(), 2: sha256.create() };
   const bytes = { 1: 0, 2: 0 };
 
-  /** As the broker would: into the log what is asked, and the answer to where the guest waits. */
+  /** Does what the broker would: it logs the request, and answers the guest that waits. */
   const post = (message: WorkerMessage) => {
     if (message.vak === "output") {
       hashes[message.fd].update(message.bytes);

@@ -40,7 +40,7 @@ const twoRuns = (): AgentSpec => ({
   ],
 });
 
-test("a run is the same when it is executed again, and so is one that begins with the files of another", async () => {
+test("a run is the same when executed again, and so is one that begins with the files of another", async () => {
   const bundle = await record([twoRuns()]);
   expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
   for (const run of [1, 2, "agent-0/2"]) {
@@ -90,7 +90,7 @@ describe("until", () => {
   });
   const at = (until: Until, run = 1) => replay(bundle, run, { program: busy, until });
 
-  test("a call: the request that waits, and memory, globals, files and output as they are then", async () => {
+  test("a call: the state has the request that waits, and memory, globals, files and output at that point", async () => {
     const whole = (await at({ call: 99 })).state!;
     expect(whole).toMatchObject({ reached: false, calls: 6, request: null });
     const { verdict, state } = await at({ call: 3 });
@@ -111,7 +111,7 @@ describe("until", () => {
     expect(decoded(state!.memory)).toContain(state!.request);
     // The C compiler's stack pointer.
     expect(state!.globals[0]).toBeGreaterThan(0);
-    // The same again, bit by bit.
+    // The same again, bit for bit.
     expect((await at({ call: 3 })).state).toEqual(state);
     expect((await at({ call: 2 }, 2)).state).toMatchObject({ reached: true, calls: 2 });
   });
@@ -129,7 +129,7 @@ describe("until", () => {
     expect(steps![1]!.answer).toBe('{"error":{"code":"tool-error","message":"é ☃"}}');
   });
 
-  test("globals: all of them that JavaScript can hold, of a module that exports none", async () => {
+  test("globals: all that JavaScript can hold, even of a module that exports none", async () => {
     const globals = Array.from({ length: 200 }, (_, i) => `(global (mut i64) (i64.const ${i * 3}))`).join("");
     const program = wat(`(module ${globals} (global f32 (f32.const 1.5)) (global (mut v128) (v128.const i64x2 1 2))
       (memory (export "memory") 1) (func (export "_start") (global.set 7 (i64.const -1))))`);
@@ -145,7 +145,7 @@ describe("until", () => {
     });
   });
 
-  test("so much work: the first check by which it was done", async () => {
+  test("units of work: it stops at the first check by which they were done", async () => {
     const { fuel } = (await at({ call: 3 })).state!;
     const { verdict, state } = await at({ fuel: fuel - 1000 });
     expect(verdict).toBe("same");
@@ -169,7 +169,7 @@ describe("diff", () => {
     (tool, input) =>
       input.a === n ? { ok: "another" } : answer(tool, input);
 
-  test("of two runs that are given the same: nothing", async () => {
+  test("two runs that are given the same do not differ", async () => {
     const bundle = await record([
       { program: busy, answer, runs: [run] },
       { program: busy, answer, runs: [run] },
@@ -179,7 +179,7 @@ describe("diff", () => {
     });
   });
 
-  test("of two runs of which one tool answered otherwise: from that call on", async () => {
+  test("two runs that a tool answered differently differ from that call on", async () => {
     const one = await record([{ program: busy, answer, runs: [run] }]);
     const two = await record([{ program: busy, answer: other(4), runs: [run] }]);
     const found = await diff({ bundle: one, run: 1, program: busy }, { bundle: two, run: 1, program: busy });
@@ -193,7 +193,7 @@ describe("diff", () => {
     expect(found.end.map(({ what }) => what)).toContain("outcome");
   });
 
-  test("of runs that were given something else: what that was, and what came of it", async () => {
+  test("runs that were given different things: what differs, and with what effect", async () => {
     const changes = [
       { path: "inbox.txt", data: text("two") },
       { path: "more.txt", data: text("") },
@@ -214,7 +214,7 @@ describe("diff", () => {
   });
 });
 
-test("programs made at random: 100 of them, two runs each", async () => {
+test("100 random programs, two runs each, are the same", async () => {
   const ends = new Set<string>();
   for (let seed = 0; seed < 100; seed++) {
     const program = wat(generate(seed));
@@ -288,12 +288,12 @@ describe("attack: a forger with the log's key changes", () => {
       return value;
     });
 
-  test("what a tool answered: the next call asks for something else", async () => {
+  test("a tool's answer: the next call asks for something else", async () => {
     change(steps, placesOf(steps, "agent-0/1", "outcome")[3]!, () => ({ sum: 1 }));
     await shows({ call: 5, what: "input", recorded: expect.stringContaining('"a":10'), byte: expect.any(Number) });
   });
 
-  test("what a denied call was answered: the answer is as long, the next call is another", async () => {
+  test("the answer to a denied call: it is as long, but the next call differs", async () => {
     const denied = await recordSteps([
       { ...twoRuns(), answer: (_, { a }) => ((a as number) === 4 ? { denied: "no" } : { ok: a }) },
     ]);
@@ -336,7 +336,7 @@ describe("attack: a forger with the log's key changes", () => {
     expect(calls).toHaveLength(6);
   });
 
-  test("stdin, environment, time, seed, arguments, files: what is done with them is another thing", async () => {
+  test("stdin, environment, time, seed, arguments, files: the program does something else with them", async () => {
     const at = placesOf(steps, "agent-0/1", "run-start")[0]!;
     patch(steps, at, { startTime: 5 });
     await shows({ call: 1, what: "input" });
@@ -361,7 +361,7 @@ describe("attack: a forger with the log's key changes", () => {
   ])("the end: %s", async (_, end, what) => {
     const at = placesOf(steps, "agent-0/1", "run-end")[0]!;
     patch(steps, at, end);
-    // With no fuel left it does not come so far.
+    // Without fuel it does not get that far.
     await shows(what === "outcome" && "usage" in end ? { call: 1 } : { call: null, what });
   });
 
@@ -382,14 +382,14 @@ describe("attack: a forger with the log's key changes", () => {
     await shows({ run: "agent-0/1", call: 5 }, 2);
   });
 
-  test("the machine: it is refused by its name", async () => {
+  test("the machine: the replay is refused, and names it", async () => {
     const spawn = steps.findIndex(([{ type }]) => type === "agent-spawn");
     patch(steps, spawn, { machine: "wt9/8/7" });
     const refused = replay(await bundleOf(steps), 1, { program: busy });
     await expect(refused).rejects.toMatchObject({ code: "unsupported", message: expect.stringContaining('"wt9/8/7"') });
   });
 
-  test("a run that ended, to one that goes on: it is followed no further than its fuel", async () => {
+  test("a run that ended into one that continues: it is followed no further than its fuel", async () => {
     const at = placesOf(steps, "agent-0/1", "run-start")[0]!;
     patch(steps, at, { args: ["99"] });
     await shows({ call: null, what: "outcome", replayed: "stopped fuel" });
@@ -397,7 +397,7 @@ describe("attack: a forger with the log's key changes", () => {
 });
 
 describe("attack: without the key, someone changes", () => {
-  test("another program is given: it is said, and where it first does something else", async () => {
+  test("the program: the replay says so, and where it first does something else", async () => {
     const bundle = await record([twoRuns()]);
     const other = busy.slice();
     const prime = [0x93, 0x83, 0x80, 0x08]; // 16777619, as a constant in the code
@@ -407,7 +407,7 @@ describe("attack: without the key, someone changes", () => {
     const { verdict, divergence } = await replay(bundle, 1, { program: other });
     expect({ verdict, divergence }).toMatchObject({ verdict: "diverged", divergence: { call: 1, what: "input" } });
 
-    // One that does the same, but is not the same.
+    // A program that does the same, but is a different one.
     const longer = new Uint8Array([...busy, 0, 2, 1, 0x78]); // an empty custom section
     expect(await replay(bundle, 1, { program: longer })).toMatchObject({
       verdict: "diverged",
@@ -415,7 +415,7 @@ describe("attack: without the key, someone changes", () => {
     });
   });
 
-  test("a value in the bundle: it shows at its call", async () => {
+  test("a value in the bundle: it is reported at its call", async () => {
     const steps = await recordSteps([twoRuns()]);
     const bundle = await bundleOf(steps);
     const places = [placesOf(steps, "agent-0/1", "outcome")[2]!, placesOf(steps, "agent-0/1", "intent")[2]!];
@@ -435,7 +435,7 @@ describe("attack: without the key, someone changes", () => {
   });
 });
 
-test("what was erased is said: an input is not compared, an answer ends it, a trace or a program is missed", async () => {
+test("what was erased is reported: an input is not compared, an answer ends the replay, a trace or a program is missing", async () => {
   const steps = await recordSteps([twoRuns()]);
   const bundle = await bundleOf(steps);
   const without = (path: string) => new Map([...bundle].filter(([other]) => other !== path));
@@ -476,7 +476,7 @@ test("a bundle may hold the program", async () => {
   expect(await verify(bundle)).toMatchObject({ ok: false, problems: [{ where: `programs/${digest}.wasm` }] });
 });
 
-test("fuzz: no trace makes its parser do anything but refuse it, or give what it says", () => {
+test("fuzz: any trace is either refused or parsed as it says", () => {
   const point = fc.record({
     at: fc.constantFrom("check", "entry", "wait", "x"),
     systemCalls: fc.integer(),
@@ -507,14 +507,14 @@ test("fuzz: no trace makes its parser do anything but refuse it, or give what it
 describe("the real clock", () => {
   const spec = async (): Promise<AgentSpec> => ({ program: await loadGuest("random"), runs: [{ clock: "real" }] });
 
-  test("a replay reads what was recorded", async () => {
+  test("a replay reads the recorded time", async () => {
     const agent = await spec();
     const bundle = await record([agent]);
     expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
     expect(await replay(bundle, 1, { program: agent.program })).toMatchObject({ verdict: "same", notCompared: [] });
   });
 
-  test("nothing goes on from such a run", async () => {
+  test("a run that read it cannot be forked", async () => {
     const bundle = await record([await spec()]);
     await expect(forkPoint(bundle, 1, { call: 1 })).rejects.toMatchObject({
       code: "unsupported",
@@ -522,7 +522,7 @@ describe("the real clock", () => {
     });
   });
 
-  test("other readings, fewer or more show", async () => {
+  test("different, missing or additional readings are reported", async () => {
     const agent = await spec();
     const changes: [(readings: number[]) => number[], string][] = [
       [(readings) => readings.slice(0, -1), "readings of the clock"],

@@ -13,7 +13,7 @@ const STACK_DEPTH = 10_000;
 const meter = (program: Uint8Array) =>
   instrument(program, { fuel: true, resumable: true, nan: true, stackDepth: STACK_DEPTH, memoryBytes: 2 ** 24 });
 
-/** What a program does whose imports give numbers that depend on how often they were called before, and when. */
+/** What a program does whose imports return numbers that depend on how often they were called before. */
 async function execute(
   bytes: Uint8Array<ArrayBuffer>,
   capturing?: { program: Capturable; every: number; onCapture?: (capture: Capture, calls: number) => void },
@@ -54,7 +54,7 @@ async function execute(
   return { end, used, exhausted, overflowed, calls, contents, pages: memory.buffer.byteLength / 65_536 };
 }
 
-/** Captured at each check that it can be, it does the same; and from some of these places a fresh instance does, too. */
+/** Captured wherever possible, a program does the same; and so does a fresh instance that resumes from a capture. */
 async function check(program: Uint8Array, every = 1): Promise<number> {
   const metered = meter(program);
   const capturable = makeCapturable(metered.bytes)!;
@@ -71,7 +71,7 @@ async function check(program: Uint8Array, every = 1): Promise<number> {
   return captures.length;
 }
 
-/** Runs `body`, which leaves an i64, in a function that calls one that calls itself; writes what came of it. */
+/** Runs `body`, which leaves an i64 and calls functions that call themselves, and writes its results to memory. */
 const program = (body: string, more = "") => `(module
   (import "host" "number" (func $number (result i32)))
   (memory (export "memory") 2)
@@ -96,7 +96,7 @@ const program = (body: string, more = "") => `(module
     (i64.store (i32.const 65520) (global.get $g))
     (f64.store (i32.const 65512) (global.get $nan))))`;
 
-describe("captured at each check, and gone on with from there in another instance, it is the same", () => {
+describe("a program that is captured at each check, and resumed from there in another instance, does the same:", () => {
   test.each([
     ["an operand below a call", "(i64.extend_i32_s (i32.sub (call $number) (call $deep (local.get 0))))"],
     [
@@ -154,7 +154,7 @@ describe("captured at each check, and gone on with from there in another instanc
     expect(await check(wat(spin))).toBeGreaterThan(300);
   });
 
-  test("programs made at random: 25 of them", async () => {
+  test("25 random programs", async () => {
     let captures = 0;
     for (let seed = 1; seed <= 25; seed++) captures += await check(wat(generate(seed)), 997);
     expect(captures).toBeGreaterThan(100);
@@ -172,7 +172,7 @@ describe("what cannot be captured", () => {
     ["a tail call", '(func $f) (func (export "_start") (return_call $f))'],
     ["a segment that is dropped", '(data $d "x") (func (export "_start") (data.drop $d))'],
     ["an exception", '(tag $e) (func (export "_start") (throw $e))'],
-  ])("%s: is left as it is", (_name, code) => {
+  ])("%s: the module is not rewritten", (_name, code) => {
     expect(makeCapturable(meter(wat(`(module (memory (export "memory") 1) ${code})`)).bytes)).toBe(undefined);
   });
 
