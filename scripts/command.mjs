@@ -8,18 +8,18 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const [name = "", ...argv] = process.argv.slice(2);
 const path = `${root}test/commands/${name}.ts`;
 if (!/^\w+$/.test(name) || !existsSync(path)) {
-  console.error(`There is no command ${JSON.stringify(name)}: test/commands has them.`);
+  console.error(`There is no command ${JSON.stringify(name)}; test/commands has a file for each.`);
   process.exit(1);
 }
 if (!existsSync(`${root}dist/vak.js`)) {
-  console.error("There is no dist/vak.js: npm run build makes it.");
+  console.error("There is no dist/vak.js; run `npm run build` first.");
   process.exit(1);
 }
 
-// Here, since what Vite runs imports nothing more once it is loaded: the compilers are imported when they are needed.
+// Before Vite runs the command, which can import nothing more once it is loaded; the compilers are imported on demand.
 await buildGuests();
 
-// Node 20 does not run TypeScript, and does not know `await using`; Vite does.
+// Node 20 runs neither TypeScript nor `await using`; Vite compiles both.
 /** @type {{ module: { run(argv: string[]): Promise<number> } }} */
 const { module } = await runnerImport(path, { oxc: { target: "es2022" } });
 process.exitCode = await module.run(argv);

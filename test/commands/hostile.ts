@@ -1,7 +1,7 @@
 /**
- * `npm run hostile`: every hostile program of test/browser/sandbox/hostile.cases.ts, through a kernel in real browsers, in
- * each isolation level, and once where guests wait on shared memory. `npm test` runs them all in the default level, and
- * some in the others.
+ * `npm run hostile`: every hostile program of test/browser/sandbox/hostile.cases.ts, through a kernel in real
+ * browsers, in each isolation level, and once where guests wait on shared memory. `npm test` runs them all in the
+ * default level, and some in the others.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -26,7 +26,7 @@ const levels: Level[] = [
 ];
 const nameOf = ({ isolation, shared }: Level) => (shared ? `${isolation}, shared memory` : isolation);
 
-/** What an attack came to: a refused spawn, or a run. */
+/** How an attack ended: a refused spawn, or a run. */
 interface Seen {
   refused?: { code: string; message: string };
   result?: RunResult;
@@ -36,22 +36,22 @@ interface Seen {
 
 interface Scope {
   kernel: Awaited<ReturnType<typeof library.createKernel>>;
-  /** Has what no attacker may see or change. */
+  /** Holds what no attacker may see or change. */
   bystander: Awaited<ReturnType<Scope["kernel"]["spawn"]>>;
   before: string;
   effects: number;
 }
 
-/** @returns the exit code: 0 when every attack was safe, in every browser and level */
+/** @returns the exit code: 0 if every attack was contained, in every browser and level */
 export async function run(argv: string[]): Promise<number> {
   await buildGuests();
   const only = argv.find((arg) => arg.startsWith("--level="))?.slice("--level=".length);
   const folder = await mkdtemp(join(tmpdir(), "vak-hostile-"));
   const groups = Object.entries(attacks);
   const total = groups.reduce((sum, [, list]) => sum + list.length, 0);
-  /** Unsafe ones. */
+  /** The attacks that were not contained. */
   const failed: string[] = [];
-  /** By group: the safe ones of each column. */
+  /** By group: how many were contained, in each column. */
   const safe = new Map(groups.map(([group]) => [group, [] as number[]]));
   const columns: string[] = [];
   try {
@@ -87,7 +87,7 @@ export async function run(argv: string[]): Promise<number> {
 
 const fileOf = (group: string, i: number): string => `${group.replaceAll(" ", "-")}-${i}.wasm`;
 
-/** Gives those that were not safe, with what they did. */
+/** Returns the attacks that were not contained, and what they did. */
 async function attackAll(
   browser: BrowserName,
   level: Level,
@@ -141,7 +141,7 @@ async function begin(isolation: Isolation): Promise<void> {
   scope.before = await scope.bystander.files.snapshot();
 }
 
-/** What the attacks together did to those who live beside them. */
+/** What the attacks together did to the agents beside them. */
 async function end(): Promise<string[]> {
   const { kernel, bystander, before, effects } = globalThis as unknown as Scope;
   const faults: string[] = [];
@@ -171,7 +171,7 @@ function attackOnce(page: Page, url: string, { limits = {} }: Attack): Promise<S
       const run = agent.run();
       const [stdout, stderr] = await Promise.all([new Response(run.stdout).text(), new Response(run.stderr).text()]);
       const result = await run.result;
-      // It ended in order: its worker is as it was.
+      // It ended in an orderly way, so its worker is still the same.
       await agent.files.list();
       await agent.close();
       return { result, stdout, stderr };
@@ -180,7 +180,7 @@ function attackOnce(page: Page, url: string, { limits = {} }: Attack): Promise<S
   );
 }
 
-/** What was not safe about it, if anything. */
+/** What was unsafe about it, if anything. */
 function judge({ safe, stdout }: Attack, seen: Seen): string | undefined {
   if (safe instanceof RegExp) {
     const { code, message } = seen.refused ?? {};

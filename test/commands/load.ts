@@ -1,7 +1,7 @@
 /**
- * `npm run load`: many agents in one page, at once and one after the other, some of them killed at random; and more than a
- * browser holds. Says what it took, and whether workers, frames and memory are back to what they were. `--quick` takes
- * fewer of them, `--only=at-once`, `sequence` or `past` a part.
+ * `npm run load`: many agents in one page, at once and one after the other, some of them killed at random; and more
+ * than a browser holds. Reports the cost, and whether workers, frames and memory are back to where they were.
+ * `--quick` runs fewer of them; `--only=at-once`, `sequence` or `past` one part.
  */
 import type { Page } from "playwright";
 import { buildGuests } from "../../scripts/guests.mjs";
@@ -12,7 +12,7 @@ interface Scope {
   kernel?: Awaited<ReturnType<typeof library.createKernel>>;
 }
 
-/** @returns the exit code: 0 when every agent ended as it should, and nothing is left of them */
+/** @returns the exit code: 0 if every agent ended as it should and left nothing behind */
 export async function run(argv: string[]): Promise<number> {
   await buildGuests();
   const quick = argv.includes("--quick");
@@ -57,7 +57,7 @@ async function start(): Promise<void> {
   });
 }
 
-/** Agents that live together: each calls a tool and writes a file, but for a fifth that spin, and are killed at random. */
+/** Agents at once: each calls a tool and writes a file, except for a fifth that spin and are killed at random. */
 async function atOnce(page: Page, isolation: Isolation, count: number, fault: (what: string) => void): Promise<void> {
   const workers = page.workers().length;
   const seen = await page.evaluate(
@@ -111,7 +111,7 @@ async function atOnce(page: Page, isolation: Isolation, count: number, fault: (w
   if (exited !== count - Math.floor(count / 5) || killed !== Math.floor(count / 5))
     fault(`ends: ${seen.ends.join(" ")}`);
   if (seen.left) fault(`${seen.left} frames are left`);
-  // One worker is started ahead for the next agent.
+  // One spare worker is started ahead for the next agent.
   const left = await settled(() => page.workers().length - workers);
   if (left > 1) fault(`${left} workers are left`);
 }
@@ -152,8 +152,8 @@ async function inSequence(
 }
 
 /**
- * More runs at once than a browser has room for. Each waits for a tool that answers nobody until no more of them come, so
- * that the memories of all that fit are alive at the same time.
+ * More runs at once than a browser has room for. Each waits for a tool that answers only once no more calls arrive, so
+ * that the memories of all that fit exist at the same time.
  */
 async function past(
   page: Page,
@@ -192,7 +192,7 @@ async function past(
       let failed = 0;
       const runs = agents.map((agent) => agent.run());
       for (const run of runs) run.result.then(({ status }) => (failed += Number(status === "failed")));
-      // Each comes to its call, or fails; of those that wait for room nothing is heard, so that it is over when nothing comes.
+      // Each makes its call or fails, except those that wait for room: the burst is over once nothing more happens.
       for (let last = 0, quiet = 0; atOnce + failed < count && quiet < 5; ) {
         await new Promise((resolve) => setTimeout(resolve, 1000));
         quiet = last > 0 && last === atOnce + failed ? quiet + 1 : 0;
@@ -218,7 +218,7 @@ async function past(
   if (seen.again !== "exited") fault(`one of them, run again: ${seen.again}`);
 }
 
-/** A number once it no longer falls: what ends does so in its own time. */
+/** A number, once it no longer falls: workers take a while to end. */
 async function settled(read: () => number): Promise<number> {
   let last = read();
   for (let i = 0; i < 40 && last > 1; i++) {
@@ -230,7 +230,7 @@ async function settled(read: () => number): Promise<number> {
 
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
-/** Bytes of JavaScript heap after a collection; only Chromium tells. */
+/** Bytes of JavaScript heap after a collection; only Chromium reports it. */
 async function heap(page: Page, browser: BrowserName): Promise<number | undefined> {
   if (browser !== "chromium") return undefined;
   const session = await page.context().newCDPSession(page);

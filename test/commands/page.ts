@@ -13,7 +13,7 @@ import { found } from "../setup/launch.ts";
 declare global {
   /** The library, in a page of these commands. */
   var library: typeof Vak;
-  /** What is for whoever has an exported log. */
+  /** The entry points for exported logs. */
   var forensics: () => Promise<[typeof Audit, typeof Replay]>;
 }
 
@@ -28,8 +28,8 @@ export function chosenBrowsers(argv: string[]): BrowserName[] {
 }
 
 /**
- * Opens a page with the library as `globalThis.library`, in a browser with a profile of its own on disk, hands it to
- * `work`, and takes all of it down again. What the page is to fetch is served from `directories`, by URL prefix.
+ * Opens a page with the library as `globalThis.library`, in a browser with its own profile on disk, passes it to
+ * `work`, and shuts everything down afterwards. What the page fetches is served from `directories`, by URL prefix.
  *
  * @param shared on a cross-origin isolated page without JSPI, where guests wait on shared memory
  */
@@ -76,7 +76,7 @@ export async function serveLibrary(directories: Record<string, string>, { shared
   });
 }
 
-/** Objects of a class in the page's heap, after a collection; in Chromium alone. */
+/** Objects of a class in the page's heap, after a collection; only in Chromium. */
 export async function objects(page: Page, name: string): Promise<number> {
   const session = await page.context().newCDPSession(page);
   const evaluated = await session.send("Runtime.evaluate", { expression: `${name}.prototype` });

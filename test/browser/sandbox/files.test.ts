@@ -92,7 +92,7 @@ test("agent.files: what is written is listed, described, digested and exported",
   expect(zip["d/b"]).toEqual(Uint8Array.of(1, 2));
 });
 
-test("attack: links that the page would be led astray by, in every function of agent.files", async () => {
+test("attack: symbolic links that lead the page astray, in every function of agent.files", async () => {
   await using kernel = await testKernel();
   const files = {
     l: { type: "symlink", target: "../../etc/passwd" },

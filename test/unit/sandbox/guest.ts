@@ -5,7 +5,7 @@ import { Volume } from "../../../src/sandbox/fs/volume.ts";
 import { GuestMemory } from "../../../src/sandbox/wasi/memory.ts";
 import { createProcess, type Process } from "../../../src/sandbox/wasi/process.ts";
 
-/** Where the guest puts what it passes, and finds what it gets, in its memory. */
+/** Where in its memory the guest puts arguments and finds results. */
 const AT = { iovs: 0, out: 64, path: 1024, other: 8192, buffer: 65_536 };
 
 export const ALL = (1n << 29n) - 1n;
@@ -14,8 +14,8 @@ export const ALL = (1n << 29n) - 1n;
 export const ROOT = 3;
 
 /**
- * A guest's side of the system calls, without the guest: a real memory, written and read as a program would. Each method
- * gives the call's errno first.
+ * A guest's side of the system calls, without the guest: a real memory, written and read as a program would. Each
+ * method returns the call's errno first.
  */
 export class Guest {
   readonly memory = new WebAssembly.Memory({ initial: 4 });
@@ -73,7 +73,7 @@ export class Guest {
     return { errno, fd: errno ? -1 : this.view.getUint32(AT.out, true) };
   }
 
-  /** A path function that takes no more than the descriptor and the path. */
+  /** A path function that takes only a descriptor and a path. */
   path(name: "path_create_directory" | "path_remove_directory" | "path_unlink_file", path: string, dir = ROOT): number {
     return this.call(name, dir, ...this.#put(path));
   }
@@ -178,7 +178,7 @@ export class Guest {
     return { errno, used, entries };
   }
 
-  /** Subscribes to clocks and descriptors; gives the events. */
+  /** Subscribes to clocks and descriptors; returns the events. */
   async poll(
     subscriptions: (
       | { userdata: bigint; timeout: bigint; clock?: number; flags?: number }

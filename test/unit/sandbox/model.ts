@@ -1,6 +1,6 @@
 /**
- * A file system as WASI and POSIX describe it, as simple as it can be written: no inode numbers, no times, no rights.
- * What the real one does is compared with it. Errors are errno names.
+ * A file system as WASI and POSIX describe it, written as simply as possible: no inode numbers, times or rights. The
+ * real one is compared with it. Errors are errno names.
  */
 export class Refused extends Error {}
 
@@ -31,7 +31,7 @@ export interface ModelOpen {
 interface Found {
   /** The directories from the root to the one that holds the entry. */
   above: ModelDirectory[];
-  /** Null when the path ends in dots. */
+  /** Null if the path ends in dots. */
   name: string | null;
   node: ModelNode | undefined;
 }
@@ -48,7 +48,7 @@ export class Model {
     this.#limits = limits;
   }
 
-  /** Bytes that count: each file and link once, those that are only open too. */
+  /** Bytes that count: each file and link once, including those that are only open. */
   get bytes(): number {
     const seen = new Set<ModelNode>();
     this.#each((_, node) => seen.add(node));
@@ -123,7 +123,7 @@ export class Model {
     return found;
   }
 
-  /** What making, removing and moving see: the entry itself. */
+  /** What creating, removing and moving see: the entry itself. */
   #entry(path: string): Found {
     if (path === "") refuse("NOENT");
     if (path.startsWith("/")) refuse("NOTCAPABLE");
@@ -212,7 +212,7 @@ export class Model {
     return this.#find(path, follow).node ?? refuse("NOENT");
   }
 
-  /** Links to a node, so as many as there are names. */
+  /** The link count of a node: how many names it has. */
   links(node: ModelNode): number {
     let count = 0;
     this.#each((_, it) => {
@@ -226,7 +226,7 @@ export class Model {
     return node.kind === "directory" ? [".", "..", ...[...node.entries.keys()].sort()] : refuse("NOTDIR");
   }
 
-  /** Opens a file; gives its place among those that are open. */
+  /** Opens a file; returns its place among those that are open. */
   open(
     path: string,
     o: { create: boolean; exclusive: boolean; truncate: boolean; append: boolean; follow: boolean },
@@ -247,7 +247,7 @@ export class Model {
     return this.opened.length - 1;
   }
 
-  /** Gives the number of bytes written. */
+  /** Returns the number of bytes written. */
   writeAt(file: ModelFile, at: number, data: number[]): number {
     if (data.length === 0) return 0;
     this.#room(at + data.length - file.data.length);

@@ -74,7 +74,7 @@ test("attack: every way to change what is read-only is EROFS, and nothing has ch
   expect(new TextDecoder().decode(file.read(9))).toBe("one");
 });
 
-test("a reactor keeps a file open while the page takes it out of a read-only mount", () => {
+test("a reactor keeps a file open while the page removes it from a read-only mount", () => {
   const { files, root } = volume();
   const file = open(root, "ro/given");
   files.remove("ro/given");
@@ -133,7 +133,7 @@ test("attack: symbolic links from one mount into another, by name and by ..", ()
   expect(read(files, "own")).toBe("mine");
 });
 
-test("a link is followed within its mount, and the path may go on into another", () => {
+test("a link is followed within its mount, and the path may continue into another", () => {
   const { files, root } = volume();
   files.seed("ro/d/e/x", text("x"));
   files.seed("ro/l", { type: "symlink", target: "d/../d/e" });
@@ -174,7 +174,7 @@ test("the limit of the agent holds over all mounts", () => {
   expect(errno(() => files.seed("m/c", text("")))).toBe(wasi.ERRNO_NOSPC);
 });
 
-test("where there are no links in a mount, making one is EPERM; a hard link always", () => {
+test("a symbolic link is EPERM in a mount without links, a hard link in any mount", () => {
   const { files, root } = volume({ links: false });
   files.seed("rw/a", text("a"));
   expect(errno(() => root.symlink("a", "rw/l"))).toBe(wasi.ERRNO_PERM);
@@ -185,7 +185,7 @@ test("where there are no links in a mount, making one is EPERM; a hard link alwa
   expect(errno(() => other.root.link("rw/a", other.root, "rw/b"))).toBe(wasi.ERRNO_PERM);
 });
 
-test("the root can be one, and others in it", () => {
+test("the root can be a mount, with other mounts in it", () => {
   const files = new Volume({ fileBytes: 100, fileCount: 50 }, [shape("", { quotaBytes: 3 }), shape("in")]);
   files.seed("a", text("123"));
   expect(errno(() => files.seed("b", text("4")))).toBe(wasi.ERRNO_NOSPC);
@@ -197,14 +197,14 @@ test("the root can be one, and others in it", () => {
   expect(files.tree("in", "revisions")!.map(({ path }) => path)).toEqual(["b"]);
 });
 
-test("a tree is told from a directory on, mounts in it left out, with digests, contents, or neither", () => {
+test("a tree has everything below a directory except mounts, with digests, contents, or neither", () => {
   const { files } = volume();
   files.seed("d/b", text("b"));
   files.seed("d/a/c", { type: "directory" });
   files.seed("d/l", { type: "symlink", target: "b" });
-  const told = (path: string) => files.tree(path, "digests")!.map(({ revision: _, ...rest }) => rest);
+  const below = (path: string) => files.tree(path, "digests")!.map(({ revision: _, ...rest }) => rest);
   const digest = "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d";
-  expect(told("d")).toEqual([
+  expect(below("d")).toEqual([
     { path: "a", type: "directory", size: 0 },
     { path: "a/c", type: "directory", size: 0 },
     { path: "b", type: "file", size: 1, digest },
@@ -215,7 +215,7 @@ test("a tree is told from a directory on, mounts in it left out, with digests, c
   expect([files.tree("none", "bytes"), files.tree("own", "bytes")]).toEqual([null, null]);
 });
 
-test("a file has another revision whenever it has another content, wherever it is moved", () => {
+test("a file's revision changes whenever its content does, wherever it is moved", () => {
   const { files, root } = volume();
   const revision = () => files.tree("", "revisions")!.find(({ path }) => path === "a")?.revision;
   files.seed("a", text("1"));
@@ -229,7 +229,7 @@ test("a file has another revision whenever it has another content, wherever it i
   expect(revision()).not.toBe(second);
 });
 
-test("attack: a thousand hard links to one large file, of each of which the content is asked", () => {
+test("attack: the contents of a thousand hard links to one large file are requested", () => {
   const files = new Volume({ fileBytes: 50, fileCount: 50 });
   const root = new RootDirectory(files);
   files.seed("a", new Uint8Array(30));
@@ -239,7 +239,7 @@ test("attack: a thousand hard links to one large file, of each of which the cont
   expect(files.tree("", "digests")).toHaveLength(2);
 });
 
-test("a copy that a replay keeps has the mounts too: what they hold, what is read-only, and what has room", () => {
+test("a replay's copy includes the mounts: what they hold, which are read-only, and how much fits", () => {
   const { files } = volume({ quotaBytes: 5 });
   files.seed("rw/a", text("123"));
   const kept = new Kept();

@@ -168,7 +168,7 @@ const step = fc.oneof(
   }),
 );
 
-test("fuzz: whatever a program does, the volume counts right, stays within its limits and fails by errno alone", () => {
+test("fuzz: whatever a program does, the volume counts correctly, stays within its limits and fails only with errnos", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const limits = { fileBytes: 100, fileCount: 5 };

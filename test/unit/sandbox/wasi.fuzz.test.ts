@@ -49,7 +49,10 @@ const step = fc.oneof(
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 const made = { create: true, exclusive: false, truncate: false, append: false, follow: true };
-/** What is there when a sequence begins: nothing; files and directories; links, of which one leads out and two in a ring. */
+/**
+ * What is there when a sequence begins: nothing; files and directories; links, of which one leads out and two in a
+ * ring.
+ */
 const BEGINNINGS: Step[][] = [
   [],
   [

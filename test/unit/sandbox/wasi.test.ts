@@ -85,7 +85,7 @@ describe("arguments, environment, clocks, randomness", () => {
     ]);
   });
 
-  test("random bytes follow from the seed; none are asked for, none are drawn", () => {
+  test("random bytes follow from the seed; asking for none draws none", () => {
     const [one, other] = [start(), start()];
     expect(one.call("random_get", 0, 0)).toBe(0);
     expect(one.call("random_get", 0, 100)).toBe(0);
@@ -94,7 +94,7 @@ describe("arguments, environment, clocks, randomness", () => {
     expect(new Set(one.bytes(0, 100)).size).toBeGreaterThan(20);
   });
 
-  test("what ends, yields and signals", () => {
+  test("proc_exit ends the run, sched_yield does nothing, and proc_raise is ENOSYS", () => {
     const guest = start();
     expect(guest.call("sched_yield")).toBe(0);
     expect(guest.call("proc_raise", 9)).toBe(wasi.ERRNO_NOSYS);
@@ -145,7 +145,7 @@ describe("descriptors", () => {
     expect(guest.call("fd_fdstat_set_flags", fd, 32)).toBe(ERRNO_INVAL);
   });
 
-  test("flags of open: O_EXCL, O_TRUNC, O_DIRECTORY, and what is none", () => {
+  test("flags of open: O_EXCL, O_TRUNC, O_DIRECTORY; an unknown bit is EINVAL", () => {
     const guest = start();
     create(guest, "a", "123");
     expect(guest.path("path_create_directory", "d")).toBe(0);
@@ -180,7 +180,7 @@ describe("descriptors", () => {
     expect(guest.write(2, "x", 0n).errno).toBe(wasi.ERRNO_SPIPE);
   });
 
-  test("renumber: the other is closed, the old number free", () => {
+  test("renumber closes the replaced descriptor and frees the old number", () => {
     const guest = start();
     const [a, b] = [create(guest, "a", "A"), create(guest, "b", "B")];
     expect(guest.call("fd_renumber", a, b)).toBe(0);
@@ -220,7 +220,7 @@ describe("descriptors", () => {
 });
 
 describe("rights", () => {
-  test("a file can do what it was opened for, and nothing else", () => {
+  test("a descriptor allows what it was opened for, and nothing else", () => {
     const guest = start();
     create(guest, "a", "x");
     const reading = guest.open("a", { base: READ }).fd;
@@ -268,7 +268,7 @@ describe("rights", () => {
     expect(guest.volume.list().map(({ path }) => path)).toEqual(["a"]);
   });
 
-  test("attack: a directory without the right to write asks its files for it", () => {
+  test("attack: files are opened for writing from a directory without that right", () => {
     const guest = start();
     create(guest, "a", "x");
     const { fd: dir } = guest.open(".", { base: ALL & ~WRITE, inheriting: ALL & ~WRITE });
@@ -278,7 +278,7 @@ describe("rights", () => {
     expect(guest.write(guest.open("a", { dir: again, base: ALL }).fd, "y").errno).toBe(ERRNO_BADF);
   });
 
-  test("attack: O_TRUNC and O_CREAT without the rights to them", () => {
+  test("attack: O_TRUNC and O_CREAT without the rights they need", () => {
     const guest = start();
     create(guest, "a", "x");
     const { base, inheriting } = guest.fdstat(ROOT);
@@ -316,7 +316,7 @@ describe("paths", () => {
     expect(guest.path("path_unlink_file", "a/")).toBe(ERRNO_NOTDIR);
   });
 
-  test("symbolic links: read, followed, cut, left dangling", () => {
+  test("symbolic links: read, followed, truncated, left dangling", () => {
     const guest = start();
     expect(guest.path("path_create_directory", "d")).toBe(0);
     create(guest, "d/a", "x");
@@ -358,7 +358,7 @@ describe("paths", () => {
     expect(guest.path("path_create_directory", "a/x")).toBe(ERRNO_LOOP);
   });
 
-  test("attack: links to links, which would take for ever to follow", () => {
+  test("attack: links to links, which would take forever to follow", () => {
     const guest = start();
     for (let i = 0; i < 30; i++) expect(guest.symlink(`l${i + 1}/`.repeat(1000), `l${i}`)).toBe(0);
     guest.path("path_create_directory", "l30");
@@ -404,7 +404,7 @@ describe("paths", () => {
 });
 
 describe("times", () => {
-  test("are set by hand, or to now, and not both", () => {
+  test("are set to a given time or to now, never both", () => {
     const guest = start();
     create(guest, "a");
     guest.symlink("a", "l");
@@ -440,7 +440,7 @@ describe("poll_oneoff", () => {
     expect(guest.clock(1).time - before).toBe(1_000_000n);
   });
 
-  test("what is ready is told at once, with the bytes there are; a bad descriptor is an event of its own", async () => {
+  test("what is ready is reported at once, with the bytes available; a bad descriptor is an event of its own", async () => {
     const guest = start({}, { stdin: new Uint8Array(5) });
     const file = create(guest, "a", "xyz");
     guest.seek(file, 1n, wasi.WHENCE_SET);
@@ -461,7 +461,7 @@ describe("poll_oneoff", () => {
     ]);
   });
 
-  test("nothing, or too much, to wait for is EINVAL", async () => {
+  test("waiting for nothing, or for too much, is EINVAL", async () => {
     const guest = start();
     expect((await guest.poll([])).errno).toBe(ERRNO_INVAL);
     expect(await guest.wait("poll_oneoff", 0, 0, 1025, 0)).toBe(ERRNO_INVAL);
@@ -470,7 +470,7 @@ describe("poll_oneoff", () => {
 });
 
 describe("limits hold at their edge", () => {
-  test("fileCount: every name counts, links too; moving one needs no other", () => {
+  test("fileCount: every name counts, links too; moving one needs no second", () => {
     const guest = start({ fileCount: 4 });
     create(guest, "a");
     expect(guest.link("a", "b")).toBe(0);
@@ -501,7 +501,7 @@ describe("limits hold at their edge", () => {
     expect(guest.volume.fileBytes).toBe(5);
   });
 
-  test("fileBytes: a link that may not be made costs nothing", () => {
+  test("fileBytes: a link that cannot be created costs nothing", () => {
     const guest = start({ fileBytes: 10, fileCount: 1 });
     create(guest, "a");
     expect(guest.symlink("12345", "b")).toBe(ERRNO_NOSPC);
@@ -509,7 +509,7 @@ describe("limits hold at their edge", () => {
     expect(guest.volume.fileBytes).toBe(0);
   });
 
-  test("openFiles: n are opened, the next is EMFILE and makes nothing", () => {
+  test("openFiles: n are opened, the next is EMFILE and creates nothing", () => {
     const guest = start({ openFiles: 6 });
     expect([create(guest, "a"), create(guest, "b")]).toEqual([4, 5]);
     expect(guest.open("c", { oflags: OFLAGS_CREAT }).errno).toBe(wasi.ERRNO_MFILE);
