@@ -12,7 +12,6 @@ import type { ForkPoint } from "../protocol/trace.ts";
 import { WorkerLost } from "../worker/host.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { AgentFiles } from "./agent-files.ts";
-import { reexecute } from "./reexecute.ts";
 import { Run } from "./run.ts";
 import { type CallOptions, type CheckedOptions, checkRun, type RunOptions, recordedOptions } from "./run-options.ts";
 
@@ -123,6 +122,7 @@ export class Agent {
       throw new VakError("unsupported", "A fork continues a run; a call of a reactor's function cannot be continued.");
     }
     try {
+      const { reexecute } = await lazy(import("./reexecute.ts"));
       const last = await reexecute(this.#context, point, signal);
       this.#runs = last.number - 1;
       return this.#begin(recordedOptions(last, signal), point);

@@ -1,11 +1,12 @@
 /** Files as the page gives them: their paths and contents, checked and copied. */
+import { lazy } from "../base/lazy.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import { MAX_PATH } from "../protocol/bounds.ts";
 import type { SeedFile } from "../protocol/messages.ts";
-import { type ShimFile, type ShimTree, withoutShim } from "./shim-files.ts";
+import type { ShimFile, ShimTree } from "./shim-files.ts";
 
 /**
  * Text or bytes, with labels or without; an empty directory; or a symbolic link, whose target is relative to the
@@ -24,19 +25,47 @@ export type FirstFile =
 export type FirstFiles = Record<string, FirstFile> | ShimTree;
 
 /**
+ * The files by path, each as the page gave it, except for trees of the shim, which are taken apart. The code for that is
+ * loaded only for a page that has one.
+ *
+ * @throws VakError `invalid-argument`
+ */
+async function byPath(files: FirstFiles, limits: Limits): Promise<[path: string, file: unknown][]> {
+  const entries = Object.entries(files);
+  if (isPlain(files) && entries.every(([, file]) => isOwn(file))) return entries;
+  const { withoutShim } = await lazy(import("./shim-files.ts"));
+  return withoutShim(files, limits);
+}
+
+/** Whether it is of a form of vak's own, as far as can be seen from outside: anything else may be of the shim. */
+function isOwn(file: unknown): boolean {
+  if (typeof file !== "object" || file === null || isBytes(file)) return true;
+  const { type, data } = file as { type?: unknown; data?: unknown };
+  return typeof type === "string" || typeof data === "string" || (isBytes(data) && !("readonly" in file));
+}
+
+const isBytes = (value: unknown): boolean => Number.isInteger((value as ArrayBuffer | null | undefined)?.byteLength);
+
+/** A record of paths, rather than an instance of a class. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/**
  * @param labels the agent's other labels
  * @returns the files, and the agent's labels with those of the files
  * @throws VakError `invalid-argument`
  */
-export function checkFiles(
+export async function checkFiles(
   files: FirstFiles,
   limits: Limits,
   labels: readonly string[],
-): { files: Record<string, SeedFile>; labels: readonly string[] } {
+): Promise<{ files: Record<string, SeedFile>; labels: readonly string[] }> {
   const checked: Record<string, SeedFile> = Object.create(null);
   let total = 0;
   let joined = labels;
-  for (const [path, given] of withoutShim(files, limits)) {
+  for (const [path, given] of await byPath(files, limits)) {
     const labelled = isLabelled(given);
     if (labelled) joined = joinLabels(joined, checkLabels(given.labels, `the file ${JSON.stringify(path)}`));
     const file = checkFile(path, labelled ? given.data : given);
@@ -51,7 +80,7 @@ const isLabelled = (file: unknown): file is { data: unknown; labels: readonly st
   typeof file === "object" && file !== null && "data" in file;
 
 function checkFile(path: string, data: unknown): SeedFile {
-  if (typeof data === "string" || typeof (data as ArrayBuffer)?.byteLength === "number") {
+  if (typeof data === "string" || isBytes(data)) {
     return toBytes(data as string | BufferSource);
   }
   const { type, target } = (data ?? {}) as { type?: unknown; target?: unknown };

@@ -32,13 +32,14 @@ export type Mount = (
  * @param agents the kernel's agents that live
  * @throws VakError `invalid-argument`
  */
-export function checkMounts(
-  mounts: Record<string, Mount>,
+export async function checkMounts(
+  mounts: Readonly<Record<string, Mount>>,
   files: Record<string, SeedFile>,
   limits: Limits,
   agents: ReadonlySet<Agent>,
-): Wanted[] {
-  const wanted = Object.entries(mounts).map(([at, mount]) => checkMount(at, mount, limits, agents));
+): Promise<Wanted[]> {
+  const wanted: Wanted[] = [];
+  for (const [at, mount] of Object.entries(mounts)) wanted.push(await checkMount(at, mount, limits, agents));
   const paths = wanted.map(({ path }) => path).filter((path) => path !== "");
   const invalid = (why: string) => new VakError("invalid-argument", `mounts: ${why}.`);
   if (wanted.length > MAX_MOUNTS) throw invalid(`an agent has at most ${MAX_MOUNTS}`);
@@ -50,7 +51,7 @@ export function checkMounts(
   return wanted.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-function checkMount(at: string, mount: Mount, limits: Limits, agents: ReadonlySet<Agent>): Wanted {
+async function checkMount(at: string, mount: Mount, limits: Limits, agents: ReadonlySet<Agent>): Promise<Wanted> {
   const invalid = (why: string) => new VakError("invalid-argument", `The mount ${JSON.stringify(at)}: ${why}.`);
   const path = at === "/" ? "" : checkPath(at);
   if (typeof mount !== "object" || mount === null) throw invalid("it must be an object");
@@ -64,7 +65,7 @@ function checkMount(at: string, mount: Mount, limits: Limits, agents: ReadonlySe
   if (kinds.length !== 1) throw invalid("give one of files, directory, persist and agent");
   const common = { path, readOnly: readOnly ?? false, quotaBytes, labels };
   if ("files" in mount) {
-    const given = checkFiles(mount.files, limits, labels);
+    const given = await checkFiles(mount.files, limits, labels);
     return { ...common, labels: given.labels, from: { files: given.files } };
   }
   if ("persist" in mount) return { ...common, from: { persist: mount.persist } };

@@ -21,7 +21,7 @@ import { Agent } from "./agent.ts";
 import { checkFiles } from "./first-files.ts";
 import { GuestChannel } from "./guest-channel.ts";
 import { type Inheritance, inherit } from "./inheritance.ts";
-import { checkMounts } from "./mount-options.ts";
+import type { Mount } from "./mount-options.ts";
 import { checkName, checkSeed, type SpawnOptions } from "./options.ts";
 import { compile, type Programs, readProgram } from "./program.ts";
 
@@ -65,7 +65,7 @@ interface Begun {
  * @throws VakError as `Kernel.spawn`
  */
 export async function spawn(site: SpawnSite, options: SpawnOptions, recorded?: ForkPoint["mounts"]): Promise<Agent> {
-  const plan = check(site, options);
+  const plan = await check(site, options);
   const { signal } = options;
   const begun: Begun = {};
   const giveUp = () => begun.host?.end("the spawn was aborted");
@@ -80,20 +80,30 @@ export async function spawn(site: SpawnSite, options: SpawnOptions, recorded?: F
 }
 
 /** @throws VakError what is refused here was never begun, and is not in the log */
-function check({ agents, tools, spare }: SpawnSite, options: SpawnOptions): Plan {
+async function check({ agents, tools, spare }: SpawnSite, options: SpawnOptions): Promise<Plan> {
   const name = checkName(options.name);
   const limits = resolveLimits(options.limits);
   const seed = checkSeed(options.seed);
   inherit(options, agents, tools);
   const given = checkLabels(options.labels ?? [], "an agent");
-  const { files, labels } = checkFiles(options.files ?? {}, limits, given);
-  const mounts = checkMounts(options.mounts ?? {}, files, limits, agents);
+  const { files, labels } = await checkFiles(options.files ?? {}, limits, given);
+  const mounts = options.mounts ? await readMounts(options.mounts, files, limits, agents) : [];
   const { isolation, workerUrl } = options;
   const place = isolation === undefined && workerUrl === undefined ? spare.place : checkPlace(options);
   checkCompiles();
   const wait = waitMode(place.isolation);
   checkAborted(options.signal);
   return { options, name, limits, seed, files, labels, mounts, place, wait };
+}
+
+async function readMounts(
+  mounts: Readonly<Record<string, Mount>>,
+  files: Record<string, SeedFile>,
+  limits: Limits,
+  agents: ReadonlySet<Agent>,
+): Promise<Wanted[]> {
+  const { checkMounts } = await lazy(import("./mount-options.ts"));
+  return checkMounts(mounts, files, limits, agents);
 }
 
 /** The steps, in order; `begun` knows at any time what there is to undo. */

@@ -7,9 +7,9 @@ import { MAX_DEPTH } from "../../../src/protocol/bounds.ts";
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const given = (files: FirstFiles, limits: Partial<Limits> = {}) =>
   checkFiles(files, { ...DEFAULT_LIMITS, ...limits }, []);
-const refused = (files: unknown, message: RegExp | string, limits: Partial<Limits> = {}) => {
+const refused = async (files: unknown, message: RegExp | string, limits: Partial<Limits> = {}) => {
   const refusal = expect.objectContaining({ code: "invalid-argument", message: expect.stringMatching(message) });
-  expect(() => given(files as FirstFiles, limits)).toThrow(refusal);
+  await expect(given(files as FirstFiles, limits)).rejects.toEqual(refusal);
 };
 
 /** A tree with a file, a file in a directory, and an empty directory. */
@@ -22,15 +22,15 @@ const contents = () =>
 const flat = { "a.txt": utf8("one"), "d/b": Uint8Array.of(1, 2), empty: { type: "directory" } };
 
 describe("the trees of browser_wasi_shim are an agent's first files", () => {
-  test("as all of them: the contents of a directory, a Directory, a PreopenDirectory", () => {
+  test("as all of them: the contents of a directory, a Directory, a PreopenDirectory", async () => {
     const preopen = new PreopenDirectory("/", contents());
     for (const files of [contents(), new Directory(contents()), preopen, preopen.dir, preopen.dir.contents]) {
-      expect(given(files).files).toEqual(flat);
+      expect((await given(files)).files).toEqual(flat);
     }
   });
 
-  test("as some of them, beside text and bytes, in the order given", () => {
-    const { files } = given({
+  test("as some of them, beside text and bytes, in the order given", async () => {
+    const { files } = await given({
       "in.txt": "text",
       one: new File(utf8("1")),
       tree: new Directory(contents()),
@@ -50,96 +50,101 @@ describe("the trees of browser_wasi_shim are an agent's first files", () => {
     expect(Object.keys(files)).toEqual(Object.keys(expected));
   });
 
-  test("with labels, which the agent then has", () => {
-    const { files, labels } = given({ tree: { data: new Directory(contents()), labels: ["secret"] } });
+  test("with labels, which the agent then has", async () => {
+    const { files, labels } = await given({ tree: { data: new Directory(contents()), labels: ["secret"] } });
     expect(Object.keys(files)).toEqual(["tree/a.txt", "tree/d/b", "tree/empty"]);
     expect(labels).toEqual(["secret"]);
   });
 
-  test("by their shape: those of another copy of the package too, and with names that only look like its properties", () => {
+  test("by their shape: those of another copy of the package too, and with names that only look like its properties", async () => {
     class Inode {
       stat = () => ({});
     }
     class Other extends Inode {
       contents = new Map([["x", Object.assign(new Inode(), { data: utf8("x"), readonly: false })]]);
     }
-    expect(given(new Other()).files).toEqual({ x: utf8("x") });
-    expect(given({ contents: new Map([["x", new File(utf8("x"))]]) }).files).toEqual({ "contents/x": utf8("x") });
-    expect(given({ data: new File(utf8("x")), dir: "text" }).files).toEqual({ data: utf8("x"), dir: utf8("text") });
+    expect((await given(new Other())).files).toEqual({ x: utf8("x") });
+    expect((await given({ contents: new Map([["x", new File(utf8("x"))]]) })).files).toEqual({
+      "contents/x": utf8("x"),
+    });
+    expect((await given({ data: new File(utf8("x")), dir: "text" })).files).toEqual({
+      data: utf8("x"),
+      dir: utf8("text"),
+    });
   });
 
-  test("as copies: the shim's file and the agent's change independently", () => {
+  test("as copies: the shim's file and the agent's change independently", async () => {
     const file = new File(utf8("one"));
-    const { files } = given({ a: file });
+    const { files } = await given({ a: file });
     file.data[0] = 0;
     expect(files.a).toEqual(utf8("one"));
   });
 
-  test("one file at two places is two files", () => {
+  test("one file at two places is two files", async () => {
     const shared = new Directory([["x", new File(utf8("x"))]]);
-    expect(Object.keys(given({ a: shared, b: shared }).files)).toEqual(["a/x", "b/x"]);
+    expect(Object.keys((await given({ a: shared, b: shared })).files)).toEqual(["a/x", "b/x"]);
   });
 });
 
 describe("refused, with the path and what is accepted", () => {
   const accepted = "File, Directory, PreopenDirectory and a Map";
 
-  test("descriptors that are open, consoles, and what else a directory may hold", () => {
+  test("descriptors that are open, consoles, and what else a directory may hold", async () => {
     const file = new File([]);
     const wrong = [new OpenFile(file), new OpenDirectory(new Directory([])), new ConsoleStdout(() => {})];
     for (const value of wrong) {
-      refused({ "in/it": value }, `The file "in/it" is of the class ${value.constructor.name}.*${accepted}`);
-      refused(new Map([["it", value]]), `The file "it" is .*${accepted}`);
-      refused(value, /^files is of the class/);
+      await refused({ "in/it": value }, `The file "in/it" is of the class ${value.constructor.name}.*${accepted}`);
+      await refused(new Map([["it", value]]), `The file "it" is .*${accepted}`);
+      await refused(value, /^files is of the class/);
     }
     for (const value of ["text", null, 7, {}, utf8("x"), { type: "directory" }]) {
-      refused(new Map([["d", new Map([["it", value]])]]), `The file "d/it" is .*${accepted}`);
+      await refused(new Map([["d", new Map([["it", value]])]]), `The file "d/it" is .*${accepted}`);
     }
-    refused(file, /^files is of the class File; give paths, or a Directory/);
+    await refused(file, /^files is of the class File; give paths, or a Directory/);
   });
 
-  test("a file of the origin private file system, which has a handle in place of bytes", () => {
+  test("a file of the origin private file system, which has a handle in place of bytes", async () => {
     class SyncOPFSFile {
       handle = {};
       readonly = false;
       path_open() {}
     }
-    refused({ it: new SyncOPFSFile() }, `The file "it" is of the class SyncOPFSFile.*${accepted}`);
+    await refused({ it: new SyncOPFSFile() }, `The file "it" is of the class SyncOPFSFile.*${accepted}`);
   });
 
-  test("names that no path can have", () => {
+  test("names that no path can have", async () => {
     for (const name of ["", "a/b", "x".repeat(256), "é".repeat(128), 7]) {
-      refused({ d: new Map([[name, new File([])]]) }, /^The directory "d" has an entry named/);
+      await refused({ d: new Map([[name, new File([])]]) }, /^The directory "d" has an entry named/);
     }
     for (const name of [".", "..", "a\0b", "\ud800"]) {
-      refused({ d: new Map([[name, new File([])]]) }, /is not a path of an agent's file/);
+      await refused({ d: new Map([[name, new File([])]]) }, /is not a path of an agent's file/);
     }
-    refused(new Map([["dev", new Directory([["vak", new File([])]])]]), /is not a path of an agent's file/);
-    refused({ "": new Directory(contents()) }, /./);
+    await refused(new Map([["dev", new Directory([["vak", new File([])]])]]), /is not a path of an agent's file/);
+    await refused({ "": new Directory(contents()) }, /./);
   });
 
-  test("attack: a directory that contains itself", () => {
+  test("attack: a directory that contains itself", async () => {
     const ring = new Directory([]);
     ring.contents.set("down", new Directory(new Map([["again", ring]])));
-    refused({ ring }, /^The directory "ring\/down\/again" contains itself/);
+    await refused({ ring }, /^The directory "ring\/down\/again" contains itself/);
   });
 
-  test("attack: directories nested without end", () => {
+  test("attack: directories nested without end", async () => {
     let nested = new Directory([]);
     for (let depth = 1; depth < MAX_DEPTH; depth++) nested = new Directory([["d", nested]]);
-    expect(Object.keys(given({ d: nested }).files)).toEqual([Array(MAX_DEPTH).fill("d").join("/")]);
-    refused({ d: new Directory([["d", nested]]) }, /is nested deeper than 64 directories/);
+    expect(Object.keys((await given({ d: nested })).files)).toEqual([Array(MAX_DEPTH).fill("d").join("/")]);
+    await refused({ d: new Directory([["d", nested]]) }, /is nested deeper than 64 directories/);
   });
 
-  test("attack: a small tree that names one directory again and again, and so comes to billions of files", () => {
+  test("attack: a small tree that names one directory again and again, and so comes to billions of files", async () => {
     let many = new Directory([["f", new File([])]]);
     for (let depth = 0; depth < 30; depth++) many = new Directory(["a", "b", "c"].map((name) => [name, many]));
-    refused({ many }, "limits.fileCount, which is 1000", { fileCount: 1000 });
+    await refused({ many }, "limits.fileCount, which is 1000", { fileCount: 1000 });
   });
 
-  test("attack: more bytes than the agent may have, before any are copied", () => {
+  test("attack: more bytes than the agent may have, before any are copied", async () => {
     const big = new File(new Uint8Array(2 ** 20));
     const tree = new Directory(Array.from({ length: 1000 }, (_, n) => [`${n}`, big]));
-    refused({ tree }, "limits.fileBytes, which is 8388608", { fileBytes: 2 ** 23 });
+    await refused({ tree }, "limits.fileBytes, which is 8388608", { fileBytes: 2 ** 23 });
   });
 });
