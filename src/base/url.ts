@@ -13,10 +13,10 @@ const UNSAFE = /[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]/g;
 const MAX_DECODINGS = 4;
 
 /**
- * The one spelling of an `http:` or `https:` URL: as the URL Standard serialises it (scheme and host in lower case, IPv4
- * as four decimals, punycode, without default port, dot segments, tabs and line breaks), without fragment, without the
- * dot at the end of the host, and with everything percent-encoded in path and query that RFC 3986 does not allow there.
- * It is idempotent.
+ * The one spelling of an `http:` or `https:` URL: as the URL Standard serialises it (scheme and host in lower case,
+ * IPv4 as four decimals, punycode, without default port, dot segments, tabs and line breaks), without fragment,
+ * without the dot at the end of the host, and with everything percent-encoded in path and query that RFC 3986 does
+ * not allow there. It is idempotent.
  *
  * @throws Error that says why it has no such spelling: it is not absolute, has another scheme, a user name or password,
  *   a host with anything but letters, digits, `-`, `_` and dots between them, or a path in which a server may find `..`

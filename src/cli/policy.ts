@@ -32,7 +32,8 @@ interface PolicyFile {
 /**
  * Loads the policy in a file as a kernel would, and runs its own tests.
  *
- * @throws VakError `invalid-policy` or `invalid-tool` as `createKernel` does; `invalid-argument` when it is not such a file
+ * @throws VakError `invalid-policy` or `invalid-tool` as `createKernel` does; `invalid-argument` when it is not such
+ *   a file
  */
 export async function testPolicy(path: string): Promise<void> {
   const { policy, tools, budgets = {}, constitution = "" } = await readPolicyFile(path);

@@ -25,8 +25,8 @@ export type FirstFile =
 export type FirstFiles = Record<string, FirstFile> | ShimTree;
 
 /**
- * The files by path, each as the page gave it, except for trees of the shim, which are taken apart. The code for that is
- * loaded only for a page that has one.
+ * The files by path, each as the page gave it, except for trees of the shim, which are taken apart. The code for that
+ * is loaded only for a page that has one.
  *
  * @throws VakError `invalid-argument`
  */

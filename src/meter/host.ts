@@ -123,7 +123,9 @@ export function attach(
   return meter;
 }
 
-/** `(module (import "" "" (func)) (export "" (func 0)))`: it turns a JavaScript function into one that a table takes. */
+/**
+ * `(module (import "" "" (func)) (export "" (func 0)))`: it turns a JavaScript function into one that a table takes.
+ */
 const FUNCTION_WRAPPER = new Uint8Array([
   ...PREAMBLE,
   ...[Section.type, 4, 1, Type.func, 0, 0],

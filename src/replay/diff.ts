@@ -13,7 +13,9 @@ export interface TextDifference {
 export interface RunDifference {
   /** Nothing below differs. */
   same: boolean;
-  /** What differs in what they were given: `program`, `args`, `stdin`, `env`, `startTime`, `clock`, `seed`, `files`, … */
+  /**
+   * What differs in what they were given: `program`, `args`, `stdin`, `env`, `startTime`, `clock`, `seed`, `files`, …
+   */
   given: string[];
   /** The first call that differs, from 1, and in what: `tool`, `input`, `decision`, `answer`, or `number` of calls. */
   call: ({ number: number; what: string } & TextDifference) | null;

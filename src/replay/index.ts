@@ -136,8 +136,8 @@ async function toEnd({ bundle, run: wanted, ...options }: RecordedRun): Promise<
  *
  * @param at the call that is to be made again, from 1
  * @throws VakError `not-found` when there is no such run or call, or something that it needs is not in the bundle;
- *   `unsupported` where the page changed files during the run before that call, or where an earlier run of the agent was
- *   stopped; `invalid-bundle`
+ *   `unsupported` where the page changed files during the run before that call, or where an earlier run of the agent
+ *   was stopped; `invalid-bundle`
  * @example
  * const { agent, run } = await kernel.fork(await forkPoint(bundle, 1, { call: 7 }), { program });
  */

@@ -104,8 +104,8 @@ export interface ToolDefinition<S extends JsonSchema | StandardSchema> {
    */
   cost?(input: InputOf<S>): { readonly [unit: string]: number };
   /**
-   * Finds what should not leave in an input. It is called before the policy decides, and the policy sees the kinds; if it
-   * throws, the call is denied. Must have no effect.
+   * Finds what should not leave in an input. It is called before the policy decides, and the policy sees the kinds;
+   * if it throws, the call is denied. Must have no effect.
    */
   leaks?(input: InputOf<S>, context: LeaksContext): Leaks | Promise<Leaks>;
   /**
@@ -137,7 +137,11 @@ const known = new WeakMap<Tool, Checks>();
  * const add = defineTool({
  *   name: "add",
  *   description: "Adds two integers.",
- *   inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } }, required: ["a", "b"] },
+ *   inputSchema: {
+ *     type: "object",
+ *     properties: { a: { type: "integer" }, b: { type: "integer" } },
+ *     required: ["a", "b"],
+ *   },
  *   execute: ({ a, b }) => a + b,
  * });
  */

@@ -6,7 +6,10 @@ import { RESERVED } from "./schema.ts";
 export type ParsedInput =
   | {
       readonly ok: true;
-      /** A frozen copy of the guest's JSON, without prototypes and with URLs in one spelling: what is decided on and logged. */
+      /**
+       * A frozen copy of the guest's JSON, without prototypes and with URLs in one spelling: what is decided on and
+       * logged.
+       */
       readonly input: { readonly [field: string]: unknown };
       /** What `execute` gets: `input`, or what the Standard Schema made of it. */
       readonly argument: unknown;
@@ -21,8 +24,8 @@ const MAX_MESSAGE = 300;
 
 /**
  * Checks what a guest sent before anything else sees it: plain JSON, at most 64 levels and 16,384 values, whole numbers
- * that JavaScript holds exactly, well-formed strings, no reserved names, valid under the tool's schema. URLs are put into
- * their one spelling first, and that spelling is what the schema checks.
+ * that JavaScript holds exactly, well-formed strings, no reserved names, valid under the tool's schema. URLs are put
+ * into their one spelling first, and that spelling is what the schema checks.
  *
  * @throws VakError `invalid-tool` when the tool was not made by `defineTool`
  */
@@ -61,7 +64,9 @@ export async function checkOutput(tool: Tool, value: unknown): Promise<string | 
 const messageOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE);
 
-/** A frozen copy without prototypes, so that what is checked, decided on, logged and executed is one unchanging value. */
+/**
+ * A frozen copy without prototypes, so that what is checked, decided on, logged and executed is one unchanging value.
+ */
 function copyJson(value: unknown, path: string, depth: number, budget: { left: number }): unknown {
   if (depth > MAX_INPUT_DEPTH) throw new Error(`input is nested more than ${MAX_INPUT_DEPTH} deep`);
   if (--budget.left < 0) throw new Error(`input has more than ${MAX_INPUT_VALUES} values`);

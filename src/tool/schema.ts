@@ -129,8 +129,8 @@ export function schemaAt(ref: string, root: JsonSchema): JsonSchema | boolean | 
 }
 
 /**
- * A copy of a schema that was read, with nothing but the keywords that were checked. The validator looks for schemas and
- * references in keywords that it does not know, too, and lets some of its own be set from outside.
+ * A copy of a schema that was read, with nothing but the keywords that were checked. The validator looks for schemas
+ * and references in keywords that it does not know, too, and lets some of its own be set from outside.
  */
 export function onlyKnownKeywords(schema: JsonSchema): JsonSchema {
   const copy: Record<string, unknown> = {};

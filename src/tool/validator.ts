@@ -14,7 +14,10 @@ const WRAPPERS = [
   ...["$ref", "allOf", "if"],
 ];
 /** Clearer words where the library's say little. */
-const ERRORS: Readonly<Record<string, string>> = { false: "no such field", anyOf: "is none of what the tool takes" };
+const ERRORS: Readonly<Record<string, string>> = {
+  false: "no such field",
+  anyOf: "matches none of the forms that the tool accepts",
+};
 
 /** @throws Error when the library cannot read the schema */
 export function makeCheck(schema: JsonSchema): Check {

@@ -32,7 +32,7 @@ describe("parseInput", () => {
     const nested = toolWith({ type: "object", properties: { "a/b~c%": { type: "array", items: integer } } });
     expect(await message(nested, { "a/b~c%": [1, "x"] })).toContain("input.a/b~c%.1");
     const either = toolWith({ type: "object", properties: { a: { anyOf: [{ type: "string" }, integer] } } });
-    expect(await message(either, { a: true })).toBe("input.a: is none of what the tool takes");
+    expect(await message(either, { a: true })).toBe("input.a: matches none of the forms that the tool accepts");
     const long = await message(add, { a: 1, b: 2, ["x".repeat(10_000)]: 1 });
     expect(long.length).toBeLessThanOrEqual(300);
   });
