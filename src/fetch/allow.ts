@@ -1,45 +1,49 @@
+/** The option `allow`: what may be requested at all, as a part of the tool's JSON Schema. */
 import { normalUrl } from "../base/url.ts";
-import { VakError } from "../errors.ts";
+import { invalid } from "./errors.ts";
 
-/** Requests that a {@link fetchTool} can make at all; whether it may is for the policy to say. */
+/** Requests that a {@link fetchTool} can make at all. Whether it may make one is for the policy to decide. */
 export interface AllowedRequests {
   /**
-   * As `https://api.example.com`, with a port where it is not the usual one. `https://*.example.com` is every name below
-   * example.com, but not itself; `https://*` is every name but those that are not public. Neither is ever an IP address, or
-   * has a port.
+   * An origin, such as `https://api.example.com`, with its port unless that is the default. `https://*.example.com` is
+   * every name below example.com, but not example.com itself; `https://*` is every public name. A `*` never stands for
+   * an IP address, and an origin with `*` has no port.
    */
   readonly origin: string;
   /**
-   * Where paths must begin: `/v1/` is all that is below, `/v1` that and `/v1` itself, but not `/v10`. All paths unless given.
+   * How paths must begin: `/v1/` allows everything below it; `/v1` allows that and `/v1` itself, but not `/v10`. Default:
+   * all paths.
    */
   readonly pathPrefix?: string;
-  /** Of `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`; only `GET` unless given. */
+  /** Some of `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`. Default: `GET`. */
   readonly methods?: readonly string[];
 }
 
+const FIELDS = "origin, pathPrefix and methods";
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
-/** Ends of names that are not public (RFC 6761, 6762, 7686, 8375; ICANN's `internal`), or that house networks use. */
+/** How names end that are not public (RFC 6761, 6762, 7686, 8375; ICANN's `internal`) or are usual in local networks. */
 const NOT_PUBLIC = [
   ...["localhost", "local", "internal", "test", "invalid", "onion", "home\\.arpa"],
   ...["lan", "home", "corp", "intranet", "private", "localdomain"],
 ];
 
 const LABELS = "(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\\.)+";
-/** A top-level name begins with a letter; of IPv4 addresses, the last part does not. */
+/** A top-level domain begins with a letter; the last part of an IPv4 address does not. */
 const PUBLIC = `(?![^/]*\\.(?:${NOT_PUBLIC.join("|")})/)${LABELS}[a-z][a-z0-9-]*`;
 
 /**
- * The JSON Schema of requests that an entry of `allow` lets pass. It is about URLs in their one spelling, and stands in
- * the tool's `inputSchema`: so a guest can read it, the log has it, and it is checked before anything is decided.
+ * The JSON Schema of the requests that an entry of `allow` allows. It applies to normalised URLs. It is part of the tool's
+ * `inputSchema`, so guests can read it, the log contains it, and it is checked before anything is decided.
  *
  * @throws VakError `invalid-argument`
  */
 export function schemaOf({ origin, pathPrefix = "/", methods = ["GET"], ...rest }: AllowedRequests) {
   const [stray] = Object.keys(rest);
-  if (stray !== undefined) throw invalid(`an entry has ${JSON.stringify(stray)}, which means nothing`);
+  if (stray !== undefined)
+    throw invalid(`allow has an entry with an unknown field ${JSON.stringify(stray)}; the fields are ${FIELDS}`);
   if (!Array.isArray(methods) || methods.length === 0 || !methods.every((method) => METHODS.includes(method))) {
-    throw invalid(`the methods of ${origin} are some of ${METHODS.join(", ")}`);
+    throw invalid(`the methods for ${origin} in allow must be some of ${METHODS.join(", ")}`);
   }
   const path = pathOf(pathPrefix);
   const end = path.endsWith("/") ? "" : "(?=[/?]|$)";
@@ -54,7 +58,7 @@ function originPattern(origin: string): string {
   let normal: string | undefined;
   try {
     normal = normalUrl(String(plain)).slice(0, -1);
-  } catch {} // it is said below
+  } catch {} // reported below
   const host = normal?.replace(/^https?:\/\//, "") ?? "";
   if (
     normal === undefined ||
@@ -62,8 +66,8 @@ function originPattern(origin: string): string {
     host.includes("*") ||
     (below && !/^[a-z0-9.-]*\.[a-z][a-z0-9-]*$/.test(host))
   ) {
-    const say = normal === undefined || normal === plain || below ? "https://api.example.com" : normal;
-    throw invalid(`${JSON.stringify(origin)} is not an origin; write it as ${say}`);
+    const right = normal === undefined || normal === plain || below ? "https://api.example.com" : normal;
+    throw invalid(`${JSON.stringify(origin)} is not an origin; write it as ${right}`);
   }
   return below ? `https://${LABELS}${literally(host)}` : literally(normal);
 }
@@ -72,13 +76,12 @@ function pathOf(prefix: string): string {
   let normal: string | undefined;
   try {
     normal = normalUrl(`https://a.example${prefix}`).slice("https://a.example".length);
-  } catch {} // it is said below
+  } catch {} // reported below
   if (normal !== prefix || prefix.includes("?")) {
-    throw invalid(`${JSON.stringify(prefix)} is not how a path begins; write it as ${normal?.split("?")[0] ?? "/v1/"}`);
+    const right = normal?.split("?")[0] ?? "/v1/";
+    throw invalid(`${JSON.stringify(prefix)} is not the beginning of a path; write it as ${right}`);
   }
   return prefix;
 }
 
 const literally = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
-
-const invalid = (what: string): VakError => new VakError("invalid-argument", `fetchTool, allow: ${what}.`);

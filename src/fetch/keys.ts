@@ -1,10 +1,8 @@
-/** Keys and tokens: the rules of secretlint (https://github.com/secretlint/secretlint, MIT), and what those leave out. */
+/** Keys and tokens in a text: by the rules of secretlint (https://github.com/secretlint/secretlint, MIT), and some more. */
 import { rules } from "@secretlint/secretlint-rule-preset-recommend";
+import type { Span } from "./span.ts";
 
-/** From where to where in a text, UTF-16 units. */
-export type Span = readonly [start: number, end: number];
-
-/** What a rule of secretlint is given and gives, as far as it is used here. */
+/** A rule of secretlint, as far as it is used here. */
 interface Rule {
   meta: { id: string };
   create(context: RuleContext, options: object): { file?(source: RuleSource): void | Promise<void> };
@@ -20,12 +18,12 @@ interface RuleSource {
   ext: string;
 }
 
-/** Without the rule that lets a comment in the text switch the others off. */
+/** Not the rule by which a comment in the text can switch the others off. */
 const used = (rules as unknown as Rule[]).filter(({ meta }) => !meta.id.endsWith("filter-comments"));
 
 /**
- * Tokens that show what they are by how they begin, wherever they stand: secretlint wants a word to begin there, and knows
- * neither Stripe's, Google's, JWTs, nor a private key of which only the beginning is there.
+ * Tokens that their prefix gives away, also in the middle of a word, where secretlint does not look. It does not know
+ * Stripe's and Google's keys, JWTs, or a private key that breaks off after its beginning.
  */
 const MORE = [
   /(?:AKIA|ASIA)[A-Z0-9]{16}/g,
@@ -38,7 +36,6 @@ const MORE = [
   /-----BEGIN [A-Z ]{0,32}PRIVATE KEY[A-Z ]{0,16}-----(?:[^-]{0,8192}-----END [A-Z ]{0,48}-----)?/g,
 ];
 
-/** Where there are keys and tokens in a text. */
 export async function findKeys(text: string): Promise<Span[]> {
   const found: Span[] = [];
   for (const pattern of MORE) {

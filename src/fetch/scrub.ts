@@ -1,25 +1,13 @@
-/** Takes a secret out of what a server answered, should it say it back. */
+/** Removes a secret from an answer, in case the server returned it. */
+import { toUtf8 } from "../base/utf8.ts";
+import { toBinary } from "./binary.ts";
 
 export const REDACTED = "REDACTED";
 
-const encoder = new TextEncoder();
-
-/** Bytes as a string of as many characters, in which they can be searched. */
-export const toBinary = (bytes: Uint8Array): string => {
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
-  return text;
-};
-
-export function fromBinary(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
-}
-
 /**
- * What takes secrets out of a binary string: as they are, percent-encoded, in JSON's escapes, in hexadecimal, and in base64
- * at any offset. Of a secret in two words (`Bearer …`) the second is one too, and of `Basic …` what it encodes.
+ * Returns a function that removes secrets from a binary string: as they are, percent-encoded, in JSON's escapes, in
+ * hexadecimal, and in base64 at any offset. The second word of a secret of two words (`Bearer …`) is a secret too, and so
+ * is what `Basic …` encodes.
  */
 export function scrubber(secrets: readonly string[]): (binary: string) => string {
   const forms = new Set<string>();
@@ -38,7 +26,7 @@ export function scrubber(secrets: readonly string[]): (binary: string) => string
   return (binary) => binary.replace(pattern, REDACTED);
 }
 
-/** Characters of a form that is told from other text. */
+/** Characters of a form below which it could not be told apart from other text. */
 const MIN_FORM = 6;
 
 function pairIn(word: string): string[] {
@@ -51,7 +39,7 @@ function pairIn(word: string): string[] {
 }
 
 function formsOf(secret: string): string[] {
-  const bytes = encoder.encode(secret);
+  const bytes = toUtf8(secret);
   const plain = toBinary(bytes);
   const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   const json = JSON.stringify(secret).slice(1, -1);
@@ -65,7 +53,7 @@ function formsOf(secret: string): string[] {
     hex,
   ];
   for (let offset = 0; offset < 3; offset++) {
-    // Without the letters at both ends, in which the bytes beside it have a part.
+    // Without the letters at both ends: they also depend on the bytes around the secret.
     const letters = btoa("\0".repeat(offset) + plain).replace(/=+$/, "");
     const inner = letters.slice(offset === 0 ? 0 : offset + 1, (plain.length + offset) % 3 === 0 ? undefined : -1);
     forms.push(inner, inner.replaceAll("+", "-").replaceAll("/", "_"));

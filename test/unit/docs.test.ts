@@ -279,9 +279,8 @@ describe("tables", () => {
   });
 
   test("what a request can fail by, and the kinds of leaks", () => {
-    const words = [...source("src/fetch/fetch.ts").matchAll(/(?:Error|Refused)\(\s*[`"](\w[\w-]*:) /g)].map(
-      (match) => match[1]!,
-    );
+    const files = ["body", "response", "secrets", "send"].map((file) => source(`src/fetch/${file}.ts`)).join("");
+    const words = [...files.matchAll(/(?:Error|Refused)\(\s*[`"](\w[\w-]*:) /g)].map((match) => match[1]!);
     expect(firstColumn(table(doc("docs/fetch.md"), "word", "why")).sort()).toEqual([...new Set(words)].sort());
     expect(firstColumn(table(doc("docs/fetch.md"), "kind", "is"))).toEqual(union("src/fetch/leaks.ts", "LeakKind"));
   });

@@ -11,7 +11,7 @@ import type { Seen } from "../../setup/web.ts";
 const { good, evil } = inject("web");
 
 const ALL = `@id("all") permit (principal, action, resource);`;
-/** Put together here, so that no tool that looks for keys finds one in this file. */
+/** Assembled at run time, so that no scanner for keys finds one in this file. */
 const KEY = `AKIA${"QYLPMN5HFIQR7XYA"}`;
 const IBAN = "GB82WEST12345698765432";
 const TOKEN = `Bearer s3cr3t/${"+token=0123456789"}`;
@@ -23,16 +23,16 @@ async function surfing(options: Partial<FetchToolOptions> = {}, more: KernelOpti
   const kernel = await testKernel({ policy: ALL, tools: [fetchTool({ allow, ...options })], ...more });
   const program = await loadGuest("requests");
   const agent = await kernel.spawn({ name: "surfer", program });
-  /** Makes requests in one run, and gives the answers. */
+  /** Makes requests in one run, and returns the answers. */
   const ask = (...inputs: Input[]): Promise<Answer[]> =>
     calls(agent, ...inputs.map((input) => ({ tool: "fetch", input: { method: "GET", ...input } })));
   return { kernel, agent, program, ask, [Symbol.asyncDispose]: () => kernel.close() };
 }
 
-/** A word that only one test has in its requests, so that tests can ask what came of those. */
+/** A word that marks the requests of one test, so that it can ask which of them arrived. */
 const word = () => `w${crypto.randomUUID().slice(0, 8)}`;
 
-/** What a server got with that word in it. */
+/** The requests with that word that a server received. */
 async function seenBy(origin: string, word: string): Promise<Seen[]> {
   const seen: Seen[] = await (await fetch(`${origin}/seen`)).json();
   return seen.filter((request) => JSON.stringify(request).includes(word));
@@ -45,7 +45,7 @@ const okOf = (answer: Answer | undefined) =>
     ? (answer.ok as { status: number; headers: Record<string, string>; body: string; encoding: string })
     : undefined;
 
-test("a request that is allowed is made as it was decided on, and its answer is read", async () => {
+test("an allowed request is made exactly as it was decided on, and the guest reads its answer", async () => {
   await using it = await surfing();
   const id = word();
   const [answer] = await it.ask({
@@ -69,7 +69,7 @@ test("a request that is allowed is made as it was decided on, and its answer is 
   expect(intent!.facts!.leaks).toEqual([]);
 });
 
-test("what the guest wrote and what the log has of it: a replay knows that they are the same", async () => {
+test("a replay matches the URLs that the guest wrote with the normalised ones in the log", async () => {
   await using it = await surfing();
   const id = word();
   await it.ask({ url: `${good.toUpperCase()}/./${id}` }, { url: `${evil}/${id}` }, { url: "nonsense" });
@@ -78,8 +78,8 @@ test("what the guest wrote and what the log has of it: a replay knows that they 
   expect(await replay(bundle, 1, { program: it.program })).toMatchObject({ verdict: "same", divergence: null });
 });
 
-describe("attack: a URL that the policy reads otherwise than the browser", () => {
-  test("it is put into one spelling, or refused, before anything is decided", async () => {
+describe("attack: a URL that the policy and the browser read differently", () => {
+  test("it is normalised or refused before the decision", async () => {
     await using it = await surfing();
     const id = word();
     const { host } = new URL(evil);
@@ -107,7 +107,7 @@ describe("attack: a URL that the policy reads otherwise than the browser", () =>
     expect(denials.map(({ reason }) => reason)).toEqual(urls.map(() => "invalid-input"));
   });
 
-  test("a path that leaves the prefix, as the browser reads it or as a server may", async () => {
+  test("a path that leaves the prefix, as a browser or a server reads it, is refused", async () => {
     await using it = await surfing({
       allow: [
         { origin: good, pathPrefix: "/v1/" },
@@ -147,7 +147,7 @@ describe("attack: a URL that the policy reads otherwise than the browser", () =>
     ]);
   });
 
-  test("private addresses, in every spelling, and names that are not public", async () => {
+  test("private addresses, in every spelling, and names that are not public are refused", async () => {
     await using it = await surfing({ allow: [{ origin: "https://*" }, { origin: "https://*.example.com" }] });
     const hosts = [
       ...[
@@ -209,7 +209,7 @@ describe("attack: a URL that the policy reads otherwise than the browser", () =>
 });
 
 describe("attack: redirects", () => {
-  test("to a forbidden origin or back, of every kind: none is followed", async () => {
+  test("a redirect of any status, to any origin, is not followed", async () => {
     await using it = await surfing();
     const id = word();
     const to = (status: number, url: string) => ({
@@ -226,15 +226,15 @@ describe("attack: redirects", () => {
       expect(errorOf(answer)).toMatchObject({ code: "tool-error", message: expect.stringMatching(/^redirect: /) });
     expect(await seenBy(evil, id)).toEqual([]);
     expect((await seenBy(good, id)).filter(({ target }) => !target.startsWith("/redirect"))).toEqual([]);
-    // The request was made: the log has both what it was and that nothing came of it.
+    // The request was made: the log has it, and that it failed.
     expect(await entriesOf(it.kernel, "outcome")).toMatchObject(
       answers.map(() => ({ status: "error", error: "tool-error" })),
     );
   });
 });
 
-describe("attack: an answer without end", () => {
-  test("too many bytes, without end or packed, are cut off", async () => {
+describe("attack: an endless answer", () => {
+  test("a body with more bytes than allowed, endless or packed, is cut off", async () => {
     await using it = await surfing({ maxBytes: 1000 });
     const [endless, bomb, most, more] = await it.ask(
       { url: `${good}/endless` },
@@ -251,17 +251,17 @@ describe("attack: an answer without end", () => {
     expect(okOf(most)?.body).toHaveLength(1000);
   });
 
-  test("an answer that drips, or never begins, is cut off", async () => {
+  test("an answer that trickles, or never begins, is cut off", async () => {
     await using it = await surfing({ timeoutMs: 400 });
     for (const answer of await it.ask({ url: `${good}/drip` }, { url: `${good}/silent` })) {
       expect(errorOf(answer)).toMatchObject({
         code: "tool-error",
-        message: "time-limit: The answer was not there within 400 ms.",
+        message: "time-limit: The answer was not complete within 400 ms.",
       });
     }
   });
 
-  test("a run that is stopped waits for no answer", async () => {
+  test("a stopped run does not wait for its answer", async () => {
     await using it = await surfing();
     const id = word();
     const line = JSON.stringify({ tool: "fetch", input: { url: `${good}/silent?${id}`, method: "GET" } });
@@ -274,7 +274,7 @@ describe("attack: an answer without end", () => {
 });
 
 describe("attack: headers", () => {
-  test("of a request: none that was not listed, none with more in it", async () => {
+  test("a guest can send only listed headers, and none that hides another", async () => {
     await using it = await surfing();
     const id = word();
     const headers = [
@@ -294,7 +294,7 @@ describe("attack: headers", () => {
     expect(await seenBy(good, id)).toEqual([]);
   });
 
-  test("of an answer: none that was not listed", async () => {
+  test("a guest can read only listed headers", async () => {
     await using plain = await surfing();
     expect(okOf((await plain.ask({ url: `${good}/headers` }))[0])?.headers).toEqual({
       "content-type": "text/plain; charset=utf-8",
@@ -311,7 +311,7 @@ describe("secrets of the host", () => {
     secrets: [{ origin: good, header: "authorization", value: async () => TOKEN }],
   };
 
-  test("only their server gets them, and attack: one that says them back, in any of its ways, does not tell the guest or the log", async () => {
+  test("attack: one that a server repeats in any encoding reaches neither the guest nor the log, and no other server gets it", async () => {
     await using it = await surfing(options);
     const id = word();
     const answers = await it.ask(
@@ -343,14 +343,14 @@ describe("secrets of the host", () => {
     }
   });
 
-  test("one that is not there stops the request, and the guest does not learn why", async () => {
+  test("one that cannot be provided stops the request, and the guest does not learn why", async () => {
     const value = () => Promise.reject(new Error("vault 7 is closed"));
     await using it = await surfing({ ...options, secrets: [{ origin: good, header: "authorization", value }] });
     const id = word();
     const [answer] = await it.ask({ url: `${good}/?${id}` });
     expect(errorOf(answer)).toEqual({
       code: "tool-error",
-      message: "secret: What the host adds to such requests is not there.",
+      message: "secret: The host could not provide the secret that this request needs.",
     });
     expect(await seenBy(good, id)).toEqual([]);
   });
@@ -383,7 +383,7 @@ describe("attack: exfiltration", () => {
     ["an IBAN", (id) => ({ url: `${good}/${id}?to=${IBAN}` })],
   ];
 
-  test("by path, by query, by header, by body, encoded", async () => {
+  test("by path, query, header or body, plain or encoded", async () => {
     await using it = await surfing({}, { policy: POLICY });
     const id = word();
     const fine = { url: `${good}/fine/${id}`, method: "POST", body: "nothing to hide" };
@@ -397,7 +397,7 @@ describe("attack: exfiltration", () => {
     }
   });
 
-  test("packed by gzip", async () => {
+  test("packed with gzip", async () => {
     await using it = await surfing({}, { policy: POLICY });
     const id = word();
     const packed = new Blob([`a log\n`.repeat(50), key]).stream().pipeThrough(new CompressionStream("gzip"));
@@ -411,7 +411,7 @@ describe("attack: exfiltration", () => {
     expect(await seenBy(good, id)).toEqual([]);
   });
 
-  test("by the names of hosts", async () => {
+  test("by host names", async () => {
     await using it = await surfing({ allow: [{ origin: "https://*.example.com" }] }, { policy: POLICY });
     const hex = [...`key ${key}`].map((c) => c.charCodeAt(0).toString(16)).join("");
     const hosts = [
@@ -424,7 +424,7 @@ describe("attack: exfiltration", () => {
     for (const [i, answer] of answers.entries()) expect([hosts[i], errorOf(answer).code]).toEqual([hosts[i], "denied"]);
   });
 
-  test("in chunks, over several requests", async () => {
+  test("in chunks over several requests", async () => {
     await using it = await surfing({}, { policy: POLICY });
     const id = word();
     const [head, tail] = [key.slice(0, 9), key.slice(9)];
@@ -438,11 +438,11 @@ describe("attack: exfiltration", () => {
       { ...post, headers: { accept: tail } },
     );
     expect(answers.map((answer) => errorOf(answer).code)).toEqual(["", "denied", "", "denied", "", "denied"]);
-    // Another run has said nothing yet.
+    // Another run has sent nothing yet.
     expect(okOf((await it.ask({ ...post, body: `${tail} y` }))[0])?.status).toBe(200);
   });
 
-  test("as the policy says: blocked, asked about, or taken out", async () => {
+  test("the policy says whether a leak is denied, asked about or removed", async () => {
     const policy = `
       @id("clean") permit (principal, action == Action::"call:fetch", resource) when { context.vak.leaks.isEmpty() };
       @id("asked") permit (principal, action == Action::"call:fetch", resource)
@@ -491,7 +491,7 @@ describe("attack: exfiltration", () => {
     expect(decision).toBe("deny");
   });
 
-  test("where the search itself fails, nothing leaves", async () => {
+  test("nothing is sent if the search itself fails", async () => {
     const tool = fetchTool({ allow: [{ origin: good }] });
     const { defineTool } = await import("../../../src/index.ts");
     for (const leaks of [
@@ -510,7 +510,7 @@ describe("attack: exfiltration", () => {
   });
 });
 
-test("a large body of bytes arrives whole", async () => {
+test("a large binary body arrives unchanged", async () => {
   await using it = await surfing({ maxBytes: 2 ** 20 });
   const id = word();
   const body = btoa("\u0001\u00ff\u0080".repeat(12_000));
@@ -519,7 +519,7 @@ test("a large body of bytes arrives whole", async () => {
   expect((await seenBy(good, id))[0]!.body).toBe("\u0001\u00ff\u0080".repeat(12_000));
 });
 
-test("the URL that was decided on is the one that a browser asks for, whatever there is in it", async () => {
+test("the browser requests exactly the URL that was decided on, with any characters in it", async () => {
   await using it = await surfing();
   const id = word();
   const odd = [

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { normalUrl } from "../../../src/base/url.ts";
+import { fromBinary, toBinary } from "../../../src/fetch/binary.ts";
 import { type FetchToolOptions, fetchTool } from "../../../src/fetch/index.ts";
-import { fromBinary, scrubber, toBinary } from "../../../src/fetch/scrub.ts";
+import { scrubber } from "../../../src/fetch/scrub.ts";
 import { asTool, type Tool } from "../../../src/tool/definition.ts";
 import { parseInput } from "../../../src/tool/input.ts";
 
@@ -11,42 +12,46 @@ const tool = (options: Partial<FetchToolOptions>): Tool =>
   asTool(fetchTool({ allow: [{ origin: API }], ...options }) as Tool);
 const takes = async (made: Tool, url: string, method = "GET") => (await parseInput(made, { url, method })).ok;
 
-describe("options that mean nothing are refused, and it is said what to write", () => {
+describe("an option that is not valid is refused, with what to write instead", () => {
   test.each<[string, object, RegExp]>([
-    ["nothing is allowed", { allow: [] }, /allow lists what can be requested/],
+    ["an empty allow", { allow: [] }, /allow must list what may be requested/],
     ["an origin with a path", { allow: [{ origin: `${API}/v1` }] }, /is not an origin; write it as/],
     ["an origin with a slash", { allow: [{ origin: `${API}/` }] }, /is not an origin; write it as https:\/\/api/],
-    ["an origin in capitals", { allow: [{ origin: API.toUpperCase() }] }, /write it as https:\/\/api\.example\.com/],
-    ["an origin with the usual port", { allow: [{ origin: `${API}:443` }] }, /is not an origin/],
+    ["an origin in upper case", { allow: [{ origin: API.toUpperCase() }] }, /write it as https:\/\/api\.example\.com/],
+    ["an origin with the default port", { allow: [{ origin: `${API}:443` }] }, /is not an origin/],
     ["an origin with a user", { allow: [{ origin: "https://a@api.example.com" }] }, /is not an origin/],
     ["another scheme", { allow: [{ origin: "ftp://api.example.com" }] }, /is not an origin/],
     ["no origin", { allow: [{}] }, /is not an origin/],
     ["a star within a name", { allow: [{ origin: "https://a*.example.com" }] }, /is not an origin/],
-    ["a star without encryption", { allow: [{ origin: "http://*.example.com" }] }, /is not an origin/],
-    ["a star before a top-level name", { allow: [{ origin: "https://*.com" }] }, /is not an origin/],
+    ["a star with http", { allow: [{ origin: "http://*.example.com" }] }, /is not an origin/],
+    ["a star before a top-level domain", { allow: [{ origin: "https://*.com" }] }, /is not an origin/],
     ["a star before an address", { allow: [{ origin: "https://*.0.0.1" }] }, /is not an origin/],
     ["a star with a port", { allow: [{ origin: "https://*.example.com:8443" }] }, /is not an origin/],
-    ["a path that is not one", { allow: [{ origin: API, pathPrefix: "v1" }] }, /is not how a path begins/],
+    ["a path without a slash", { allow: [{ origin: API, pathPrefix: "v1" }] }, /is not the beginning of a path/],
     ["a path that goes up", { allow: [{ origin: API, pathPrefix: "/v1/../v2/" }] }, /write it as \/v2\//],
-    ["a path with a query", { allow: [{ origin: API, pathPrefix: "/v1?a=" }] }, /is not how a path begins/],
-    ["a method in small letters", { allow: [{ origin: API, methods: ["get"] }] }, /methods/],
+    ["a path with a query", { allow: [{ origin: API, pathPrefix: "/v1?a=" }] }, /is not the beginning of a path/],
+    ["a method in lower case", { allow: [{ origin: API, methods: ["get"] }] }, /methods/],
     ["no method", { allow: [{ origin: API, methods: [] }] }, /methods/],
     ["CONNECT", { allow: [{ origin: API, methods: ["CONNECT"] }] }, /methods/],
-    ["a misspelt field", { allow: [{ origin: API, path: "/v1/" }] }, /"path", which means nothing/],
-    ["a header in capitals", { requestHeaders: ["Accept"] }, /lower case/],
-    ["a header of the browser's", { requestHeaders: ["cookie"] }, /not for a page to set/],
-    ["another", { requestHeaders: ["sec-fetch-mode"] }, /not for a page to set/],
+    ["an unknown field", { allow: [{ origin: API, path: "/v1/" }] }, /unknown field "path"; the fields are origin/],
+    ["a header in upper case", { requestHeaders: ["Accept"] }, /lower case/],
+    ["a header that only the browser sets", { requestHeaders: ["cookie"] }, /only the browser sets/],
+    ["another header that only the browser sets", { requestHeaders: ["sec-fetch-mode"] }, /only the browser sets/],
     [
-      "a secret in a header that guests set",
+      "a secret in a header that guests may send",
       { secrets: [{ origin: API, header: "accept", value: "12345678" }] },
       /no guest/,
     ],
-    ["a secret for many", { secrets: [{ origin: "https://*", header: "x-a", value: "12345678" }] }, /needs one origin/],
+    [
+      "a secret for more than one origin",
+      { secrets: [{ origin: "https://*", header: "x-a", value: "12345678" }] },
+      /needs a single origin/,
+    ],
     ["a short secret", { secrets: [{ origin: API, header: "x-a", value: "1234567" }] }, /8 to 4096/],
     ["a secret in two lines", { secrets: [{ origin: API, header: "x-a", value: "1234567\n8" }] }, /printable/],
-    ["no bytes", { maxBytes: 0 }, /maxBytes/],
-    ["bytes without end", { maxBytes: Number.POSITIVE_INFINITY }, /maxBytes/],
-    ["no time", { timeoutMs: 0.5 }, /timeoutMs/],
+    ["a maxBytes of zero", { maxBytes: 0 }, /maxBytes/],
+    ["an infinite maxBytes", { maxBytes: Number.POSITIVE_INFINITY }, /maxBytes/],
+    ["a fraction of a millisecond", { timeoutMs: 0.5 }, /timeoutMs/],
   ])("%s", (_, options, message) => {
     const error = (() => {
       try {
@@ -60,7 +65,7 @@ describe("options that mean nothing are refused, and it is said what to write", 
 });
 
 describe("what is allowed", () => {
-  test("is what begins so, with that method", async () => {
+  test("is a request with that origin, path and method", async () => {
     const made = tool({
       allow: [
         { origin: API, pathPrefix: "/v1/" },
@@ -91,7 +96,7 @@ describe("what is allowed", () => {
     }
   });
 
-  test("below a name is below that name", async () => {
+  test("by a star is every name below that name, and nothing else", async () => {
     const made = tool({ allow: [{ origin: "https://*.example.com" }] });
     for (const [host, ok] of [
       ["a.example.com", true],
@@ -108,7 +113,7 @@ describe("what is allowed", () => {
     }
   });
 
-  test("attack: whatever the URL is, what is taken is at that origin and below that path", async () => {
+  test("attack: no URL is accepted that is not at an allowed origin and below an allowed path", async () => {
     const made = tool({ allow: [{ origin: API, pathPrefix: "/v1/" }, { origin: "https://*.b.example" }] });
     const parts = fc.array(
       fc.oneof(
@@ -161,12 +166,12 @@ describe("what is allowed", () => {
     expect(taken).toBeGreaterThan(100);
   });
 
-  test("stands in the schema, so that the log has it", () => {
+  test("is part of the schema, so the log has it", () => {
     expect(JSON.stringify(tool({}).inputSchema)).toContain("api\\\\.example\\\\.com");
   });
 });
 
-describe("secrets in answers", () => {
+describe("a secret in an answer is removed", () => {
   const secret = fc
     .string({ unit: fc.constantFrom(...'abcXYZ019+/=%"\\ -_.~'), minLength: 8, maxLength: 40 })
     .filter((text) => text.trim() === text);
@@ -189,7 +194,7 @@ describe("secrets in answers", () => {
       ],
     ],
   ];
-  test.each(ways)("%s, at whatever place", (_, tell) => {
+  test.each(ways)("%s, at any position", (_, tell) => {
     fc.assert(
       fc.property(secret, around, around, (text, before, after) => {
         const [whole, trace] = tell(text, before, after);
@@ -200,12 +205,12 @@ describe("secrets in answers", () => {
     );
   });
 
-  test("the name and the password of Basic are secrets too", () => {
+  test("the name and the password in Basic are secrets too", () => {
     const scrub = scrubber([`Basic ${base64("ann:correct horse")}`]);
     expect(scrub("you are ann:correct horse, password correct horse")).toBe("you are REDACTED, password REDACTED");
   });
 
-  test("what holds none stays as it is, to the byte", () => {
+  test("an answer without a secret does not change by a byte", () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
         expect([...fromBinary(scrubber(["a secret of sixteen"])(toBinary(bytes)))]).toEqual([...bytes]);

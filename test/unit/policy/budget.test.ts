@@ -12,7 +12,7 @@ const held = (given: ReturnType<Ledger["reserve"]>): Reservation => {
 };
 
 describe("a reservation", () => {
-  test("is set aside at once, and settled to what it did cost", () => {
+  test("counts at once, and is settled to the actual cost", () => {
     const ledger = new Ledger({ money: { of: "cents", limit: 100, per: "run" } });
     const first = held(ledger.reserve(payer(), { cents: 60 }));
     expect(ledger.states(payer())).toEqual({ money: { used: 60, left: 40, limit: 100 } });
@@ -37,7 +37,7 @@ describe("a reservation", () => {
     });
   });
 
-  test("is of a run, of an agent, or of all", () => {
+  test("counts for the run, the agent or the kernel", () => {
     const budget = (per: Budget["per"]): Budget => ({ of: "calls", limit: 2, per });
     const ledger = new Ledger({ r: budget("run"), a: budget("agent"), k: { ...budget("kernel"), limit: 3 } });
     const other = { agent, run: {}, tool: "t" };
@@ -49,22 +49,25 @@ describe("a reservation", () => {
     expect(Object.values(ledger.states()).map((state) => state.left)).toEqual([2, 2, 1]);
   });
 
-  test("only of the tools that are named", () => {
+  test("counts only for the tools that the budget names", () => {
     const ledger = new Ledger({ sends: { of: "calls", limit: 1, per: "run", tools: ["send"] } });
     held(ledger.reserve(payer("send"), { calls: 1 }));
     expect(ledger.reserve(payer("send"), { calls: 1 })).toHaveProperty("exceeded");
     held(ledger.reserve(payer("read"), { calls: 1 }));
   });
 
-  test.each([0.5, -1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, "1", null])("of %s is none", (cents) => {
-    const ledger = new Ledger({ money: { of: "cents", limit: 100, per: "run" } });
-    expect(ledger.reserve(payer(), { cents: cents as number })).toHaveProperty("exceeded");
-    const one = held(ledger.reserve(payer(), { cents: 7 }));
-    one.settle({ cents: cents as number }); // what it did cost is not known: what was set aside is spent
-    expect(ledger.states(payer()).money!.used).toBe(7);
-  });
+  test.each([0.5, -1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, "1", null])(
+    "of %s is refused, and as an actual cost leaves the reserved amount spent",
+    (cents) => {
+      const ledger = new Ledger({ money: { of: "cents", limit: 100, per: "run" } });
+      expect(ledger.reserve(payer(), { cents: cents as number })).toHaveProperty("exceeded");
+      const one = held(ledger.reserve(payer(), { cents: 7 }));
+      one.settle({ cents: cents as number }); // the actual cost is unknown, so the reserved amount stays spent
+      expect(ledger.states(payer()).money!.used).toBe(7);
+    },
+  );
 
-  test("what costs more than it said is counted, beyond the limit too", () => {
+  test("a cost above the reservation counts in full, even beyond the limit", () => {
     const ledger = new Ledger({ money: { of: "cents", limit: 100, per: "run" } });
     held(ledger.reserve(payer(), { cents: 50 })).settle({ cents: 500 });
     expect(ledger.states(payer()).money).toEqual({ used: 500, left: 0, limit: 100 });
@@ -72,7 +75,7 @@ describe("a reservation", () => {
     held(ledger.reserve(payer(), {}));
   });
 
-  test("a unit that is a name of Object.prototype", () => {
+  test("may be in a unit named like a property of Object.prototype", () => {
     const ledger = new Ledger({ odd: { of: "constructor", limit: 1, per: "run" } });
     held(ledger.reserve(payer(), {})).settle({});
     expect(ledger.states(payer()).odd!.used).toBe(0);
@@ -80,7 +83,7 @@ describe("a reservation", () => {
 });
 
 describe("a window", () => {
-  test("lets go of what is older, a 60th of it late", () => {
+  test("drops older amounts, up to a 60th of its length late", () => {
     let now = 0;
     const ledger = new Ledger({ rate: { of: "calls", limit: 2, per: "run", windowMs: 60_000 } }, () => now);
     held(ledger.reserve(payer(), { calls: 1 }));
@@ -91,12 +94,12 @@ describe("a window", () => {
     now = 61_000;
     const late = held(ledger.reserve(payer(), { calls: 1 }));
     now = 1_000_000;
-    late.settle({ calls: 5 }); // long out of the window
+    late.settle({ calls: 5 }); // long after the window
     expect(ledger.states(payer()).rate!.used).toBe(0);
   });
 });
 
-/** A call that takes from `start` on, for `takes` ms. */
+/** A call that begins at `start` and takes `takes` ms. */
 const call = fc.record({
   start: fc.nat(2000),
   takes: fc.nat(500),
@@ -105,8 +108,8 @@ const call = fc.record({
   run: fc.nat(2),
 });
 
-describe("calls at the same time never overspend", () => {
-  test("what is settled and what is set aside stay within the limit, at any moment, in any window", () => {
+describe("concurrent calls never overspend", () => {
+  test("settled and reserved amounts stay within the limit, at any moment and in any window", () => {
     const budgets = fc.record({
       limit: fc.nat(120),
       per: fc.constantFrom<Budget["per"]>("run", "agent", "kernel"),
@@ -152,7 +155,7 @@ describe("calls at the same time never overspend", () => {
     );
   });
 
-  test("with one owner and no window, a call is refused only where it does not fit", () => {
+  test("with one owner and no window, a call is refused only if it does not fit", () => {
     fc.assert(
       fc.property(fc.nat(100), fc.array(fc.nat(40)), (limit, amounts) => {
         const ledger = new Ledger({ b: { of: "u", limit, per: "kernel" } });
@@ -169,19 +172,19 @@ describe("calls at the same time never overspend", () => {
 
 test.each<[string, unknown]>([
   ["a name with a dash", { "a-b": { of: "calls", limit: 1, per: "run" } }],
-  ["no name", { "": { of: "calls", limit: 1, per: "run" } }],
-  ["no unit", { a: { limit: 1, per: "run" } }],
+  ["an empty name", { "": { of: "calls", limit: 1, per: "run" } }],
+  ["a budget without a unit", { a: { limit: 1, per: "run" } }],
   ["a limit below zero", { a: { of: "calls", limit: -1, per: "run" } }],
-  ["half a limit", { a: { of: "calls", limit: 0.5, per: "run" } }],
-  ["a limit without end", { a: { of: "calls", limit: Number.POSITIVE_INFINITY, per: "run" } }],
-  ["nobody's", { a: { of: "calls", limit: 1 } }],
+  ["a fraction as a limit", { a: { of: "calls", limit: 0.5, per: "run" } }],
+  ["an infinite limit", { a: { of: "calls", limit: Number.POSITIVE_INFINITY, per: "run" } }],
+  ["a budget without per", { a: { of: "calls", limit: 1 } }],
   ["a window of zero", { a: { of: "calls", limit: 1, per: "run", windowMs: 0 } }],
   ["a window of a week", { a: { of: "calls", limit: 1, per: "run", windowMs: 604_800_000 } }],
-  ["tools that are a name", { a: { of: "calls", limit: 1, per: "run", tools: "send" } }],
-  ["a field that there is not", { a: { of: "calls", limit: 1, per: "run", window: 5 } }],
+  ["a string for tools", { a: { of: "calls", limit: 1, per: "run", tools: "send" } }],
+  ["an unknown field", { a: { of: "calls", limit: 1, per: "run", window: 5 } }],
   ["null", { a: null }],
   [
-    "too many",
+    "a budget too many",
     Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`b${i}`, { of: "calls", limit: 1, per: "run" }])),
   ],
 ])("%s is refused", (_, budgets) => {

@@ -1,4 +1,4 @@
-/** Which tools an agent could ever be allowed to call: none of which a call could be is missing, whatever the policy. */
+/** The tools that an agent could ever be allowed to call: under no policy is one missing that it could call. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";
@@ -30,7 +30,7 @@ async function callable(policy: string | PolicyPack, of = agent, constitution?: 
 const all = ["add", "send", "wipe"];
 const permitAll = "permit (principal, action, resource);";
 
-test("without a policy, and after the engine was closed, none", async () => {
+test("without a policy, and after the engine was closed, no tool is callable", async () => {
   const engine = createCedarEngine({ tools, wasm: module });
   expect([...(await engine.callable(agent))]).toEqual([]);
   await engine.load(permitAll);
@@ -38,7 +38,7 @@ test("without a policy, and after the engine was closed, none", async () => {
   expect([...(await engine.callable(agent))]).toEqual([]);
 });
 
-describe("certain is what hangs on the agent and the tool alone", () => {
+describe("only the agent and the tool are known, so a tool is hidden if these alone decide", () => {
   test.each<[string, string, string[]]>([
     ["nothing permits", "", []],
     ["a permit for all", permitAll, all],
@@ -61,7 +61,7 @@ describe("certain is what hangs on the agent and the tool alone", () => {
     ["a condition on the input", `permit (principal, action, resource) when { context.input.a < 3 };`, all],
     ["a forbid on the input", `${permitAll} forbid (principal, action, resource) when { context.input.a < 3 };`, all],
     [
-      "a field that may not be there",
+      "an optional field",
       `permit (principal, action, resource) when { context.input has to && context.input.to == "x" };`,
       all,
     ],
@@ -71,10 +71,10 @@ describe("certain is what hangs on the agent and the tool alone", () => {
       `permit (principal, action == Action::"call:send", resource) when { context.vak.approved };`,
       ["send"],
     ],
-    ["one that is only tried", `@mode("shadow") permit (principal, action, resource);`, []],
-    ["a forbid that is only tried", `${permitAll} @mode("shadow") forbid (principal, action, resource);`, all],
+    ["a permit in shadow", `@mode("shadow") permit (principal, action, resource);`, []],
+    ["a forbid in shadow", `${permitAll} @mode("shadow") forbid (principal, action, resource);`, all],
     [
-      "another agent's, with the input",
+      "a permit for another agent, with a condition on the input",
       `permit (principal, action, resource) when { principal.name == "bob" && context.input.a < 3 };`,
       [],
     ],
@@ -93,7 +93,7 @@ describe("certain is what hangs on the agent and the tool alone", () => {
     expect(await callable(permitAll, agent, never)).toEqual(["add", "send"]);
   });
 
-  test("so do a pack's entities", async () => {
+  test("the entities of a policy pack count", async () => {
     const pack = {
       schema: "entity Group;",
       entities: [{ uid: { type: "Tool", id: "send" }, parents: [{ type: "Group", id: "money" }] }],
@@ -102,7 +102,7 @@ describe("certain is what hangs on the agent and the tool alone", () => {
     expect(await callable(pack)).toEqual(["send"]);
   });
 
-  test("and a lease's permits", async () => {
+  test("the permits of a lease count", async () => {
     const engine = createCedarEngine({ tools, wasm: module });
     await engine.load(
       `permit (principal, action == Action::"call:add", resource); forbid (principal, action == Action::"call:wipe", resource);`,
@@ -113,7 +113,7 @@ describe("certain is what hangs on the agent and the tool alone", () => {
   });
 });
 
-test("a new policy counts, and what is remembered of one agent is not told another", async () => {
+test("a new policy counts at once, and no agent gets the result of another", async () => {
   const engine = createCedarEngine({ tools, wasm: module });
   await engine.load(`permit (principal, action, resource) when { principal.name == "ann" };`);
   const [first, other, again] = await Promise.all(
@@ -128,7 +128,7 @@ function requestOf(tool: string, input: PolicyRequest["input"], vak: Partial<Pol
   return { agent, tool, input, vak: { callDigest: "00", now: 0, calls: 0, approved: false, labels: [], ...vak } };
 }
 
-// Conditions of every kind, that hold, do not, or fail, as the agent, the tool and the call have it.
+// Conditions of every kind, which hold, do not hold or fail, depending on agent, tool and call.
 const atom = fc.constantFrom(
   "true",
   "false",
@@ -167,7 +167,7 @@ const scope = fc.constantFrom(
 );
 const policies = fc.array(
   fc.tuple(fc.constantFrom("permit", "permit", "forbid"), scope, condition).filter(
-    // What is refused when it is loaded is another test's.
+    // Policies that do not load are the subject of another test.
     ([effect, , when]) => effect === "permit" || !when.includes("approved"),
   ),
   { minLength: 1, maxLength: 4 },
@@ -179,14 +179,14 @@ const call = fc.record({
   now: fc.constantFrom(0, Date.UTC(2026, 0, 1)),
 });
 
-test("attack on what is shown: no policy hides a tool of which a call would be allowed, or asked about", async () => {
+test("no policy hides a tool that could be called, with or without an approval", async () => {
   await fc.assert(
     fc.asyncProperty(policies, fc.array(call, { minLength: 8, maxLength: 8 }), async (parts, tried) => {
       const text = parts
         .map(([effect, scope, when]) => `${effect} (principal, ${scope}, resource) when { ${when} };`)
         .join("\n");
       const engine = createCedarEngine({ tools, wasm: module });
-      // What strict validation refuses is no policy.
+      // Strict validation refuses some of these texts.
       const refused = await engine.load(text).then(
         () => false,
         () => true,

@@ -1,7 +1,6 @@
-/**
- * The same wasm with a maximum on its memory, so that a large enough request makes it trap: a real trap of the real
- * Cedar, in any engine. Only the memory section changes (id 5: one memory, no maximum).
- */
+/** Limits the memory of Cedar's wasm, so that it really traps on a large request. */
+
+/** Only the memory section changes (id 5: one memory, no maximum). */
 export function capMemory(wasm: Uint8Array, pages: number): Uint8Array<ArrayBuffer> {
   let at = 8;
   while (at < wasm.length) {

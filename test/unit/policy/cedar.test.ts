@@ -74,7 +74,7 @@ async function refusal(promise: Promise<unknown>): Promise<VakError> {
 
 const ALL = "permit (principal, action, resource);";
 
-describe("the model", () => {
+describe("what a policy can refer to", () => {
   test.each([
     [`principal == Agent::"a1"`, `true`],
     [`principal`, `principal.name == "summariser" && principal.program == "00ff"`],
@@ -110,7 +110,7 @@ describe("the model", () => {
     expect(await engine.decide(request({}, { tool: "read" }))).toMatchObject({ decision: "allow" });
   });
 
-  test("a tool that was not declared is denied", async () => {
+  test("a call of an unknown tool is denied", async () => {
     const engine = await loaded(ALL);
     expect(await engine.decide(request({}, { tool: "nope" }))).toMatchObject({
       decision: "deny",
@@ -118,7 +118,7 @@ describe("the model", () => {
     });
   });
 
-  test("a permit's and a forbid's ids are the reason", async () => {
+  test("a decision names the permits or forbids that determined it", async () => {
     const engine = await loaded(`
       @id("everything") permit (principal, action, resource);
       permit (principal, action == Action::"call:send", resource);
@@ -134,7 +134,7 @@ describe("the model", () => {
     });
   });
 
-  test("ids stay with their policies past ten, whatever order Cedar lists them in", async () => {
+  test("ids stay with their policies beyond ten, in any order that Cedar lists them in", async () => {
     const policies = Array.from(
       { length: 12 },
       (_, n) => `permit (principal, action == Action::"call:send", resource) when { context.input.cents == ${n} };`,
@@ -145,12 +145,12 @@ describe("the model", () => {
     }
   });
 
-  test("no tools: a policy loads and everything is denied", async () => {
+  test("without tools, a policy loads and everything is denied", async () => {
     const engine = await loaded(ALL, []);
     expect((await engine.decide(request())).decision).toBe("deny");
   });
 
-  test("two tools of one name are refused", () => {
+  test("two tools with the same name are refused", () => {
     expect(() => engineOf([send, send])).toThrow(expect.objectContaining({ code: "invalid-tool" }));
   });
 
@@ -167,14 +167,14 @@ describe("the model", () => {
       const parsed = await parseInput(tool, { [name]: "x" });
       if (!parsed.ok) throw new Error(parsed.message);
       expect((await engine.decide(request(parsed.input, { tool: "t" }))).decision).toBe("allow");
-      // absent, it is absent: nothing comes from a prototype
+      // An absent field is absent: nothing comes from a prototype.
       expect((await engine.decide(request({}, { tool: "t" }))).decision).toBe("allow");
     },
   );
 });
 
-describe("deny until loaded, and after close", () => {
-  test("before a load", async () => {
+describe("everything is denied", () => {
+  test("before a policy is loaded", async () => {
     const engine = engineOf();
     expect(engine.loaded).toBeUndefined();
     expect(await engine.decide(request())).toEqual({
@@ -186,7 +186,7 @@ describe("deny until loaded, and after close", () => {
     });
   });
 
-  test("while the first policy loads, and when it is refused", async () => {
+  test("while the first policy loads, and after it was refused", async () => {
     const engine = engineOf();
     const load = engine.load("permit (principal, action, resource)");
     expect((await engine.decide(request())).decision).toBe("deny");
@@ -194,12 +194,12 @@ describe("deny until loaded, and after close", () => {
     expect((await engine.decide(request())).reason).toBe("policy-unavailable");
   });
 
-  test("the empty policy denies everything", async () => {
+  test("under an empty policy", async () => {
     const engine = await loaded("// nothing yet");
     expect(await engine.decide(request())).toMatchObject({ decision: "deny", reason: "no-permit" });
   });
 
-  test("after close", async () => {
+  test("after the engine was closed", async () => {
     const engine = await loaded(ALL);
     engine.close();
     expect(engine.loaded).toBeUndefined();
@@ -207,7 +207,7 @@ describe("deny until loaded, and after close", () => {
     expect((await refusal(engine.load(ALL))).code).toBe("closed");
   });
 
-  test("closed while it loads", async () => {
+  test("after the engine was closed during a load", async () => {
     const engine = engineOf();
     const load = engine.load(ALL);
     engine.close();
@@ -217,7 +217,7 @@ describe("deny until loaded, and after close", () => {
 });
 
 describe("loading", () => {
-  test("says what is in force", async () => {
+  test("returns the policy in force", async () => {
     const engine = engineOf();
     const policy = await engine.load(ALL);
     expect(policy).toEqual({
@@ -229,7 +229,7 @@ describe("loading", () => {
     expect(engine.loaded).toBe(policy);
   });
 
-  test("commit is awaited before the policy is in force; if it fails, the old one stays", async () => {
+  test("commit is awaited before the policy is in force; if it fails, the old policy stays", async () => {
     const engine = await loaded("// none");
     const before = engine.loaded;
     const failed = engine.load(ALL, async (policy) => {
@@ -258,7 +258,7 @@ describe("loading", () => {
     }
   });
 
-  test("the last load called is the one in force, and a decision uses one policy whole", async () => {
+  test("the policy of the last load is in force, and every decision is made by one whole policy", async () => {
     const engine = await loaded(ALL);
     const allowing = engine.loaded!.digest;
     const loads = [engine.load("forbid (principal, action, resource);"), engine.load(ALL), engine.load("// none")];
@@ -279,7 +279,7 @@ describe("loading", () => {
     expect(seen.size).toBeGreaterThan(0);
   });
 
-  test("a hundred loads", { timeout: 60_000 }, async () => {
+  test("a hundred policies can be loaded in turn", { timeout: 60_000 }, async () => {
     const engine = engineOf();
     for (let n = 0; n < 100; n++) {
       await engine.load(
@@ -324,19 +324,19 @@ describe("loading", () => {
     ],
     ["a template", `${ALL}\npermit (principal == ?principal, action, resource);`, "line 2, column 1", "?principal"],
     [
-      "a policy among equals",
+      "the third of three similar policies",
       `${ALL} // ${ALL}\n${ALL} permit (principal, action == Action::"no", resource);`,
       "line 2, column",
       "no",
     ],
-  ])("refuses %s, and says where", async (_, text, where, line) => {
+  ])("%s is refused, with its position", async (_, text, where, line) => {
     const error = await refusal(engineOf().load(text));
     expect(error.code).toBe("invalid-policy");
     expect(error.message).toContain(where);
     expect(error.message).toContain(line);
   });
 
-  test("a field that policies cannot see is refused, with the reason", async () => {
+  test("a policy about a field that policies cannot see is refused, with the reason", async () => {
     for (const [condition, hint] of [
       ["context.input.ratio == 1", "multipleOf"],
       ["context.input.either == 1", "more than one type"],
@@ -368,16 +368,13 @@ describe("loading", () => {
     [`action`, `resource has owner`, "declared nowhere"],
     [`action`, `resource == Tool::"sned"`, `there is no tool "sned"`],
     [`action`, `[Tool::"send", Tool::"sned"].contains(resource)`, `there is no tool "sned"`],
-  ])(
-    "a name that means nothing would make a forbid that never fires: refused (%s, %s)",
-    async (action, condition, says) => {
-      const error = await refusal(engineOf().load(`forbid (principal, ${action}, resource) when { ${condition} };`));
-      expect(error.code).toBe("invalid-policy");
-      expect(error.message).toContain(says);
-    },
-  );
+  ])("an unknown name, with which a forbid would never match, is refused (%s, %s)", async (action, condition, says) => {
+    const error = await refusal(engineOf().load(`forbid (principal, ${action}, resource) when { ${condition} };`));
+    expect(error.code).toBe("invalid-policy");
+    expect(error.message).toContain(says);
+  });
 
-  test("a stray tool in the scope is refused too", async () => {
+  test("an unknown tool in the scope is refused too", async () => {
     for (const scope of [`resource == Tool::"sned"`, `resource in Tool::"sned"`, `resource is Tool in Tool::"sned"`]) {
       const error = await refusal(engineOf().load(`forbid (principal, action, ${scope});`));
       expect(error.message).toContain(`there is no tool "sned"`);
@@ -390,38 +387,38 @@ describe("loading", () => {
     [`action in [Action::"call:send", Action::"call:read"]`, `context has input.address.city`],
     [`action == Action::"call:send"`, `principal has name && context has vak.now && context.vak has calls`],
     [`action`, `resource == Tool::"send"`],
-  ])("a name that some tool in scope declares is not: (%s, %s)", async (action, condition) => {
+  ])("a name that some tool in scope declares is accepted (%s, %s)", async (action, condition) => {
     const engine = await loaded(`${ALL} forbid (principal, ${action}, resource) when { ${condition} };`);
     const decision = await engine.decide(request({ to: "", cents: 1, urgent: true, address: { city: "x" } }));
     expect(decision).toMatchObject({ decision: "deny", reason: "forbidden" });
   });
 
   test.each([
-    ["twice the same @id", `@id("a") ${ALL} @id("a") ${ALL}`, `"a"`],
-    ["an @id that another has by position", `@id("policy1") ${ALL} ${ALL}`, `"policy1"`],
+    ["the same @id twice", `@id("a") ${ALL} @id("a") ${ALL}`, `"a"`],
+    ["an @id that another policy has by its position", `@id("policy1") ${ALL} ${ALL}`, `"policy1"`],
     ["an empty @id", `@id ${ALL}`, "printable"],
     ["an @id with control characters", `@id("a\\nb") ${ALL}`, "printable"],
     ["an @id that is too long", `@id("${"a".repeat(129)}") ${ALL}`, "printable"],
-  ])("refuses %s", async (_, text, message) => {
+  ])("%s is refused", async (_, text, message) => {
     const error = await refusal(engineOf().load(text));
     expect(error.code).toBe("invalid-policy");
     expect(error.message).toContain(message);
   });
 
-  test("odd ids are kept", async () => {
+  test("unusual ids are kept", async () => {
     const ids = ["__proto__", "constructor", "10", "2", "é €", "😀"];
     const engine = await loaded(ids.map((id) => `@id("${id}") ${ALL}`).join("\n"));
     expect(engine.loaded?.policies).toEqual(ids);
     expect((await engine.decide(request())).policies.sort()).toEqual([...ids].sort());
   });
 
-  test("comments and strings hide brackets and quotes", async () => {
+  test("brackets and quotes in comments and strings do not count", async () => {
     const text = `// ${"(".repeat(100)} "\npermit (principal, action, resource) when { "${"(".repeat(100)}//" != "\\"(" };`;
     const engine = await loaded(text);
     expect((await engine.decide(request())).decision).toBe("allow");
   });
 
-  test("not text, too long, half a character", async () => {
+  test("a policy that is not text, too long or not well-formed is refused", async () => {
     expect((await refusal(engineOf().load(undefined as unknown as string))).code).toBe("invalid-policy");
     expect((await refusal(engineOf().load("//\ud800"))).code).toBe("invalid-policy");
     const error = await refusal(engineOf().load(`//${" ".repeat(MAX_POLICY_BYTES)}`));
@@ -429,7 +426,9 @@ describe("loading", () => {
     expect(error.message).toContain(String(MAX_POLICY_BYTES));
   });
 
-  test("any text: it loads or is refused as invalid, and the old policy decides", { timeout: 60_000 }, async () => {
+  test("any text loads or is refused with invalid-policy, and then the old policy decides", {
+    timeout: 60_000,
+  }, async () => {
     const engine = await loaded(`@id("old") ${ALL}`);
     const piece = fc.constantFrom(
       ...[
@@ -501,21 +500,21 @@ describe("Cedar's wasm", () => {
     ["a module", () => module],
     ["a response", () => respond(wasmBytes, { headers: { "content-type": "application/wasm" } })],
     ["a promise of a response", async () => respond(wasmBytes, { headers: { "content-type": "application/wasm" } })],
-    ["a response of the wrong MIME type", () => respond(wasmBytes, { headers: { "content-type": "text/html" } })],
-    ["a response of no MIME type", () => respond(wasmBytes, {})],
-  ])("from %s", async (_, wasm) => {
+    ["a response with the wrong MIME type", () => respond(wasmBytes, { headers: { "content-type": "text/html" } })],
+    ["a response without a MIME type", () => respond(wasmBytes, {})],
+  ])("loads from %s", async (_, wasm) => {
     const engine = createCedarEngine({ tools: [send], wasm: wasm() });
     await engine.load(ALL);
     expect((await engine.decide(request())).decision).toBe("allow");
   });
 
   test.each([
-    ["a status", () => respond(wasmBytes, { status: 404 }), "404"],
-    ["what is not wasm", () => respond(new Uint8Array([1, 2, 3]), {}), "cedar.wasm"],
+    ["a response with an error status", () => respond(wasmBytes, { status: 404 }), "404"],
+    ["a response that is not wasm", () => respond(new Uint8Array([1, 2, 3]), {}), "cedar.wasm"],
     ["bytes that are not wasm", () => new Uint8Array([1, 2, 3]), "option `wasm`"],
-    ["another wasm", () => new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]), "option `wasm`"],
+    ["another wasm module", () => new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]), "option `wasm`"],
     ["an address that does not answer", () => "http://127.0.0.1:1/cedar.wasm", "http://127.0.0.1:1/cedar.wasm"],
-  ])("not from %s: policy-unavailable, and everything is denied", async (_, wasm, says) => {
+  ])("does not load from %s: the error is policy-unavailable, and everything is denied", async (_, wasm, says) => {
     const engine = createCedarEngine({ tools: [send], wasm: wasm() });
     const error = await refusal(engine.load(ALL));
     expect(error.code).toBe("policy-unavailable");
@@ -526,7 +525,7 @@ describe("Cedar's wasm", () => {
   test("nothing is fetched before the first load", async () => {
     let asked = 0;
     class Lazy extends Promise<Response> {
-      // biome-ignore lint/suspicious/noThenProperty: tells when it is asked
+      // biome-ignore lint/suspicious/noThenProperty: counts when it is used
       override then: Promise<Response>["then"] = (...args) => {
         asked++;
         return Promise.resolve(respond(wasmBytes, {})).then(...args);
@@ -542,8 +541,8 @@ describe("Cedar's wasm", () => {
   });
 });
 
-describe("traps of Cedar, each named", () => {
-  test("an evaluation error skips a forbid: the answer is still deny", async () => {
+describe("pitfalls of Cedar", () => {
+  test("an evaluation error skips a forbid, and the call is still denied", async () => {
     const engine = await loaded(`
       @id("all") ${ALL}
       @id("dear") forbid (principal, action == Action::"call:send", resource) when { context.input.cents * context.input.cents > 1000 };
@@ -558,7 +557,7 @@ describe("traps of Cedar, each named", () => {
     expect(overflow.errors[0]).toContain("overflow");
   });
 
-  test("an evaluation error in a permit denies too, and a forbid that fired is still the reason", async () => {
+  test("an evaluation error in a permit denies too, but a forbid that matched remains the reason", async () => {
     const engine = await loaded(`
       @id("bad") permit (principal, action == Action::"call:send", resource) when { context.input.cents * context.input.cents > 0 };
       @id("no") forbid (principal, action == Action::"call:send", resource) when { context.input.to == "bob" };
@@ -588,7 +587,7 @@ describe("traps of Cedar, each named", () => {
     ["a decimal too large", { to: "", cents: 1, price: 1e15 }],
     ["an object for a set", { to: "", cents: 1, tags: { length: 1 } }],
     ["half of a surrogate pair", { to: "\ud800", cents: 1 }],
-  ])("bad input (%s), thrown or answered: deny, and the engine goes on", async (_, input) => {
+  ])("bad input (%s) is denied, and the engine keeps working", async (_, input) => {
     const engine = await loaded(ALL);
     const decision = await engine.decide(request(input as Record<string, unknown>));
     expect(decision).toMatchObject({ decision: "deny", reason: "policy-unavailable" });
@@ -600,7 +599,7 @@ describe("traps of Cedar, each named", () => {
     ["now", { callDigest: "", now: Number.NaN, calls: 0, approved: false, labels: [] }],
     ["calls", { callDigest: "", now: 0, calls: 0.5, approved: false, labels: [] }],
     ["callDigest", { callDigest: 5 as unknown as string, now: 0, calls: 0, approved: false, labels: [] }],
-  ])("a bad fact of the kernel's own (%s): deny, and the engine goes on", async (_, vak) => {
+  ])("a bad fact from the kernel (%s) is denied, and the engine keeps working", async (_, vak) => {
     const engine = await loaded(ALL);
     expect(await engine.decide(request({ to: "", cents: 1 }, { vak }))).toMatchObject({
       decision: "deny",
@@ -622,14 +621,14 @@ describe("traps of Cedar, each named", () => {
     ["400 else-ifs", `${"if context.vak.calls == 1 then true else ".repeat(400)}true`],
     ["300 attributes", `context${".vak".repeat(300)}`],
     ["110 conditions", `true }${" when { context.vak.calls == 1 }".repeat(110)} when { true`],
-  ])("%s: refused, and the live instance never meets it", async (_, expression) => {
+  ])("%s: refused before it reaches the live instance", async (_, expression) => {
     const engine = await loaded(ALL);
     const error = await refusal(engine.load(`permit (principal, action, resource) when { ${expression} };`));
     expect(error.code).toBe("invalid-policy");
     expect((await engine.decide(request())).decision).toBe("allow");
   });
 
-  test(`what is just inside the bounds loads and decides`, async () => {
+  test("a policy just inside the bounds loads and decides", async () => {
     const n = MAX_POLICY_DEPTH;
     for (const expression of [
       `${"(".repeat(n - 1)}true${")".repeat(n - 1)}`,
@@ -650,8 +649,8 @@ describe("traps of Cedar, each named", () => {
     }
   });
 
-  test("an instance that trapped is replaced; until then it denies", { timeout: 60_000 }, async () => {
-    // 8 MB for all of Cedar: it has no room for a request of 16 MB.
+  test("an instance that trapped is replaced, and every call is denied until then", { timeout: 60_000 }, async () => {
+    // 8 MB for all of Cedar: a request of 16 MB does not fit.
     const wasm = await WebAssembly.compile(capMemory(wasmBytes, 128));
     const engine = createCedarEngine({ tools: [send], wasm });
     await engine.load(ALL);
@@ -672,13 +671,13 @@ describe("traps of Cedar, each named", () => {
     expect(engine.loaded?.text).toBe(ALL);
   });
 
-  test("without a replacement, an instance that has trapped comes to answer nothing at all", async () => {
+  test("an instance that keeps trapping and is not replaced ends up answering nothing", async () => {
     const cedar = await createCedar(module);
     const policy = (expression: string) => `permit (principal, action, resource) when { ${expression} };`;
     const parse = (expression: string) => cedar.checkParsePolicySet({ staticPolicies: policy(expression) });
     expect(parse("true").type).toBe("success");
     expect(() => parse(`${"(".repeat(1000)}true${")".repeat(1000)}`)).toThrow();
-    // Each trap leaves its frames on the instance's own stack.
+    // Each trap leaves its frames on the stack in the instance's memory.
     const answers = Array.from({ length: 50 }, () => {
       expect(() => parse(`${"(".repeat(1000)}true${")".repeat(1000)}`)).toThrow();
       try {
@@ -714,7 +713,7 @@ describe("traps of Cedar, each named", () => {
       for (const input of [{ to: value }, { price: value }]) {
         expect((await engine.decide(request(input, { tool: "free" }))).decision).toBe("deny");
       }
-      // Undeclared: Cedar never sees it, so it cannot matter.
+      // Cedar never sees an undeclared field, so it has no effect.
       expect((await engine.decide(request({ other: value }, { tool: "free" }))).decision).toBe("allow");
     }
   });
@@ -731,7 +730,7 @@ describe("traps of Cedar, each named", () => {
     expect((await engine.decide(request({ to: "", cents: 9007199254740990 }))).decision).toBe("deny");
   });
 
-  test("no permit and a forbid are told apart", async () => {
+  test("a denial for lack of a permit differs from one by a forbid", async () => {
     const engine = await loaded(
       `@id("never") forbid (principal, action == Action::"call:send", resource) when { context.input.cents > 9 };`,
     );
@@ -742,7 +741,7 @@ describe("traps of Cedar, each named", () => {
     });
   });
 
-  test("a message that quotes the guest is bounded", async () => {
+  test("an error message that quotes the guest is bounded", async () => {
     const engine = await loaded(ALL);
     const agent = { id: "a", name: 5 as unknown as string, program: "x".repeat(100_000) };
     const { errors } = await engine.decide(request(undefined, { agent }));
@@ -769,7 +768,7 @@ describe("fuzz", () => {
     ),
   );
 
-  test("under a forbid of everything nothing is allowed, whatever a guest sends", { timeout: 60_000 }, async () => {
+  test("under a forbid of everything, no input of a guest is allowed", { timeout: 60_000 }, async () => {
     const engine = await loaded(
       `forbid (principal, action, resource); ${ALL} permit (principal, action in Action::"call", resource);`,
     );
@@ -788,7 +787,7 @@ describe("fuzz", () => {
     await settled(engine, "deny");
   });
 
-  test("what parseInput lets through, a permit of everything allows: no valid call is lost to a conversion", {
+  test("under a permit of everything, every valid input is allowed: none is lost in conversion", {
     timeout: 60_000,
   }, async () => {
     const engine = await loaded(ALL);
@@ -804,7 +803,7 @@ describe("fuzz", () => {
         // A `number` may pass multipleOf by the validator's tolerance and yet not be a decimal; that alone is denied.
         const price = parsed.input.price;
         const exact = price === undefined || /^-?\d{1,15}(\.\d{1,4})?$/.test(String(price));
-        // The largest whole number of Cedar's decimals, whose four digits stand behind it in an i64.
+        // The largest whole number of a Cedar decimal, which is an i64 of ten-thousandths.
         const fits = Math.abs(Number(price ?? 0)) <= 922_337_203_685_477;
         expect(decision.decision).toBe(exact && fits ? "allow" : "deny");
       }),
@@ -814,7 +813,7 @@ describe("fuzz", () => {
   });
 });
 
-/** Waits until a replaced instance answers again. */
+/** Waits until an instance that was replaced answers again. */
 async function settled(engine: PolicyEngine, decision: "allow" | "deny" = "allow"): Promise<void> {
   for (;;) {
     const answer = await engine.decide(request());

@@ -32,7 +32,7 @@ const refusal = (text: string, source: PolicySource = "permit (principal, action
       (error) => error,
     );
 
-test("it stands above every policy, whole in what the log keeps, and apart from the policy's own ids", async () => {
+test("it applies with every policy, the log has all of it, and its ids are apart from the policy's", async () => {
   const engine = engineOf();
   const all = `@id("all") permit (principal, action, resource);`;
   const { policies, base, text } = await engine.load(all);
@@ -45,7 +45,7 @@ test("it stands above every policy, whole in what the log keeps, and apart from 
   expect(because[0]!.text).toContain("context.input.cents >= 50");
 });
 
-test("no policy lifts it, whatever it is: loaded later, in shadow, with an approval, with types of its own", async () => {
+test("no policy can override it: not a later one, one in shadow, with an approval or with types of its own", async () => {
   const one = fc.record({
     effect: fc.constantFrom("permit", "forbid"),
     mode: fc.constantFrom("", '@mode("shadow") '),
@@ -93,23 +93,23 @@ test("no policy lifts it, whatever it is: loaded later, in shadow, with an appro
 
 test.each<[string, string, string]>([
   ["a permit", "permit (principal, action, resource);", "a constitution only forbids"],
-  ["a shadow", `@mode("shadow") forbid (principal, action, resource);`, "has no @mode"],
+  ["a policy in shadow", `@mode("shadow") forbid (principal, action, resource);`, "has no @mode"],
   [
-    "what an approval should lift",
+    "a forbid that an approval should lift",
     "forbid (principal, action, resource) unless { context.vak.approved };",
     "no approval lifts",
   ],
-  ["what does not parse", "forbid (", "The constitution is refused"],
-  ["what does not validate", "forbid (principal, action, resource) when { context.input.dollars > 1 };", "line 1"],
-  ["a name that means nothing", `forbid (principal, action, resource == Tool::"sned");`, "there is no tool"],
-  ["types of a pack", `forbid (principal, action, resource in Group::"g");`, "Group"],
+  ["text that does not parse", "forbid (", "The constitution is refused"],
+  ["text that does not validate", "forbid (principal, action, resource) when { context.input.dollars > 1 };", "line 1"],
+  ["the name of an unknown tool", `forbid (principal, action, resource == Tool::"sned");`, "there is no tool"],
+  ["a type that only a pack declares", `forbid (principal, action, resource in Group::"g");`, "Group"],
 ])("%s is refused", async (_, text, message) => {
   const error = await refusal(text, { policies: "permit (principal, action, resource);", schema: "entity Group;" });
   expect(error).toMatchObject({ code: "invalid-policy", message: expect.stringContaining(message) });
   expect(error.message).toContain("The constitution is refused");
 });
 
-test("a policy cannot take the id of one of its own", async () => {
+test("a policy cannot use an id of the constitution's", async () => {
   for (const id of ["never-much", "constitution1"]) {
     const error = await refusal(constitution, `@id("${id}") permit (principal, action, resource);`);
     expect(error.message).toContain(`the constitution has a policy "${id}"`);

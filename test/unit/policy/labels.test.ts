@@ -1,4 +1,4 @@
-/** Labels through the product's broker, engine and writer: what the log takes is what the labels are. */
+/** Labels, with the real broker, policy engine and log writer: the log agrees with the labels. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { verify } from "../../../src/audit/verify.ts";
@@ -13,7 +13,7 @@ import { describeToPolicy, groupsOf } from "../../../src/tool/policy-view.ts";
 import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
 import { wasmBytes } from "./wasm.ts";
 
-// The broker is made for browsers, which have it; Node 20 has not.
+// The broker is for browsers, which have this; Node 20 does not.
 Promise.withResolvers ??= <T>() => {
   const parts = {} as PromiseWithResolvers<T>;
   parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
@@ -48,7 +48,7 @@ const tools = [
   }),
 ];
 
-/** Agents of one kernel, each with a run that is under way. */
+/** Agents of one kernel, each in a run. */
 async function start(count: number) {
   const log = new MemoryLog();
   const post = (...step: Step) => log.append(...step);
@@ -86,7 +86,7 @@ async function start(count: number) {
   return { log, agents, engine };
 }
 
-/** What the log says is one with what was decided: the writer held to it, the verifier does, and Cedar agrees. */
+/** The log is consistent with what was decided: the writer enforced it, the verifier checks it, and Cedar agrees. */
 async function hold(log: MemoryLog, decisions: number) {
   log.commit();
   const files = await log.bundle();
@@ -96,13 +96,13 @@ async function hold(log: MemoryLog, decisions: number) {
   expect(await redecide(bundle, { wasm: module })).toEqual(agreed);
 }
 
-test("attack: TOCTOU. A label that joins in any turn between a call and its intent is in the intent, or comes after it", async () => {
+test("attack: TOCTOU. A label that arrives at any point between a call and its intent is in the intent, or after it", async () => {
   const { log, agents, engine } = await start(1);
   const [agent] = agents;
   let turns = 0;
   let denied = 0;
   let kept = 0;
-  // Until the label comes after the answer: then every turn between has been met.
+  // Until the label comes after the answer: then every point in between was tried.
   for (let over = false; !over; turns++) {
     let answered = false;
     const called = agent!.call("says").then(() => {
@@ -113,13 +113,13 @@ test("attack: TOCTOU. A label that joins in any turn between a call and its inte
     await agent!.label(["a"]);
     await called;
     await agent!.declassify(["a"]);
-    // The same where it decides whether the call is made at all.
+    // The same with a label that decides whether the call is made at all.
     const sent = agent!.call("send");
     for (let i = 0; i < turns; i++) await undefined;
     await agent!.label(["secret"]);
     if ((await sent).error) denied++;
     expect(agent!.labels.list).toEqual(["secret"]);
-    // And where it is taken back meanwhile.
+    // And with a label that is removed in the meantime.
     const freed = agent!.call("send");
     for (let i = 0; i < turns; i++) await undefined;
     await agent!.declassify(["secret"]);
@@ -142,14 +142,14 @@ const step = fc.oneof(
   fc.record({ what: fc.constant("declassify"), labels: someLabels }),
 );
 
-test("labels never shrink but by declassifying, hold whatever was read, and are those of every decision", async () => {
+test("labels only shrink by declassifying, cover everything read, and are those of every decision", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.record({ who: fc.nat(1), step, waits: fc.nat(30) }), { minLength: 1, maxLength: 25 }),
       async (steps) => {
         const { log, agents, engine } = await start(2);
         let decisions = 0;
-        /** Of each agent, what it must have at least; and of the box. */
+        /** The labels that each agent must have at least. */
         const must = agents.map(() => new Set<string>());
         const box = new Set<string>();
         const busy: (Promise<unknown> | undefined)[] = [];
@@ -177,7 +177,7 @@ test("labels never shrink but by declassifying, hold whatever was read, and are 
               expect(agent.labels.list).toEqual(expect.arrayContaining(read));
               for (const label of read) must[who]!.add(label);
             });
-            // The other agent goes on while this one waits, for a while.
+            // Give the other agent some turns while this one waits.
             for (let i = 0; i < waits; i++) await undefined;
           }
           if (it.what !== "declassify") expect(agent.labels.list).toEqual(expect.arrayContaining([...before]));
@@ -194,7 +194,7 @@ test("labels never shrink but by declassifying, hold whatever was read, and are 
   );
 });
 
-test("tools are destructive and reach the network unless they say that they do not, as in MCP", () => {
+test("a tool is destructive and reaches the network unless its annotations say otherwise, as in MCP", () => {
   expect(groupsOf()).toEqual(["destructive", "network"]);
   expect(groupsOf({ readOnlyHint: true })).toEqual(["network"]);
   expect(groupsOf({ readOnlyHint: true, destructiveHint: true, openWorldHint: false })).toEqual([]);
@@ -203,7 +203,7 @@ test("tools are destructive and reach the network unless they say that they do n
   expect(groupsOf({ readOnlyHint: "yes" as never, openWorldHint: 0 as never })).toEqual(["destructive", "network"]);
 });
 
-test("the stock policies load where there is no tool that they could forbid, and where there is none at all", async () => {
+test("the stock policies load without a tool that they could forbid, and without any tools", async () => {
   for (const some of [[], tools.slice(0, 1)]) {
     const described = some.map(describeToPolicy);
     const engine = createCedarEngine({ tools: described, constitution: stockPolicies, wasm: module });
@@ -213,10 +213,10 @@ test("the stock policies load where there is no tool that they could forbid, and
 });
 
 test.each<[string, object, string]>([
-  ["a stray field", { gives: ["a"] }, 'labels has no "gives"'],
-  ["labels that are none", { returns: "secret" }, "a list of at most 64"],
-  ["a label that is no word", { accepts: ["a b"] }, "a list of at most 64"],
-  ["too many", { returns: Array.from({ length: 65 }, (_, i) => `l${i}`) }, "a list of at most 64"],
+  ["an unknown field in labels", { gives: ["a"] }, 'labels has no field "gives"'],
+  ["a string for a list of labels", { returns: "secret" }, "a list of at most 64"],
+  ["a label that is not a word", { accepts: ["a b"] }, "a list of at most 64"],
+  ["too many labels", { returns: Array.from({ length: 65 }, (_, i) => `l${i}`) }, "a list of at most 64"],
   ["a store without a name", { keeps: "" }, "names what the tool keeps"],
 ])("a tool with %s is refused", (_, labels, message) => {
   const wrong = () => tool("wrong", { labels });

@@ -60,7 +60,7 @@ describe("a policy pack's tests", () => {
     },
     { tool: "read", agent: { name: "reader" }, expect: "allow" },
     { tool: "read", expect: "deny" },
-  ])("one that holds: %j", async (test) => {
+  ])("one that passes: %j", async (test) => {
     const engine = await loaded({ policies, tests: [test] });
     expect(engine.loaded?.policies).toEqual(["small", "not-at-night", "ten-calls", "reader"]);
   });
@@ -81,19 +81,19 @@ describe("a policy pack's tests", () => {
     [{ tool: "nope", expect: "deny" }, 'could not be put to the policy: there is no tool "nope"'],
     [{ tool: "send", input: { cents: "1" }, expect: "deny" }, "could not be put to the policy: context.input.cents"],
     [{ tool: "send", vak: { calls: 0.5 }, expect: "deny" }, "could not be put to the policy: context.vak.calls"],
-  ])("one that does not: %j", async (test, message) => {
+  ])("one that fails, which refuses the policy: %j", async (test, message) => {
     const engine = await loaded(ALL);
     const before = engine.loaded;
     await expect(engine.load({ policies, tests: [test] })).rejects.toMatchObject({
       code: "invalid-policy",
       message: expect.stringContaining(message),
     });
-    // the old one stays, and decides
+    // The old policy stays, and decides.
     expect(engine.loaded).toBe(before);
     expect((await engine.decide(request("read"))).decision).toBe("allow");
   });
 
-  test("all that fail are counted, ten are named", async () => {
+  test("all failing tests are counted, and ten are named", async () => {
     const tests = Array.from({ length: 25 }, () => ({ tool: "read", expect: "allow" as const }));
     const { message } = await refusal({ policies, tests });
     expect(message).toContain("25 of its tests failed:");
@@ -129,7 +129,7 @@ describe("types and entities of a policy pack", () => {
     expect((await engine.decide(request("read"))).decision).toBe("allow");
   });
 
-  test("an entity that only a policy names is there", async () => {
+  test("an entity that only a policy names is available", async () => {
     const policies = `permit (principal, action == Action::"call:send", resource) when
       { context.input has cents && Group::"limits" has limit && context.input.cents < Group::"limits".limit };`;
     const engine = await loaded({ policies, schema, entities });
@@ -156,7 +156,7 @@ describe("types and entities of a policy pack", () => {
   });
 
   test.each<[string, unknown, RegExp]>([
-    ["an entity of no type", { policies: ALL, entities: [{ uid: { type: "Group", id: "x" } }] }, /Group/],
+    ["an entity of an undeclared type", { policies: ALL, entities: [{ uid: { type: "Group", id: "x" } }] }, /Group/],
     ["an agent", { policies: ALL, entities: [{ uid: { type: "Agent", id: "x" } }] }, /a pack cannot define/],
     ["an action", { policies: ALL, entities: [{ uid: { type: "Action", id: "call:send" } }] }, /a pack cannot define/],
     [
@@ -177,7 +177,7 @@ describe("types and entities of a policy pack", () => {
       { policies: ALL, schema, entities: [{ ...entities[3], attrs: { x: 1 } }] },
       /x/,
     ],
-    ["a tool without an attribute that it must have", { policies: ALL, schema: "entity Tool { risk: Long };" }, /risk/],
+    ["a tool without a required attribute", { policies: ALL, schema: "entity Tool { risk: Long };" }, /risk/],
     ["a schema that does not parse", { policies: ALL, schema: "entity" }, /schema/],
     ["a schema with actions", { policies: ALL, schema: `action "call:send";` }, /actions come from the tools/],
     ["a schema with an Agent", { policies: ALL, schema: "entity Agent;" }, /kernel's own/],
@@ -192,7 +192,7 @@ describe("anything that is not a policy pack is refused", () => {
   const circular: { policies: string; tests?: unknown } = { policies: ALL };
   circular.tests = circular;
   test.each<[string, unknown]>([
-    ["nothing", undefined],
+    ["undefined", undefined],
     ["null", null],
     ["a number", 1],
     ["a list", [ALL]],
@@ -249,7 +249,7 @@ describe("anything that is not a policy pack is refused", () => {
   });
 });
 
-test("the text that is kept is read back as the same policy", async () => {
+test("the text that the log keeps reads back as the same policy", async () => {
   const pack: PolicyPack = { policies: ALL, tests: [{ tool: "read", expect: "allow" }] };
   for (const source of [ALL, pack]) {
     const { text, digest } = (await loaded(source)).loaded!;
@@ -258,7 +258,7 @@ test("the text that is kept is read back as the same policy", async () => {
   }
 });
 
-test("the base has the tools as policies see them", async () => {
+test("the base contains the tools as policies see them", async () => {
   const { base } = (await loaded(ALL)).loaded!;
   expect(JSON.parse(base)).toEqual({ tools: tools.map(({ name, inputSchema }) => ({ name, inputSchema })) });
 });
@@ -290,7 +290,7 @@ describe("shadow", () => {
     });
   });
 
-  test("an error in shadow is said, and decides nothing", async () => {
+  test("an error in shadow is reported, and decides nothing", async () => {
     const engine = await loaded(`${base} @id("x") @mode("shadow")
       forbid (principal, action == Action::"call:send", resource)
       when { context.input has cents && context.input.cents * 9223372036854775807 > 1 };`);
@@ -299,7 +299,7 @@ describe("shadow", () => {
     expect(decision.shadow).toMatchObject({ decision: "deny", reason: "policy-error", policies: ["x"] });
   });
 
-  test("without such policies there is no word of it", async () => {
+  test("without policies in shadow, a decision has no shadow", async () => {
     expect(await (await loaded(base)).decide(request("send"))).not.toHaveProperty("shadow");
   });
 
@@ -307,7 +307,7 @@ describe("shadow", () => {
     expect((await refusal(`@mode("${mode}") ${ALL}`)).message).toContain("there is no @mode");
   });
 
-  test("a shadow changes no decision, whatever the policies are", async () => {
+  test("no policy in shadow changes a decision", async () => {
     const policy = fc.record({
       effect: fc.constantFrom("permit", "forbid"),
       shadow: fc.boolean(),
@@ -354,7 +354,7 @@ describe("annotations", () => {
     @id("__proto__") @reason("x") forbid (principal, action == Action::"call:read", resource);
   `;
 
-  test("of those that determined a decision are in it", async () => {
+  test("a decision has the annotations of the policies that determined it", async () => {
     const engine = await loaded(text);
     expect((await engine.decide(request("send"))).annotations).toEqual({
       cheap: { reason: "Small sums are nobody's business." },
@@ -366,7 +366,7 @@ describe("annotations", () => {
     expect(Object.entries(odd)).toEqual([["__proto__", { reason: "x" }]]);
   });
 
-  test("explain gives the policies whole", async () => {
+  test("explain returns the whole policies", async () => {
     const engine = await loaded(text);
     const { decision, because } = await engine.explain(request("send", { cents: 100 }));
     expect(decision).toBe("deny");

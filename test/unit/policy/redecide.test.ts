@@ -20,7 +20,7 @@ import { buildCli } from "../../setup/cli.ts";
 import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
 import { wasmBytes } from "./wasm.ts";
 
-// The broker is made for browsers, which have it; Node 20 has not.
+// The broker is for browsers, which have this; Node 20 does not.
 Promise.withResolvers ??= <T>() => {
   const parts = {} as PromiseWithResolvers<T>;
   parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
@@ -45,7 +45,7 @@ const send = defineTool({
   cost: ({ cents }) => ({ cents: Math.max(0, cents) }),
   execute: ({ cents }) => cents,
 });
-/** Looks for what should not leave, as `fetchTool` does, and takes URLs. */
+/** Looks for leaks, as `fetchTool` does, and takes URLs. */
 const mail = defineTool({
   name: "mail",
   description: "Mails.",
@@ -67,7 +67,7 @@ const both = new Map([...tools, ["mail", mail as Tool]]);
 
 const budgets = { money: { of: "cents", limit: 500, per: "run" as const } };
 
-/** The product's broker, engine and writer: a run that makes these calls, and the log of it. */
+/** The log of a run that makes these calls, by the real broker, policy engine and log writer. */
 async function record(
   policies: PolicySource[],
   requests: unknown[],
@@ -123,14 +123,14 @@ const policy = `
 `;
 const requests = [
   call({ cents: 0 }),
-  call({ cents: 2 }), // where there is the policy "overflows", it does
+  call({ cents: 2 }), // with the policy "overflows", it overflows
   call({ cents: 0, to: "eve" }),
   call({ cents: 0, to: "ann", price: 1.25 }),
   { tool: "nope" },
   call({ cents: "x" }),
 ];
 
-test("every decision of a log comes out the same", async () => {
+test("every decision in a log comes out the same when it is made again", async () => {
   const log = await record(
     [policy.replace(/@id\("overflows"\).*/, ""), policy, policy],
     [...requests, ...requests, ...requests],
@@ -141,7 +141,7 @@ test("every decision of a log comes out the same", async () => {
   expect(result).toEqual({ decisions: 12, agreed: 12, differing: [], undecided: [] });
 });
 
-test("so do those that a person was asked about, and those that could not be paid", async () => {
+test("so do decisions that a person was asked about, and those denied by a budget", async () => {
   const plain = policy.replace(/@id\("overflows"\).*/, "");
   const log = await record(
     [plain],
@@ -157,7 +157,7 @@ test("so do those that a person was asked about, and those that could not be pai
   expect(result).toEqual({ decisions: 4, agreed: 4, differing: [], undecided: [] });
 });
 
-test("whatever the policies and the calls are", async () => {
+test("so do the decisions on any calls, by any policies", async () => {
   const condition = fc.constantFrom(
     "context.input.cents < 50",
     "context.input.cents * 4611686018427387904 > 0",
@@ -205,7 +205,7 @@ test("whatever the policies and the calls are", async () => {
   );
 });
 
-test("those on URLs in one spelling, and on what should not leave, taken out or not", async () => {
+test("so do decisions on normalised URLs, and on leaks, redacted or not", async () => {
   const text = `
     @id("mails") permit (principal, action == Action::"call:mail", resource)
     unless { context.input has link && context.input.link.host == "evil.example" };
@@ -254,7 +254,7 @@ test("those on URLs in one spelling, and on what should not leave, taken out or 
   expect(result).toEqual({ decisions: 6, agreed: 6, differing: [], undecided: [] });
 });
 
-describe("a log whose writer lied", () => {
+describe("a log whose writer lied is found out", () => {
   const plain = policy.replace(/@id\("overflows"\).*/, "");
 
   /** The log's entries, changed before they are hashed. */
@@ -286,33 +286,33 @@ describe("a log whose writer lied", () => {
     return { ...rest, type: "intent", decision: "allow", policies: ["small"] } as Entry;
   };
 
-  test("nothing changed: nothing differs", async () => {
+  test("unchanged, nothing differs", async () => {
     expect(await redecide(await forged((entry) => entry), { wasm: module })).toMatchObject({ decisions: 3, agreed: 3 });
   });
 
   test.each<[string, (entry: Entry) => Entry, number, string]>([
-    ["what was allowed is said to have been denied", asDenial, 1, "decision"],
-    ["what was denied is said to have been allowed", asIntent, 2, "decision"],
+    ["an allowed call is logged as denied", asDenial, 1, "decision"],
+    ["a denied call is logged as allowed", asIntent, 2, "decision"],
     [
-      "by another policy",
+      "another policy is logged",
       (entry) => (entry.type === "intent" ? { ...entry, policies: ["asked"] } : entry),
       1,
       "decision",
     ],
     [
-      "for another reason",
+      "another reason is logged",
       (entry) => (entry.type === "denial" && entry.reason === "forbidden" ? { ...entry, reason: "no-permit" } : entry),
       1,
       "decision",
     ],
     [
-      "from other facts",
+      "other facts are logged",
       (entry) => (entry.type === "denial" ? { ...entry, facts: { ...entry.facts, approved: true } } : entry),
       0,
       "decision",
     ],
     [
-      "another shadow",
+      "another shadow is logged",
       (entry) =>
         entry.type === "intent"
           ? { ...entry, shadow: { decision: "deny", reason: "forbidden", policies: ["few"], errors: [] } }
@@ -321,7 +321,7 @@ describe("a log whose writer lied", () => {
       "shadow",
     ],
     [
-      "no shadow",
+      "no shadow is logged",
       ({ ...entry }) => {
         delete (entry as { shadow?: unknown }).shadow;
         return entry;
@@ -330,7 +330,7 @@ describe("a log whose writer lied", () => {
       "shadow",
     ],
     [
-      "of another agent",
+      "another agent is logged",
       (entry) => ("agent" in entry && "call" in entry ? { ...entry, agent: { ...entry.agent, name: "other" } } : entry),
       3,
       "callDigest",
@@ -342,13 +342,13 @@ describe("a log whose writer lied", () => {
   });
 });
 
-describe("what is not there any more is said, and is no agreement", () => {
+describe("a decision is reported as undecided, not as agreeing, without", () => {
   const plain = `@id("all") permit (principal, action, resource);`;
   test.each<[string, object, (files: Map<string, Uint8Array>) => void, RegExp]>([
-    ["a secret", { cents: 1, pin: "1234" }, () => {}, /without its secrets/],
-    ["an erased value", { cents: 1 }, (files) => files.delete("values/4.json"), /not in the bundle/],
+    ["the secrets of its input", { cents: 1, pin: "1234" }, () => {}, /without its secrets/],
+    ["its input, which was erased", { cents: 1 }, (files) => files.delete("values/4.json"), /not in the bundle/],
     [
-      "a policy",
+      "its policy",
       { cents: 1 },
       (files) => [...files.keys()].filter((path) => path.endsWith(".cedar")).map((path) => files.delete(path)),
       /not in the bundle/,
@@ -367,7 +367,7 @@ describe("simulate", () => {
   const decide = (source: PolicySource) =>
     createCedarEngine({ tools: [...tools.values()], budgets, wasm: module }).try(source);
 
-  test("says what another policy would have decided otherwise, and by which policies", async () => {
+  test("reports what another policy would have decided differently, and by which policies", async () => {
     const log = await record(
       [plain],
       [call({ cents: 10 }), call({ cents: 60 }), call({ cents: 200 }), { tool: "nope" }],
@@ -389,7 +389,7 @@ describe("simulate", () => {
     ]);
   });
 
-  test("by the same policy nothing changes; one that is refused is refused", async () => {
+  test("the same policy changes nothing, and an invalid one is refused", async () => {
     const bundle = inMemory(await (await record([plain], [call({ cents: 10 }), call({ cents: 200 })])).bundle());
     expect(await simulate(bundle, await decide(plain))).toEqual({ decisions: 2, same: 2, changed: [], undecided: [] });
     await expect(decide("permit (")).rejects.toMatchObject({ code: "invalid-policy" });
@@ -412,7 +412,7 @@ describe("vak policy replay", async () => {
   }
   const plain = `@id("small") permit (principal, action, resource) when { context.input.cents < 100 };`;
 
-  test("a log that agrees: exit 0; what could not be made again is said", async () => {
+  test("a log that agrees: exit 0, and a list of the decisions that could not be made again", async () => {
     const path = await file(
       "good.zip",
       await record([plain], [call({ cents: 10 }), call({ cents: 200 }), call({ cents: 1, pin: "x" })]),
@@ -425,7 +425,7 @@ describe("vak policy replay", async () => {
     expect(JSON.parse(json.out)).toMatchObject({ decisions: 3, agreed: 2 });
   });
 
-  test("a log of whose decisions none can be made again: exit 1, for nothing was shown", async () => {
+  test("a log of which no decision can be made again: exit 1, because nothing was shown", async () => {
     const path = await file(
       "none.zip",
       await record([plain], [call({ cents: 1, pin: "x" }), call({ cents: 2, pin: "y" })]),
@@ -446,7 +446,7 @@ describe("vak policy replay", async () => {
     });
   });
 
-  test("a log that does not verify is not looked into: exit 1", async () => {
+  test("a log that does not verify: exit 1, without making its decisions again", async () => {
     const log = await record([plain], [call({ cents: 10 })]);
     log.stored[4] = log.stored[4]!.slice();
     log.stored[4]![10]! ^= 1;

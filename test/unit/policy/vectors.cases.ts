@@ -23,7 +23,7 @@ interface Vector {
 
 const rules = { digest: "", annotations: {}, asks: false };
 
-/** Cedar's own tests, by what stands behind every decision: reading, parsing, asking and making sense of the answer. */
+/** Cedar's own tests, run through the code behind every decision: reading, parsing, asking, interpreting the answer. */
 export function cedarVectors(wasm: WasmSource): void {
   const texts = new Map(Object.entries(inject("cedarVectors")));
   const vectors = [...texts].filter(([path]) => /^tests\/.*\.json$/.test(path));
@@ -41,7 +41,7 @@ export function cedarVectors(wasm: WasmSource): void {
       prepare(cedar, { schema, enforced: new Map(parts.map((part) => [part.id, part.text])), tried: undefined });
       for (const { description, principal, action, resource, context, ...request } of vector.requests) {
         const call = { ...PARSED, principal, action, resource, context, entities };
-        // Their contexts carry fields that their schemas do not declare, so these are put unvalidated, as Cedar puts them.
+        // Their contexts have fields that their schemas do not declare, so requests are not validated, as in Cedar's own runs.
         const decision = weigh(cedar, rules, { ...call, validateRequest: false });
         expect([description, decision.decision]).toEqual([description, request.decision]);
         expect([...decision.policies].sort()).toEqual([...request.reason].sort());
@@ -53,7 +53,7 @@ export function cedarVectors(wasm: WasmSource): void {
       }
     });
 
-    test("all 74 requests were put", () => {
+    test("all 74 requests were decided", () => {
       expect(requests).toBe(74);
     });
   });

@@ -55,12 +55,12 @@ describe("a JSON Schema's Cedar type", () => {
     [{ type: "array", items: { type: "number" } }, "multipleOf"],
     [{ type: "array", prefixItems: [{ type: "string" }] }, "tuple"],
     [{ type: "object" }, "without declared properties"],
-  ])("of %j is none, and says why", (property, why) => {
+  ])("of %j does not exist, and the reason is given", (property, why) => {
     expect(hiddenOf(property)).toEqual([{ path: "input.x", why: expect.stringContaining(why) }]);
     expect(typeOf(property)).toBeUndefined();
   });
 
-  test("a field inside is hidden alone; a reserved name and what is too deep are hidden", () => {
+  test("only the field itself is hidden; reserved names and deeply nested fields are hidden too", () => {
     const inner = { type: "object", properties: { y: { type: "number" }, __entity: { type: "string" } } };
     expect(hiddenOf(inner).map(({ path }) => path)).toEqual(["input.x.y", "input.x.__entity"]);
     let deep: unknown = { type: "string" };
