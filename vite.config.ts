@@ -1,14 +1,14 @@
-/** One configuration for the playground (`npm start`, `npm run build`) and for Vitest, in the mode `test`. */
+/** Vite's configuration: for the playground (`npm start`, `npm run build`), and for Vitest in the mode `test`. */
 import { defineConfig, type Plugin, type UserConfig } from "vite";
 import { cedarGlue, workerSource } from "./build/plugins.ts";
 
 const root = new URL(".", import.meta.url).pathname;
 
-/** What the playground may do, in force on any host because it is in the page. Agents' workers inherit it. */
+/** The playground's policy. It is in the page, so that it applies on any host; agents' workers inherit it. */
 const policy = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src data: 'self'", // agents; and the worker that replays
+  "worker-src data: 'self'", // agents, and the worker that replays
   "connect-src 'self'",
   "style-src 'self' 'unsafe-inline'", // CodeMirror creates its style sheets at run time
   "img-src data:",
@@ -19,7 +19,7 @@ const policy = [
 function contentSecurityPolicy(): Plugin {
   return {
     name: "playground:csp",
-    apply: "build", // Vite's development server runs scripts of its own
+    apply: "build", // Vite's development server adds scripts of its own
     transformIndexHtml: () => [
       { tag: "meta", attrs: { "http-equiv": "Content-Security-Policy", content: policy }, injectTo: "head-prepend" },
     ],
@@ -39,11 +39,11 @@ const playground: UserConfig = {
     target: "es2022",
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
-    chunkSizeWarningLimit: 1000, // the editors are most of it, and Python is 26 MB
+    chunkSizeWarningLimit: 1000, // in KB: the editors are large
   },
 };
 
 export default defineConfig(async ({ mode }) =>
-  // The tests' configuration looks for browsers, which the playground has no use for.
+  // Loaded only for tests, because it looks for browsers.
   mode === "test" ? (await import("./test/setup/projects.ts")).tests() : playground,
 );

@@ -1,3 +1,4 @@
+/** Vite plugins for the modules that the build creates, and for what the library's dependencies need. */
 import { readFile } from "node:fs/promises";
 import { build, type Plugin } from "vite";
 
@@ -39,22 +40,22 @@ export async function bundleWorker(): Promise<string> {
   });
   const output = (Array.isArray(result) ? result : [result]).flatMap((r) => ("output" in r ? r.output : []));
   const chunk = output.find((part) => part.type === "chunk");
-  if (chunk?.type !== "chunk") throw new Error("the worker did not bundle");
+  if (chunk?.type !== "chunk") throw new Error("bundling the worker gave no chunk of code");
   return chunk.code;
 }
 
 /**
  * `virtual:cedar-glue`: Cedar's wasm-bindgen glue as a factory. The package keeps its instance in a module-level
- * variable, so that a trapped instance could never be replaced; a factory makes as many as are needed.
+ * variable, so an instance that trapped could never be replaced; a factory creates as many as are needed.
  *
- * For the library (`beside`), Cedar's wasm goes beside the bundle as `cedar.wasm`, and the bundle says
- * `new URL("./cedar.wasm", import.meta.url)` in just these words.
+ * With `beside`, as the library is built, Cedar's wasm goes beside the bundle as `cedar.wasm`, and the bundle contains
+ * exactly `new URL("./cedar.wasm", import.meta.url)`, which bundlers recognise.
  */
 export function cedarGlue({ beside = false } = {}): Plugin {
   const id = "virtual:cedar-glue";
-  // Not a string literal while Vite looks at it: in library mode it would inline the 4 MB.
+  // Becomes a string literal only after Vite has seen the code: in library mode it would inline the 4 MB.
   const placeholder = "__VAK_CEDAR_WASM__";
-  // The package exports it to `import` alone, so that `require.resolve` does not find it.
+  // A path, because the package exports it for `import` only and `require.resolve` does not find it.
   const glue = `${root}node_modules/@cedar-policy/cedar-wasm/web/cedar_wasm.js`;
   return {
     name: "vak:cedar-glue",
@@ -70,7 +71,8 @@ export function cedarGlue({ beside = false } = {}): Plugin {
         .replace(/^export \{[^}]*\};?$/gm, "")
         .replace(/^export /gm, "")
         .replace(/new URL\([^)]*import\.meta\.url\)/g, "undefined");
-      if (/import\.meta|^export|^import /m.test(body)) throw new Error("Cedar's glue has changed its shape");
+      if (/import\.meta|^export|^import /m.test(body))
+        throw new Error("Cedar's glue no longer has the expected shape: adapt cedarGlue to it");
       const start = "await __wbg_init({ module_or_path: module });";
       return `export async function createCedar(module) {\n${body}\n${start}\nreturn { ${names.join(", ")} };\n}`;
     },
@@ -83,7 +85,7 @@ export function cedarGlue({ beside = false } = {}): Plugin {
   };
 }
 
-/** `import text from "./file?raw"`, as Vite has it, for bundlers that are not Vite. */
+/** `import text from "./file?raw"`, which Vite supports, for other bundlers. */
 export function rawText(): Plugin {
   const query = "?raw";
   return {
@@ -100,7 +102,7 @@ export function rawText(): Plugin {
   };
 }
 
-/** For a library that imports `node:path` and `node:fs`, and does without where there are none. */
+/** For a library that imports `node:path` and `node:fs` but works without them: replaces both with a stub. */
 export function withoutNode(): Plugin {
   return {
     name: "vak:without-node",

@@ -1,5 +1,7 @@
-// Measures vak beside what it stands on, in real browsers: `node scripts/bench.mjs [section …] [--quick]`, over dist/.
-// Nothing here passes or fails: the figures are for people.
+/**
+ * `npm run bench -- [SECTION …] [--quick]`: measures the built library in real browsers, beside the bare platform
+ * that it runs on. Nothing here passes or fails: the figures are for people.
+ */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { runnerImport } from "vite";
@@ -7,17 +9,17 @@ import { buildGuests } from "./guests.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 if (!existsSync(`${root}dist/vak.js`)) {
-  console.error("There is no dist/vak.js: npm run build makes it.");
+  console.error("dist/vak.js is missing. Run npm run build first.");
   process.exit(1);
 }
 
-// Here, since what Vite runs imports nothing more once it is loaded: the compilers are imported when they are needed.
+// Now, because a module that Vite runs cannot import later, and the compilers are imported only when they are needed.
 await buildGuests();
 
-// The sections are TypeScript, which Node 20 does not run; Vite does. Nor does it know `await using`.
+// The sections are in TypeScript and use `await using`. Node 20 runs neither; Vite does.
 /** @type {{ module: typeof import("../test/bench/run.ts") }} */
 const { module } = await runnerImport(`${root}test/bench/run.ts`, { oxc: { target: "es2022" } });
-// Imported here: Vite has let go of what it ran by the time that a section would.
+// Now, because Vite has closed its module runner by the time a section could import this.
 /** @type {typeof import("../src/audit/index.ts")} */
 const audit = await import(`${root}dist/audit.js`);
 process.exitCode = await module.run(process.argv.slice(2), audit);

@@ -1,4 +1,7 @@
-// Finds the browsers that the tests, benches and screenshots run in. `node scripts/browsers.mjs` gets what is missing.
+/**
+ * Finds the browsers for tests, benchmarks and screenshots. `node scripts/browsers.mjs` installs those that are
+ * missing.
+ */
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -8,7 +11,7 @@ import { chromium, firefox } from "playwright";
 /**
  * @typedef {object} Browser
  * @property {string} path the executable
- * @property {string} version what it says to --version
+ * @property {string} version what it prints for --version
  * @property {import("playwright").LaunchOptions} launch for Playwright's `launch`
  */
 
@@ -16,7 +19,7 @@ import { chromium, firefox } from "playwright";
  * @typedef {object} WebKitGTK
  * @property {string} driver WebKitWebDriver, a W3C WebDriver server
  * @property {string} miniBrowser the browser that it drives
- * @property {string} xvfb the X server that this needs
+ * @property {string} xvfb the X server that they need
  */
 
 /** @typedef {{ chromium: Browser | undefined, firefox: Browser | undefined, webkit: WebKitGTK | undefined }} Browsers */
@@ -29,7 +32,7 @@ const chromiumArgs = [
   "--disable-sync",
   "--no-first-run",
 ];
-/** Chromium's own sandbox cannot be had as root. */
+/** Chromium's own sandbox does not work as root. */
 if (process.platform === "linux" && process.getuid?.() === 0) chromiumArgs.push("--no-sandbox");
 
 const systemPaths = {
@@ -45,12 +48,12 @@ const systemPaths = {
 
 /**
  * Looks in `VAK_CHROMIUM` and `VAK_FIREFOX`, then for Playwright's own builds, then in the usual places. WebKit is
- * Debian's WebKitGTK. A browser that does not start counts as none.
+ * Debian's WebKitGTK. A browser that does not start counts as not found.
  *
  * @returns {Browsers}
  */
 export function findBrowsers() {
-  // To ask each for its version takes a second: Vitest's main process tells its workers what it found.
+  // Asking each for its version takes a second, so Vitest's main process passes what it found on to its workers.
   if (process.env.VAK_BROWSERS) return JSON.parse(process.env.VAK_BROWSERS);
   return {
     chromium: find("chromium", chromium),
@@ -60,16 +63,20 @@ export function findBrowsers() {
 }
 
 /**
- * Finds the browsers, and gets those that are missing: from Playwright's servers, else as root on Debian by apt.
+ * Finds the browsers, and installs those that are missing: from Playwright's servers, otherwise by apt on Debian as
+ * root.
  *
- * @returns {{ browsers: Browsers, problems: string[] }} what could not be had, each with what to do about it
+ * @returns {{ browsers: Browsers, problems: string[] }} the problems: what is still missing, and what to do about it
  */
 export function installBrowsers() {
   let browsers = findBrowsers();
   const missing = () => /** @type {const} */ (["chromium", "firefox"]).filter((name) => !browsers[name]);
   const wrong = missing().filter((name) => chosen(name));
   if (wrong.length) {
-    const problems = wrong.map((name) => `no ${name}: ${variable(name)} is ${chosen(name)}, which does not start`);
+    const problems = wrong.map(
+      (name) =>
+        `${name} is missing: ${variable(name)} is ${chosen(name)}, which does not start. Correct it or unset it`,
+    );
     return { browsers, problems };
   }
   if (missing().length) {
@@ -90,7 +97,7 @@ export function installBrowsers() {
   }
   const problems = missing().map(
     (name) =>
-      `no ${name}: neither found nor installed. Install it, and set ${variable(name)} if it is in an unusual place`,
+      `${name} is missing and could not be installed. Install it, and set ${variable(name)} if it is in an unusual place`,
   );
   return { browsers, problems };
 }
@@ -114,7 +121,7 @@ function find(name, type) {
     /** @type {import("playwright").LaunchOptions} */
     const launch = { executablePath: path };
     if (name === "chromium") launch.args = chromiumArgs;
-    // Playwright speaks its own protocol to its own patched Firefox, and WebDriver BiDi to any other.
+    // Playwright drives its own patched Firefox by its own protocol, and any other by WebDriver BiDi.
     else if (path !== own) launch.channel = "moz-firefox";
     return { path, version, launch };
   }
@@ -152,7 +159,7 @@ function findWebKit() {
 }
 
 /**
- * Runs a command that installs something, and says so.
+ * Prints a command that installs something, and runs it.
  *
  * @param {string[]} command
  * @param {number} seconds
@@ -175,7 +182,10 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
     if (browser) console.log(`${name}: ${browser.version} (${browser.path})`);
   }
   if (browsers.webkit) console.log(`webkit: ${browsers.webkit.miniBrowser}`);
-  else console.log("webkit: LEFT OUT: WebKitGTK's WebDriver is only found on Debian (webkit2gtk-driver, xvfb)");
+  else
+    console.log(
+      "webkit: NOT FOUND, its tests will be skipped: WebKitGTK's WebDriver needs Debian (webkit2gtk-driver, xvfb)",
+    );
   for (const problem of problems) console.error(problem);
   process.exitCode = problems.length ? 1 : 0;
 }

@@ -1,5 +1,7 @@
-// Builds what is published: ES modules and their types for bundlers, with the worker and Cedar's wasm beside them; two
-// single files for the web, a module and a classic script; and the command line.
+/**
+ * Builds what is published: for bundlers, ES modules with their types, the worker and Cedar's wasm; for the web, a
+ * module and a classic script, each a single file; and the command line.
+ */
 import { execFileSync } from "node:child_process";
 import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -9,7 +11,7 @@ import { runnerImport } from "vite";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { dependencies } = JSON.parse(await readFile(`${root}package.json`, "utf8"));
 
-// The plugins are TypeScript, which Node 20 does not run; Vite does.
+// The plugins are in TypeScript, which Vite can run and Node 20 cannot.
 /** @type {{ module: typeof import("../build/plugins.ts") }} */
 const { module: ours } = await runnerImport(`${root}build/plugins.ts`);
 const plugins = [ours.workerSource(), ours.cedarGlue({ beside: true }), ours.rawText()];
@@ -19,8 +21,7 @@ const external = (id) => Object.keys(dependencies).some((name) => id === name ||
 await rm(`${root}dist`, { recursive: true, force: true });
 await mkdir(`${root}dist`, { recursive: true });
 
-// The rules by which leaks are found are taken in, since they are written for Node: the only thing they use of it is the
-// names of files.
+// The rules for finding leaks are bundled because they are written for Node. All they use of it is `path.basename`.
 const vendored = {
   "@secretlint/secretlint-rule-preset-recommend": "LICENSE",
   "fast-luhn": "license",
@@ -44,9 +45,10 @@ const entries = {
   python: `${root}src/runtimes/python.ts`,
   replay: `${root}src/replay/index.ts`,
 };
-// What several entries need is a file that they share, so that whoever imports `vak` and `vak/audit` loads nothing twice, and
-// there is one `VakError`. A file per module would do that too; but a bundler makes so many chunks of those, each compressed by
-// itself, that a page which imports `vak` alone would get 47.8 KB (gzip) where it now gets 42.8.
+// Modules that several entries need go into files that those entries share, so that a page importing `vak` and
+// `vak/audit` loads nothing twice, and there is one `VakError`. A file per module would do that too, but bundlers
+// turn those into so many chunks, each compressed on its own, that a page importing `vak` alone would load 47.8 KB
+// (gzip) instead of 42.8.
 await bundle(
   entries,
   {
@@ -74,7 +76,7 @@ await bundle(
     name: "vak",
     codeSplitting: false,
     minify: true,
-    // A classic script has no import.meta; it knows its own address only while it is being run.
+    // A classic script has no import.meta, and knows its own URL only while it is first executed.
     intro: "const vakScript = document.currentScript?.src ?? location.href;",
   },
   { transform: { define: { "import.meta.url": "vakScript" } } },
@@ -85,8 +87,8 @@ await writeFile(`${root}dist/worker.js`, await ours.bundleWorker());
 execFileSync(`${root}node_modules/.bin/tsc`, ["-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
 
 /**
- * The name of the file for a module that is needed at once: by the entries that need it. What is only loaded later is left
- * to the bundler.
+ * The file for a module that entries import statically, named after those entries. Where modules go that are only
+ * loaded lazily is up to the bundler.
  *
  * @param {string} id
  * @param {{ getModuleInfo(id: string): { importers: string[] } | null }} graph
@@ -97,7 +99,7 @@ function sharedBy(id, graph) {
   for (const one of above) for (const importer of graph.getModuleInfo(one)?.importers ?? []) above.add(importer);
   const names = Object.entries(entries).flatMap(([name, path]) => (above.has(path) ? name : []));
   if (names.join() === "index") return "kernel";
-  return names.length > 1 ? names.join("-") : null; // its own entry has it
+  return names.length > 1 ? names.join("-") : null; // one entry alone needs it: it goes into that entry's file
 }
 
 /**

@@ -1,7 +1,9 @@
-// `node scripts/fuzz.mjs [factor]`: the fuzz tests of sandbox, protocol and meter with that many times as many tries as in
-// `npm test` (10 by default), and from a fresh seed: guests' system calls against a model file system, workers' messages to
-// their parsers and to a kernel in real browsers, and bytes of modules. Each prints how many it tried. Then every property
-// from that seed. `npm run fuzz:meter` has more.
+/**
+ * `npm run fuzz -- [FACTOR]`: the fuzz tests of sandbox, protocol and meter, from a fresh seed, with FACTOR times as
+ * many tries as in `npm test` (10 by default): guests' system calls against a model of a file system, workers'
+ * messages to their parsers and to a kernel in real browsers, and the bytes of modules. Each prints how many it
+ * tried. Then every property test runs from the same seed. `npm run fuzz:meter` fuzzes the meter further.
+ */
 
 import { spawnSync } from "node:child_process";
 import { randomInt } from "node:crypto";
@@ -10,7 +12,7 @@ import { fileURLToPath } from "node:url";
 
 const factor = Number(process.argv[2] ?? 10);
 if (!Number.isSafeInteger(factor) || factor < 1) {
-  console.error("Give how many times as much as in npm test, a whole number.");
+  console.error("FACTOR must be a positive whole number: how many times as many tries as in npm test.");
   process.exit(2);
 }
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -21,12 +23,12 @@ const files = [
   "test/unit/meter/admission.test.ts",
   "test/browser/kernel/attacks-worker.test.ts",
 ];
-/** The files with other properties, which are tried as often as ever. */
+/** The files with properties, which are tried as often as in `npm test`. */
 const properties = readdirSync(`${root}test/unit`, { recursive: true, encoding: "utf8" })
   .map((path) => `test/unit/${path}`)
   .filter((path) => path.endsWith(".test.ts") && readFileSync(`${root}${path}`, "utf8").includes('"fast-check"'));
 const seed = process.env.VAK_SEED ?? String(randomInt(2 ** 31));
-console.log(`properties are tried from seed ${seed}: VAK_SEED=${seed} npm run fuzz does the same again`);
+console.log(`seed ${seed}; VAK_SEED=${seed} npm run fuzz repeats this run`);
 const args = ["run", "--project", "unit", "--project", "browser*", "--testTimeout", "3600000", "-t", "fuzz:", ...files];
 process.exitCode = vitest(args) || vitest(["run", "--project", "unit", "--testTimeout", "3600000", ...properties]);
 

@@ -1,5 +1,7 @@
-// Builds the test programs: test/guests/*.wat and *.c to test/guests/out/*.wasm. Only what changed is built again.
-// `node scripts/guests.mjs` does it by hand.
+/**
+ * Builds the test programs: test/guests/NAME.wat and NAME.c to test/guests/out/NAME.wasm, those that changed. Tests
+ * do so when they start; `node scripts/guests.mjs` does it by hand.
+ */
 
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -10,7 +12,7 @@ const guests = new URL("../test/guests/", import.meta.url);
 const out = new URL("out/", guests);
 const record = new URL("built.json", out);
 
-/** wabt 1.0.39 knows neither GC's instructions nor `call_ref`. */
+/** wabt 1.0.39 supports neither GC nor `call_ref`. */
 export const watFeatures = {
   bulk_memory: true,
   exceptions: true,
@@ -31,10 +33,10 @@ export const watFeatures = {
 const clangFlags = ["--target=wasm32-wasip1", "-O2", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-Wl,--strip-all"];
 
 /**
- * Builds what changed.
+ * Builds the guests that changed.
  *
  * @returns {Promise<{ built: string[], total: number }>} the names of the guests that were built
- * @throws {Error} if a guest does not compile: the message is the compiler's
+ * @throws {Error} if a guest does not compile, with the compiler's messages
  */
 export async function buildGuests() {
   await mkdir(out, { recursive: true });
@@ -60,7 +62,7 @@ export async function buildGuests() {
   for (const name of sources) {
     const source = await readFile(new URL(name, guests));
     const target = `${basename(name, extname(name))}.wasm`;
-    if (target in after) throw new Error(`${target} would be made from two sources`);
+    if (target in after) throw new Error(`${target} would be built from two sources: rename one of them`);
     const hash = tools.copy().update(source).digest("hex");
     after[target] = hash;
     present.delete(target);
@@ -77,7 +79,7 @@ export async function buildGuests() {
 }
 
 /**
- * Another build may run at the same time: nobody may see half a file.
+ * Writes a file in one step, because another build may run at the same time and must not read half of it.
  *
  * @param {URL} path
  * @param {Uint8Array} bytes
@@ -126,7 +128,7 @@ async function compileC(name, source, headers) {
     );
     const program = files?.["out.wasm"];
     if (program instanceof Uint8Array) return program;
-    throw new Error(`clang made nothing of ${name}\n${messages}`);
+    throw new Error(`clang wrote no output for ${name}\n${messages}`);
   } catch (error) {
     if (error instanceof Exit) throw new Error(`${name} does not compile\n${messages}`);
     throw error;

@@ -1,5 +1,7 @@
-// What a page downloads of what is in dist/ (`npm run build`): bundled with all dependencies, minified, and compressed, with
-// gzip -9 and with Brotli at its best, as CDNs send it; and the budget for it, which is by gzip. A KB is 1000 bytes.
+/**
+ * Prints what a page downloads of dist/: bundled with all dependencies, minified, and compressed, with gzip -9 and with
+ * Brotli at its best, as CDNs send it. Fails if it is over its budgets, which are in gzip. A KB is 1000 bytes.
+ */
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -8,7 +10,10 @@ import { rolldown } from "rolldown";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** KB of what a page imports to make a kernel, without Cedar; of the worker that its first agent loads; of the meter by itself. */
+/**
+ * In KB: `core` is what a page imports to create a kernel, without Cedar; `worker` is what the first agent loads;
+ * `meter` is the entry `vak/meter`.
+ */
 const BUDGETS = { core: 45, worker: 32, meter: 12 };
 
 /** @typedef {{ gzip: number, brotli: number }} Size in KB */
@@ -70,7 +75,7 @@ if (over.length === 0) console.log(`within the budgets: ${JSON.stringify(BUDGETS
 process.exitCode = over.length ? 1 : 0;
 
 /**
- * Bundles as a user's bundler does.
+ * Bundles a file as a user's bundler would.
  *
  * @param {string} input
  * @param {RegExp} [external]
@@ -80,7 +85,7 @@ async function bundle(input, external) {
   const { output } = await build.generate({ format: "es", minify: true });
   await build.close();
   const chunks = output.filter((part) => part.type === "chunk");
-  // What the entry does not import, itself or by way of others, comes later.
+  // Chunks that the entry does not import, directly or through others, are loaded lazily.
   const names = new Set(chunks.filter((chunk) => chunk.isEntry).map((chunk) => chunk.fileName));
   for (const name of names) {
     for (const next of chunks.find((chunk) => chunk.fileName === name)?.imports ?? []) names.add(next);

@@ -1,5 +1,7 @@
-// `node scripts/support.mjs`: writes the support matrix in docs/support.md, from what the tests did in each browser when
-// `npm test` was last run. `--check` only reports whether the page is up to date, and fails if it is not.
+/**
+ * `npm run support`: writes the support matrix in docs/support.md, from the results of the last `npm test` in each
+ * browser. `--check` only reports whether the page is up to date, and fails if it is not.
+ */
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -9,7 +11,10 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const reports = `${root}node_modules/.cache/vak/projects/`;
 
-/** A column is what some of Vitest's projects did. Shared memory: on a cross-origin isolated page, without JSPI. */
+/**
+ * Each column holds the results of some of Vitest's projects. Shared memory: on a cross-origin isolated page, without
+ * JSPI.
+ */
 const COLUMNS = [
   { name: "Chromium", projects: ["browser (chromium)"] },
   { name: "Firefox", projects: ["browser (firefox)"] },
@@ -18,26 +23,27 @@ const COLUMNS = [
   { name: "WebKitGTK, shared memory", projects: ["webkit (webkit)"] },
 ];
 
-/** @type {[area: string, files: RegExp][]} each test file is of one area */
+/** @type {[area: string, files: RegExp][]} each test file belongs to exactly one area */
 const AREAS = [
   ["programs: run, stop, pause, files, input, output", /\/(job|input|limits|files)\.test/],
-  ["mounts, files that are kept, watching", /\/files\/|\/isolated\/mounts\.test/],
+  ["mounts, kept files, watching", /\/files\/|\/isolated\/mounts\.test/],
   ["hostile programs", /\/(attacks-guest|hostile)\.test/],
-  ["hostile workers, an emptied scope", /\/(attacks-worker|lockdown)\.test/],
+  ["hostile workers, lockdown", /\/(attacks-worker|lockdown)\.test/],
   ["isolation `frame`", /\/frame\.test/],
   ["functions of reactors", /\/reactor\.test/],
-  ["many agents; more than there is room for", /\/(load|capacity)\.test/],
-  ["the meter: fuel, stack, NaNs, the same in each", /\/meter\/|\/(kernel|isolated)\/same\.test/],
-  ["tools and policies; fail closed", /\/policy\/|\/fail-closed\.test/],
+  ["many agents, and more than the browser has capacity for", /\/(load|capacity)\.test/],
+  ["the meter: fuel, stack, NaNs; the same in every engine", /\/meter\/|\/(kernel|isolated)\/same\.test/],
+  ["tools and policies; failing closed", /\/policy\/|\/fail-closed\.test/],
   ["the element `<vak-approval>`", /\/approval\//],
-  ["the tools for the network", /\/fetch\/|\/url\.test/],
+  ["tools for network access", /\/fetch\/|\/url\.test/],
   ["the log", /\/log\//],
   ["replay, forks", /\/replay(\/|\.test)/],
   ["`support()`", /\/(support|isolation|platform|no-frame)\.test/],
 ];
 
 /**
- * Why a test is not run somewhere. Each test that is not needs a reason here, and each reason such a test.
+ * Why some tests do not run in some engines. Each test that is skipped needs a reason here, and each reason such a
+ * test.
  *
  * @type {{ files: RegExp, title: RegExp, columns: RegExp, what: string, why: string }[]}
  */
@@ -53,35 +59,35 @@ const REASONS = [
     files: /resume\.test/,
     title: /./,
     columns: /^WebKitGTK/,
-    what: "the meter lets the event loop turn",
-    why: "no JSPI; guests are stopped and paused by shared memory",
+    what: "guests yield to the event loop",
+    why: "no JSPI; guests are stopped and paused through shared memory",
   },
   {
-    files: /log\.test/,
+    files: /\/log\/tampering\.test/,
     title: /^a log whose database the browser has lost/,
     columns: /^WebKitGTK/,
-    what: "a lost log is noticed by a second place that remembers it",
-    why: "no origin-private file system",
+    what: "the rollback guard, which notices that a log was lost",
+    why: "no origin private file system",
   },
   {
-    files: /export\.test/,
+    files: /\/log\/export\.test/,
     title: /into a directory/,
     columns: /^WebKitGTK/,
     what: "export into a directory",
-    why: "no origin-private file system",
+    why: "no origin private file system",
   },
   {
     files: /\/files\/|\/isolated\/mounts\.test/,
     title: /./,
     columns: /^WebKitGTK/,
-    what: "mounts of directories, and files that are kept under a name",
-    why: "no origin-private file system",
+    what: "mounts of directories, and files kept under a name",
+    why: "no origin private file system",
   },
   {
     files: /capacity\.test/,
     title: /./,
     columns: /^WebKitGTK/,
-    what: "runs for which there is no room",
+    what: "runs beyond the browser's capacity",
     why: "3,000 memories at once do not fill it",
   },
   {
@@ -89,7 +95,7 @@ const REASONS = [
     title: /^several memories/,
     columns: /^WebKitGTK/,
     what: "several memories",
-    why: "the engine does not have them",
+    why: "the engine does not support them",
   },
 ];
 
@@ -97,7 +103,7 @@ const REASONS = [
 const faults = [];
 const columns = COLUMNS.map((column) => ({ ...column, files: readColumn(column) }));
 for (const { name, files } of columns) {
-  if (!files) console.log(`NOT CHECKED: ${name}, whose tests have not all been run here`);
+  if (!files) console.log(`NOT CHECKED: ${name}, because not all of its tests were run`);
 }
 const matrix = [
   ["", ...COLUMNS.map(({ name }) => name)],
@@ -112,7 +118,7 @@ const reasons = [
 ];
 checkReasons();
 if (faults.length) {
-  for (const fault of faults) console.log(`the support matrix cannot be made: ${fault}`);
+  for (const fault of faults) console.log(`the support matrix cannot be written: ${fault}`);
   process.exit(1);
 }
 
@@ -124,17 +130,17 @@ for (const table of [matrix, reasons]) {
   if (written === text) continue;
   stale = true;
   if (process.argv.includes("--check")) {
-    console.log(`${path} does not say what the tests say; node scripts/support.mjs writes it`);
+    console.log(`${path} is out of date. Run node scripts/support.mjs to update it`);
   } else {
     writeFileSync(root + path, written);
-    console.log(`${path} is written`);
+    console.log(`updated ${path}`);
   }
 }
 process.exitCode = stale && process.argv.includes("--check") ? 1 : 0;
-if (!stale) console.log("the support matrix says what the tests say");
+if (!stale) console.log("the support matrix is up to date");
 
 /**
- * What the tests did in a column, by file; undefined where they were not all run.
+ * A column's results by file; undefined unless all of its tests were run.
  *
  * @param {(typeof COLUMNS)[number]} column
  */
@@ -152,17 +158,18 @@ function readColumn({ name, projects }) {
     if (missing.length) return undefined;
   }
   for (const [file, tests] of Object.entries(files)) {
-    if (AREAS.filter(([, pattern]) => pattern.test(file)).length !== 1) faults.push(`${file} is not of one area`);
+    if (AREAS.filter(([, pattern]) => pattern.test(file)).length !== 1)
+      faults.push(`${file} does not belong to exactly one of the areas in scripts/support.mjs`);
     for (const [title, state] of Object.entries(tests)) {
       if (state === "failed") faults.push(`${name}: ${file} > ${title} failed`);
-      if (state === "pending") return undefined; // the browser died before
+      if (state === "pending") return undefined; // the browser crashed before it
     }
   }
   return files;
 }
 
 /**
- * What a column has of an area; undefined where it is not known.
+ * How far a column supports an area; undefined if that is not known.
  *
  * @param {(typeof columns)[number]} column
  * @param {RegExp} pattern
@@ -183,18 +190,21 @@ function checkReasons() {
         if (state !== "skipped") continue;
         const reason = REASONS.find((it) => it.columns.test(name) && it.files.test(file) && it.title.test(title));
         if (reason) used.add(reason);
-        else faults.push(`${name}: ${file} > ${title} is not run, and scripts/support.mjs does not say why`);
+        else faults.push(`${name}: ${file} > ${title} was skipped. Give the reason in scripts/support.mjs`);
       }
     }
   }
   for (const reason of REASONS) {
     const known = columns.some(({ name, files }) => files && reason.columns.test(name));
-    if (known && !used.has(reason)) faults.push(`nothing is left out any more of: ${reason.what}`);
+    if (known && !used.has(reason))
+      faults.push(
+        `no test is skipped any longer for this reason, so remove it from scripts/support.mjs: ${reason.what}`,
+      );
   }
 }
 
 /**
- * Puts a table in place of the one with the same header. A cell that is not known stays as it is.
+ * Replaces the table that has the same header. Cells whose value is not known stay as they are.
  *
  * @param {string} text
  * @param {readonly (readonly (string | undefined)[])[]} table
@@ -204,7 +214,7 @@ function replaceTable(text, table) {
     `| ${cells.join(" | ")} |`.replace("|  |", "| |");
   const header = line(table[0] ?? []);
   const start = text.indexOf(`${header}\n`);
-  if (start < 0) throw new Error(`there is no table with the header ${header}`);
+  if (start < 0) throw new Error(`${path} has no table with this header: ${header}`);
   const end = text.indexOf("\n\n", start);
   const old = text.slice(start, end).split("\n").slice(2);
   const rows = table.slice(1).map((cells) => {

@@ -1,4 +1,4 @@
-// `npm test`: every check there is, one after the other. A step that fails does not stop those after it.
+/** `npm test`: runs every check, one after the other. A step that fails does not stop the ones after it. */
 
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -8,11 +8,11 @@ import { findBrowsers } from "./browsers.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cache = `${root}node_modules/.cache/vak/`;
-const { scripts, version } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
+const { version } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
 const tarball = `${cache}vak-${version}.tgz`;
 
 /**
- * Vitest on some of its projects, with a report that can be counted.
+ * The command that runs some of Vitest's projects, and writes a report in JSON from which results are counted.
  *
  * @param {string} report
  * @param {string[]} projects
@@ -23,20 +23,16 @@ const vitest = (report, ...projects) =>
 
 const WEBKIT = "tests in WebKit";
 
-/**
- * A step without a command is one that the project does not have yet.
- *
- * @type {{ name: string, command: string | undefined }[]}
- */
+/** @type {{ name: string, command: string }[]} */
 const steps = [
   { name: "types", command: "tsc --noEmit" },
   { name: "lint and format", command: "biome ci" },
   { name: "browsers", command: "node scripts/browsers.mjs" },
   { name: "guests", command: "node scripts/guests.mjs" },
-  { name: "build", command: scripts.build && "npm run build" },
+  { name: "build", command: "npm run build" },
   {
     name: "package",
-    // The worker is a file to serve and not a module to import, as is Cedar's wasm: they have no types.
+    // The worker and Cedar's wasm are files to serve, not modules to import: they have no types.
     command:
       `npm pack --silent --ignore-scripts --pack-destination "${cache}" && publint --strict "${tarball}" && ` +
       `attw --profile esm-only --exclude-entrypoints worker cedar.wasm -- "${tarball}"`,
@@ -58,30 +54,24 @@ for (const report of ["tests.json", "webkit.json", "projects"]) {
 const env = { ...process.env, PATH: `${root}node_modules/.bin${delimiter}${process.env.PATH}` };
 
 env.VAK_SEED ??= "1";
-console.log(`properties are tried from seed ${env.VAK_SEED}`);
+console.log(`seed of the property tests: ${env.VAK_SEED}`);
 
 /** @type {string[]} */
 const failed = [];
-/** @type {string[]} */
-const absent = [];
 for (const { name, command } of steps) {
-  console.log(`\n== ${name}: ${command ?? "THERE IS NONE YET"}`);
-  if (!command) {
-    absent.push(name);
-    continue;
-  }
+  console.log(`\n== ${name}: ${command}`);
   if (name === WEBKIT && !findBrowsers().webkit) continue;
   const began = performance.now();
   const { status, signal, error } = spawnSync(command, { cwd: root, env, shell: true, stdio: "inherit" });
   console.log(`== ${name}: ${Math.round((performance.now() - began) / 1000)} s`);
   if (status === 0) {
-    if (name === "build") env.VAK_BUILT = "1"; // the tests need not build again what they run
+    if (name === "build") env.VAK_BUILT = "1"; // so that the tests do not build again
     continue;
   }
   if (name === WEBKIT && died(count("webkit"))) {
     const { pending, failures } = count("webkit");
-    console.log(`== WebKitGTK itself died in the middle: ${pending} TESTS WERE NOT RUN in it`);
-    for (const failure of failures) console.log(`== and this failed in it before, which proves nothing: ${failure}`);
+    console.log(`== WebKitGTK itself crashed: ${pending} TESTS WERE NOT RUN in it`);
+    for (const failure of failures) console.log(`== failed before the crash, which proves nothing: ${failure}`);
     continue;
   }
   failed.push(name);
@@ -95,23 +85,23 @@ tests.passed += inWebKit.passed;
 if (died(inWebKit)) inWebKit.failures = [];
 else tests.failed += inWebKit.failed;
 tests.skipped += inWebKit.skipped + inWebKit.pending;
-// A step that failed counts as one failure; steps of tests, and what is made of them, do so only when no test says why, as
-// when a browser is lost.
+// A failed step counts as one failure. The steps of tests, and the matrix made from their results, count only if no
+// test failed, for example because a browser crashed.
 const ofTests = (/** @type {string} */ name) => name.startsWith("tests") || name === "support matrix";
 const failures = tests.failed + failed.filter((name) => !ofTests(name) || tests.failed === 0).length;
 console.log("");
-if (absent.length) console.log(`not there yet: ${absent.join(", ")}`);
-if (!findBrowsers().webkit) console.log("LEFT OUT: the tests in WebKit, which only Debian's packages bring here");
+if (!findBrowsers().webkit)
+  console.log("NOT RUN: the tests in WebKit, which needs Debian's packages webkit2gtk-driver and xvfb");
 if (failed.length) console.log(`failed steps: ${failed.join(", ")}`);
-// Last, and short: the end of a long output is what is kept of it.
+// At the end, and short, because only the end of a long output may be kept.
 for (const failure of [...tests.failures, ...inWebKit.failures]) console.log(`FAILED: ${failure}`);
-if (tests.passed === 0) console.log("no test passed: nothing was shown");
+if (tests.passed === 0) console.log("no test passed, so nothing was checked");
 console.log(`${tests.passed} passed, ${failures} failed, ${tests.skipped} skipped`);
 process.exitCode = failures > 0 || tests.passed === 0 ? 1 : 0;
 
 /**
- * Whether the browser was gone before all tests were run. One that crashes is no witness of what it did before, either:
- * in version 2.50 JavaScriptCore has been seen to hang in a test, and to crash some tests later.
+ * Whether the browser crashed before all tests were run. Its earlier results prove nothing then: JavaScriptCore 2.50
+ * has been seen to hang in one test and crash a few tests later.
  *
  * @param {ReturnType<typeof count>} result
  */
@@ -120,7 +110,7 @@ function died({ passed, pending }) {
 }
 
 /**
- * Sums Vitest's report. A file that could not be run counts as one failure.
+ * Counts the results in Vitest's report. A file that could not be run counts as one failure.
  *
  * @param {"tests" | "webkit"} report
  */
@@ -130,7 +120,7 @@ function count(report) {
   try {
     files = JSON.parse(readFileSync(`${cache}${report}.json`, "utf8")).testResults;
   } catch {
-    return sum; // Vitest did not get so far: its step has failed
+    return sum; // Vitest wrote no report: its step has failed
   }
   for (const { name, status, message, assertionResults } of files) {
     const file = name.replace(root, "");
@@ -141,7 +131,7 @@ function count(report) {
         failedHere++;
         sum.failures.push(`${file} > ${test.fullName}\n${test.failureMessages.join("\n").slice(0, 2000)}`);
       } else if (test.status === "pending")
-        sum.pending++; // it was never begun
+        sum.pending++; // it never started
       else sum.skipped++;
     }
     if (status === "failed" && failedHere === 0) {

@@ -1,3 +1,4 @@
+/** A static web server for tests, benchmarks and commands, on a free port of localhost. */
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer, type ServerResponse } from "node:http";
@@ -11,18 +12,21 @@ export const isolation = {
 };
 
 export interface ServeOptions {
-  /** Directories by URL prefix, as `{ "/": "dist", "/guests/": "test/guests/out" }`: the longest prefix that fits wins. */
+  /**
+   * Directories by URL prefix, such as `{ "/": "dist", "/guests/": "test/guests/out" }`. The longest matching prefix
+   * wins.
+   */
   directories: Record<string, string>;
-  /** Sent with every answer, as {@link isolation} or `Content-Security-Policy`. */
+  /** Headers for every response, such as {@link isolation} or `Content-Security-Policy`. */
   headers?: Record<string, string>;
-  /** A page made up by the test, by its path, as `{ "/csp.html": "<script …" }`. */
+  /** The text of pages that are not files, by path, such as `{ "/csp.html": "<script …" }`. */
   pages?: Record<string, string>;
 }
 
 export interface Server extends AsyncDisposable {
-  /** As `http://localhost:PORT`: a secure context. */
+  /** `http://localhost:PORT`, which is a secure context. */
   readonly url: string;
-  /** The path and query of each request so far. */
+  /** Path and query of every request so far. */
   readonly requests: string[];
   close(): Promise<void>;
 }

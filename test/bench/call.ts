@@ -1,7 +1,8 @@
+/** Benchmark of a call: how long a tool call takes as the guest sees it, beside a bare round trip. */
 import type { Section } from "./harness.ts";
 import { type Pair, ratioCells } from "./stats.ts";
 
-/** One call of a tool as the guest sees it, of 1000 in a row. */
+/** The time of one tool call, averaged over 1000 in a row. */
 export const call: Section = {
   name: "call",
   where: "browser",
@@ -26,11 +27,11 @@ export const call: Section = {
       }
     }
     const rows = [
-      ["allowed, beside a bare round trip", ...ratioCells(allowed.bare, "µs")],
-      ["allowed, beside one with one commit", ...ratioCells(allowed.commit, "µs")],
-      ["allowed, beside one with two commits", ...ratioCells(allowed.commits, "µs")],
-      ["denied, beside a bare round trip", ...ratioCells(denied.bare, "µs")],
-      ["denied, beside one with one commit", ...ratioCells(denied.commit, "µs")],
+      ["allowed, against a bare round trip", ...ratioCells(allowed.bare, "µs")],
+      ["allowed, against one with one commit", ...ratioCells(allowed.commit, "µs")],
+      ["allowed, against one with two commits", ...ratioCells(allowed.commits, "µs")],
+      ["denied, against a bare round trip", ...ratioCells(denied.bare, "µs")],
+      ["denied, against one with one commit", ...ratioCells(denied.commit, "µs")],
     ];
     return [{ title: `call, ${browser}`, head: ["a call", "vak", "bare", "ratio", "middle half", "pairs"], rows }];
   },

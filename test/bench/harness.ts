@@ -1,4 +1,4 @@
-/** What every section is given: browsers freshly launched, and pages in them over the built library. */
+/** The benchmarks' harness: freshly launched browsers, with pages that load the built library. */
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ export type BrowserName = "chromium" | "firefox";
 
 export interface Section {
   name: string;
-  /** In each browser; or once, in Node, when the section says so. */
+  /** Whether it runs in every browser, or once in Node. */
   where: "browser" | "node";
   measure(bench: Bench): Promise<Table[]>;
 }
@@ -27,33 +27,33 @@ export interface Section {
 export type Audit = typeof import("../../src/audit/index.ts");
 
 export interface Bench {
-  /** "node" for a section of Node's. */
+  /** "node" for a section that runs in Node. */
   readonly browser: BrowserName | "node";
-  /** `vak/audit`, as built. */
+  /** The built `vak/audit`. */
   readonly audit: Audit;
-  /** So many, or the fewer that a quick look wants. */
+  /** `full`, or `quick` with the option `--quick`. */
   times(full: number, quick: number): number;
   launch(): Promise<Launch>;
 }
 
-/** One launch of the browser, with a profile of its own on disk. */
+/** A launched browser, with a fresh profile on disk. */
 export interface Launch extends AsyncDisposable {
   readonly version: string;
-  /** A page of test/bench/page, on a fresh tab, its functions to be called by name. */
+  /** Opens a page of test/bench/page in a new tab. Its functions are called by name. */
   visit(name: string, options?: { isolated: boolean }): Promise<Tab>;
 }
 
 export interface Tab extends AsyncDisposable {
-  // biome-ignore lint/suspicious/noExplicitAny: what a page gives is the section's to know
+  // biome-ignore lint/suspicious/noExplicitAny: each section knows what its page returns
   call(name: string, ...args: unknown[]): Promise<any>;
 }
 
 const scratch = await mkdtemp(join(tmpdir(), "vak-bench-"));
 
-/** The servers of one run: the library as it was built when the run began, and the same on an isolated page. */
+/** Starts two servers over a copy of the built library: one for plain pages, one for cross-origin isolated ones. */
 export async function startServers(): Promise<{ plain: Server; isolated: Server; close(): Promise<void> }> {
   await buildGuests();
-  // A build that somebody starts meanwhile must not change what is measured.
+  // Copied, so that a build that starts meanwhile does not change what is measured.
   for (const name of ["vak.js", "cedar.wasm"]) await cp(`${root}dist/${name}`, `${scratch}/dist/${name}`);
   await bundlePages();
   await assemble(`${scratch}/guests`);
@@ -78,13 +78,13 @@ export async function startServers(): Promise<{ plain: Server; isolated: Server;
   return { plain, isolated, close };
 }
 
-/** The modules of test/bench/page that are a page's; their exports are what {@link Tab.call} calls. */
+/** The modules of test/bench/page that are pages. {@link Tab.call} calls their exports. */
 const pageNames = ["spawn", "call", "stop", "log", "meter", "replay", "policy"];
 
 const pageOf = (name: string) => `<!doctype html><title>${name}</title>
   <script type="module">import * as bench from "/page/${name}.js"; globalThis.bench = bench;</script>`;
 
-/** The library is loaded as a page loads it, the rest is bundled from its source. */
+/** Leaves the library out of a page's bundle, so that the page loads it as built. */
 const builtLibrary: Plugin = {
   name: "bench:built-library",
   resolveId: (source) => (source.endsWith("/src/index.ts") ? { id: "/dist/vak.js", external: true } : null),
@@ -117,7 +117,7 @@ async function assemble(folder: string): Promise<void> {
 }
 
 export async function launch(browser: BrowserName, servers: { plain: Server; isolated: Server }): Promise<Launch> {
-  // A profile on disk: in Chromium's private mode the log would be in memory.
+  // With a profile on disk, because in Chromium's private mode the log would be in memory.
   const profile = await mkdtemp(join(scratch, "profile-"));
   const type = browser === "chromium" ? chromium : firefox;
   const context: BrowserContext = await type.launchPersistentContext(profile, found(browser));

@@ -1,11 +1,11 @@
-/** Benchmarks of the log: entries committed a second, and verification of a bundle. */
+/** Benchmarks of the log: entries committed per second, and the verification of a bundle. */
 import { createHash } from "node:crypto";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { logOpen, MemoryLog, type Step } from "../unit/audit/memory-log.ts";
 import type { Section } from "./harness.ts";
 import { figure, type Pair, ratioCells } from "./stats.ts";
 
-/** Entries committed a second, in batches and one at a time, beside raw IndexedDB. */
+/** Entries committed per second, in batches and one at a time, beside raw IndexedDB. */
 export const log: Section = {
   name: "log",
   where: "browser",
@@ -18,7 +18,7 @@ export const log: Section = {
       await using browser = await launch();
       await using tab = await browser.visit("log");
       sizes = await tab.call("bytesOfEntry");
-      // The smallest first, one by one, so that none bears the cost of clearing up after a larger commit.
+      // The smallest commits first, so that none pays for the clean-up after a larger one.
       for (const [pairs, ...args] of [
         [single, 1000, 1],
         [batches, 20, 100],
@@ -42,7 +42,7 @@ export const log: Section = {
 
 const ENTRIES = 100_000;
 
-/** Verifying a bundle of 100 000 entries, beside hashing the bytes of its entries and values. */
+/** Verifying a bundle of 100,000 entries, beside only hashing its entries and values. */
 export const verify: Section = {
   name: "verify",
   where: "node",
@@ -68,12 +68,14 @@ export const verify: Section = {
       noble.push([verifying, hashing]);
       node.push([verifying, native]);
     }
-    const head = ["100 000 entries", "verify", "hash", "ratio", "middle half", "pairs"];
+    const head = ["100,000 entries", "verify", "hash", "ratio", "middle half", "pairs"];
     const rows = [
-      ["beside @noble/hashes, which it uses", ...ratioCells(noble, "ms")],
-      ["beside node:crypto", ...ratioCells(node, "ms")],
+      ["against @noble/hashes, which it uses", ...ratioCells(noble, "ms")],
+      ["against node:crypto", ...ratioCells(node, "ms")],
     ];
-    return [{ title: `verify, Node: ${figure(bytes / 1e6)} MB of entries and values, a value to each`, head, rows }];
+    return [
+      { title: `verify, Node: ${figure(bytes / 1e6)} MB of entries and values, one value per entry`, head, rows },
+    ];
   },
 };
 
@@ -83,7 +85,7 @@ async function timed(work: () => unknown): Promise<number> {
   return performance.now() - began;
 }
 
-/** The log of one run with as many calls as fit: an intent and an outcome each, with their values. */
+/** The log of one run, filled up to `size` with calls: an intent and an outcome each, with their values. */
 async function logOf(size: number): Promise<MemoryLog> {
   const log = new MemoryLog();
   const agent = { name: "bench", id: "a1", program: "ab".repeat(32) };

@@ -1,6 +1,6 @@
-/** Programs that only the benchmarks need, as WebAssembly text. */
+/** Programs for the benchmarks alone, as WebAssembly text. */
 
-/** Calls that the programs that call make. */
+/** How many calls `call-add` and `call-wipe` make. */
 export const CALLS = 1000;
 
 const write = `(func $say (param $at i32)
@@ -8,7 +8,7 @@ const write = `(func $say (param $at i32)
     (i32.store (i32.const 4) (i32.const 2))
     (if (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable)))`;
 
-/** Prints a line, calls a tool 1000 times and reads each answer, prints a line. */
+/** Prints a line, calls a tool {@link CALLS} times and reads each answer, prints another line. */
 const caller = (request: string) => `(module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "vak" "call" (func $call (param i32 i32) (result i32)))
@@ -41,7 +41,7 @@ export const programs = {
       (local.set $n (i64.add (local.get $n) (i64.const 1)))
       (i64.store (i32.const 32) (local.get $n))
       (br $again))))`,
-  /** Counts in shared memory, without end and without a meter: what a page can see of a worker that spins. */
+  /** Counts in shared memory forever, unmetered, so that a page can see that its worker still spins. */
   "shared-spin": `(module
   (import "env" "memory" (memory 1 1 shared))
   (func (export "spin") (local $n i32)

@@ -1,7 +1,8 @@
+/** Benchmark of replay: what it costs to record a run, to replay it, and to rewind it. */
 import type { Section } from "./harness.ts";
 import { type Pair, ratioCells } from "./stats.ts";
 
-/** What it costs to record a run, and to execute it again. */
+/** The cost of recording a run, of replaying it, and of rewinding from a checkpoint. */
 export const replay: Section = {
   name: "replay",
   where: "browser",
@@ -24,14 +25,23 @@ export const replay: Section = {
       first.push(went.first);
     }
     const rows = [
-      ["a CPython script recorded, beside not", ...ratioCells(recorded.python, "ms")],
-      ["1000 calls recorded, beside not", ...ratioCells(recorded.calls, "ms")],
-      ["a CPython script replayed, beside its run", ...ratioCells(again.python, "ms")],
-      ["a CPython script of seconds replayed, beside its run", ...ratioCells(again.long, "ms")],
-      ["1000 calls replayed, beside their run", ...ratioCells(again.calls, "ms")],
-      ["back to the middle of a CPython script from a checkpoint, beside from the start", ...ratioCells(rewound, "ms")],
-      ["the first replay, which makes the checkpoints, beside one without", ...ratioCells(first, "ms")],
+      ["a CPython script recorded, against unrecorded", ...ratioCells(recorded.python, "ms")],
+      ["1000 calls recorded, against unrecorded", ...ratioCells(recorded.calls, "ms")],
+      ["a CPython script replayed, against its run", ...ratioCells(again.python, "ms")],
+      ["a CPython script of several seconds replayed, against its run", ...ratioCells(again.long, "ms")],
+      ["1000 calls replayed, against their run", ...ratioCells(again.calls, "ms")],
+      [
+        "a CPython script rewound to its middle from a checkpoint, against from the start",
+        ...ratioCells(rewound, "ms"),
+      ],
+      ["the first replay, which makes checkpoints, against one without them", ...ratioCells(first, "ms")],
     ];
-    return [{ title: `replay, ${browser}`, head: ["what", "it", "beside", "ratio", "middle half", "pairs"], rows }];
+    return [
+      {
+        title: `replay, ${browser}`,
+        head: ["what", "measured", "compared with", "ratio", "middle half", "pairs"],
+        rows,
+      },
+    ];
   },
 };

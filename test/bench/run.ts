@@ -1,3 +1,4 @@
+/** The command `npm run bench`: runs the chosen sections in the chosen browsers, and prints their tables. */
 import { call } from "./call.ts";
 import { type Audit, type Bench, type BrowserName, launch, type Section, startServers } from "./harness.ts";
 import { log, verify } from "./log.ts";
@@ -20,7 +21,7 @@ export async function run(argv: string[], audit: Audit): Promise<number> {
     ...options.filter((option) => option !== "--quick" && !/^--browser=(chromium|firefox)$/.test(option)),
   ];
   if (unknown.length) {
-    console.error(`What is ${unknown.join(", ")}? Sections: ${names.join(", ")}. Options: --quick, --browser=NAME.`);
+    console.error(`Unknown: ${unknown.join(", ")}. Sections: ${names.join(", ")}. Options: --quick, --browser=NAME.`);
     return 1;
   }
   const quick = options.includes("--quick");
@@ -35,7 +36,7 @@ export async function run(argv: string[], audit: Audit): Promise<number> {
   });
   const inBrowser = (name: BrowserName) => bench(name, () => launch(name, servers));
   const inNode = bench("node", () => {
-    throw new Error("this section is Node's");
+    throw new Error("a section that runs in Node launches no browser");
   });
   try {
     for (const name of browsers) {

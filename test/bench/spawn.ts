@@ -1,8 +1,9 @@
+/** Benchmark of spawning: from the call that spawns an agent to its program's first output. */
 import type { Section } from "./harness.ts";
 import type { Program } from "./page/spawn.ts";
 import { type Pair, ratioCells } from "./stats.ts";
 
-/** From the call that starts a program in a worker of its own to the first bytes that it prints. */
+/** The time from starting a program in a worker to the first bytes that it prints, beside a bare worker. */
 export const spawn: Section = {
   name: "spawn",
   where: "browser",
@@ -17,7 +18,7 @@ export const spawn: Section = {
         await using browser = await launch();
         for (let j = 0; j < times(small ? 4 : 2, 1); j++) {
           const took = { vak: 0, bare: 0 };
-          // Neither is always the first in its browser.
+          // They take turns at being first in a fresh browser.
           for (const side of (i + j) % 2 ? (["vak", "bare"] as const) : (["bare", "vak"] as const)) {
             await using tab = await browser.visit("spawn");
             await tab.call("prepare", program);
@@ -42,7 +43,7 @@ export const spawn: Section = {
       const name = small ? "hello" : "CPython, `print(1)`";
       rows.push([`${name}: cold`, ...ratioCells(cold, "ms"), small ? "≤ 1.5" : ""]);
       rows.push([`${name}: warm`, ...ratioCells(warm, "ms"), small ? "≤ 2" : ""]);
-      rows.push([`${name}: warm, right after another`, ...ratioCells(again, "ms"), ""]);
+      rows.push([`${name}: warm, right after another spawn`, ...ratioCells(again, "ms"), ""]);
     }
     const head = ["spawn to first output", "vak", "bare worker", "ratio", "middle half", "pairs", "target"];
     return [{ title: `spawn, ${browser}`, head, rows }];

@@ -1,4 +1,6 @@
-/** Between 0 (the least) and 1 (the greatest), by linear interpolation. */
+/** The statistics and tables of the benchmarks. */
+
+/** The quantile `q`, from 0 (the smallest value) to 1 (the largest), by linear interpolation. */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (sorted.length - 1) * q;
@@ -10,17 +12,17 @@ export function quantile(values: readonly number[], q: number): number {
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
-/** Three digits are more than such measurements hold. */
+/** Formats a figure with three significant digits, which is more than these measurements justify. */
 export function figure(value: number, unit = ""): string {
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   const text = value >= 1000 ? Math.round(value).toLocaleString("en-US") : value.toFixed(digits);
   return unit ? `${text} ${unit}` : text;
 }
 
-/** Two figures taken at one time and place, ours first. */
+/** Two figures measured side by side, vak's first. */
 export type Pair = readonly [ours: number, other: number];
 
-/** The medians of both, and the median and the middle half of the pairs' own ratios. */
+/** The median of each side, the median and the middle half of the pairs' ratios, and the number of pairs. */
 export function ratioCells(pairs: readonly Pair[], unit: string): string[] {
   const ratios = pairs.map(([ours, other]) => ours / other);
   return [
@@ -38,7 +40,7 @@ export interface Table {
   rows: readonly (readonly string[])[];
 }
 
-/** As Markdown, its columns aligned. */
+/** A table in Markdown, with aligned columns. */
 export function formatTable({ title, head, rows }: Table): string {
   const width = head.map((cell, i) => Math.max(3, cell.length, ...rows.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(width[i]!)).join(" | ")} |`;

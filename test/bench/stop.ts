@@ -1,7 +1,8 @@
+/** Benchmark of stopping: how long a spinning program takes to stop. */
 import type { Section } from "./harness.ts";
 import { figure, quantile } from "./stats.ts";
 
-/** From asking a program that spins to stop, to the end. */
+/** The time from aborting a spinning program to its result, beside terminating a bare worker. */
 export const stop: Section = {
   name: "stop",
   where: "browser",
@@ -28,6 +29,6 @@ export const stop: Section = {
       row("vak, main thread busy: to the settled result", took.busy, "≤ 15, ≤ 50"),
       row("bare worker, `terminate()`: to its last effect", took.terminate, ""),
     ];
-    return [{ title: `stop, ${browser}`, head: ["stopping", "p50", "p99", "most", "stops", "target"], rows }];
+    return [{ title: `stop, ${browser}`, head: ["stopping", "p50", "p99", "max", "stops", "target"], rows }];
   },
 };

@@ -1,7 +1,7 @@
 /**
- * `npm run hostile`: every hostile program of test/browser/sandbox/hostile.cases.ts, through a kernel in real
- * browsers, in each isolation level, and once where guests wait on shared memory. `npm test` runs them all in the
- * default level, and some in the others.
+ * `npm run hostile`: runs every hostile program of test/browser/sandbox/hostile.cases.ts through a kernel in real
+ * browsers, at every isolation level, and once more with guests waiting on shared memory. `npm test` runs all of them
+ * at the default level, and some at the others.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ import { type BrowserName, chosenBrowsers, root, withPage } from "./page.ts";
 
 interface Level {
   isolation: Isolation;
-  /** Guests wait on shared memory, not by JSPI. */
+  /** Whether guests wait on shared memory instead of by JSPI. */
   shared: boolean;
 }
 
@@ -26,7 +26,7 @@ const levels: Level[] = [
 ];
 const nameOf = ({ isolation, shared }: Level) => (shared ? `${isolation}, shared memory` : isolation);
 
-/** How an attack ended: a refused spawn, or a run. */
+/** The outcome of an attack: a refused spawn, or a run. */
 interface Seen {
   refused?: { code: string; message: string };
   result?: RunResult;
@@ -36,22 +36,21 @@ interface Seen {
 
 interface Scope {
   kernel: Awaited<ReturnType<typeof library.createKernel>>;
-  /** Holds what no attacker may see or change. */
+  /** An agent whose files no attacker may see or change. */
   bystander: Awaited<ReturnType<Scope["kernel"]["spawn"]>>;
   before: string;
   effects: number;
 }
 
-/** @returns the exit code: 0 if every attack was contained, in every browser and level */
+/** @returns the exit code: 0 if every attack failed, in every browser and at every level */
 export async function run(argv: string[]): Promise<number> {
   await buildGuests();
   const only = argv.find((arg) => arg.startsWith("--level="))?.slice("--level=".length);
   const folder = await mkdtemp(join(tmpdir(), "vak-hostile-"));
   const groups = Object.entries(attacks);
   const total = groups.reduce((sum, [, list]) => sum + list.length, 0);
-  /** The attacks that were not contained. */
   const failed: string[] = [];
-  /** By group: how many were contained, in each column. */
+  /** By group: how many of its programs were safe, in each column. */
   const safe = new Map(groups.map(([group]) => [group, [] as number[]]));
   const columns: string[] = [];
   try {
@@ -66,7 +65,7 @@ export async function run(argv: string[]): Promise<number> {
         const began = performance.now();
         const faults = await attackAll(browser, level, folder, safe);
         const seconds = ((performance.now() - began) / 1000).toFixed(1);
-        console.log(`${column}: ${total - faults.length} of ${total} hostile programs are safe, in ${seconds} s`);
+        console.log(`${column}: ${total - faults.length} of ${total} hostile programs were contained, in ${seconds} s`);
         for (const fault of faults) console.log(`  UNSAFE  ${fault}`);
         failed.push(...faults);
       }
@@ -74,20 +73,20 @@ export async function run(argv: string[]): Promise<number> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-  console.log(`\nsafe, by group:\n${columns.map((column, i) => `  (${i + 1}) ${column}`).join("\n")}`);
+  console.log(`\ncontained, by group:\n${columns.map((column, i) => `  (${i + 1}) ${column}`).join("\n")}`);
   const width = Math.max(...groups.map(([group]) => group.length));
   console.log(`${"".padEnd(width)}  ${"of".padStart(4)}${columns.map((_, i) => `(${i + 1})`.padStart(6)).join("")}`);
   for (const [group, list] of groups) {
     const counts = safe.get(group)!.map((n) => String(n).padStart(6));
     console.log(`${group.padEnd(width)}  ${String(list.length).padStart(4)}${counts.join("")}`);
   }
-  console.log(`${columns.length * total - failed.length} of ${columns.length * total} are safe`);
+  console.log(`${columns.length * total - failed.length} of ${columns.length * total} were contained`);
   return failed.length || columns.length === 0 ? 1 : 0;
 }
 
 const fileOf = (group: string, i: number): string => `${group.replaceAll(" ", "-")}-${i}.wasm`;
 
-/** Returns the attacks that were not contained, and what they did. */
+/** @returns the attacks that were not contained, and what they did */
 async function attackAll(
   browser: BrowserName,
   level: Level,
@@ -114,7 +113,7 @@ async function attackAll(
         safe.get(group)!.push(count);
       }
       const after = await page.evaluate(end);
-      for (const fault of after) faults.push(`all of them together: ${fault}`);
+      for (const fault of after) faults.push(`after all attacks: ${fault}`);
     },
     { shared: level.shared },
   );
@@ -141,18 +140,18 @@ async function begin(isolation: Isolation): Promise<void> {
   scope.before = await scope.bystander.files.snapshot();
 }
 
-/** What the attacks together did to the agents beside them. */
+/** Checks the bystander and the page after all attacks. */
 async function end(): Promise<string[]> {
   const { kernel, bystander, before, effects } = globalThis as unknown as Scope;
   const faults: string[] = [];
-  if ((await bystander.files.snapshot()) !== before) faults.push("a bystander's files have changed");
+  if ((await bystander.files.snapshot()) !== before) faults.push("the bystander's files have changed");
   const run = bystander.run();
   const stdout = await new Response(run.stdout).text();
-  if ((await run.result).status !== "exited" || stdout !== "hello\n") faults.push("a bystander no longer runs");
-  if (effects) faults.push(`a tool was run ${effects} times`);
+  if ((await run.result).status !== "exited" || stdout !== "hello\n") faults.push("the bystander no longer runs");
+  if (effects) faults.push(`a denied tool was executed ${effects} times`);
   await kernel.close();
   const frames = document.querySelectorAll("iframe").length;
-  if (frames) faults.push(`${frames} frames are left`);
+  if (frames) faults.push(`${frames} frames were left behind`);
   return faults;
 }
 
@@ -171,7 +170,7 @@ function attackOnce(page: Page, url: string, { limits = {} }: Attack): Promise<S
       const run = agent.run();
       const [stdout, stderr] = await Promise.all([new Response(run.stdout).text(), new Response(run.stderr).text()]);
       const result = await run.result;
-      // It ended in an orderly way, so its worker is still the same.
+      // Its worker still works.
       await agent.files.list();
       await agent.close();
       return { result, stdout, stderr };
@@ -180,7 +179,7 @@ function attackOnce(page: Page, url: string, { limits = {} }: Attack): Promise<S
   );
 }
 
-/** What was unsafe about it, if anything. */
+/** What was unsafe about the outcome, or undefined. */
 function judge({ safe, stdout }: Attack, seen: Seen): string | undefined {
   if (safe instanceof RegExp) {
     const { code, message } = seen.refused ?? {};
@@ -188,8 +187,8 @@ function judge({ safe, stdout }: Attack, seen: Seen): string | undefined {
   }
   if (!seen.result) return JSON.stringify(seen);
   const ended: Record<string, unknown> = { ...seen.result, stderr: seen.stderr };
-  const asWanted = Object.entries(safe).every(([name, value]) => ended[name] === value);
-  const whole = /^[0-9a-f]{64}$/.test(seen.result.digest ?? "");
+  const asExpected = Object.entries(safe).every(([name, value]) => ended[name] === value);
+  const hasDigest = /^[0-9a-f]{64}$/.test(seen.result.digest ?? "");
   const printed = stdout === undefined || seen.stdout === stdout;
-  return asWanted && whole && printed ? undefined : JSON.stringify(seen);
+  return asExpected && hasDigest && printed ? undefined : JSON.stringify(seen);
 }

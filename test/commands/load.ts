@@ -1,7 +1,7 @@
 /**
- * `npm run load`: many agents in one page, at once and one after the other, some of them killed at random; and more
- * than a browser holds. Reports the cost, and whether workers, frames and memory are back to where they were.
- * `--quick` runs fewer of them; `--only=at-once`, `sequence` or `past` one part.
+ * `npm run load`: runs many agents in one page, at once and one after the other, some killed at random; and more than
+ * a browser has capacity for. Prints how long it took, and checks that no worker, frame or memory is leaked.
+ * `--quick` runs fewer agents; `--only=at-once`, `sequence` or `beyond` runs one part.
  */
 import type { Page } from "playwright";
 import { buildGuests } from "../../scripts/guests.mjs";
@@ -12,7 +12,7 @@ interface Scope {
   kernel?: Awaited<ReturnType<typeof library.createKernel>>;
 }
 
-/** @returns the exit code: 0 if every agent ended as it should and left nothing behind */
+/** @returns the exit code: 0 if every agent ended as expected and left nothing behind */
 export async function run(argv: string[]): Promise<number> {
   await buildGuests();
   const quick = argv.includes("--quick");
@@ -33,10 +33,10 @@ export async function run(argv: string[]): Promise<number> {
         await atOnce(page, "frame", quick ? 30 : 300, fault);
       }
       if (chosen("sequence")) await inSequence(page, browser, quick ? 100 : 1000, fault);
-      if (!chosen("past")) return;
+      if (!chosen("beyond")) return;
       for (const isolation of ["opaque", "frame"] as const) {
         for (const onFull of ["wait", "fail"] as const)
-          await past(page, { isolation, onFull }, quick ? 140 : 300, fault);
+          await beyondCapacity(page, { isolation, onFull }, quick ? 140 : 300, fault);
       }
     });
   }
@@ -57,7 +57,7 @@ async function start(): Promise<void> {
   });
 }
 
-/** Agents at once: each calls a tool and writes a file, except for a fifth that spin and are killed at random. */
+/** Agents that run at once: four of five call a tool and write a file; the others spin, and are killed at random. */
 async function atOnce(page: Page, isolation: Isolation, count: number, fault: (what: string) => void): Promise<void> {
   const workers = page.workers().length;
   const seen = await page.evaluate(
@@ -110,12 +110,13 @@ async function atOnce(page: Page, isolation: Isolation, count: number, fault: (w
   );
   if (exited !== count - Math.floor(count / 5) || killed !== Math.floor(count / 5))
     fault(`ends: ${seen.ends.join(" ")}`);
-  if (seen.left) fault(`${seen.left} frames are left`);
-  // One spare worker is started ahead for the next agent.
+  if (seen.left) fault(`${seen.left} frames were left behind`);
+  // One worker, the spare, is started ahead for the next agent.
   const left = await settled(() => page.workers().length - workers);
-  if (left > 1) fault(`${left} workers are left`);
+  if (left > 1) fault(`${left} workers were left behind`);
 }
 
+/** Agents that are spawned, run and closed one after the other. */
 async function inSequence(
   page: Page,
   browser: BrowserName,
@@ -144,18 +145,18 @@ async function inSequence(
   console.log(`  ${count} one after the other: ${(ms / count).toFixed(1)} ms each${memory}`);
   if (exited !== count) fault(`${count - exited} of ${count} did not exit`);
   const left = await settled(() => page.workers().length);
-  if (left > 1) fault(`${left} workers are left`);
+  if (left > 1) fault(`${left} workers were left behind`);
   if (browser === "chromium") {
     const kept = await objects(page, "Worker");
-    if (kept > 2) fault(`${kept} Worker objects are left in the page's heap`);
+    if (kept > 2) fault(`${kept} Worker objects were left in the page's heap`);
   }
 }
 
 /**
- * More runs at once than a browser has room for. Each waits for a tool that answers only once no more calls arrive, so
- * that the memories of all that fit exist at the same time.
+ * More runs at once than the browser has capacity for. Each waits for a tool that answers only when no more calls
+ * arrive, so that the memories of all runs that fit are alive at the same time.
  */
-async function past(
+async function beyondCapacity(
   page: Page,
   { isolation, onFull }: { isolation: Isolation; onFull: OnFull },
   count: number,
@@ -167,7 +168,7 @@ async function past(
       const open = Promise.withResolvers<void>();
       const add = library.defineTool({
         name: "add",
-        description: "Adds two integers, once the door is open.",
+        description: "Adds two integers, once all runs that fit have called it.",
         inputSchema: { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } } },
         execute: async ({ a, b }: { a?: number; b?: number }) => {
           atOnce++;
@@ -178,7 +179,7 @@ async function past(
       const kernel = await library.createKernel({
         policy: "permit (principal, action, resource);",
         tools: [add],
-        log: { name: `past-${isolation}-${onFull}` },
+        log: { name: `beyond-${isolation}-${onFull}` },
         isolation,
         onFull,
       });
@@ -192,7 +193,8 @@ async function past(
       let failed = 0;
       const runs = agents.map((agent) => agent.run());
       for (const run of runs) run.result.then(({ status }) => (failed += Number(status === "failed")));
-      // Each makes its call or fails, except those that wait for room: the burst is over once nothing more happens.
+      // Each run calls the tool or fails, except those that wait for capacity: stop when there is no news for 5
+      // seconds.
       for (let last = 0, quiet = 0; atOnce + failed < count && quiet < 5; ) {
         await new Promise((resolve) => setTimeout(resolve, 1000));
         quiet = last > 0 && last === atOnce + failed ? quiet + 1 : 0;
@@ -215,10 +217,10 @@ async function past(
   console.log(`  ${count} waiting for a tool at once, ${isolation}, onFull ${onFull}: ${seen.fitted} fitted; ${said}`);
   const exited = new Map(seen.ends).get("exited") ?? 0;
   if (exited !== (onFull === "wait" ? count : seen.fitted)) fault(`${exited} of ${count} exited`);
-  if (seen.again !== "exited") fault(`one of them, run again: ${seen.again}`);
+  if (seen.again !== "exited") fault(`the last agent's second run: ${seen.again}`);
 }
 
-/** A number, once it no longer falls: workers take a while to end. */
+/** Reads a number until it is at most 1, for at most 10 seconds, because workers take time to end. */
 async function settled(read: () => number): Promise<number> {
   let last = read();
   for (let i = 0; i < 40 && last > 1; i++) {
@@ -230,7 +232,7 @@ async function settled(read: () => number): Promise<number> {
 
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
-/** Bytes of JavaScript heap after a collection; only Chromium reports it. */
+/** Bytes of JavaScript heap after a garbage collection; only in Chromium. */
 async function heap(page: Page, browser: BrowserName): Promise<number | undefined> {
   if (browser !== "chromium") return undefined;
   const session = await page.context().newCDPSession(page);

@@ -1,4 +1,4 @@
-/** Real browsers with a page over the built library, for the commands beside this file. */
+/** Pages with the built library in real browsers, for the commands in this folder. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,27 +11,27 @@ import { isolation, type Server, serve } from "../serve.ts";
 import { found } from "../setup/launch.ts";
 
 declare global {
-  /** The library, in a page of these commands. */
+  /** The library, in a page of a command. */
   var library: typeof Vak;
-  /** The entry points for exported logs. */
-  var forensics: () => Promise<[typeof Audit, typeof Replay]>;
+  /** Loads `vak/audit` and `vak/replay`. */
+  var loadAuditAndReplay: () => Promise<[typeof Audit, typeof Replay]>;
 }
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
 export type BrowserName = "chromium" | "firefox";
 
-/** The browsers that the command line asks for (`--browser=chromium`), or both. */
+/** The browser that the command line names (`--browser=chromium`), or both. */
 export function chosenBrowsers(argv: string[]): BrowserName[] {
   const only = argv.find((arg) => arg.startsWith("--browser="))?.slice("--browser=".length);
   return (["chromium", "firefox"] as const).filter((name) => !only || name === only);
 }
 
 /**
- * Opens a page with the library as `globalThis.library`, in a browser with its own profile on disk, passes it to
- * `work`, and shuts everything down afterwards. What the page fetches is served from `directories`, by URL prefix.
+ * Runs `work` with a page that has the library as `globalThis.library`, in a browser with a fresh profile on disk, and
+ * closes everything afterwards. `directories`, by URL prefix, are served to the page.
  *
- * @param shared on a cross-origin isolated page without JSPI, where guests wait on shared memory
+ * @param shared whether the page is cross-origin isolated and without JSPI, so that guests wait on shared memory
  */
 export async function withPage<T>(
   browser: BrowserName,
@@ -67,7 +67,7 @@ export async function serveLibrary(directories: Record<string, string>, { shared
     <script type="module">
       import * as library from "/dist/vak.js";
       globalThis.library = library;
-      globalThis.forensics = () => Promise.all([import("/dist/audit.js"), import("/dist/replay.js")]);
+      globalThis.loadAuditAndReplay = () => Promise.all([import("/dist/audit.js"), import("/dist/replay.js")]);
     </script>`;
   return serve({
     directories: { ...directories, "/dist/": `${root}dist`, "/modules/": `${root}node_modules` },
@@ -76,7 +76,7 @@ export async function serveLibrary(directories: Record<string, string>, { shared
   });
 }
 
-/** Objects of a class in the page's heap, after a collection; only in Chromium. */
+/** The number of objects of a class in the page's heap, after a garbage collection; only in Chromium. */
 export async function objects(page: Page, name: string): Promise<number> {
   const session = await page.context().newCDPSession(page);
   const evaluated = await session.send("Runtime.evaluate", { expression: `${name}.prototype` });

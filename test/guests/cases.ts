@@ -1,3 +1,4 @@
+/** Every guest that ends, each with files, arguments and limits to run it with. */
 import type { RunOptions, SpawnOptions } from "../../src/index.ts";
 import { pythonModule } from "../../src/runtimes/python.ts";
 import pythonJob from "./job.py?raw";
@@ -10,7 +11,6 @@ export interface Case {
   run?: RunOptions;
 }
 
-/** Every guest that can be run, in ways that end. */
 export const cases: Case[] = [
   ..."hello call exit-catch exit-catch-table files floats random sleep start".split(" ").map((guest) => ({ guest })),
   ..."unreachable divide overflow convert memory table indirect null stack"

@@ -1,6 +1,7 @@
+/** Loads the bytes of test programs, in Node and in browsers. */
 import { inNode } from "../setup/engine.ts";
 
-/** The bytes of the test program `test/guests/NAME.wat` or `.c`, in Node and in vitest's browsers. */
+/** The bytes of the test program `test/guests/NAME.wat` or `NAME.c`. */
 export function loadGuest(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return load(`./out/${name}.wasm`);
 }
@@ -17,7 +18,8 @@ async function load(path: string): Promise<Uint8Array<ArrayBuffer>> {
     return new Uint8Array(await readFile(url));
   }
   const response = await fetch(url);
-  // Vite answers an unknown path with a page, not with 404.
-  if (!response.ok || response.headers.get("content-type") !== "application/wasm") throw new Error(`no ${path}`);
+  // For an unknown path, Vite sends a page instead of a 404.
+  if (!response.ok || response.headers.get("content-type") !== "application/wasm")
+    throw new Error(`${path} was not found: node scripts/guests.mjs builds the guests`);
   return new Uint8Array(await response.arrayBuffer());
 }

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll } from "vitest";
-import { goEnv, installVerifiers } from "../../scripts/audit-verifiers.mjs";
+import { goEnv, installVerifiers } from "../../scripts/log-verifiers.mjs";
 import { parseNote, parseVkey } from "../../src/tlog/note-reading.ts";
 
 export type Files = ReadonlyMap<string, Uint8Array>;
@@ -16,7 +16,7 @@ export type Files = ReadonlyMap<string, Uint8Array>;
 export const have = installVerifiers();
 for (const [name, found] of Object.entries(have)) {
   if (found) continue;
-  const message = `SKIPPED: ${name} is not installed, so logs are not verified by it (node scripts/audit-verifiers.mjs installs it)`;
+  const message = `SKIPPED: ${name} is not installed, so logs are not verified by it (node scripts/log-verifiers.mjs installs it)`;
   if (process.env.CI) throw new Error(message);
   console.warn(message);
 }

@@ -1,4 +1,4 @@
-/** The Content Security Policies that docs/csp.md says are enough are enough, and without them it is said what is missing. */
+/** Every Content Security Policy in docs/csp.md is sufficient; where a directive is missing, the error names it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, inject, test } from "vitest";
@@ -11,7 +11,7 @@ const app = inject("app");
 const open = await Promise.all(browsers.map(async ({ name, launch }) => ({ name, browser: await launch() })));
 afterAll(() => Promise.all(open.map(({ browser }) => browser.close())));
 
-/** A page that sends the policy with everything it serves, workers too. */
+/** A site that sends the policy with every response, including workers. */
 function strictPage(policy: string, kernel: KernelOptions): Promise<Server> {
   const script = `
     import * as vak from "/vak/vak.js";
@@ -34,7 +34,7 @@ const trusted = "require-trusted-types-for 'script'; trusted-types vak";
 const isolation = "page";
 const workerUrl = "/vak/worker.js";
 const frame: KernelOptions = { isolation: "frame" };
-/** As docs/csp.md has it. */
+/** The policy for frames, from docs/csp.md. */
 const framed = readFileSync(join(import.meta.dirname, "../../docs/csp.md"), "utf8").match(
   /```text run=csp-frame\n(.*)\n```/,
 )![1]!;
@@ -52,7 +52,7 @@ describe.each<[string, string, KernelOptions]>([
   ["a blob: worker, by default-src, and Trusted Types", `${bySelf}; worker-src blob:; ${trusted}`, { isolation }],
   ["a worker in a frame", framed, frame],
   ["a worker in a frame and Trusted Types", `${framed}; ${trusted}`, frame],
-])("allowed: %s", (_, policy, kernel) => {
+])("sufficient: %s", (_, policy, kernel) => {
   test.each(open)("$name does the job", async ({ browser }) => {
     await using server = await strictPage(policy, kernel);
     await expectDone(await visit(browser, server.url));
@@ -65,15 +65,15 @@ describe.each<[string, string, KernelOptions, string]>([
   ["a worker of one's own", `${base}; worker-src data:`, { isolation, workerUrl }, "worker-src 'self'"],
   ["a worker in a frame", framed.replace("worker-src data:", ""), frame, "worker-src data:"],
   ["the script of a frame", `${base}; worker-src data:`, frame, "the hash that docs/csp.md has"],
-  ["a worker that is not there", base, { isolation, workerUrl: "/vak/no.js" }, "must be at /vak/no.js"],
+  ["the worker's file", base, { isolation, workerUrl: "/vak/no.js" }, "must be at /vak/no.js"],
   [
     "the Trusted Types policy",
     `${base}; worker-src data:; ${trusted.replace("vak", "'none'")}`,
     {},
     "trusted-types vak",
   ],
-])("refused: %s", (_, policy, kernel, advice) => {
-  test.each(open)("$name says what is missing", async ({ browser }) => {
+])("missing: %s", (_, policy, kernel, advice) => {
+  test.each(open)("$name: the error says what to add", async ({ browser }) => {
     await using server = await strictPage(policy, kernel);
     const { outcome } = await visit(browser, server.url);
     expect(outcome).toMatchObject({ code: "unsupported", message: expect.stringContaining(advice) });

@@ -1,3 +1,4 @@
+/** Vitest's global setup for the project `package`: packs vak, and installs the tarball into an empty project. */
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,9 +9,9 @@ import type { TestProject } from "vitest/node";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** A project of its own, which has installed the packed vak and nothing else. */
+    /** The folder of a project whose only dependency is the packed vak. */
     app: string;
-    /** The paths in the tarball. */
+    /** The paths of all files in the tarball. */
     packed: string[];
   }
 }
@@ -19,8 +20,8 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /**
- * Packs vak, and installs the tarball as a user does: in an empty project, far from this one. Packing builds it, unless
- * `npm test` has done so.
+ * Packs vak, and installs the tarball as a user would, into an empty project in another folder. Packing builds vak
+ * first, unless `npm test` has done so.
  */
 export default async function install(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), "vak-package-"));
@@ -31,7 +32,7 @@ export default async function install(project: TestProject): Promise<() => Promi
       ["pack", "--json", "--pack-destination", folder, ...(process.env.VAK_BUILT === "1" ? ["--ignore-scripts"] : [])],
       { cwd: root },
     );
-    // What the build says comes first.
+    // The build's output comes first.
     const [{ filename, files }] = JSON.parse(stdout.slice(stdout.search(/^\[$/m)));
     const app = join(folder, "app");
     await mkdir(app);

@@ -1,9 +1,12 @@
-// The main job, for a page that has vak in some way. The same file is served, and bundled, in every test.
+/**
+ * The job that every page does with vak, however it loads it: a kernel, an agent with an allowed and a denied call,
+ * and the exported log.
+ */
 
 /** @type {string[]} */
 const violations = [];
 addEventListener("securitypolicyviolation", ({ effectiveDirective }) => {
-  if (effectiveDirective !== "img-src") violations.push(effectiveDirective); // the browser's own wish for an icon
+  if (effectiveDirective !== "img-src") violations.push(effectiveDirective); // the browser's own request for an icon
 });
 
 /**

@@ -1,4 +1,4 @@
-/** What is in the tarball, and what its types and its exports say. */
+/** The tarball's files, exports and types. */
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ const run = promisify(execFile);
 const app = inject("app");
 const packed = inject("packed");
 
-test("everything that package.json points to is there", async () => {
+test("the tarball contains every file that package.json points to", async () => {
   const { exports, bin, unpkg, jsdelivr } = JSON.parse(
     await readFile(join(app, "node_modules/vak/package.json"), "utf8"),
   );
@@ -21,27 +21,27 @@ test("everything that package.json points to is there", async () => {
   for (const target of targets) expect(packed).toContain(target.replace(/^\.\//, ""));
 });
 
-test("there is what a package needs, and nothing else", () => {
+test("the tarball contains what a package needs, and nothing else", () => {
   for (const file of ["README.md", "LICENSE", "CHANGELOG.md", "package.json"]) expect(packed).toContain(file);
   const expected =
     /^(README\.md|LICENSE|CHANGELOG\.md|package\.json|docs\/[\w-]+\.md|dist\/(vendor\/)?[\w.-]+\.js|dist\/cedar\.wasm|dist\/types\/.+\.d\.ts)$/;
   expect(packed.filter((path) => !expected.test(path))).toEqual([]);
 });
 
-test("each module of ours is in one file that all entries share; the files for CDNs, the worker and the command stand alone", async () => {
+test("each module of vak is in exactly one file, which all entries share; the CDN files, the worker and the command are self-contained", async () => {
   const alone = /^dist\/(vak|vak\.global|cli|worker|worker-[\w-]+)\.js$/;
   const shared = packed.filter((path) => /^dist\/[^/]+\.js$/.test(path) && !alone.test(path));
   const modules: string[] = [];
   for (const path of shared) {
     const code = await readFile(join(app, "node_modules/vak", path), "utf8");
-    // Where a module begins, the build says which.
+    // The build marks the beginning of each module with its path.
     for (const [, name] of code.matchAll(/^\/\/ (src\/.+)$/gm)) modules.push(name!);
   }
   expect(modules.length).toBeGreaterThan(50);
   expect(modules.filter((name, i) => modules.indexOf(name) !== i)).toEqual([]);
 });
 
-test("Node imports what does not need a browser, and all of it is the same errors", async () => {
+test("Node can import every entry, and all of them throw the same VakError", async () => {
   const script = `
     import { VakError, MiB } from "vak";
     import { VakApproval } from "vak/approval";
@@ -118,7 +118,7 @@ export async function main(bytes: Uint8Array<ArrayBuffer>, element: VakApproval)
 `;
 
 test.each(["bundler", "nodenext"])(
-  "the types hold under strict TypeScript with moduleResolution %s",
+  "the types compile in strict TypeScript with moduleResolution %s",
   async (moduleResolution) => {
     const options = {
       strict: true,

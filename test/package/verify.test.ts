@@ -1,4 +1,4 @@
-/** The installed `npx vak verify`, on a log that a browser exported. */
+/** `npx vak verify`, as installed, on a log that a browser exported. */
 import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -37,7 +37,7 @@ beforeAll(async () => {
   }
 });
 
-/** Runs a command in the project that installed vak. */
+/** Runs a command in the project into which vak is installed. */
 function run(command: string, ...args: string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {
   return new Promise((done) => {
     execFile(command, args, { cwd: app }, (error, stdout, stderr) => done({ code: error?.code ?? 0, stdout, stderr }));
@@ -46,7 +46,7 @@ function run(command: string, ...args: string[]): Promise<{ code: unknown; stdou
 
 const vak = (...args: string[]) => run(process.execPath, join(app, "node_modules/vak/dist/cli.js"), ...args);
 
-test("an exported log verifies, and the output says what happened", async () => {
+test("an exported log verifies, and the output lists its calls and runs", async () => {
   await writeFile(path, zip);
   const { code, stdout } = await run("npx", "--no-install", "vak", "verify", "log.zip");
   expect(stdout).toContain("The log verifies.");
@@ -56,7 +56,7 @@ test("an exported log verifies, and the output says what happened", async () => 
   expect(code).toBe(0);
 });
 
-test("a log zipped again by another tool verifies", async () => {
+test("a log that another tool zipped again verifies", async () => {
   await writeFile(path, zipSync(unzipSync(zip), { level: 9 }));
   expect(await vak("verify", path)).toMatchObject({ code: 0, stderr: "" });
 });

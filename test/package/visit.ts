@@ -1,27 +1,28 @@
+/** Opens a page that does the job of `job.js`, and checks its outcome. */
 import type { Browser } from "playwright";
 import { expect } from "vitest";
 import { openBundle, verify } from "../../src/audit/index.ts";
 
-/** What the page's job came to. */
+/** The outcome of a page's job. */
 export type Outcome =
   | { status: string; stdout: string; file: string; effects: string[]; zip: number[]; violations: string[] }
   | { code: string; message: string; violations: string[] };
 
-/** A page that puts its job's promise into `outcome`. */
+/** A page whose script puts its job's promise into the global `outcome`. */
 export const page = (script: string) => `<!doctype html><title>vak</title>${script}`;
 
-/** Opens a page, and waits for its job. */
+/** Opens a page and waits until its job is done. */
 export async function visit(browser: Browser, url: string): Promise<{ outcome: Outcome; errors: string[] }> {
   const context = await browser.newContext();
   try {
     const tab = await context.newPage();
     const errors: string[] = [];
     tab.on("pageerror", (error) => {
-      // Firefox reports here what the page's policy blocks: the browser's own wish for an icon, too.
+      // Firefox reports here what the page's policy blocks, even the browser's own request for an icon.
       if (!String(error).includes("/favicon.ico")) errors.push(String(error));
     });
     await tab.goto(url);
-    // Vite's development server may load the page twice, so what is waited for is that of whichever page is there.
+    // Vite's development server may reload the page, so wait in whichever page is there now.
     const settled = await tab.waitForFunction(() => (globalThis as { outcome?: Promise<Outcome> }).outcome);
     return { outcome: (await settled.jsonValue()) as Outcome, errors };
   } finally {
@@ -29,7 +30,7 @@ export async function visit(browser: Browser, url: string): Promise<{ outcome: O
   }
 }
 
-/** The job is done: the tool that is allowed ran, the other did not, and the log says so. */
+/** Checks that the job was done: the allowed tool ran, the denied one did not, and the log verifies. */
 export async function expectDone({ outcome, errors }: Awaited<ReturnType<typeof visit>>): Promise<void> {
   expect(errors).toEqual([]);
   expect(outcome).toMatchObject({

@@ -1,4 +1,4 @@
-/** Every way to get vak into a page, with what is in the tarball. */
+/** Every way to load vak into a page, from the packed tarball. */
 import { copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as esbuild from "esbuild";
@@ -33,7 +33,7 @@ import { job } from "./job.js";
 globalThis.outcome = job(vak, { kernel: { cedar, isolation: "page", workerUrl } });
 `;
 
-/** What a bundler made, and the program. */
+/** Serves a bundler's output and the program. */
 const site = (folder: string, pages: Record<string, string> = {}) =>
   serve({ directories: { "/": join(app, folder), "/agent.wasm": agent }, pages });
 
@@ -69,7 +69,7 @@ const ways: Record<string, () => Promise<Site>> = {
     expect(stats.toJson().errors).toEqual([]);
     return site("with-webpack", { "/": html });
   },
-  // esbuild leaves `new URL("./cedar.wasm", import.meta.url)` as it is: the file is to be put beside.
+  // esbuild leaves `new URL("./cedar.wasm", import.meta.url)` as it is, so the file has to be copied beside its output.
   "npm and esbuild": async () => {
     const outdir = join(app, "with-esbuild");
     const entryPoints = [join(app, "main.js")];
@@ -77,7 +77,7 @@ const ways: Record<string, () => Promise<Site>> = {
     await copyFile(join(dist, "cedar.wasm"), join(outdir, "cedar.wasm"));
     return site("with-esbuild", { "/": html });
   },
-  "a module from one's own server": async () =>
+  "a module from the page's own server": async () =>
     serve({
       directories: { "/": app, "/agent.wasm": agent },
       pages: { "/": html, "/main.js": main("/node_modules/vak/dist/vak.js") },
@@ -97,7 +97,7 @@ const ways: Record<string, () => Promise<Site>> = {
 const viteBuild = (outDir: string) =>
   vite.build({ root: app, configFile: false, logLevel: "error", build: { outDir } });
 
-/** A page, and vak on another origin. */
+/** Serves a page, and vak on another origin. */
 async function withCdn(pages: (cdn: string) => Record<string, string>): Promise<Site> {
   const headers = { "Access-Control-Allow-Origin": "*" };
   const cdn = await serve({ directories: { "/npm/vak/": join(app, "node_modules/vak") }, headers });

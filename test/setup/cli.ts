@@ -1,10 +1,11 @@
+/** The command line `vak`, for tests: built, and run as a process. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 import { cedarGlue } from "../../build/plugins.ts";
 
-/** Gives what runs the command line, built into a folder; `npm test` has built it already. */
+/** Builds the command line into a folder, unless `npm test` has built it already. Returns a function that runs it. */
 export async function buildCli(folder: string): Promise<(...args: string[]) => Promise<Ended>> {
   if (process.env.VAK_BUILT === "1") return runs(fileURLToPath(new URL("../../dist/cli.js", import.meta.url)));
   await build({

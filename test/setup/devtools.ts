@@ -1,6 +1,6 @@
 /**
- * Chromium by its DevTools protocol alone (https://chromedevtools.github.io/devtools-protocol), for what Playwright cannot
- * do: it keeps every page that it drives in the foreground.
+ * Drives Chromium by its DevTools protocol alone (https://chromedevtools.github.io/devtools-protocol), so that tabs
+ * can be hidden: Playwright keeps every page that it drives in the foreground.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,11 +10,11 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { found } from "./launch.ts";
 
-/** A tab, and what runs in its page. */
+/** A tab and its page. */
 export interface Tab {
-  /** Calls a function in the page, with an argument that JSON can write, and gives what its promise resolves with. */
+  /** Calls a function in the page, with an argument that is JSON. Resolves with what the function returns. */
   evaluate<A, T>(work: (arg: A) => T | Promise<T>, arg?: A): Promise<T>;
-  /** Brings it to the foreground; the tab that was there is hidden. */
+  /** Brings the tab to the foreground, which hides the one that was there. */
   show(): Promise<void>;
 }
 
@@ -24,7 +24,7 @@ interface Reply {
   error?: { message: string };
 }
 
-/** Starts a Chromium with one window and a profile of its own, hands it to `work`, and ends it. */
+/** Runs `work` with a Chromium that has one window and a fresh profile, then kills the browser. */
 export async function withTabs<T>(work: (open: (url: string) => Promise<Tab>) => Promise<T>): Promise<T> {
   const profile = await mkdtemp(join(tmpdir(), "vak-tabs-"));
   const { executablePath, args } = found("chromium");
@@ -35,9 +35,9 @@ export async function withTabs<T>(work: (open: (url: string) => Promise<Tab>) =>
   );
   const ended = once(browser, "exit");
   const gone = ended.then((): never => {
-    throw new Error("Chromium has ended");
+    throw new Error("Chromium has exited");
   });
-  gone.catch(() => {}); // whoever waits for an answer hears of it
+  gone.catch(() => {}); // reported by every command that waits for an answer
   try {
     const send = connect(browser.stdio[3] as Writable, browser.stdio[4] as Readable, gone);
     const open = async (url: string): Promise<Tab> => {
@@ -62,9 +62,9 @@ export async function withTabs<T>(work: (open: (url: string) => Promise<Tab>) =>
   }
 }
 
-/** What sends a command, and gives what comes back: JSON, each message ended by a 0. */
+/** Returns a function that sends a command and resolves with its result. Messages are JSON, each ended by a 0 byte. */
 function connect(to: Writable, from: Readable, gone: Promise<never>) {
-  to.on("error", () => {}); // it is gone, and says so
+  to.on("error", () => {}); // the browser has exited, which `gone` reports
   const waiting = new Map<number, (reply: Reply) => void>();
   let heard = "";
   from.setEncoding("utf8").on("data", (text: string) => {

@@ -1,2 +1,2 @@
-/** How many times as much the fuzz tests try as in `npm test`: `npm run fuzz` says. */
+/** How many times as many tries the fuzz tests make as in `npm test`: `npm run fuzz` sets it. */
 export const fuzzFactor = Number(import.meta.env.VAK_FUZZ);

@@ -1,3 +1,4 @@
+/** Vitest's global setup: builds the guests, starts the test web, and reads Cedar's test vectors. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
@@ -8,7 +9,7 @@ declare module "vitest" {
   interface ProvidedContext {
     /** Origins of the servers in `web.ts`. */
     web: { good: string; evil: string };
-    /** Cedar's own tests, their texts by path; none where they are not there. */
+    /** The texts of Cedar's own tests, by path; empty if they are not here. */
     cedarVectors: Record<string, string>;
   }
 }

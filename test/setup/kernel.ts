@@ -1,3 +1,4 @@
+/** A kernel for tests: its tools and policy, and helpers that run agents and read its log. */
 import type { Entry } from "../../src/audit/entry.ts";
 import { type Agent, createKernel, defineTool, type Kernel, type KernelOptions, type Run } from "../../src/index.ts";
 
@@ -7,7 +8,7 @@ const integers = {
   required: ["a", "b"],
 } as const;
 
-/** What the tools did, so that a test can check that nothing was done. */
+/** What the tools have done, so that a test can check that nothing was done. */
 export const effects: string[] = [];
 
 export const add = defineTool({
@@ -41,7 +42,7 @@ export function testKernel(options: KernelOptions = {}): Promise<Kernel> {
   return createKernel({ policy, tools: [add, wipe], log: { name: crypto.randomUUID() }, ...options });
 }
 
-/** Waits for a run's end. Resolves with its result and what it wrote, as text. */
+/** Waits until a run ends. Resolves with its result and its output as text. */
 export async function finish(run: Run) {
   const stdout = new Response(run.stdout).text();
   const stderr = new Response(run.stderr).text();
@@ -56,7 +57,7 @@ export async function started(kernel: Kernel, run: Run): Promise<void> {
   }
 }
 
-/** All entries of the log, or those of one type. */
+/** All entries of the log, or only those of one type. */
 export async function entriesOf(kernel: Kernel): Promise<Entry[]>;
 export async function entriesOf<T extends Entry["type"]>(
   kernel: Kernel,
@@ -68,7 +69,7 @@ export async function entriesOf(kernel: Kernel, type?: string): Promise<Entry[]>
   return entries;
 }
 
-/** Has the guest `requests` make calls, one after the other. Resolves with their answers. */
+/** Makes calls through the guest `requests`, one after the other. Resolves with their answers. */
 export async function calls(agent: Agent, ...requests: { tool: string; input?: unknown }[]): Promise<Answer[]> {
   const run = agent.run({ stdin: requests.map((request) => `${JSON.stringify(request)}\n`).join("") });
   const { stdout } = await finish(run);

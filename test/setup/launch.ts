@@ -1,4 +1,4 @@
-/** The browsers that Playwright drives, for tests and benches that open pages of their own. */
+/** The browsers that Playwright drives, for tests and benchmarks that open pages themselves. */
 import { type Browser, type BrowserType, chromium, firefox, type LaunchOptions } from "playwright";
 import { findBrowsers } from "../../scripts/browsers.mjs";
 
@@ -7,10 +7,10 @@ export const browsers: { name: "chromium" | "firefox"; launch: () => Promise<Bro
   { name: "firefox", launch: () => launch(firefox, found("firefox")) },
 ];
 
-/** As long as a test may take: Playwright's 30 s are for a machine that does nothing else. */
+/** As long as a test may take, because Playwright's 30 s are too short on a busy machine. */
 const PATIENCE_MS = 300_000;
 
-/** Starts a browser whose pages wait as long as the tests do. */
+/** Starts a browser whose pages have the timeout of the tests. */
 export async function launch(type: BrowserType, options: LaunchOptions): Promise<Browser> {
   const browser = await type.launch({ timeout: PATIENCE_MS, ...options });
   const newContext = browser.newContext.bind(browser);
@@ -22,9 +22,9 @@ export async function launch(type: BrowserType, options: LaunchOptions): Promise
   return browser;
 }
 
-/** Playwright's launch options for a browser; a test cannot do without it. */
+/** Playwright's launch options for a browser. Throws if the browser is missing. */
 export function found(name: "chromium" | "firefox") {
   const browser = findBrowsers()[name];
-  if (!browser) throw new Error(`${name} was not found: node scripts/browsers.mjs gets it`);
+  if (!browser) throw new Error(`${name} was not found: node scripts/browsers.mjs installs it`);
   return browser.launch;
 }

@@ -1,4 +1,4 @@
-/** What Vitest runs, and in which browsers: the projects that `vite.config.ts` gives it. */
+/** Vitest's configuration, for `vite.config.ts`: its projects, and the browsers that they run in. */
 import { playwright } from "@vitest/browser-playwright";
 import type { TestProjectInlineConfiguration, ViteUserConfig } from "vitest/config";
 import type { BrowserInstanceOption } from "vitest/node";
@@ -16,10 +16,11 @@ const instances: Record<"chromium" | "firefox" | "webkit", BrowserInstanceOption
   webkit: found.webkit ? [{ browser: "webkit", provider: webkit(found.webkit) }] : [],
 };
 for (const [name, list] of Object.entries(instances)) {
-  if (!list.length) console.warn(`\n${name} NOT FOUND: its tests are LEFT OUT (node scripts/browsers.mjs gets it)\n`);
+  if (!list.length)
+    console.warn(`\n${name} NOT FOUND: its tests will NOT RUN (node scripts/browsers.mjs installs it)\n`);
 }
 
-/** A project in browsers, or none where there are no such browsers. Projects run one after the other, by `order`. */
+/** A project in browsers, or nothing if there are no such browsers. Projects run one after the other, by `order`. */
 function browserProject(
   order: number,
   name: string,
@@ -49,21 +50,21 @@ const { chromium, firefox, webkit: webkitgtk } = instances;
 
 export const tests = (): ViteUserConfig => ({
   plugins: [workerSource(), cedarGlue()],
-  // Neither Node 20 nor WebKit knows `await using`.
+  // Neither Node 20 nor WebKit supports `await using`.
   oxc: { target: "es2022" },
   test: {
     globalSetup: "test/setup/global.ts",
-    // How many times as much the fuzz tests try, and from which seed: scripts/fuzz.mjs.
+    // How many times as many tries the fuzz tests make, and from which seed: set by scripts/fuzz.mjs.
     env: {
       VAK_FUZZ: process.env.VAK_FUZZ ?? "1",
       VAK_SEED: process.env.VAK_SEED ?? "1",
       VAK_BROWSERS: JSON.stringify(found),
     },
-    // Time limits are for what hangs, and nothing else: on a machine with other work a test may take ten times as long.
+    // Timeouts are for hangs only: on a busy machine a test may take ten times as long.
     testTimeout: 300_000,
     hookTimeout: 300_000,
     expect: { poll: { timeout: 120_000 } },
-    // The message of a failed test is all that some reports keep: it shows the values.
+    // Show values in full, because the message of a failed test is all that some reports keep.
     chaiConfig: { truncateThreshold: 2000 },
     projects: [
       {
@@ -78,7 +79,8 @@ export const tests = (): ViteUserConfig => ({
       },
       ...browserProject(1, "browser", ["test/browser/**/*.test.ts"], [...chromium, ...firefox]),
       ...browserProject(2, "isolated", ["test/isolated/**/*.test.ts"], [...chromium, ...firefox], isolation),
-      // WebKitGTK has no JSPI: vak needs an isolated page there. The other files of test/isolated are these once more.
+      // WebKitGTK has no JSPI, so vak needs an isolated page there. The rest of test/isolated only repeats
+      // test/browser.
       ...browserProject(
         3,
         "webkit",
@@ -91,7 +93,7 @@ export const tests = (): ViteUserConfig => ({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts", "test/outside/**/*.test.ts"],
-          // Commands of their own (npm run test:kill, npm run test:million), which say how often and how many.
+          // These run by commands of their own: npm run test:kill and npm run test:million.
           exclude: [
             ...(process.env.VAK_KILLS ? [] : ["test/outside/kill.test.ts"]),
             ...(process.env.VAK_MILLION ? [] : ["test/outside/million.test.ts"]),
@@ -100,7 +102,7 @@ export const tests = (): ViteUserConfig => ({
           maxWorkers: 2,
         },
       },
-      // The packed tarball, installed elsewhere.
+      // The packed tarball, installed into another project.
       {
         extends: true,
         test: {

@@ -1,7 +1,7 @@
 /**
- * A Vitest reporter that keeps, for each project, which tests passed in it, and which were not run: what
- * `scripts/support.mjs` makes the support matrix of. It stands between the reporter that prints and the one that writes
- * JSON, which takes an error's stack for all there is to say; in Firefox and WebKit a stack has no message in it.
+ * A Vitest reporter that saves the state of every test, a file per project, from which `scripts/support.mjs` makes
+ * the support matrix. It must come before the JSON reporter, which prints only an error's stack: in Firefox and
+ * WebKit a stack does not contain the message, so this one prepends it.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { relative } from "node:path";
@@ -11,7 +11,7 @@ import type { Reporter, TestModule } from "vitest/node";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** By file: the state of each test, by its full name. */
+/** The state of each test, by file and full name. */
 export type Report = Record<string, Record<string, "passed" | "failed" | "skipped" | "pending">>;
 
 export default class ProjectReporter implements Reporter {
@@ -35,7 +35,7 @@ export default class ProjectReporter implements Reporter {
   }
 }
 
-/** The stack, after the message and that of its cause. */
+/** The stack with the error's message before it, and its cause after it. */
 function explained({ name, message, stack = "", cause }: SerializedError): string {
   const said = stack.includes(message) ? stack : `${name ?? "Error"}: ${message}\n${stack}`;
   return cause ? `${said}\ncause: ${explained(cause)}` : said;

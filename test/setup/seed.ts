@@ -1,5 +1,5 @@
 /**
- * Properties are tried with the same values every time the tests run. `npm run fuzz` tries others, and prints their seed.
+ * Property tests use the same seed in every run of `npm test`. `npm run fuzz` picks a fresh one and prints it.
  */
 import fc from "fast-check";
 

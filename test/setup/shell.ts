@@ -1,3 +1,4 @@
+/** Helpers for tests of files and mounts: the guest `shell`, directories, and replaying all that a kernel ran. */
 import { expect } from "vitest";
 import { openBundle, verify } from "../../src/audit/index.ts";
 import type { Agent, Kernel, RunResult } from "../../src/index.ts";
@@ -5,17 +6,18 @@ import { replayAll } from "../../src/replay/index.ts";
 import { loadGuest } from "../guests/load.ts";
 import { finish } from "./kernel.ts";
 
-/** Has the guest `shell` execute these lines. Resolves with what it printed for each. */
+/** Executes lines in the guest `shell`. Resolves with what it printed for each. */
 export async function does(agent: Agent, ...lines: string[]): Promise<string[]> {
   return (await did(agent, ...lines)).out;
 }
 
+/** As {@link does}, with the run's result. */
 export async function did(agent: Agent, ...lines: string[]): Promise<{ out: string[]; result: RunResult }> {
   const { result, stdout } = await finish(agent.run({ stdin: lines.map((line) => `${line}\n`).join("") }));
   return { out: stdout.split("\n").slice(0, -1), result };
 }
 
-/** Checks that every run of the kernel's agents replays the same, and that its log verifies. */
+/** Checks that the kernel's log verifies, and that every run in it replays the same. */
 export async function expectSame(kernel: Kernel, guest = "shell"): Promise<void> {
   const bundle = await openBundle(await kernel.log.export({ programs: [await loadGuest(guest)] }));
   expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
@@ -27,12 +29,13 @@ export async function expectSame(kernel: Kernel, guest = "shell"): Promise<void>
   expect(runs).toBeGreaterThan(0);
 }
 
-/** An empty directory of the origin private file system, which has the same interface as one that a person picked. */
+/** An empty directory of the origin private file system, with the same interface as one that the user picked. */
 export async function directory(): Promise<FileSystemDirectoryHandle> {
   const root = await navigator.storage.getDirectory();
   return root.getDirectoryHandle(`test-${crypto.randomUUID()}`, { create: true });
 }
 
+/** Writes a file below a directory, and creates the directories on its path. */
 export async function write(
   folder: FileSystemDirectoryHandle,
   path: string,
@@ -46,7 +49,10 @@ export async function write(
   await stream.close();
 }
 
-/** All files below a directory, by path, as text; for a directory, whose path ends in a slash, "". */
+/**
+ * The text of all files below a directory, by path. Directories are there too: their path ends in a slash, their text
+ * is "".
+ */
 export async function contents(folder: FileSystemDirectoryHandle, prefix = ""): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for await (const [name, handle] of folder.entries()) {

@@ -1,4 +1,4 @@
-/** Serves pages of the tests over the sources as they are. */
+/** Vite's development server over the project's folder, for test pages that import the sources. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { createServer } from "vite";
 import { cedarGlue, workerSource } from "../../build/plugins.ts";
 
 export interface SourceServer {
-  /** Of the project's folder, with a slash at its end. */
+  /** The URL of the project's folder, ending in a slash. */
   readonly url: string;
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** The web that a guest meets: two servers, on origins of their own, that do what servers should not. */
+/** The web that a guest meets: two servers, each an origin of its own, that misbehave on request. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
@@ -9,7 +9,7 @@ export interface Web extends AsyncDisposable {
   readonly evil: string;
 }
 
-/** A request as the server got it. */
+/** A request as the server received it. */
 export interface Seen {
   method: string;
   /** Path and query. */
@@ -74,7 +74,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, seen: 
       response.setHeader("Content-Encoding", "gzip");
       return void response.end(gzipSync(Buffer.alloc(32 * 2 ** 20)));
     case "/silent":
-      return; // it never answers
+      return; // the request is never answered
     case "/bytes":
       return void response.end(Buffer.alloc(Number(query.get("n")), 0x61));
     case "/binary":
@@ -111,7 +111,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, seen: 
   }
 }
 
-/** Writes until nobody listens any more. */
+/** Writes until the client closes the connection. */
 async function endless(response: ServerResponse, part: Buffer, ms: number): Promise<void> {
   let open = true;
   response.once("close", () => {

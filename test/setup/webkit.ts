@@ -1,6 +1,6 @@
 /**
  * A Vitest browser provider for WebKitGTK: starts Xvfb and WebKitWebDriver, and opens Vitest's page in MiniBrowser by
- * the W3C WebDriver protocol. It opens and closes pages and does nothing else, since vak's tests drive no user input.
+ * the W3C WebDriver protocol. It only opens and closes pages, because vak's tests simulate no user input.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -43,7 +43,7 @@ interface Browser {
 
 async function startBrowser({ driver, miniBrowser, xvfb }: WebKitGTK): Promise<Browser> {
   const children: ChildProcess[] = [];
-  // Each child leads a process group: a page in an endless wasm loop outlives its browser, so groups are killed.
+  // Each child leads a process group, and the group is killed: a page in an endless wasm loop outlives its browser.
   const start = (command: string, args: string[], env: NodeJS.ProcessEnv, stdio: "ignore" | "pipe") => {
     const child = spawn(command, args, { detached: true, env, stdio: ["ignore", "ignore", "ignore", stdio] });
     children.push(child);
@@ -53,7 +53,7 @@ async function startBrowser({ driver, miniBrowser, xvfb }: WebKitGTK): Promise<B
     for (const { pid } of children.splice(0)) {
       try {
         if (pid) process.kill(-pid, "SIGKILL");
-      } catch {} // it has ended by itself
+      } catch {} // it has already exited
     }
   };
   process.once("exit", kill);
@@ -129,6 +129,6 @@ async function freePort(): Promise<number> {
   const address = server.address();
   server.close();
   await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no free port");
+  if (address === null || typeof address === "string") throw new Error("the system gave no free port");
   return address.port;
 }

@@ -1,11 +1,10 @@
+/** The guests under Node's own WASI: if they pass here, a failure under vak is vak's fault. */
 import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WASI } from "node:wasi";
 import { afterEach, expect, test } from "vitest";
 import { loadGuest } from "../guests/load.ts";
-
-/** The guests themselves, judged by Node's WASI: what they find wrong in vak's is then vak's fault. */
 
 const directories: string[] = [];
 afterEach(async () => {
@@ -49,7 +48,7 @@ async function run(name: string, options: { args?: string[]; env?: Record<string
       return answer.length;
     },
   };
-  // Node's sleeps are in whole milliseconds, and may end before their time: what is left of it is waited for here.
+  // Node sleeps for whole milliseconds and may wake early, so wait for the rest of the time here.
   const { poll_oneoff: poll } = wasi.wasiImport as Record<string, (...args: number[]) => number>;
   const patientPoll = (subscriptions: number, ...rest: number[]) => {
     const until = process.hrtime.bigint() + new DataView(memory.buffer).getBigUint64(subscriptions + 24, true);
@@ -72,48 +71,48 @@ async function run(name: string, options: { args?: string[]; env?: Record<string
   }
 }
 
-test("hello", async () => {
+test("hello prints hello", async () => {
   expect(await run("hello")).toMatchObject({ exitCode: 0, stdout: "hello\n" });
 });
 
-test("files", async () => {
+test("files finds nothing wrong", async () => {
   const { stdout, exitCode } = await run("files");
   expect(stdout).toContain("\n0 wrong\n");
   expect(exitCode).toBe(0);
 });
 
-test("args", async () => {
+test("args prints its arguments, environment and input", async () => {
   const { stdout } = await run("args", { args: ["grüße", "世界 🌍"], env: { ÄPFEL: "süß" }, stdin: "eins\nzwei" });
   expect(stdout).toBe("argc 3\narg args\narg grüße\narg 世界 🌍\nenv ÄPFEL=süß\nstdin eins\nzwei\nend\n");
 });
 
-test("random", async () => {
+test("random prints random bytes and the time", async () => {
   const { stdout, exitCode } = await run("random");
   expect(stdout).toMatch(/^random [0-9a-f]{64}\nrealtime 0 \d+ 0 \d+\n/);
   expect(exitCode).toBe(0);
 });
 
-test("agent", async () => {
+test("agent reads a file, makes an allowed and a denied call, and writes a file", async () => {
   const { stdout, exitCode, directory } = await run("agent");
   expect(stdout).toBe('read 5 bytes\nadd: {"ok":3}\nwipe: denied\ndone\n');
   expect(await readFile(join(directory, "out/result.txt"), "utf8")).toBe('input\nadd: {"ok":3}\nwipe: denied\n');
   expect(exitCode).toBe(0);
 });
 
-test("call", async () => {
+test("call prints the answer to its call", async () => {
   expect(await run("call")).toMatchObject({ exitCode: 0, stdout: '{"ok":3}\n' });
 });
 
-test("sleep", async () => {
+test("sleep wakes no earlier than it asked", async () => {
   expect((await run("sleep")).exitCode).toBe(0);
 });
 
-test("grow and table take all there is", async () => {
+test("grow and table grow to the maximum", async () => {
   expect(await run("grow")).toMatchObject({ exitCode: 0, stdout: "65536\n" });
   expect(await run("table")).toMatchObject({ exitCode: 0, stdout: "10000000\n" });
 });
 
-test("bad-pointers", async () => {
+test("bad-pointers finds that every bad pointer is refused", async () => {
   const { stdout, exitCode } = await run("bad-pointers", { args: ["x"], env: { A: "b" } });
   expect(stdout).toBe("");
   expect(exitCode).toBe(0);
@@ -129,6 +128,6 @@ test.each([
   ["null", "null function or function signature mismatch"],
   ["table", "table index is out of bounds"],
   ["stack", "Maximum call stack size exceeded"],
-])("trap-%s", async (name, message) => {
+])("trap-%s traps: %s", async (name, message) => {
   await expect(run(`trap-${name}`)).rejects.toThrow(message);
 });

@@ -1,4 +1,4 @@
-/** The architecture, as a test: which room may import from which, and what each file of `src/` has in common with the rest. */
+/** The architecture as a test: which rooms of `src/` may import which, and which are pure. */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,8 +6,8 @@ import { parseSync } from "vite";
 import { describe, expect, test } from "vitest";
 
 /**
- * A folder or a file of `src/` is a room, and a room imports only from the rooms in this table. To add an arrow here is to
- * change the design; a new room has to be added.
+ * Each folder or file directly in `src/` is a room, and imports only from the rooms in its row. Adding an arrow
+ * changes the design; a new room needs a row.
  */
 const arrows: Record<string, string[]> = {
   index: ["kernel", "worker", "broker", "files", "policy", "audit", "log", "tlog", "protocol", "tool"],
@@ -34,19 +34,19 @@ const arrows: Record<string, string[]> = {
   labels: [],
   errors: [],
 };
-/** The ground floor, for every room. */
+/** The ground floor, which every room may import. */
 const everyone = ["base", "limits", "labels", "errors"];
 
 /**
- * Rooms beyond the core. They import public entry points and nothing else: `vak`'s, and each other's. What they cannot do
- * with those, the public API lacks.
+ * Rooms beyond the core. They import only public entry points: those of `vak`, and each other's. Whatever they cannot
+ * do with those is missing from the public API.
  */
 const beyond = [
   ...["js", "sqlite", "pyodide", "code", "mcp", "webmcp", "llm", "vault", "plugins"],
   ...["work", "swarm", "memory", "reason", "inspector", "observe"],
 ];
 
-/** The public entry points: what `exports` of package.json is built from. */
+/** The public entry points, from which the `exports` of package.json are built. */
 const entryPoints = [
   "index.ts",
   ...["approval", "audit", "fetch", "meter", "replay"].map((room) => `${room}/index.ts`),
@@ -55,7 +55,7 @@ const entryPoints = [
   ...beyond.map((room) => `${room}/index.ts`),
 ];
 
-/** Rooms that run anywhere, with no DOM and no worker. */
+/** Rooms that run anywhere: they need no DOM and no worker. */
 const pure = ["wasm", "meter", "tlog", "audit", "tool", "protocol", "replay", "limits", "labels", "errors"];
 
 const browserGlobals = new Set([
@@ -77,12 +77,12 @@ const browserGlobals = new Set([
   "window",
 ]);
 
-/** A source file by its path below `src/`, as `kernel/agent.ts`. */
+/** The text of source files, by path below `src/`, such as `kernel/agent.ts`. */
 type Sources = Record<string, string>;
 
 interface SourceFile {
   imports: string[];
-  /** Identifiers that are not the name of a property. */
+  /** All identifiers except names of properties. */
   identifiers: Set<string>;
 }
 
@@ -97,7 +97,7 @@ function parse(path: string, text: string): SourceFile {
       return;
     }
     const { type, source, name, ...rest } = node as Record<string, unknown>;
-    // Import and export declarations, import() and import types: each has a `source`.
+    // Import and export declarations, import() and import types all have a `source`.
     const from = (source as { value?: unknown } | null | undefined)?.value;
     if (typeof from === "string") file.imports.push(from);
     if (type === "Identifier" && typeof name === "string") file.identifiers.add(name);
@@ -111,37 +111,37 @@ function parse(path: string, text: string): SourceFile {
   return file;
 }
 
-/** `globalThis.window` is `window`. */
+/** For a property of `globalThis`: `globalThis.window` counts as `window`. */
 function isGlobalThis({ object }: Record<string, unknown>): boolean {
   return (object as { name?: string } | undefined)?.name === "globalThis";
 }
 
 const roomOf = (path: string): string => path.split("/")[0]!.replace(/\.ts$/, "");
 
-/** Everything that is wrong with how these sources import each other. */
+/** Every violation of the rules above in these sources. */
 function faults(sources: Sources): string[] {
   const found: string[] = [];
   const edges = new Map<string, string[]>();
   for (const [path, text] of Object.entries(sources)) {
     const room = roomOf(path);
     const allowed = arrows[room];
-    if (!allowed && !beyond.includes(room)) found.push(`${path}: ${room} is not a room of the design`);
+    if (!allowed && !beyond.includes(room)) found.push(`${path}: the room ${room} has no row in the table`);
     const file = parse(path, text);
     const targets: string[] = [];
     for (const from of file.imports) {
-      if (from.startsWith("node:") && room !== "cli") found.push(`${path} imports ${from}: only cli is Node's`);
+      if (from.startsWith("node:") && room !== "cli") found.push(`${path} imports ${from}: only cli may use Node`);
       if (!from.startsWith(".")) continue;
       const target = normalize(join(dirname(path), from.replace(/\?.*$/, "")));
       if (!target.endsWith(".ts")) continue;
       if (!(target in sources)) {
-        found.push(`${path} imports ${from}, which is not there`);
+        found.push(`${path} imports ${from}, which does not exist`);
         continue;
       }
       targets.push(target);
       const to = roomOf(target);
       if (beyond.includes(room)) {
         if (to !== room && !entryPoints.includes(target)) {
-          found.push(`${path} imports ${target}: a room beyond the core imports public entry points alone`);
+          found.push(`${path} imports ${target}: a room beyond the core may import only public entry points`);
         }
       } else if (to !== room && !everyone.includes(to) && !allowed?.includes(to)) {
         found.push(`${path} imports ${target}: there is no arrow ${room} → ${to}`);
@@ -149,7 +149,8 @@ function faults(sources: Sources): string[] {
     }
     edges.set(path, targets);
     if (pure.includes(room)) {
-      for (const name of file.identifiers) if (browserGlobals.has(name)) found.push(`${path} is pure but uses ${name}`);
+      for (const name of file.identifiers)
+        if (browserGlobals.has(name)) found.push(`${path} is in a pure room but uses ${name}`);
     }
   }
   const circle = findCircle(edges);
@@ -176,7 +177,7 @@ function findCircle(edges: Map<string, string[]>): string[] | undefined {
   return undefined;
 }
 
-test("src/ imports one way, without circles, and its pure rooms use no browser globals", () => {
+test("imports in src/ point one way, without circles, and its pure rooms use no browser globals", () => {
   const src = fileURLToPath(new URL("../../src/", import.meta.url));
   const paths = readdirSync(src, { recursive: true, encoding: "utf8" })
     .map((path) => path.replaceAll("\\", "/"))
@@ -188,7 +189,7 @@ test("src/ imports one way, without circles, and its pure rooms use no browser g
 describe("the test finds", () => {
   const check = (sources: Sources, fault: string) => expect(faults({ "errors.ts": "", ...sources })).toEqual([fault]);
 
-  test("an arrow that is not in the design, in every form of import", () => {
+  test("an import without an arrow, in every form of import", () => {
     const fault = "sandbox/a.ts imports kernel/b.ts: there is no arrow sandbox → kernel";
     for (const form of [
       'import { b } from "../kernel/b.ts";',
@@ -203,14 +204,14 @@ describe("the test finds", () => {
     }
   });
 
-  test("a room that the design does not know", () => {
-    check({ "utils/a.ts": "" }, "utils/a.ts: utils is not a room of the design");
+  test("a room without a row in the table", () => {
+    check({ "utils/a.ts": "" }, "utils/a.ts: the room utils has no row in the table");
   });
 
   test("a room beyond the core that reaches past the public entry points, even for the ground floor", () => {
     const from = (target: string) => ({ "mcp/a.ts": `import "../${target}";`, [target]: "" });
     const fault = (target: string) =>
-      `mcp/a.ts imports ${target}: a room beyond the core imports public entry points alone`;
+      `mcp/a.ts imports ${target}: a room beyond the core may import only public entry points`;
     for (const target of [
       "broker/broker.ts",
       "log/log.ts",
@@ -241,14 +242,14 @@ describe("the test finds", () => {
   });
 
   test("a browser global in a pure room", () => {
-    check({ "meter/a.ts": "window.alert(1);" }, "meter/a.ts is pure but uses window");
-    check({ "protocol/a.ts": "globalThis.indexedDB;" }, "protocol/a.ts is pure but uses indexedDB");
-    check({ "tool/a.ts": "export let w: Worker;" }, "tool/a.ts is pure but uses Worker");
+    check({ "meter/a.ts": "window.alert(1);" }, "meter/a.ts is in a pure room but uses window");
+    check({ "protocol/a.ts": "globalThis.indexedDB;" }, "protocol/a.ts is in a pure room but uses indexedDB");
+    check({ "tool/a.ts": "export let w: Worker;" }, "tool/a.ts is in a pure room but uses Worker");
     expect(faults({ "log/database.ts": "indexedDB;", "tool/a.ts": "x.window; ({ document: 1 });" })).toEqual([]);
   });
 
-  test("Node in code for browsers", () => {
-    check({ "kernel/a.ts": 'import "node:fs";' }, "kernel/a.ts imports node:fs: only cli is Node's");
+  test("a module of Node in code for browsers", () => {
+    check({ "kernel/a.ts": 'import "node:fs";' }, "kernel/a.ts imports node:fs: only cli may use Node");
     expect(faults({ "cli/cli.ts": 'import "node:fs";' })).toEqual([]);
   });
 });

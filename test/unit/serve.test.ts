@@ -1,3 +1,4 @@
+/** The static server of the tests: what it serves, and that no path leads out of its directories. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
@@ -36,7 +37,7 @@ test.each([
   ["/more/b.js", 200, "text/javascript; charset=utf-8", "1;"],
   ["/made-up.html", 200, "text/html; charset=utf-8", "<p>made up"],
   ["/none", 404, "text/plain", "no /none"],
-])("%s", async (path, status, type, body) => {
+])("GET %s answers %i", async (path, status, type, body) => {
   const response = await fetch(server.url + path);
   expect(response.status).toBe(status);
   expect(response.headers.get("content-type")).toBe(type);
@@ -46,9 +47,9 @@ test.each([
 });
 
 test.each(["/../secret.txt", "/%2e%2e/secret.txt", "/%2e%2e%2fsecret.txt", "/more/..%2fsecret.txt", "/%"])(
-  "%s stays inside",
+  "attack: %s does not lead out of the directory",
   async (path) => {
-    // Not fetch, which tidies the path.
+    // Not by fetch, which normalises the path.
     const status = await new Promise((done, fail) => {
       request(server.url, { path }, (response) => done(response.resume().statusCode))
         .on("error", fail)

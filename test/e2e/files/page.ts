@@ -1,7 +1,7 @@
-/** A page with an agent whose files are kept, for tests that reload it, open it twice and close it in the middle. */
+/** A page with agents whose files are kept, for tests that reload it, open it twice, and close it during a write. */
 import { type Agent, createKernel, type Mount, VakError } from "../../../src/index.ts";
 
-/** Bytes of each of the files that `fill` writes: so many that writing takes its time. */
+/** Bytes of each file that `fill` writes: enough that writing takes a while. */
 const SIZE = 120_000;
 const NAMES = ["a", "b", "c", "d"];
 
@@ -22,7 +22,7 @@ async function run(agent: Agent, lines: string[]): Promise<string[]> {
 }
 
 export const page = {
-  /** The code with which a spawn is refused, or what the agent answers. */
+  /** Runs lines in the guest `shell`. Resolves with what it prints, or with the code of the error. */
   async does(name: string, ...lines: string[]): Promise<string | string[]> {
     try {
       const mounts = { "/": { persist: name } };
@@ -33,7 +33,7 @@ export const page = {
     }
   },
 
-  /** Runs that each write all files anew, with the number of the run in them, until the tab is no more. */
+  /** Rewrites all files with the number of the run, and runs, again and again until the tab is closed. */
   async fill(kind: "persist" | "directory", name: string, from: number): Promise<never> {
     const agent = await kernel.spawn({ name: "shell", program: await shell, mounts: await mountsOf(kind, name) });
     for (let n = from; ; n++) {
@@ -44,7 +44,7 @@ export const page = {
     }
   },
 
-  /** What is in each file: a number, if it is whole. */
+  /** Reads every file: the number in it, or a description if it was not written completely. */
   async found(kind: "persist" | "directory", name: string): Promise<Record<string, number | string>> {
     const agent = await kernel.spawn({ name: "shell", program: await shell, mounts: await mountsOf(kind, name) });
     const found: Record<string, number | string> = {};

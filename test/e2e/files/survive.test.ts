@@ -1,11 +1,11 @@
-/** Files that are kept, in tabs that are reloaded, opened twice, and closed in the middle. */
+/** Kept files in tabs that are reloaded, opened twice, and closed during a write. */
 import type { Browser, BrowserContext, Page as Tab } from "playwright";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildGuests } from "../../../scripts/guests.mjs";
 import { browsers } from "../../setup/launch.ts";
 import { type SourceServer, serveSources } from "../../setup/source-server.ts";
 
-/** In the tabs. */
+/** Set by page.ts, in the tabs. */
 declare const page: typeof import("./page.ts").page;
 
 let server: SourceServer;
@@ -35,20 +35,20 @@ describe.each(browsers)("$name", ({ launch }) => {
   const does = (tab: Tab, name: string, ...lines: string[]) =>
     tab.evaluate(([name, ...lines]) => page.does(name!, ...lines), [name, ...lines]);
 
-  test("files survive a reload, also where nobody closed the agent", async () => {
+  test("files survive a reload, even if the agent was not closed", async () => {
     const tab = await open();
     expect(await does(tab, "reload", "mkdir /notes", "put /notes/today.txt buy apples")).toEqual(["ok", "ok"]);
     await tab.reload();
     await tab.waitForFunction(() => "page" in globalThis);
     const said = () => does(tab, "reload", "cat /notes/today.txt", "put /more yes");
-    await expect.poll(said).toEqual(["buy apples", "ok"]); // the lock of the page before is let go of soon, not at once
+    await expect.poll(said).toEqual(["buy apples", "ok"]); // the lock of the previous page is released soon, not at once
     await tab.close();
     const other = await open();
     await expect.poll(() => does(other, "reload", "ls /", "cat /more")).toEqual(["dev more notes", "yes"]);
     await other.close();
   });
 
-  test("two tabs: one writes, the other is told so, and can when the first is closed", async () => {
+  test("files in use in one tab are refused in another, until the first is closed", async () => {
     const [first, second] = [await open(), await open()];
     expect(await does(first, "tabs", "put /a one")).toEqual(["ok"]);
     expect(await does(second, "tabs", "cat /a")).toBe("files-in-use");
@@ -58,7 +58,7 @@ describe.each(browsers)("$name", ({ launch }) => {
   });
 
   test.each(["persist", "directory"] as const)(
-    "attack: the tab dies while it writes what is kept (%s)",
+    "attack: a tab is closed while it writes kept files (%s): each file is complete, and nothing saved is lost",
     async (kind) => {
       const name = `dying-${kind}`;
       let next = 1;
@@ -74,7 +74,7 @@ describe.each(browsers)("$name", ({ launch }) => {
         });
         const dying = tab.evaluate(([kind, name, from]) => page.fill(kind, name, from), [kind, name, next] as const);
         await Promise.race([enough, dying]);
-        // In the middle of a later run's writing.
+        // Close the tab while a later run's files are written.
         await Promise.all([tab.close(), dying.catch(() => {})]);
 
         const after = await open();
@@ -88,7 +88,7 @@ describe.each(browsers)("$name", ({ launch }) => {
         for (const n of Object.values(found)) expect(n, JSON.stringify({ saved, found })).toBeTypeOf("number");
         const { a, b, c, d, ...made } = found as Record<string, number>;
         const [least, most] = [Math.min(a!, b!, c!, d!), Math.max(a!, b!, c!, d!, ...Object.values(made))];
-        // Nothing is lost that was said to be saved, and no more than one run is there in part.
+        // Nothing that was reported as saved is lost, and at most one run is saved in part.
         expect(least).toBeGreaterThanOrEqual(saved);
         expect(most - least).toBeLessThanOrEqual(kind === "persist" ? 0 : 1);
         next = most + 1;

@@ -1,5 +1,8 @@
-// `node scripts/audit-million.mjs [entries]`: a log of a million entries in Chromium, unless said otherwise. It is opened,
-// beside an empty one; exported, and verified in the page; and by `npx vak verify` in Node with 256 MB of heap.
+/**
+ * `npm run test:million -- [ENTRIES]`: opens a very large log in Chromium, compares that with opening an empty one,
+ * exports it, and verifies it in the page and by `npx vak verify`, in Node with 256 MB of heap. ENTRIES is 1,000,000
+ * by default.
+ */
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";

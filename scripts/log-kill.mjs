@@ -1,5 +1,7 @@
-// `node scripts/audit-kill.mjs [times]`: kills a real Chromium with kill -9 while it appends to a log, 50 times unless
-// said otherwise, and checks each time that nothing which was acknowledged is lost.
+/**
+ * `npm run test:kill -- [TIMES]`: kills a real Chromium with kill -9 while it appends to a log, and checks each time
+ * that nothing it had acknowledged is lost. TIMES is 50 by default.
+ */
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";

@@ -1,5 +1,7 @@
-// Finds the verifiers of logs that are not ours: Go with x/mod's sumdb, and openssl. `node scripts/audit-verifiers.mjs`
-// gets what is missing, as root on Debian by apt.
+/**
+ * Finds the independent verifiers of logs: Go with x/mod's sumdb, and openssl. `node scripts/log-verifiers.mjs`
+ * installs what is missing, on Debian as root.
+ */
 
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -10,16 +12,16 @@ import { run } from "./browsers.mjs";
 const GOPATH = "/usr/share/gocode";
 const SUMDB = `${GOPATH}/src/golang.org/x/mod/sumdb/tlog`;
 
-/** What Go needs in its environment to find Debian's x/mod and no network. */
+/** The environment in which Go finds Debian's x/mod and stays off the network. */
 export const goEnv = { GOPATH, GO111MODULE: "off", GOFLAGS: "", CGO_ENABLED: "0" };
 
 /** @returns {{ go: boolean, openssl: boolean }} */
 export function findVerifiers() {
-  return { go: answers(["go", "version"]) && existsSync(SUMDB), openssl: answers(["openssl", "version"]) };
+  return { go: works(["go", "version"]) && existsSync(SUMDB), openssl: works(["openssl", "version"]) };
 }
 
 /**
- * Finds them, and gets those that are missing where that can be done.
+ * Finds them, and installs those that are missing where it can.
  *
  * @returns {{ go: boolean, openssl: boolean }}
  */
@@ -32,7 +34,7 @@ export function installVerifiers() {
 }
 
 /** @param {string[]} command */
-function answers(command) {
+function works(command) {
   return spawnSync(/** @type {string} */ (command[0]), command.slice(1), { timeout: 30_000 }).status === 0;
 }
 
