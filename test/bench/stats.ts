@@ -12,7 +12,7 @@ export function quantile(values: readonly number[], q: number): number {
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
-/** Formats a figure with three significant digits, which is more than these measurements justify. */
+/** Formats a figure with three digits, which is already more than these measurements justify. */
 export function figure(value: number, unit = ""): string {
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   const text = value >= 1000 ? Math.round(value).toLocaleString("en-US") : value.toFixed(digits);

@@ -193,8 +193,8 @@ async function beyondCapacity(
       let failed = 0;
       const runs = agents.map((agent) => agent.run());
       for (const run of runs) run.result.then(({ status }) => (failed += Number(status === "failed")));
-      // Each run calls the tool or fails, except those that wait for capacity: stop when there is no news for 5
-      // seconds.
+      // Each run calls the tool or fails, except those that wait for capacity: stop after 5
+      // seconds without news.
       for (let last = 0, quiet = 0; atOnce + failed < count && quiet < 5; ) {
         await new Promise((resolve) => setTimeout(resolve, 1000));
         quiet = last > 0 && last === atOnce + failed ? quiet + 1 : 0;

@@ -1,5 +1,5 @@
-// Small programs that between them spend their time as real ones do. Each export takes a size and gives a checksum.
-// Built without a C library; kernels.ts says how.
+// Small programs that together do what real programs spend their time on. Each export takes a size and returns a
+// checksum. There is no C library; kernels.ts has the compiler's flags.
 
 typedef unsigned char u8;
 typedef unsigned int u32;

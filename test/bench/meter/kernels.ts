@@ -1,3 +1,4 @@
+/** Compiles kernels.c with clang. */
 import { readFile } from "node:fs/promises";
 import { commands, Exit, runLLVM } from "@yowasp/clang";
 

@@ -1,3 +1,4 @@
+/** Benchmark of the meter: how much slower metered programs run, and how long rewriting takes. */
 import type { Section } from "../harness.ts";
 import type { Kernel, Metering } from "../page/meter.ts";
 import { figure, median, ratioCells, type Table } from "../stats.ts";
@@ -14,7 +15,7 @@ const meterings: [Exclude<Metering, "plain">, string, string, string, string][] 
   ["all", "all of these", "", "", ""],
 ];
 
-/** Metered programs and the same ones unmetered, in turn on one page: 15 kernels, CPython, SQLite; and rewriting. */
+/** 15 kernels, CPython and SQLite, metered and unmetered in turn on one page; and the rewriting of CPython. */
 export const meter: Section = {
   name: "meter",
   where: "browser",
@@ -78,11 +79,11 @@ function kernelTable(browser: string, kernels: Record<Kernel, Row[]>): Table {
       target,
     ];
   });
-  const head = ["metered for", "geomean", "most", "without fib", "fib (naive recursion)", "pairs of each", "target"];
+  const head = ["metered for", "geomean", "max", "without fib", "fib (naive recursion)", "pairs of each", "target"];
   return { title: `meter, ${browser}: ${Object.keys(kernels).length} C kernels, metered / plain`, head, rows };
 }
 
-/** @param target which of a metering's entries is the target */
+/** @param target the index of the target in each of {@link meterings} */
 function programTable(title: string, rows: Row[], target: 3 | 4): Table {
   const head = ["metered for", "metered", "plain", "ratio", "middle half", "pairs", "target"];
   const cells = (set: Metering) =>
@@ -110,7 +111,7 @@ function rewritingTable(browser: string, { cold, warm, validating, code }: Rewri
     ["the first time in a page, with validation", figure(median(cold), "ms"), "≤ 150 ms"],
     ["later, with validation", figure(median(warm), "ms"), ""],
     ["validation alone", figure(median(validating), "ms"), ""],
-    ["code a second, without validation", figure(code.plain / 1e3 / net, "MB/s"), "≥ 100 MB/s"],
+    ["code per second, without validation", figure(code.plain / 1e3 / net, "MB/s"), "≥ 100 MB/s"],
     ["code, metered for fuel, resumable / plain", size("resumable"), "≤ 1.5"],
     ["code, metered for all / plain", size("all"), ""],
   ];

@@ -1,6 +1,6 @@
 /**
- * What vak is measured against: a worker with the WASI shim and nothing else. No limits, no meter, no policy, no log.
- * It runs the program that it is sent, as bytes or compiled, and posts what the program prints.
+ * What vak is measured against: a worker with browser_wasi_shim alone, without limits, meter, policy or log. It runs
+ * the program that it is sent, as bytes or compiled, and posts its output.
  */
 import { Fd, PreopenDirectory, WASI, wasi } from "@bjorn3/browser_wasi_shim";
 
@@ -33,7 +33,7 @@ class Input extends Output {
   }
 }
 
-/** The page's answer to the call that the guest waits for. */
+/** Resolves the call that the guest waits for with the page's answer. */
 let parked: ((answer: Uint8Array) => void) | undefined;
 
 async function run({ program, args }: BareRequest): Promise<void> {

@@ -1,3 +1,4 @@
+/** The page of the call benchmark: a tool called 1000 times through vak, and through a bare worker. */
 import { type Agent, createKernel, defineTool, type Run } from "../../../src/index.ts";
 import { CALLS } from "../programs.ts";
 import { fetchBytes, runBare } from "./bare.ts";
@@ -26,10 +27,10 @@ const allowed = await kernel.spawn({ name: "allowed", program });
 const denied = await kernel.spawn({ name: "denied", program: await fetchBytes("/bench-guests/call-wipe.wasm") });
 const module = await WebAssembly.compile(program);
 
-/** µs a call, between the two lines that the program prints before and after its calls. */
+/** µs per call, between the two lines that the program prints before and after its calls. */
 function perCall(times: number[]): number {
   const [first, last] = [times[0], times.at(-1)];
-  if (times.length !== 2) throw new Error(`${times.length} lines, not 2`);
+  if (times.length !== 2) throw new Error(`the program printed ${times.length} lines, not 2`);
   return ((last! - first!) * 1000) / CALLS;
 }
 
@@ -38,7 +39,8 @@ async function vak(agent: Agent): Promise<number> {
   const times: number[] = [];
   for await (const _ of run.stdout) times.push(performance.now());
   const { status, usage } = await run.result;
-  if (status !== "exited" || usage.calls !== CALLS) throw new Error(`${status} after ${usage.calls} calls`);
+  if (status !== "exited" || usage.calls !== CALLS)
+    throw new Error(`the run ended: ${status} after ${usage.calls} of ${CALLS} calls`);
   return perCall(times);
 }
 
@@ -61,7 +63,7 @@ function commit(): Promise<void> {
   });
 }
 
-/** The same program, its calls answered by a page that does nothing else but commit as often before it answers. */
+/** µs per call in a bare worker, whose page makes `commits` strict commits before each answer and does nothing else. */
 export async function bare(commits: number): Promise<number> {
   const times: number[] = [];
   const end = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** The page of the log's benchmark: vak, and raw IndexedDB that stores as many bytes. */
+/** The page of the log benchmark: entries appended to vak's log, and as many bytes stored in raw IndexedDB. */
 import type { Draft } from "../../../src/audit/entry.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import type { AgentRef } from "../../../src/audit/vocabulary/common.ts";
@@ -48,7 +48,7 @@ const database = await new Promise<IDBDatabase>((resolve, reject) => {
   opening.onerror = () => reject(opening.error);
 });
 
-/** Stores as many bytes as the log does for so many entries, in one strict transaction. */
+/** Stores as many bytes as the log does for that many entries, in one strict transaction. */
 function put(entries: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const transaction = database.transaction("entries", "readwrite", { durability: "strict" });
@@ -59,19 +59,19 @@ function put(entries: number): Promise<void> {
   });
 }
 
-/** Entries a second. */
+/** Entries per second in vak's log. */
 export async function vak(batches: number, batch: number): Promise<number> {
   const began = performance.now();
   for (let i = 0; i < batches; i++) await Promise.all(Array.from({ length: batch }, append));
   return (batches * batch * 1000) / (performance.now() - began);
 }
 
-/** Entries a second. */
+/** Entries per second in raw IndexedDB. */
 export async function raw(batches: number, batch: number): Promise<number> {
   const began = performance.now();
   for (let i = 0; i < batches; i++) await put(batch);
   return (batches * batch * 1000) / (performance.now() - began);
 }
 
-/** The bytes that the log stores for an entry, and for its value. */
+/** How many bytes the log stores for an entry, and for its value. */
 export const bytesOfEntry = (): number[] => sizes;

@@ -1,3 +1,4 @@
+/** The page of the meter benchmark: kernels, CPython and SQLite, each metered in several ways and unmetered. */
 import { ConsoleStdout, File, OpenFile, PreopenDirectory, WASI } from "@bjorn3/browser_wasi_shim";
 import { attach, instrument, type MeterOptions } from "../../../src/meter/index.ts";
 import { fetchBytes } from "./bare.ts";
@@ -13,7 +14,7 @@ const sets = {
 } satisfies Record<string, MeterOptions | undefined>;
 export type Metering = keyof typeof sets;
 
-/** The kernels, each with a size at which it takes some milliseconds. */
+/** The kernels, each with a size at which it takes a few milliseconds. */
 const sizes = {
   nbody: 100_000,
   fannkuch: 9,
@@ -33,14 +34,14 @@ const sizes = {
 };
 export type Kernel = keyof typeof sizes;
 
-/** ms that the plain program takes at least: Firefox's clock ticks in whole ones. */
+/** ms that the plain program takes at least, because Firefox's clock ticks in whole milliseconds. */
 const LEAST = 40;
 
 const FUEL = Number.MAX_SAFE_INTEGER;
 const names = Object.keys(sets) as Metering[];
 const caps = { memoryBytes: 2 ** 28, tableElements: 100_000 };
 
-/** A module metered as `set` says, or unmetered; checked to be so. */
+/** A module metered as `set` says, or unmetered. */
 function metered(
   program: Uint8Array<ArrayBuffer>,
   set: Metering,
@@ -50,6 +51,7 @@ function metered(
   return options ? instrument(program, { ...options, ...limits }).bytes : program;
 }
 
+/** Gives an instance fuel, and returns how to read what it used. Throws if the unmetered one is metered after all. */
 function grant(instance: WebAssembly.Instance, set: Metering): () => number {
   const added = Object.keys(instance.exports).filter((name) => name.startsWith("vak:"));
   if (set !== "plain") {
@@ -73,7 +75,7 @@ function repeat(exports: Exports, kernel: Kernel, count: number): number {
   return sum;
 }
 
-/** How often the plain program has to run a kernel, once it is warm, to take {@link LEAST}. */
+/** How often the plain program, once warm, has to run a kernel to take {@link LEAST}. */
 function countFor(exports: Exports, kernel: Kernel): number {
   for (let count = 1; ; count *= 2) {
     repeat(exports, kernel, count);
@@ -84,7 +86,7 @@ function countFor(exports: Exports, kernel: Kernel): number {
   }
 }
 
-/** ms that each kernel took with each set, in rounds that go through all sets, after one that is not counted. */
+/** ms that each kernel took with each set, in rounds over all sets. The first round is not counted. */
 export async function kernels(base64: string, rounds: number): Promise<Record<Kernel, Record<Metering, number>[]>> {
   const program = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const instances = await Promise.all(
@@ -100,7 +102,7 @@ export async function kernels(base64: string, rounds: number): Promise<Record<Ke
     for (let round = -1; round < rounds; round++) {
       const row = {} as Record<Metering, number>;
       const results = new Set<number>();
-      // Each round begins with another one.
+      // Each round begins with the next instance.
       for (const [i] of instances.entries()) {
         const { set, exports, used } = instances[(i + round + 1) % instances.length]!;
         const before = used();
@@ -109,9 +111,9 @@ export async function kernels(base64: string, rounds: number): Promise<Record<Ke
         row[set] = performance.now() - began;
         checkFuel(set, used() - before);
       }
-      if (results.size !== 1) throw new Error(`${kernel} gives ${[...results].join()}`);
+      if (results.size !== 1) throw new Error(`${kernel} gives different results: ${[...results].join()}`);
       if (round >= 0) took[kernel]!.push(row);
-      // Gives the compiler's other threads time.
+      // Give the compiler's threads time.
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -134,7 +136,7 @@ print(fib(18), s, len(t), sum(e.values()), len(re.findall(r"[0-9]+", t)), sorted
 
 const pythonBytes = () => fetchBytes("/python/python.wasm");
 
-/** ms that CPython took for a script, from start to end, measured as {@link kernels} does. */
+/** ms that CPython took to run a script, from start to end, measured as in {@link kernels}. */
 export async function python(rounds: number): Promise<Record<Metering, number>[]> {
   const program = await pythonBytes();
   return inTurn((set) => metered(program, set), runPython, rounds);
@@ -142,7 +144,7 @@ export async function python(rounds: number): Promise<Record<Metering, number>[]
 
 type Run = (module: WebAssembly.Module, set: Metering) => Promise<{ ms: number; output: string }>;
 
-/** ms that `run` took with each set, in rounds that go through all sets, after one that is not counted. */
+/** ms that `run` took with each set, in rounds over all sets. The first round is not counted. */
 async function inTurn(
   program: (set: Metering) => Uint8Array<ArrayBuffer>,
   run: Run,
@@ -155,14 +157,14 @@ async function inTurn(
     const row = {} as Record<Metering, number>;
     const outputs = new Set<string>();
     for (const [i] of names.entries()) {
-      // Each round begins with another one.
+      // Each round begins with the next set.
       const set = names[(i + round + 1) % names.length]!;
       const { ms, output } = await run(modules.get(set)!, set);
       row[set] = ms;
       outputs.add(output);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    if (outputs.size !== 1) throw new Error(`the program gave ${[...outputs].join(" and ")}`);
+    if (outputs.size !== 1) throw new Error(`the program gives different output: ${[...outputs].join(" and ")}`);
     if (round >= 0) rows.push(row);
   }
   return rows;
@@ -213,16 +215,16 @@ interface Sqlite {
   sqlite3_column_int64(statement: number, column: number): bigint;
 }
 
-/** ms that SQLite took for a script on a database in memory, measured as {@link kernels} does. */
+/** ms that SQLite took to run a script on a database in memory, measured as in {@link kernels}. */
 export async function sqlite(rounds: number): Promise<Record<Metering, number>[]> {
   const program = await fetchBytes("/sqlite/sqlite3.wasm");
-  // It imports its memory, which a cap would refuse.
+  // Without caps, because it imports its memory, which the meter refuses to cap.
   return inTurn((set) => metered(program, set, {}), runSqlite, rounds);
 }
 
 async function runSqlite(module: WebAssembly.Module, set: Metering): Promise<{ ms: number; output: string }> {
   const memory = new WebAssembly.Memory({ initial: 256, maximum: 32_768 });
-  // There is no file to open, and nothing else that it asks the system for matters.
+  // There are no files to open, and no other system call matters here.
   const system: Record<string, unknown> = { memory, __syscall_openat: () => -44 };
   const imports = new Proxy(system, {
     get: (own, name) => own[String(name)] ?? (() => 0),
@@ -239,7 +241,7 @@ async function runSqlite(module: WebAssembly.Module, set: Metering): Promise<{ m
   const pointer = (at: number) => new DataView(memory.buffer).getUint32(at, true);
   exports.__wasm_call_ctors();
   const to = exports.malloc(4);
-  if (exports.sqlite3_open(text(":memory:"), to) !== 0) throw new Error("SQLite does not open");
+  if (exports.sqlite3_open(text(":memory:"), to) !== 0) throw new Error("SQLite cannot open a database in memory");
   const db = pointer(to);
   const script = text(sql);
   const began = performance.now();
@@ -255,7 +257,7 @@ async function runSqlite(module: WebAssembly.Module, set: Metering): Promise<{ m
   return { ms, output };
 }
 
-/** ms of rewriting CPython, including validation, for the first time in this page and later; and bytes of code. */
+/** ms of rewriting CPython including validation, ms of validation alone, and bytes of code with each set. */
 export async function rewriting(times: number) {
   const program = await pythonBytes();
   const took: number[] = [];
@@ -272,7 +274,7 @@ export async function rewriting(times: number) {
   return { took, validating, code: code as Record<Metering, number> };
 }
 
-/** Bytes of a module's code section. */
+/** The length of a module's code section. */
 function codeBytes(module: Uint8Array): number {
   let at = 8;
   const leb = () => {

@@ -1,3 +1,4 @@
+/** The page of the policy benchmark: decisions by the engine, and by Cedar alone. */
 import { createCedar } from "virtual:cedar-glue";
 import type { Context } from "@cedar-policy/cedar-wasm/web";
 import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";
@@ -21,7 +22,7 @@ const request: PolicyRequest = {
   vak: { callDigest: "cd".repeat(32), now: Date.UTC(2026, 4, 1, 9), calls: 3, approved: false, labels: [] },
 };
 
-/** The same in Cedar's JSON. */
+/** The same request in Cedar's JSON. */
 const raw = {
   preparsedSchemaName: "raw",
   preparsedPolicySetId: "raw",
@@ -55,7 +56,7 @@ const schema = `
   };
 `;
 
-/** One permit that matches, and others of the usual kinds that do not. */
+/** One permit that matches, and permits and forbids of the usual kinds that do not. */
 const policies = (count: number): string[] => [
   `permit (principal, action == Action::"call:transfer", resource) when { context.input.cents < 1000 };`,
   ...Array.from({ length: count - 1 }, (_, i) =>
@@ -65,7 +66,7 @@ const policies = (count: number): string[] => [
   ),
 ];
 
-/** µs of a decision by the engine and by a bare `statefulIsAuthorized`, in turns of `batch` each. */
+/** µs per decision by the engine and by Cedar's `statefulIsAuthorized` alone, in turns of `batch` decisions each. */
 export async function decide(count: number, turns: number, batch: number): Promise<[ours: number, bare: number][]> {
   const module = await WebAssembly.compileStreaming(fetch("/dist/cedar.wasm"));
   const engine = createCedarEngine({ tools, wasm: module });
@@ -80,12 +81,13 @@ export async function decide(count: number, turns: number, batch: number): Promi
   for (let turn = -1; turn < turns; turn++) {
     const start = performance.now();
     for (let i = 0; i < batch; i++) {
-      if ((await engine.decide(request)).decision !== "allow") throw new Error("the engine does not allow");
+      if ((await engine.decide(request)).decision !== "allow") throw new Error("the engine does not allow the request");
     }
     const middle = performance.now();
     for (let i = 0; i < batch; i++) {
       const answer = cedar.statefulIsAuthorized(raw);
-      if (answer.type !== "success" || answer.response.decision !== "allow") throw new Error("Cedar does not allow");
+      if (answer.type !== "success" || answer.response.decision !== "allow")
+        throw new Error("Cedar does not allow the request");
     }
     const end = performance.now();
     if (turn >= 0) pairs.push([((middle - start) * 1000) / batch, ((end - middle) * 1000) / batch]);

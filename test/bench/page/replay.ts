@@ -1,3 +1,4 @@
+/** The page of the replay benchmark: runs recorded, replayed and rewound. */
 import { openBundle } from "../../../src/audit/index.ts";
 import { type Agent, createKernel, defineTool } from "../../../src/index.ts";
 import { openReplay, replay } from "../../../src/replay/index.ts";
@@ -16,7 +17,7 @@ const newKernel = () =>
     log: { name: crypto.randomUUID() },
   });
 
-/** Works with numbers, strings, dicts, sorting and files, that many times. */
+/** A Python program that works with numbers, strings, dicts, sorting and files, `times` times over. */
 const script = (times: number) => `
 import hashlib, json
 for time in range(${times}):
@@ -32,7 +33,7 @@ for time in range(${times}):
 print(len(words), sum(primes), hashlib.sha256(text.encode()).hexdigest())
 `;
 const python = await fetchBytes("/python/python.wasm");
-/** A busy machine must not stop a run. */
+/** A long deadline, so that no run is stopped on a busy machine. */
 const PATIENT = { deadlineMs: 300_000 };
 const kinds = {
   python: { program: python, files: { "main.py": script(1) }, args: ["/main.py"], limits: PATIENT },
@@ -51,15 +52,15 @@ const kinds = {
 };
 export type Kind = keyof typeof kinds;
 
-/** ms that a run takes, until its end is in the log. */
+/** ms from starting a run until its end is in the log. */
 async function time(agent: Agent, args: string[], trace: boolean): Promise<number> {
   const began = performance.now();
   const { status } = await agent.run({ args, trace }).result;
-  if (status !== "exited") throw new Error(`it ${status}`);
+  if (status !== "exited") throw new Error(`the run ended: ${status}`);
   return performance.now() - began;
 }
 
-/** ms of the same runs with and without a trace. */
+/** ms of the same run with and without a trace. */
 export async function record(kind: Kind, times: number): Promise<[traced: number, untraced: number][]> {
   await using kernel = await newKernel();
   const { args, ...spawn } = kinds[kind];
@@ -67,7 +68,7 @@ export async function record(kind: Kind, times: number): Promise<[traced: number
   await using untraced = await kernel.spawn({ name: "untraced", seed: 1, ...spawn });
   const pairs: [number, number][] = [];
   for (let i = -1; i < times; i++) {
-    // Which comes first must not matter.
+    // They take turns at being first.
     const first = i % 2 ? traced : untraced;
     const second = first === traced ? untraced : traced;
     const [one, other] = [await time(first, args, first === traced), await time(second, args, second === traced)];
@@ -76,7 +77,7 @@ export async function record(kind: Kind, times: number): Promise<[traced: number
   return pairs;
 }
 
-/** ms of a run, and of executing it again, from reading the bundle to the verdict. */
+/** ms of a run, and of replaying it, from the opened bundle to the verdict. */
 export async function again(kind: Kind): Promise<[replayed: number, run: number]> {
   await using kernel = await newKernel();
   const { args, ...spawn } = kinds[kind];
@@ -89,7 +90,7 @@ export async function again(kind: Kind): Promise<[replayed: number, run: number]
   return [performance.now() - began, took];
 }
 
-/** A Python program that works for some seconds and calls a tool now and then. */
+/** A Python program that works for several seconds and calls a tool now and then. */
 const caller = `
 import hashlib, json
 text = ""
@@ -103,8 +104,8 @@ print(text[:16])
 `;
 
 /**
- * ms of stopping a replay in the middle of a long CPython run: from the last checkpoint, and from the start; and of the
- * first pass, in which the checkpoints are made, beside a replay without.
+ * ms of replaying a long CPython run up to its middle, from the last checkpoint and from the start; and of the first
+ * replay, which makes the checkpoints, beside one without them.
  */
 export async function rewind(times: number): Promise<{ rewound: [number, number][]; first: [number, number] }> {
   await using kernel = await newKernel();

@@ -1,3 +1,4 @@
+/** The page of the spawn benchmark: a program spawned by vak, and in a bare worker. */
 import { createKernel, type Kernel } from "../../../src/index.ts";
 import { fetchBytes, runBare } from "./bare.ts";
 
@@ -10,10 +11,10 @@ export type Program = keyof typeof programs;
 let kernel: Kernel;
 let bytes: Uint8Array<ArrayBuffer>;
 let args: string[];
-/** The program compiled, for a bare worker that need not. */
+/** The compiled program, for bare workers that do not compile it themselves. */
 let module: WebAssembly.Module;
 
-/** What both sides have before the first of them starts. With a policy, as a kernel has whose agents may do anything. */
+/** Prepares what both sides need before they start. The kernel has a policy, because one whose agents act has one. */
 export async function prepare(program: Program): Promise<void> {
   kernel = await createKernel({
     log: { name: crypto.randomUUID() },
@@ -23,7 +24,7 @@ export async function prepare(program: Program): Promise<void> {
   args = programs[program].args;
 }
 
-/** Lets what was begun before come to its end: the kernel starts its next worker 100 ms after a spawn. */
+/** Waits until earlier work is done: the kernel starts its spare worker 100 ms after a spawn. */
 export const rest = () => new Promise((resolve) => setTimeout(resolve, 500));
 
 /** ms from `spawn` to the first bytes of output. */
@@ -39,7 +40,7 @@ export async function vak(): Promise<number> {
   return took;
 }
 
-/** As {@link vak}, at once after another spawn: the kernel has no worker started ahead. */
+/** As {@link vak}, right after another spawn, when the kernel has no spare worker. */
 export async function vakAgain(): Promise<number> {
   const other = await kernel.spawn({ name: "other", program: bytes });
   const took = await vak();

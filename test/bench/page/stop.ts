@@ -1,3 +1,4 @@
+/** The page of the stop benchmark: a spinning program stopped by vak, and a bare worker terminated. */
 import { createKernel } from "../../../src/index.ts";
 import { fetchBytes } from "./bare.ts";
 
@@ -10,7 +11,7 @@ const agent = await kernel.spawn({
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Keeps the main thread at work, 10 ms at a time, without a gap, until `over`. */
+/** Keeps the main thread busy, in tasks of 10 ms without a gap, until `over`. */
 function work(over: () => boolean): void {
   const { port1, port2 } = new MessageChannel();
   port1.onmessage = () => {
@@ -21,7 +22,7 @@ function work(over: () => boolean): void {
   port2.postMessage(null);
 }
 
-/** ms from asking a spinning run to stop to its settled result, which is in the log. */
+/** ms from aborting a spinning run to its result, which is in the log by then. */
 export async function vak(count: number, how: "idle" | "busy"): Promise<number[]> {
   const took: number[] = [];
   let over = false;
@@ -30,7 +31,7 @@ export async function vak(count: number, how: "idle" | "busy"): Promise<number[]
     const asked = new AbortController();
     const run = agent.run({ signal: asked.signal });
     await run.stdout.getReader().read();
-    // Anywhere between two of the guest's looks at the kernel.
+    // At a random time between two of the meter's checks.
     await pause(20 + Math.random() * 20);
     const began = performance.now();
     asked.abort();
@@ -48,7 +49,7 @@ const bareSpinner = `data:text/javascript,${encodeURIComponent(`onmessage = asyn
   instance.exports.spin();
 };`)}`;
 
-/** ms from `terminate()` on a worker that counts in shared memory to the last time that the count was seen to change. */
+/** ms from `terminate()` on a worker that counts in shared memory to the last observed change of the count. */
 export async function terminate(): Promise<number> {
   const program = await fetchBytes("/bench-guests/shared-spin.wasm");
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
@@ -60,7 +61,7 @@ export async function terminate(): Promise<number> {
   worker.postMessage({ program, memory });
   await spinning;
   await pause(50);
-  if (Atomics.load(count, 0) === 0) throw new Error("it does not spin");
+  if (Atomics.load(count, 0) === 0) throw new Error("the worker does not spin");
   const began = performance.now();
   worker.terminate();
   let [last, seen] = [began, Atomics.load(count, 0)];
