@@ -11,8 +11,8 @@ export interface AllowedRequests {
    */
   readonly origin: string;
   /**
-   * How paths must begin: `/v1/` allows everything below it; `/v1` allows that and `/v1` itself, but not `/v10`. Default:
-   * all paths.
+   * How paths must begin: `/v1/` allows everything below it; `/v1` allows that and `/v1` itself, but not `/v10`.
+   * Default: all paths.
    */
   readonly pathPrefix?: string;
   /** Some of `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`. Default: `GET`. */
@@ -22,7 +22,7 @@ export interface AllowedRequests {
 const FIELDS = "origin, pathPrefix and methods";
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
-/** How names end that are not public (RFC 6761, 6762, 7686, 8375; ICANN's `internal`) or are usual in local networks. */
+/** Endings of names that are not public (RFC 6761, 6762, 7686, 8375; ICANN's `internal`) or usual in local networks. */
 const NOT_PUBLIC = [
   ...["localhost", "local", "internal", "test", "invalid", "onion", "home\\.arpa"],
   ...["lan", "home", "corp", "intranet", "private", "localdomain"],
@@ -33,7 +33,7 @@ const LABELS = "(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\\.)+";
 const PUBLIC = `(?![^/]*\\.(?:${NOT_PUBLIC.join("|")})/)${LABELS}[a-z][a-z0-9-]*`;
 
 /**
- * The JSON Schema of the requests that an entry of `allow` allows. It applies to normalised URLs. It is part of the tool's
+ * The JSON Schema of the requests that an entry of `allow` allows, for normalised URLs. It is part of the tool's
  * `inputSchema`, so guests can read it, the log contains it, and it is checked before anything is decided.
  *
  * @throws VakError `invalid-argument`

@@ -14,7 +14,7 @@ export interface Encoded {
   texts: string[];
 }
 
-/** Plain text in decoded bytes that is no accident: this many characters of nothing else, or such a run among other bytes. */
+/** Characters of decoded text that are hardly an accident: if there is nothing else, and as a run among other bytes. */
 const MIN_TEXT = 6;
 const RUN = /[\t\r\n\x20-\x7e]{12,}/g;
 
@@ -73,7 +73,7 @@ export async function textsIn(bytes: Uint8Array<ArrayBuffer>, budget: Budget): P
   return runsIn(unpacked && unpacked.length > 0 ? unpacked : bytes);
 }
 
-/** All of the bytes if they are plain text, else the runs of plain text in them. UTF-16 has a NUL beside each letter. */
+/** All of the bytes if they are plain text, else the runs of text in them. UTF-16 has a NUL beside each letter. */
 function runsIn(bytes: Uint8Array): string[] {
   const text = latin1.decode(bytes).replaceAll("\0", "");
   if (text.length >= MIN_TEXT && /^[\t\r\n\x20-\x7e]*$/.test(text)) return [text];

@@ -38,7 +38,7 @@ const MAX_BYTES = 64 * 2 ** 20;
  *
  * @throws VakError `invalid-argument` naming the option
  * @example
- * const web = fetchTool({ allow: [{ origin: "https://api.example.com", pathPrefix: "/v1/", methods: ["GET", "POST"] }] });
+ * const web = fetchTool({ allow: [{ origin: "https://api.example.com", pathPrefix: "/v1/", methods: ["GET"] }] });
  */
 export function fetchTool(options: FetchToolOptions): Tool<FetchInput> {
   const { allow, name = "fetch", maxBytes = 512 * 1024, timeoutMs = 30_000 } = options;

@@ -1,4 +1,4 @@
-/** Keys and tokens in a text: by the rules of secretlint (https://github.com/secretlint/secretlint, MIT), and some more. */
+/** Keys and tokens in a text: by the rules of secretlint (https://github.com/secretlint/secretlint, MIT), and more. */
 import { rules } from "@secretlint/secretlint-rule-preset-recommend";
 import type { Span } from "./span.ts";
 

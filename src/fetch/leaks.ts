@@ -30,7 +30,7 @@ const MAX_CHARS = 2 * 2 ** 20;
 const LONG = 32 * 1024;
 
 /**
- * Finds leaks in a text, also within base64 (URL-safe or not, in lines, from any offset), hexadecimal, percent-encoding,
+ * Finds leaks in a text, also in base64 (URL-safe or not, in lines, from any offset), hexadecimal, percent-encoding,
  * `\u` escapes and gzip, up to five levels deep and over 2 Mi characters; beyond that it reports `unreadable`.
  *
  * @example (await findLeaks("card=4111%201111%201111%201111")).map(({ kind }) => kind) // ["card"]

@@ -1,4 +1,4 @@
-/** E-mail addresses, card numbers and IBANs in a text: by their form, and by their check digits (ISO/IEC 7812, ISO 13616). */
+/** E-mail addresses, card numbers (ISO/IEC 7812) and IBANs (ISO 13616) in a text: by form and check digits. */
 import luhn from "fast-luhn";
 import { getCountrySpecifications, isValidIBAN } from "ibantools";
 import type { Span } from "./span.ts";

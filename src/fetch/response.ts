@@ -1,4 +1,4 @@
-/** What a guest gets of a response: never a redirect, only listed headers, a bounded body, and no secret of the host's. */
+/** What a guest gets of a response: no redirect, only listed headers, a bounded body, and no secret of the host's. */
 import { fromBinary, toBinary } from "./binary.ts";
 import { readBody, textOrBase64 } from "./body.ts";
 import { Refused } from "./errors.ts";

@@ -6,8 +6,8 @@ export const REDACTED = "REDACTED";
 
 /**
  * Returns a function that removes secrets from a binary string: as they are, percent-encoded, in JSON's escapes, in
- * hexadecimal, and in base64 at any offset. The second word of a secret of two words (`Bearer …`) is a secret too, and so
- * is what `Basic …` encodes.
+ * hexadecimal, and in base64 at any offset. The second word of a secret of two words (`Bearer …`) is a secret too, and
+ * so is what `Basic …` encodes.
  */
 export function scrubber(secrets: readonly string[]): (binary: string) => string {
   const forms = new Set<string>();

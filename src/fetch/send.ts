@@ -1,4 +1,4 @@
-/** Makes one HTTP request, exactly as it was decided on: no cookies, no referrer, no cache, no redirect, and a deadline. */
+/** Makes one HTTP request, exactly as it was decided on: no cookies, referrer, cache or redirects, and a deadline. */
 import { bytesOf } from "./body.ts";
 import { Refused } from "./errors.ts";
 import { answerOf, type ResponseBounds } from "./response.ts";

@@ -1,4 +1,4 @@
-/** The bill of one call: what it may cost is reserved when the bill is opened, and what it did cost is settled once. */
+/** The bill of one call: its maximum cost is reserved when it is opened, and its actual cost is settled once. */
 import { isCount } from "../base/guards.ts";
 import { VakError } from "../errors.ts";
 import type { Cost, Payer, Reservation } from "./budget.ts";
@@ -6,19 +6,19 @@ import type { Cost, Payer, Reservation } from "./budget.ts";
 /** Units that the kernel counts. */
 const OWN_UNITS = ["calls", "bytes"];
 
-/** Reserves what a call may cost, or says which budget does not have that much left. */
+/** Reserves what a call may cost, or says which budget does not suffice. */
 export type Reserve = (payer: Payer, cost: Cost) => Reservation | { readonly exceeded: string };
 
 export class Bill {
-  /** Why the call cannot be made; undefined when what it may cost is reserved. */
+  /** Why the call cannot be made; undefined if its cost is reserved. */
   readonly exceeded: string | undefined;
   readonly #reserved: Cost;
   #reservation: Reservation | undefined;
   readonly #charged = new Map<string, number>();
 
   /**
-   * @param counted the most that it may cost in the units that the kernel counts
-   * @param cost returns the same for other units; if it throws or returns anything else, the call cannot be made
+   * @param counted the maximum cost in the units that the kernel counts
+   * @param cost returns the maximum cost in other units; if it throws or returns anything else, the call cannot be made
    */
   constructor(reserve: Reserve, payer: Payer, counted: Cost, cost: () => unknown = () => ({})) {
     let given: ReturnType<Reserve>;
@@ -31,7 +31,7 @@ export class Bill {
       reserved = { ...(own as Cost), ...counted };
       given = reserve(payer, reserved);
     } catch (error) {
-      given = { exceeded: `what the call costs is not known: ${error instanceof Error ? error.message : error}` };
+      given = { exceeded: `the cost of the call is unknown: ${error instanceof Error ? error.message : error}` };
     }
     this.#reserved = reserved;
     if ("exceeded" in given) this.exceeded = given.exceeded;
@@ -39,9 +39,9 @@ export class Bill {
   }
 
   /**
-   * Charges what the call did cost in a unit of the app's own. The sum of all charges replaces what was reserved.
+   * Charges an actual cost in a unit that the app defines. The sum of all charges replaces the reserved amount.
    *
-   * @throws VakError `invalid-argument` when the amount is not a whole number, or the kernel itself counts that unit
+   * @throws VakError `invalid-argument` if the amount is not a whole number, or the kernel itself counts that unit
    */
   charge(unit: string, amount: number): void {
     if (!isCount(amount)) {
@@ -57,8 +57,8 @@ export class Bill {
    * Settles the bill.
    *
    * @param counted what the kernel counted
-   * @param over false when the tool may still be running: then nothing that was reserved is returned
-   * @returns what it came to, by unit; nothing when it was cancelled
+   * @param over false if the tool may still be running: then no reserved amount is released
+   * @returns the total by unit; empty if the bill was cancelled or is settled already
    */
   settle(counted: Cost, over = true): Cost {
     if (!this.#reservation) return {};
@@ -69,7 +69,7 @@ export class Bill {
     return sum;
   }
 
-  /** Returns all that was reserved, as nothing was done. Has no effect after {@link settle}. */
+  /** Releases everything reserved, for a call that was not made. Has no effect after {@link settle}. */
   cancel(): void {
     this.#reservation?.settle({});
     this.#reservation = undefined;

@@ -1,27 +1,27 @@
-/** Budgets: how much of something agents may use. What a budget is, and what it means to pay from one. */
+/** Budgets: how much of something agents may use, and what the accounting needs to know about a call. */
 import { isCount } from "../base/guards.ts";
 import { VakError } from "../errors.ts";
 
-/** How much of something may be used, and by whom. Amounts are whole numbers: money in millionths, say. */
+/** How much of something may be used, and by whom. Amounts are whole numbers: count money in millionths, say. */
 export interface Budget {
   /**
-   * What is counted: `calls`; `bytes`, of requests and answers together; or a unit of your own that tools report (`cost`,
-   * `charge`), such as `"tokens"` or `"microUSD"`.
+   * What is counted: `calls`; `bytes`, of requests and answers together; or a unit of your own that tools report (by
+   * `cost` and `charge`), such as `"tokens"` or `"microUSD"`.
    */
   readonly of: string;
   /** The amount. */
   readonly limit: number;
-  /** Who has this much: each run, each agent over all its runs, or all agents of the kernel together. */
+  /** Who may use that much: each run, each agent over all its runs, or all agents of the kernel together. */
   readonly per: "run" | "agent" | "kernel";
   /** Only calls of these tools count and are limited. Default: all tools. */
   readonly tools?: readonly string[];
   /**
-   * The limit holds in any stretch of this many ms (60,000: per minute), from 60 to 86,400,000. Default: it holds for ever.
+   * The limit applies to any period of this many ms (60,000: per minute), from 60 to 86,400,000. Default: to all time.
    */
   readonly windowMs?: number;
 }
 
-/** The state of a budget, what the call that is decided may cost included: `context.vak.budget.NAME` in a policy. */
+/** The state of a budget, including what the call being decided may cost: `context.vak.budget.NAME` in a policy. */
 export interface BudgetState {
   readonly used: number;
   readonly left: number;
@@ -33,23 +33,23 @@ export type BudgetStates = { readonly [name: string]: BudgetState };
 /** Amounts by unit. */
 export type Cost = { readonly [unit: string]: number };
 
-/** Whose call it is: any objects that live as long as the agent and the run do. */
+/** Who pays for a call: `agent` and `run` are any objects that live as long as those do. */
 export interface Payer {
   readonly agent: object;
   readonly run: object;
   readonly tool: string;
 }
 
-/** What a call may cost, reserved: until it is settled, no other call can use it. */
+/** What a call may cost, reserved: no other call can use it until it is settled. */
 export interface Reservation {
-  /** Replaces the reserved amounts by what the call did cost. Only the first time counts. */
+  /** Replaces the reserved amounts with the actual cost. Only the first call has an effect. */
   settle(actual: Cost): void;
 }
 
 /** Budgets that a kernel may have. */
 const MAX_BUDGETS = 32;
 /**
- * Parts of a window that are counted separately: what was used leaves the window up to a 60th of it late, never early.
+ * Parts of a window that are counted separately: an amount leaves the window up to a 60th of it late, never early.
  */
 export const SLOTS = 60;
 const MAX_WINDOW = 86_400_000;

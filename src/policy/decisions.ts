@@ -1,3 +1,4 @@
+/** Reads the decisions out of a log, each with the request that the policy was asked. */
 import type { Bundle } from "../audit/bundle.ts";
 import { entriesOf, valueBeside } from "../audit/bundle-reading.ts";
 import type { Denial, Intent } from "../audit/vocabulary/call.ts";
@@ -5,37 +6,38 @@ import type { Digest } from "../audit/vocabulary/common.ts";
 import { VakError } from "../errors.ts";
 import type { Decision, DenyReason, PolicyRequest } from "./engine.ts";
 
-/** A decision in a log, and what it was made from as far as the bundle has it. */
+/** A decision in a log, with its request as far as the bundle has it. */
 export interface LoggedDecision {
   entry: Intent | Denial;
-  /** What the policy was asked; absent when that is not known any more. */
+  /** What the policy was asked; absent if the bundle no longer has it. */
   request?: PolicyRequest;
-  /** Why it is not. */
+  /** Why `request` is absent. */
   why?: string;
   policyDigest: Digest | "";
-  /** Digest of what the policy stood on; absent in a log that was written before it was kept. */
+  /** Digest of the base (tools, budgets, constitution); absent if no `policy-load` before the decision has one. */
   baseDigest: Digest | undefined;
-  /** The permits of the lease by which it was allowed. */
+  /** The permits of the lease that allowed it. */
   lease?: string;
-  /** What was decided, before budgets and people were asked. */
+  /** The policy's decision, before budgets and people. */
   was: Verdict;
 }
 
-/** Of a decision, what two policies can differ in. */
+/** The part of a decision in which two policies can differ. */
 export interface Verdict {
-  /** `payable`: allowed or to be asked about, but for a budget. */
+  /** `payable`: allow or ask (which of them is unknown), but a budget did not suffice. */
   decision: Decision["decision"] | "payable";
   reason?: DenyReason;
   policies: string[];
 }
 
-/** Reasons that a policy alone has for a denial. */
+/** The reasons for which a policy denies. */
 const OF_POLICY = ["forbidden", "no-permit", "policy-error", "policy-unavailable", "label-not-accepted"];
 
+/** The reasons for which a call is denied before the policy is asked. */
 const OF_RIGHTS = ["not-granted", "revoked"];
 
 /**
- * The decisions in a log, in order; requests that were refused before they came to a decision are none.
+ * The decisions in a log, in order. Requests that were refused before the policy was asked are not among them.
  *
  * @throws VakError `invalid-bundle`
  */
@@ -46,7 +48,6 @@ export async function* decisionsOf(bundle: Bundle): AsyncGenerator<LoggedDecisio
     if (entry.type === "lease") leases.set(entry.seq, entry.permit);
     if (entry.type === "policy-load") baseDigest = entry.baseDigest;
     if ((entry.type !== "intent" && entry.type !== "denial") || entry.callDigest === null) continue;
-    // What an agent has no right to ask for is not put to the policy.
     if (entry.type === "denial" && OF_RIGHTS.includes(entry.reason)) continue;
     const { policyDigest } = entry;
     const lease = entry.type === "intent" && entry.lease !== undefined && { lease: leases.get(entry.lease) ?? "" };
@@ -63,15 +64,15 @@ function verdictOf(entry: Intent | Denial): Verdict {
   if (reason === "budget-exceeded") return { decision: "payable", policies: [] };
   if (reason.startsWith("approval-")) return { decision: "ask", policies };
   if (!OF_POLICY.includes(reason)) {
-    throw new VakError("invalid-bundle", `Entry ${entry.seq} was denied for a reason that there is not: ${reason}.`);
+    throw new VakError("invalid-bundle", `Entry ${entry.seq} is a denial with an unknown reason: ${reason}.`);
   }
   return { decision: "deny", reason: reason as DenyReason, policies };
 }
 
-/** What the policy was asked, or why that is not known. */
+/** What the policy was asked, or why that is unknown. */
 async function requestOf(bundle: Bundle, entry: Intent | Denial): Promise<PolicyRequest | string> {
   const { agent, resource: tool, facts, callDigest } = entry;
-  if (!facts) return "the log does not have what the kernel told the policy";
+  if (!facts) return "the log does not have the facts that the policy was given";
   const value = await valueBeside(bundle, entry);
   if (!value) return "its input is not in the bundle";
   if (value.withheld.length > 0) return "its input was kept without its secrets";
@@ -80,7 +81,6 @@ async function requestOf(bundle: Bundle, entry: Intent | Denial): Promise<Policy
     agent,
     tool,
     input,
-    // The facts of logs of before there were labels have none.
     vak: {
       ...(facts as Omit<PolicyRequest["vak"], "callDigest">),
       labels: (facts.labels ?? []) as string[],
@@ -89,7 +89,7 @@ async function requestOf(bundle: Bundle, entry: Intent | Denial): Promise<Policy
   };
 }
 
-/** Whether a decision comes to what was logged. */
+/** Whether a decision is the same as the logged one. */
 export function agrees(was: Verdict, now: Decision): boolean {
   if (was.decision === "payable") return now.decision === "allow" || now.decision === "ask";
   return (

@@ -1,6 +1,7 @@
+/** The interface between the broker and a policy engine: what a policy is, what it is asked, and what it decides. */
 import type { BudgetStates } from "./budget.ts";
 
-/** What a policy is asked: may this agent make this call? Every fact here comes from the kernel, never from the guest. */
+/** What a policy is asked: may this agent make this call? All but `tool` and `input` are facts of the kernel. */
 export interface PolicyRequest {
   agent: {
     /** Unique to this spawn. */
@@ -13,21 +14,21 @@ export interface PolicyRequest {
   tool: string;
   /** The call's input, already valid against the tool's `inputSchema`. */
   input: { readonly [field: string]: unknown };
-  /** What only the kernel knows; `context.vak` in a policy. */
+  /** Facts that only the kernel knows; `context.vak` in a policy. */
   vak: {
-    /** SHA-256 of the canonical JSON of agent, tool, input and policy digest, hex. */
+    /** SHA-256 of the canonical JSON of agent, tool, inputDigest and policyDigest, in hex. */
     callDigest: string;
     /** Wall clock, ms since 1970; a `datetime` in a policy. */
     now: number;
-    /** Calls this run has made before this one. */
+    /** Calls that this run has made before this one. */
     calls: number;
-    /** A person has approved just this call. */
+    /** Whether a person has approved exactly this call. */
     approved: boolean;
-    /** What the agent has read: its labels, in order. */
+    /** The agent's labels, sorted: what it has read. */
     labels: readonly string[];
-    /** Kinds of what was found in the input that should not leave; absent where the tool does not look for it. */
+    /** Kinds of the leaks that were found in the input; absent if the tool does not look for leaks. */
     leaks?: readonly string[];
-    /** How the kernel's budgets stand, with what this call may cost; absent when it has none. */
+    /** The state of the kernel's budgets, including what this call may cost; absent if there are none. */
     budget?: BudgetStates;
   };
 }
@@ -40,31 +41,31 @@ export type DenyReason =
   | "policy-unavailable" // there is no policy, or it could not be asked
   | "label-not-accepted" // the agent has a label that the tool does not accept
   | "not-granted" // the agent was given no right to this tool
-  | "revoked" // the agent's rights were taken away
-  | "budget-exceeded" // it may cost more than a budget has left
-  | "approval-refused" // a person was asked, and said no
+  | "revoked" // the agent's rights were revoked
+  | "budget-exceeded" // the call may cost more than a budget has left
+  | "approval-refused" // a person was asked, and refused
   | "approval-expired" // a person was asked, and did not answer in time
   | "approval-withdrawn" // the run ended before a person answered
   | "approval-unavailable"; // there is nobody to ask, or asking failed
 
-/** A decision, with what determined it. Anything but a clean allow is a denial, unless a person may turn it. */
+/** A decision, with what determined it. Anything but an allow without errors denies, unless a person may approve. */
 export interface Decision {
-  /** `ask`: denied for lack of a permit alone, and allowed if a person approves. */
+  /** `ask`: only a permit is missing, and an approval would supply it. */
   decision: "allow" | "deny" | "ask";
   /**
-   * Ids of the policies that determined it, in order: the permits that allowed or would allow, or the forbids that
-   * denied.
+   * Ids of the policies that determined it, sorted: the permits that allow, or would with an approval; the forbids that
+   * deny; or the policies that failed.
    */
   policies: string[];
   /** Set when denied. */
   reason?: DenyReason;
-  /** Messages of the errors met, empty when there were none. */
+  /** Messages of the errors that occurred. */
   errors: string[];
-  /** SHA-256 of the policy that decided, hex; empty when there is none. */
+  /** SHA-256 of the policy that decided, in hex; empty if there is none. */
   policyDigest: string;
-  /** What the policies that determined it say of themselves: the annotations of each that has any, but for `@id`. */
+  /** The annotations, other than `@id`, of the policies that determined it, if there are any. */
   annotations?: Annotations;
-  /** What it would have been with the policies that are only tried, `@mode("shadow")`; absent when there are none. */
+  /** What it would be if the policies with `@mode("shadow")` were in force; absent if there are none. */
   shadow?: ShadowDecision;
 }
 
@@ -74,24 +75,24 @@ export type Annotations = { readonly [policy: string]: { readonly [annotation: s
 /** A policy that determined a decision. */
 export interface ExplainedPolicy {
   id: string;
-  /** As it was given, annotations and all. */
+  /** Its Cedar text, including annotations. */
   text: string;
   annotations: { readonly [annotation: string]: string };
 }
 
 export type ShadowDecision = Pick<Decision, "decision" | "policies" | "reason" | "errors">;
 
-/** A tool as a policy sees it: enough to type `context.input`. */
+/** A tool as a policy sees it. */
 export interface PolicyTool {
   name: string;
   inputSchema: { readonly [key: string]: unknown };
-  /** Groups that its action is in besides `call`: of {@link GROUPS}. */
+  /** The groups, besides `call`, that its action is in; from {@link GROUPS}. */
   groups?: readonly string[];
-  /** An agent with any other label than these may not call it. */
+  /** The only labels that an agent may have to call it. Default: any. */
   accepts?: readonly string[];
-  /** Whether it looks for leaks: then its calls have `context.vak.leaks`. A tool's own function counts as yes. */
+  /** Truthy (such as a tool's own function) if it looks for leaks: then its calls have `context.vak.leaks`. */
   leaks?: unknown;
-  /** Reads the input of a policy's own test as the broker would a guest's, or says what is wrong with it. */
+  /** Reads the input of a policy pack's test as the broker reads a guest's, or says what is wrong with it. */
   read?(input: unknown): Promise<
     | {
         readonly ok: true;
@@ -102,18 +103,18 @@ export interface PolicyTool {
   >;
 }
 
-/** Groups of actions that every policy may speak of. */
+/** Groups of actions that every policy may refer to. */
 export const GROUPS = ["destructive", "network"] as const;
 
-/** A policy with what belongs to it. Plain JSON: it is kept in the log as it was given. */
+/** A policy with its entities and tests. Plain JSON: the log keeps all of it. */
 export interface PolicyPack {
   /** Cedar text. */
   policies: string;
-  /** Entity types besides vak's own, as a Cedar schema (text or JSON); without actions. */
+  /** Entity types besides vak's own, as a Cedar schema (text or JSON) without actions. */
   schema?: string | { readonly [namespace: string]: unknown };
-  /** Entities in Cedar's JSON: of those types, and the tools that belong to some of them. At most 1,000. */
+  /** Entities of those types, and tools with their parents and attributes, in Cedar's JSON. At most 1,000. */
   entities?: readonly PolicyEntity[];
-  /** Calls with the decision that each must have. Run at each load: if one fails, the bundle is refused. */
+  /** Calls with the decision that each must get. They run at each load: if one fails, the policy is refused. */
   tests?: readonly PolicyTest[];
 }
 
@@ -123,83 +124,83 @@ export interface PolicyEntity {
   readonly parents?: readonly { readonly type: string; readonly id: string }[];
 }
 
-/** A call and what must be decided about it. */
+/** A call, and the decision that it must get. */
 export interface PolicyTest {
-  /** What it shows; said when it fails. */
+  /** What it shows; reported if it fails. */
   readonly name?: string;
   readonly tool: string;
   readonly input?: { readonly [field: string]: unknown };
   readonly agent?: { readonly name?: string; readonly program?: string };
-  /** Facts of the kernel that matter here; `now` is 2026-01-01T12:00Z and the rest is zero unless given. */
+  /** Facts of the kernel. Default: `now` is 2026-01-01T12:00Z, budgets are unused, everything else is zero or empty. */
   readonly vak?: Partial<Omit<PolicyRequest["vak"], "callDigest">>;
   readonly expect: Decision["decision"];
-  /** Ids of the policies that must have determined it, all of them. */
+  /** Ids of exactly the policies that must determine it. */
   readonly by?: readonly string[];
 }
 
-/** Cedar text, or a bundle. */
+/** Cedar text, or a policy pack. */
 export type PolicySource = string | PolicyPack;
 
-/** What is in force after a successful load. */
+/** A policy in force. */
 export interface LoadedPolicy {
-  /** SHA-256 of `text`, hex. */
+  /** SHA-256 of `text`, in hex. */
   readonly digest: string;
-  /** The policy as it was given: Cedar text, or a bundle in canonical JSON. */
+  /** Cedar text as it was given, or a policy pack in canonical JSON. */
   readonly text: string;
-  /** Ids, in order: what `@id("…")` says, else `policyN` by position. */
+  /** Ids, in the order of the text: by `@id("…")`, else `policyN` by position. */
   readonly policies: readonly string[];
-  /** What every policy of this kernel stands on, in canonical JSON: the tools as policies see them, budgets, constitution. */
+  /** The base of all policies of this kernel, in canonical JSON: tools as policies see them, budgets, constitution. */
   readonly base: string;
 }
 
-/** Permits that are added to a policy for one agent. */
+/** The policy in force together with the permits of a lease. */
 export interface LeasedRules {
-  /** Of the policy that they are added to. */
+  /** The digest of that policy. */
   readonly policyDigest: string;
-  /** Their ids, in order: what `@id("…")` says, else `leaseN` by position. */
+  /** Ids of the permits, in the order of the text: by `@id("…")`, else `leaseN` by position. */
   readonly policies: readonly string[];
-  /** Decides by the policy and these permits; throws when Cedar gives up. */
+  /** Decides by the policy and the permits; throws if Cedar fails. */
   decide(request: PolicyRequest): Decision;
-  /** As {@link PolicyEngine.callable}, by the policy and these permits. */
+  /** As {@link PolicyEngine.callable}, by the policy and the permits. */
   callable(agent: PolicyRequest["agent"]): Promise<ReadonlySet<string>>;
 }
 
 /**
- * The seam between the broker and a policy language. An engine denies until a policy is loaded, and denies on any
- * error; `decide` never throws and always settles.
+ * Decides by a policy. An engine denies everything until a policy is loaded, and denies on any error; `decide` never
+ * rejects and always settles.
  */
 export interface PolicyEngine {
-  /** What is in force, or undefined before the first successful load. */
+  /** The policy in force; undefined before the first successful load. */
   readonly loaded: LoadedPolicy | undefined;
   /**
-   * Parses, validates and tests, then replaces what is in force; on any error the old policy stays.
+   * Parses, validates and tests a policy, and then puts it in force. On any error the old policy stays in force.
    *
-   * @param commit awaited once the policy is known to be good and before it is in force; if it rejects, the old stays
+   * @param commit awaited when the policy is known to be good, before it is in force; if it rejects, that is an error
    * @throws VakError `invalid-policy` with the engine's message and position; `policy-unavailable`
    */
   load(source: PolicySource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy>;
   decide(request: PolicyRequest): Promise<Decision>;
   /**
-   * Parses, validates and tests a policy as {@link load} does, and leaves the one in force where it is.
+   * Parses, validates and tests a policy as {@link load} does, but does not put it in force.
    *
-   * @returns what would decide; it throws when Cedar gives up
+   * @returns decides by that policy; throws if Cedar fails
    * @throws VakError `invalid-policy`, `policy-unavailable`
    */
   try(source: PolicySource): Promise<(request: PolicyRequest) => Decision>;
   /**
-   * Reads permits to be added to the policy in force.
+   * Adds the permits of a lease to the policy in force.
    *
    * @throws VakError `invalid-policy`, `policy-unavailable`
    */
   lease(permit: string): Promise<LeasedRules>;
   /**
-   * Names of the tools that an agent could ever be allowed to call under the policy in force: all but those of which every
-   * call is certain to be denied, whatever its input and whatever the kernel will know. None where there is no policy.
+   * Names of the tools that an agent could ever be allowed to call under the policy in force: all but those of which
+   * every call is certain to be denied, with any input and any facts of the kernel. Empty if no policy is in force.
    *
-   * @throws Error when Cedar gives up
+   * @throws Error if Cedar fails
    */
   callable(agent: PolicyRequest["agent"]): Promise<ReadonlySet<string>>;
-  /** As {@link decide}, with the policies that determined it, whole. */
+  /** Decides as {@link decide} does, and adds the text of the policies that determined the decision. */
   explain(request: PolicyRequest): Promise<Decision & { because: ExplainedPolicy[] }>;
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** The accounts of a kernel's budgets: who has used how much, and what is reserved. */
+/** The accounts of a kernel's budgets: who has used how much, and how much is reserved. */
 import { isCount } from "../base/guards.ts";
 import { Bill } from "./bill.ts";
 import {
@@ -12,8 +12,8 @@ import {
 } from "./budget.ts";
 
 /**
- * A reservation either fits into every budget that it touches, or changes none. It is made without waiting, so that no
- * two calls at the same time can use the same rest of a budget.
+ * A reservation either fits into every budget that it concerns, or changes none. It is made synchronously, so that
+ * concurrent calls cannot use the same remainder of a budget.
  *
  * @throws VakError `invalid-argument` naming the budget that is not valid
  */
@@ -29,14 +29,14 @@ export class Ledger {
     this.#clock = clock;
   }
 
-  /** Reserves what a call may cost, or says which budget does not have that much left. */
+  /** Reserves what a call may cost, or says which budget does not suffice. */
   reserve(payer: Payer, cost: Cost): Reservation | { exceeded: string } {
     const touched = [...this.budgets].filter(([, { tools }]) => tools === undefined || tools.includes(payer.tool));
     const parts: { account: Account; unit: string; amount: number }[] = [];
     for (const [name, { of: unit }] of touched) {
       const amount = Object.hasOwn(cost, unit) ? cost[unit]! : 0;
       const account = this.#account(name, payer);
-      if (!isCount(amount)) return { exceeded: `what the call costs in ${unit} is not a whole number` };
+      if (!isCount(amount)) return { exceeded: `the cost of the call in ${unit} is not a whole number` };
       const left = account.left(this.#clock());
       if (amount > left) return { exceeded: `budget ${name}: the call may cost ${amount} ${unit}, ${left} are left` };
       parts.push({ account, unit, amount });
@@ -50,7 +50,7 @@ export class Ledger {
         settled = true;
         for (const { unit, amount, change } of entries) {
           const spent = Object.hasOwn(actual, unit) ? actual[unit]! : 0;
-          // What is not a whole number could have been any: what was reserved stays spent.
+          // If it is not a whole number, the actual cost is unknown: the reserved amount stays spent.
           if (isCount(spent)) change(spent - amount);
         }
       },
@@ -62,7 +62,7 @@ export class Ledger {
     return new Bill((payer, cost) => this.reserve(payer, cost), payer, counted, cost);
   }
 
-  /** The states of a payer's budgets; without a payer, those that an agent begins with. */
+  /** The states of a payer's budgets, or, without a payer, of those of a new agent. */
   states(payer?: Payer): BudgetStates {
     const now = this.#clock();
     return Object.fromEntries(
@@ -89,9 +89,9 @@ const NOBODY: Payer = { agent: {}, run: {}, tool: "" };
 /** One owner's use of one budget, including what is reserved. */
 class Account {
   readonly #limit: number;
-  /** ms of a slot; without a window, one slot that never ends. */
+  /** ms of a slot; without a window, there is one slot that never ends. */
   readonly #slotMs: number;
-  /** Use by the number of the slot; only of slots that are in the window. */
+  /** Amounts by the number of the slot, for slots in the window. */
   readonly #slots = new Map<number, number>();
 
   constructor(limit: number, windowMs: number | undefined) {
@@ -100,7 +100,7 @@ class Account {
   }
 
   used(now: number): number {
-    // A slot leaves once all of it is older than the window.
+    // A slot leaves when all of it is older than the window.
     const oldest = this.#slot(now) - SLOTS;
     let sum = 0;
     for (const [slot, amount] of this.#slots) {
@@ -114,7 +114,7 @@ class Account {
     return Math.max(0, this.#limit - this.used(now));
   }
 
-  /** Adds an amount, and returns what corrects it later. */
+  /** Adds an amount, and returns a function that corrects it later. */
   add(now: number, amount: number): (difference: number) => void {
     const slot = this.#slot(now);
     this.#slots.set(slot, (this.#slots.get(slot) ?? 0) + amount);

@@ -5,13 +5,13 @@ import { refused } from "./refused.ts";
 
 const TEST_FIELDS = ["name", "tool", "input", "agent", "vak", "expect", "by"];
 const EXPECTED: readonly Decision["decision"][] = ["allow", "deny", "ask"];
-/** Failing tests that a refusal names. */
+/** Failed tests that an error names. */
 const MAX_FAILURES = 10;
 
 /** The clock of a test that does not set it. */
 const NOON = Date.UTC(2026, 0, 1, 12);
 
-/** @throws VakError `invalid-policy` when a test of a pack is malformed */
+/** @throws VakError `invalid-policy` if a test of a pack is malformed */
 export function checkTest(test: PolicyTest, index: number): void {
   const wrong = (what: string) => refused(`its ${titleOf(test, index)} ${what}`);
   if (!isObject(test)) throw refused(`its test ${index + 1} is not an object`);
@@ -21,7 +21,7 @@ export function checkTest(test: PolicyTest, index: number): void {
   }
   const { name, tool, input, agent, vak, expect, by } = test;
   if (name !== undefined && typeof name !== "string") throw wrong("has a name that is not a string");
-  if (typeof tool !== "string") throw wrong("names no tool");
+  if (typeof tool !== "string") throw wrong("does not name a tool");
   if (!EXPECTED.includes(expect)) {
     throw wrong(`expects ${JSON.stringify(expect)}; it must expect one of ${EXPECTED.join(", ")}`);
   }
@@ -36,7 +36,7 @@ export function checkTest(test: PolicyTest, index: number): void {
 /**
  * The request that a test describes.
  *
- * @param budgets the kernel's: none of them is used, unless the test says otherwise
+ * @param budgets the kernel's; unused unless the test says otherwise
  */
 export function requestOf(
   { tool, input = {}, agent, vak }: PolicyTest,
@@ -55,17 +55,17 @@ export function requestOf(
 export interface FailedTest {
   /** Its name, or its position. */
   test: string;
-  /** What was decided, and by which policies. */
+  /** What it expected, and what was decided by which policies. */
   message: string;
 }
 
-/** How a decision differs from what a test expects; undefined when it does not. */
+/** How a decision differs from what a test expects; undefined if it does not. */
 export function failureOf(test: PolicyTest, index: number, decision: Decision): FailedTest | undefined {
   const decided = [decision.decision, ...decision.policies, decision.reason, ...decision.errors]
     .filter(Boolean)
     .join(", ");
   const failed = (message: string) => ({ test: titleOf(test, index), message });
-  // A call that could not even be put to the policy shows nothing about it.
+  // A call that could not be put to the policy shows nothing about the policy.
   if (decision.reason === "policy-unavailable") return failed(`could not be put to the policy: ${decision.errors[0]}`);
   if (decision.decision !== test.expect) return failed(`expects ${test.expect}, but the decision is: ${decided}`);
   if (test.by && test.by.toSorted().join("\n") !== decision.policies.toSorted().join("\n")) {

@@ -1,4 +1,4 @@
-/** Reading a policy as a user gives it: Cedar text, or a policy pack (policies, entity types, entities and tests). */
+/** Reads a policy as a user gives it: Cedar text, or a policy pack (policies, entity types, entities and tests). */
 import { canonicalJson } from "../base/canonical.ts";
 import { isObject } from "../base/guards.ts";
 import { sha256Hex } from "../base/sha256.ts";
@@ -7,7 +7,7 @@ import type { PolicyEntity, PolicyPack, PolicySource, PolicyTest } from "./engin
 import { checkTest } from "./pack-tests.ts";
 import { refused } from "./refused.ts";
 
-/** A policy source after it was read: its parts, and the one text that represents all of it. */
+/** A policy source that was read: its parts, and the one text that represents all of it. */
 export interface ReadSource {
   /** What is hashed and kept: the Cedar text as it was given, or the pack in canonical JSON. */
   text: string;

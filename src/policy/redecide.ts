@@ -1,3 +1,4 @@
+/** Makes every decision of a log again, from the log alone: by Cedar, without the engine that decided. */
 import { createCedar } from "virtual:cedar-glue";
 import type { Bundle } from "../audit/bundle.ts";
 import { policyPath } from "../audit/bundle.ts";
@@ -13,9 +14,9 @@ import { callDigest } from "./digest.ts";
 import type { Decision, PolicyTool } from "./engine.ts";
 import { readText } from "./pack.ts";
 
-/** A decision that comes out otherwise than the log has it. */
+/** A decision that differs from the logged one when it is made again. */
 export interface Difference {
-  /** Of the intent or the denial. */
+  /** The intent's or the denial's. */
   seq: number;
   /** What differs. */
   of: "callDigest" | "decision" | "shadow";
@@ -29,13 +30,13 @@ export interface Redecided {
   /** How many come out the same when they are made again. */
   agreed: number;
   differing: Difference[];
-  /** Those that could not be made again, and why: values that were erased or never kept, and denials without a policy. */
+  /** Those that could not be made again, and why: a value was erased or never kept, or no policy was asked. */
   undecided: { seq: number; why: string }[];
 }
 
-/** Bytes of a policy, or of what it stands on. */
+/** Bytes of a policy, or of its base. */
 const MAX_TEXT_BYTES = 16 * 2 ** 20;
-/** Policies that are kept ready. */
+/** Policies that are kept prepared. */
 const MAX_READY = 16;
 
 interface Ready {
@@ -44,9 +45,9 @@ interface Ready {
 }
 
 /**
- * Makes every decision of a log again, from what the log says that it was made from: with Cedar's own `isAuthorized`,
- * which parses the logged policy anew for each, and nothing of the engine that decided but the translation of a request.
- * Whether the log itself is genuine is for `verify` to say.
+ * Makes every decision of a log again, from what the log says it was made from. It uses Cedar's own `isAuthorized`,
+ * which parses the logged policy anew for each decision, and shares only the translation of requests with the engine
+ * that decided. Whether the log itself is genuine is for `verify` to say.
  *
  * @param wasm Cedar's WebAssembly
  * @throws VakError `invalid-bundle`, `policy-unavailable`
@@ -61,9 +62,8 @@ export async function redecide(bundle: Bundle, { wasm }: { wasm: WasmSource }): 
     const { entry, request, was, policyDigest, baseDigest } = logged;
     const { seq } = entry;
     if (!request || was.reason === "policy-unavailable" || baseDigest === undefined) {
-      const none =
-        logged.why ?? (baseDigest === undefined ? "the log does not have the tools' schemas" : "no policy was asked");
-      result.undecided.push({ seq, why: none });
+      const noPolicy = baseDigest === undefined ? "the log does not have the tools' schemas" : "no policy was asked";
+      result.undecided.push({ seq, why: logged.why ?? noPolicy });
       continue;
     }
     const bound = callDigest(entry.agent, entry.resource, entry.inputDigest ?? "", policyDigest);
@@ -98,21 +98,12 @@ function differenceOf({ entry, was }: LoggedDecision, now: Decision): Omit<Diffe
   return JSON.stringify(logged) === JSON.stringify(decided) ? undefined : { of: "shadow", logged, decided };
 }
 
-const verdictOf = ({
-  decision,
-  reason,
-  policies,
-}: {
-  decision: Verdict["decision"];
-  reason?: string;
-  policies: string[];
-}) => ({
-  decision,
-  ...(reason !== undefined && { reason }),
-  policies,
-});
+function verdictOf(made: { decision: Verdict["decision"]; reason?: string; policies: string[] }) {
+  const { decision, reason, policies } = made;
+  return { decision, ...(reason !== undefined && { reason }), policies };
+}
 
-/** A logged policy, ready to decide; or why there is none. */
+/** A logged policy, ready to decide, or why it cannot. */
 async function prepareFor(
   bundle: Bundle,
   module: WebAssembly.Module,
@@ -122,13 +113,13 @@ async function prepareFor(
 ): Promise<Ready | string> {
   const text = await textOf(bundle, policyDigest);
   const base = await textOf(bundle, baseDigest);
-  if (text === undefined || base === undefined) return "its policy, or what that stood on, is not in the bundle";
+  if (text === undefined || base === undefined) return "its policy, or the base of that, is not in the bundle";
   try {
     const cedar = await createCedar(module);
     const rules = readRules(cedar, readBase(base), readText(text), lease);
     return { rules, cedar: stateless(cedar, rules) };
   } catch (error) {
-    return `its policy does not load any more: ${(error as Error).message}`;
+    return `its policy no longer loads: ${(error as Error).message}`;
   }
 }
 
@@ -149,10 +140,10 @@ function readBase(text: string): Base {
       constitution?: string;
     };
     const base = makeBase(tools, budgets, constitution);
-    if (base.text !== text) throw new Error("it is not spelled as it would be");
+    if (base.text !== text) throw new Error("it is not in the form in which vak writes it");
     return base;
   } catch (cause) {
-    throw new VakError("invalid-bundle", `What the policy stood on cannot be read: ${(cause as Error).message}.`, {
+    throw new VakError("invalid-bundle", `The base of a policy cannot be read: ${(cause as Error).message}.`, {
       cause,
     });
   }

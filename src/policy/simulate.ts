@@ -1,11 +1,11 @@
-/** Puts the calls of a log to another policy: what it would have decided differently. */
+/** Simulates another policy on the calls of a log: what it would have decided differently. */
 import type { Bundle } from "../audit/bundle.ts";
 import { decisionsOf, type Verdict } from "./decisions.ts";
 import type { Decision, PolicyRequest } from "./engine.ts";
 
 /** A decision that would have been different. */
 export interface Change {
-  /** Of the intent or the denial. */
+  /** The intent's or the denial's. */
   seq: number;
   agent: { id: string; name: string; program: string };
   run: string;
@@ -18,16 +18,16 @@ export interface Change {
 export interface Simulation {
   /** Decisions in the log. */
   decisions: number;
-  /** How many would have been the same: allowed, denied, or asked about. */
+  /** How many would have been the same. */
   same: number;
   changed: Change[];
-  /** Those that could not be repeated, and why. */
+  /** Those that could not be made again, and why. */
   undecided: { seq: number; why: string }[];
 }
 
 /**
- * Puts every call of a log to another policy, each with what the kernel knew then. A decision counts as the same if
- * the call would again have been allowed, denied or asked about, whichever policies determine it.
+ * Asks another policy about every call of a log, each with what the kernel knew then. A decision counts as the same if
+ * it is again to allow, to deny or to ask, even if other policies determine it.
  *
  * @throws VakError `invalid-bundle`
  */

@@ -1,8 +1,8 @@
 /**
- * `vak/policies`: forbids for agents that have read something secret, or something that anybody may have written.
+ * `vak/policies`: forbids for agents that have read something secret or untrusted.
  *
- * They allow nothing by themselves. Which tools reach the network and which destroy, a tool's `annotations` say
- * (`openWorldHint`, `readOnlyHint`, `destructiveHint`); a tool that says nothing does both.
+ * They allow nothing by themselves. A tool's `annotations` say whether it reaches the network and whether it destroys
+ * (`openWorldHint`, `readOnlyHint`, `destructiveHint`); a tool without annotations is assumed to do both.
  *
  * @example
  * import { stockPolicies } from "vak/policies";

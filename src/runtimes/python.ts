@@ -1,8 +1,9 @@
+/** `vak/python`: the Python module with which a CPython guest calls tools. */
 import source from "./vak.py?raw";
 
 /**
- * The Python module `vak`, for a CPython guest: `vak.call("add", a=1, b=2)`. Put it among the agent's files where Python
- * looks for modules, beside the script.
+ * The source of the Python module `vak`, for a CPython guest: `vak.call("add", a=1, b=2)`. Put it among the agent's
+ * files where Python looks for modules, such as beside the script.
  *
  * @example
  * const agent = await kernel.spawn({

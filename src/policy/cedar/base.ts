@@ -1,4 +1,4 @@
-/** What every policy of a kernel builds on: the tools as policies see them, the budgets, and the constitution. */
+/** The base of every policy of a kernel: the tools as policies see them, the budgets and the constitution. */
 import type { SchemaJson } from "@cedar-policy/cedar-wasm/web";
 import { canonicalJson } from "../../base/canonical.ts";
 import { VakError } from "../../errors.ts";
@@ -12,15 +12,15 @@ export interface Base {
   readonly schema: SchemaJson<string>;
   readonly tools: ReadonlyMap<string, PolicyTool>;
   readonly budgets: Budgets;
-  /** Cedar text: forbids that no policy can lift. */
+  /** Cedar text: forbids that no policy can override. */
   readonly constitution: string;
-  /** All of it that matters to a decision, in canonical JSON, from which the same base can be rebuilt. */
+  /** Everything that a decision depends on, in canonical JSON; the base can be rebuilt from it. */
   readonly text: string;
 }
 
 export type Budgets = { readonly [name: string]: Budget };
 
-/** @throws VakError `invalid-tool` when two tools share a name */
+/** @throws VakError `invalid-tool` if two tools have the same name */
 export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}, constitution = ""): Base {
   const views = new Map(tools.map((tool) => [tool.name, viewTool(tool, Object.keys(budgets))]));
   if (views.size !== tools.length) throw new VakError("invalid-tool", "Two tools have the same name; rename one.");
@@ -43,5 +43,5 @@ export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}, co
   };
 }
 
-/** Levels of a tool's schema (64), and those around it. */
+/** Levels of a tool's schema (64), and of the JSON around it. */
 export const MAX_BASE_DEPTH = 68;

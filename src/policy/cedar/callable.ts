@@ -6,15 +6,14 @@ import { type Cedar, messageOf } from "./read.ts";
 import type { Rules } from "./rules.ts";
 
 /**
- * The tools that an agent could ever be allowed to call: those of which it is not certain that each call is denied, by
- * Cedar's partial evaluation. Of a call are known the agent, the tool and the entities; unknown are its input and all of
- * `context.vak`, an approval too. So a tool may be among them of which no call is allowed in the end, and none is missing
- * of which one could be.
+ * Whether a call of a tool could ever be allowed. Cedar's partial evaluation knows the agent, the tool and the
+ * entities, but neither the input nor anything in `context.vak`, such as whether a person approves. So the answer may
+ * be yes for a tool of which no call is allowed in the end, but it is never no for one of which a call could be.
  *
- * Nothing is kept parsed for this: it takes about as long as it takes to load the policy, for each tool.
+ * Nothing is kept parsed for this: for each tool, it takes about as long as loading the policy.
  *
  * @param cedar an instance that decides nothing else
- * @throws what the instance throws when it traps; Error when Cedar gives no answer
+ * @throws what the instance throws when it traps; Error if Cedar gives no answer
  */
 export function callable(cedar: Cedar, rules: Rules, agent: PolicyRequest["agent"], tool: string): boolean {
   const { uid, entities } = principalOf(rules, agent, tool);
@@ -22,7 +21,7 @@ export function callable(cedar: Cedar, rules: Rules, agent: PolicyRequest["agent
   const scoped = [...rules.enforced].filter(([id]) => matches(rules.scopes.get(id)!, tool, view));
   const answer = cedar.isAuthorizedPartial({
     schema: rules.schema,
-    validateRequest: false, // what is unknown has no type
+    validateRequest: false, // unknowns have no type
     principal: uid,
     action: { type: "Action", id: `call:${tool}` },
     resource: { type: "Tool", id: tool },
@@ -32,7 +31,7 @@ export function callable(cedar: Cedar, rules: Rules, agent: PolicyRequest["agent
   });
   if (answer.type !== "residuals") throw new Error(answer.errors.map(messageOf).join("; "));
   const { decision, errored } = answer.response;
-  // Where a policy always fails, each call is denied for that.
+  // A policy that always fails denies every call.
   return decision !== "deny" && errored.length === 0;
 }
 

@@ -1,3 +1,4 @@
+/** The policy engine by Cedar: instances that load, decide, trap and are replaced. */
 import { createCedar } from "virtual:cedar-glue";
 import { VakError } from "../../errors.ts";
 import type { Decision, ExplainedPolicy, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "../engine.ts";
@@ -12,21 +13,21 @@ import { compile, unavailable, type WasmSource } from "./wasm.ts";
 import { cedarWasmUrl } from "./wasm-url.ts";
 
 export interface CedarOptions {
-  /** Every tool that a policy may speak of; they type `context.input`. */
+  /** Every tool that a policy may refer to; their schemas type `context.input`. */
   tools: readonly PolicyTool[];
-  /** The kernel's budgets, whose state is in `context.vak.budget`. */
+  /** The kernel's budgets; their state is in `context.vak.budget`. */
   budgets?: Budgets;
-  /** Cedar text: forbids that stand above every policy that is loaded. */
+  /** Cedar text: forbids that apply with every policy, and that none can override. */
   constitution?: string;
-  /** Cedar's wasm; by default `cedar.wasm` beside this module, fetched on the first `load`. */
+  /** Cedar's wasm, read on the first `load`. Default: `cedar.wasm` beside this module. */
   wasm?: WasmSource | undefined;
 }
 
-/** A policy in force, and the one instance that holds it parsed. */
+/** A policy in force, and the instance that holds it parsed. */
 interface Live {
   readonly policy: LoadedPolicy;
   readonly rules: Rules;
-  /** Absent from the moment an instance traps until another has taken its place. */
+  /** Absent from the moment that an instance traps until another has replaced it. */
   cedar: Cedar | undefined;
   reviving: boolean;
 }
@@ -34,11 +35,11 @@ interface Live {
 /**
  * A policy engine over Cedar. Principal `Agent`, an action `Action::"call:NAME"` for each tool in the group
  * `Action::"call"`, resource `Tool`; `context.input` has the fields that the tool's schema declares with one Cedar
- * type each, `context.vak` what only the kernel knows.
+ * type each, `context.vak` the facts that only the kernel knows.
  *
  * It denies until a policy is loaded, on any error, and after `close`.
  *
- * @throws VakError `invalid-tool` when two tools share a name
+ * @throws VakError `invalid-tool` if two tools have the same name
  * @example
  * const engine = createCedarEngine({ tools });
  * await engine.load(`permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`);
@@ -64,8 +65,9 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
   }
 
   /**
-   * Reads and tests a policy on an instance of its own. What is wrong with it is wrong again on another: in WebKitGTK 2.50
-   * one load in about 5,000 of the same good policy traps, or is refused for nothing.
+   * Reads and tests a policy on an instance of its own, and if it is refused, on another. In WebKitGTK 2.50, about one
+   * load in 5,000 of the same good policy traps or is refused for no reason, by a fault of the engine. A policy that is
+   * really wrong is refused again.
    */
   async function make(source: ReadSource, lease?: string): Promise<{ rules: Rules; cedar: Cedar }> {
     try {
@@ -77,7 +79,7 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
   }
 
   async function attempt(source: ReadSource, lease?: string): Promise<{ rules: Rules; cedar: Cedar }> {
-    if (closed) throw new VakError("closed", "The policy engine was closed.");
+    if (closed) throw new VakError("closed", "The policy engine was closed; create another.");
     const cedar = await instance();
     try {
       const rules = readRules(cedar, base, source, lease);
@@ -85,23 +87,23 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
       return { rules, cedar };
     } catch (cause) {
       if (cause instanceof VakError) throw cause;
-      const why = `Cedar gave up on the policy (${messageOf(cause)}); an expression is too long or too deep.`;
+      const why = `Cedar failed on the policy (${messageOf(cause)}): shorten its longest or deepest expression.`;
       throw new VakError("invalid-policy", why, { cause });
     }
   }
 
   async function load(source: ReadSource, commit?: (policy: LoadedPolicy) => Promise<void>): Promise<LoadedPolicy> {
-    // The policy meets a fresh instance first; that instance goes live only if the policy is good.
+    // The policy is read by a fresh instance, which goes live only if the policy is good.
     const { rules, cedar } = await make(source);
     const { digest, text } = source;
     const policy = Object.freeze({ digest, text, policies: Object.freeze([...rules.ids]), base: base.text });
     await commit?.(policy);
-    if (closed) throw new VakError("closed", "The policy engine was closed.");
+    if (closed) throw new VakError("closed", "The policy engine was closed; create another.");
     live = { policy, rules, cedar, reviving: false };
     return policy;
   }
 
-  /** Gives a policy whose instance trapped a new one. Until that is done, it denies. */
+  /** Gives a policy whose instance trapped a new one. Until then, everything is denied. */
   async function revive(held: Live): Promise<void> {
     if (held.reviving || held !== live) return;
     held.reviving = true;
@@ -110,13 +112,13 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
       prepare(cedar, held.rules);
       held.cedar = cedar;
     } catch {
-      // Still without an instance: it goes on denying, and the next decision tries again.
+      // Still without an instance: everything is denied, and the next decision tries again.
     } finally {
       held.reviving = false;
     }
   }
 
-  /** By rules, and by what a policy can see of an agent. */
+  /** The callable tools by rules, and by what a policy can see of an agent. */
   const found = new WeakMap<Rules, Map<string, Promise<ReadonlySet<string>>>>();
 
   function findCallable(rules: Rules, agent: PolicyRequest["agent"]): Promise<ReadonlySet<string>> {
@@ -126,7 +128,7 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
     let names = known.get(key);
     if (!names) {
       names = listCallable(rules, agent);
-      names.catch(() => known.delete(key)); // so that the next who asks tries again
+      names.catch(() => known.delete(key)); // so that the next request tries again
       known.set(key, names);
       if (known.size > MAX_AGENTS) known.delete(known.keys().next().value!);
     }
@@ -134,12 +136,12 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
   }
 
   async function listCallable(rules: Rules, agent: PolicyRequest["agent"]): Promise<ReadonlySet<string>> {
-    // Not the instance that decides: one that traps here takes nothing with it.
+    // Not the instance that decides: a trap here must not affect decisions.
     const cedar = await instance();
     const names = new Set<string>();
     for (const tool of base.views.keys()) {
       if (callable(cedar, rules, agent, tool)) names.add(tool);
-      await new Promise((resolve) => setTimeout(resolve)); // the page goes on meanwhile
+      await new Promise((resolve) => setTimeout(resolve)); // gives the page a turn
     }
     return names;
   }
@@ -155,7 +157,7 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
     try {
       return judge(held.cedar, rules, request);
     } catch (error) {
-      held.cedar = undefined; // whatever threw, the instance can no longer be trusted
+      held.cedar = undefined; // after any exception, the instance cannot be trusted
       void revive(held);
       return deny(rules, "policy-unavailable", [error]);
     }
@@ -166,13 +168,13 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
       return live?.policy;
     },
     async load(given, commit) {
-      const source = readSource(given); // at once: what is given may be changed while it waits
+      const source = readSource(given); // at once, because the caller may change it while this load waits
       const next = loading.then(() => load(source, commit));
       loading = next.catch(() => {});
       return next;
     },
     async decide(request) {
-      // On an empty stack: Cedar recurses, and how deep its caller is must not be what makes it trap.
+      // On an empty stack: Cedar recurses, and the depth of its caller must not make it trap.
       await undefined;
       return decide(request);
     },
@@ -181,7 +183,8 @@ export function createCedarEngine({ tools, budgets, constitution, wasm = cedarWa
       return (request) => judge(cedar, rules, request);
     },
     async lease(permit) {
-      if (!live) throw new VakError("invalid-policy", "There is no policy that a lease could add to.");
+      if (!live)
+        throw new VakError("invalid-policy", "A lease adds to a policy, and none is in force; load one first.");
       const { rules, cedar } = await make(readText(live.policy.text), permit);
       return {
         policyDigest: rules.digest,
@@ -211,8 +214,8 @@ function explained({ enforced, annotations }: Rules, id: string): ExplainedPolic
   return { id, text: enforced.get(id) ?? "", annotations: Object.hasOwn(annotations, id) ? annotations[id]! : {} };
 }
 
-/** Agents that are told apart by what policies see of them, of which it is remembered what they could call. */
+/** Agents, by what policies see of them, for which the callable tools are remembered. */
 const MAX_AGENTS = 256;
 
-/** What decides where there is no policy. */
+/** Stands in for rules when no policy is in force. */
 const NONE = { digest: "", annotations: {} };

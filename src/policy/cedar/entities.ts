@@ -1,10 +1,10 @@
-/** The entities of a policy pack: their types in Cedar's schema, and which of them each call is decided with. */
+/** The entities of a policy pack: their types in Cedar's schema, and which of them the decision on a call needs. */
 import type { EntityJson, Schema, SchemaJson } from "@cedar-policy/cedar-wasm/web";
 import type { PolicyEntity } from "../engine.ts";
 import { refused } from "../refused.ts";
 import { type Cedar, messageOf } from "./read.ts";
 
-/** Merges the entity types of a policy pack into the schema that the tools give. */
+/** Merges the entity types of a policy pack into the schema of the tools. */
 export function withTypes(
   cedar: Cedar,
   base: SchemaJson<string>,
@@ -27,7 +27,7 @@ export function withTypes(
     ),
   ];
   const { entityTypes, ...rest } = base[""]!;
-  // A tool may belong to any type that the pack declares, unless it declares `entity Tool` itself, with attributes or not.
+  // A tool may belong to any type that the pack declares, unless the pack declares `entity Tool` itself.
   const merged = { ...entityTypes, Tool: { memberOfTypes: types }, ...mine?.entityTypes };
   return {
     ...others,
@@ -36,12 +36,12 @@ export function withTypes(
 }
 
 /**
- * The entities that Cedar is given with a call of each tool. A thousand would cost milliseconds a decision, so it gets
- * only those that the call or a policy can reach: the tool's own, those that policies name, and their ancestors and
- * attributes.
+ * The entities that Cedar is given with a call of each tool. A thousand would cost milliseconds for each decision, so
+ * it gets only those that the call or a policy can reach: the tool's own entity, those that policies name, and all that
+ * these refer to as parents or in attributes.
  *
  * @param named the entities that policies name, as `Type::"id"`
- * @throws VakError `invalid-policy` when they do not fit the schema, or two have the same uid
+ * @throws VakError `invalid-policy` if they do not conform to the schema, or two have the same uid
  */
 export function entitiesByTool(
   cedar: Cedar,

@@ -1,4 +1,4 @@
-/** Decides a request by rules, on an instance of Cedar: it turns the request into Cedar's call, and its answer into a decision. */
+/** Decides a request: translates it into a call of Cedar, and the answer of Cedar into a decision. */
 import type { Context, EntityJson, StatefulAuthorizationCall } from "@cedar-policy/cedar-wasm/web";
 import type { Decision, PolicyRequest, PolicyTool, ShadowDecision } from "../engine.ts";
 import { type Cedar, messageOf } from "./read.ts";
@@ -6,9 +6,9 @@ import { PARSED, type Rules, TRIED } from "./rules.ts";
 import { AGENT, project } from "./view.ts";
 
 /**
- * Decides, on an instance that was prepared with these rules. A request that cannot be put to the policy is denied.
+ * Decides, on an instance that was prepared with these rules. A request that cannot be translated is denied.
  *
- * @throws what the instance throws when it traps, after which it is of no more use
+ * @throws what the instance throws when it traps; it cannot be used after that
  */
 export function judge(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, request: PolicyRequest): Decision {
   let call: StatefulAuthorizationCall;
@@ -27,13 +27,13 @@ export function judge(cedar: Pick<Cedar, "statefulIsAuthorized">, rules: Rules, 
   return { ...decision, shadow: shadowOf(weigh(cedar, rules, { ...call, preparsedPolicySetId: TRIED })) };
 }
 
-/** Above every policy: what the tool says that it takes. */
+/** The labels that the tool itself does not accept; no policy can override that. */
 const unacceptedBy = (tool: PolicyTool | undefined, labels: readonly string[]): readonly string[] =>
   tool?.accepts ? labels.filter((label) => !tool.accepts!.includes(label)) : [];
 
 /**
- * Answers as an instance that was prepared with these rules would, by Cedar's plain `isAuthorized`: it parses schema and
- * policies anew at each call.
+ * Answers as an instance that was prepared with these rules would, but by Cedar's plain `isAuthorized`, which parses
+ * schema and policies anew at each call.
  */
 export function stateless(cedar: Cedar, { schema, enforced, tried }: Rules): Pick<Cedar, "statefulIsAuthorized"> {
   const policies = (texts: ReadonlyMap<string, string> = new Map()) => ({ staticPolicies: Object.fromEntries(texts) });
@@ -47,7 +47,7 @@ export function stateless(cedar: Cedar, { schema, enforced, tried }: Rules): Pic
   };
 }
 
-/** Asks Cedar; and where nothing but a permit is missing, whether an approval would make up for it. */
+/** Asks Cedar and, if only a permit is missing, whether an approval would supply it. */
 export function weigh(
   cedar: Pick<Cedar, "statefulIsAuthorized">,
   rules: Pick<Rules, "digest" | "annotations" | "asks">,
@@ -80,14 +80,14 @@ function authorizationCall(rules: Rules, { agent, tool, input, vak }: PolicyRequ
   };
 }
 
-/** The principal, and the entities that a call of the tool is decided with. */
+/** The principal, and the entities that the decision on a call of the tool needs. */
 export function principalOf(rules: Rules, agent: PolicyRequest["agent"], tool: string) {
   const uid = { type: "Agent", id: agent.id };
   const principal: EntityJson = { uid, attrs: project(AGENT, agent, "agent") as Context, parents: [] };
   return { uid, entities: [principal, ...(rules.entities.get(tool) ?? [])] };
 }
 
-/** Allows only on a success whose decision is allow and that met no error. An error may have skipped a `forbid`. */
+/** Allows only if Cedar allows without any error, because an error may have skipped a `forbid`. */
 export function interpret(
   answer: ReturnType<Cedar["statefulIsAuthorized"]>,
   rules: Pick<Rules, "digest" | "annotations">,
@@ -95,7 +95,7 @@ export function interpret(
   if (answer.type !== "success") return deny(rules, "policy-unavailable", answer.errors);
   const { decision, diagnostics } = answer.response;
   const { errors } = diagnostics;
-  const reason = diagnostics.reason.toSorted(); // Cedar gives them in any order; a decision has one spelling
+  const reason = diagnostics.reason.toSorted(); // Cedar returns them in any order; a decision has one form
   if (decision === "allow" && errors.length === 0) {
     return explained({ decision, policies: reason, errors: [], policyDigest: rules.digest }, rules);
   }
@@ -108,14 +108,14 @@ export function interpret(
   return deny(rules, "no-permit", []);
 }
 
-/** A denial that policies or their absence determined. */
+/** A denial, with the policies that determined it. */
 export function deny(
   rules: Pick<Rules, "digest" | "annotations">,
   reason: NonNullable<Decision["reason"]>,
   errors: readonly unknown[],
   policies: string[] = [],
 ): Decision {
-  // A message can quote what the guest sent, and the log keeps it: bounded in number and length.
+  // A message can quote the guest, and the log keeps it: so number and length are bounded.
   const messages = errors.slice(0, 8).map((error) => messageOf(error).slice(0, 500));
   return explained({ decision: "deny", policies, reason, errors: messages, policyDigest: rules.digest }, rules);
 }

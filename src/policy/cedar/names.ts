@@ -1,14 +1,15 @@
+/** Finds names in a policy that mean nothing, although Cedar accepts them. */
 import type { EntityUidJson, PolicyJson, TypeAndId } from "@cedar-policy/cedar-wasm/web";
 import { AGENT, type ToolView, type View } from "./view.ts";
 
 type Node = { readonly [key: string]: unknown };
 
 /**
- * Finds a name in a policy that means nothing. Cedar validates `context.input.amuont`, but `context.input has amuont`
- * and `resource == Tool::"sned"` are to it well-typed expressions that are false: a `forbid` with one would load and
- * never fire. So would a `has` of a field that is declared and has no Cedar type.
+ * Finds a name in a policy that means nothing. Cedar's validation refuses `context.input.amuont`, but accepts
+ * `context.input has amuont` and `resource == Tool::"sned"`, which are well-typed and always false: a `forbid` with one
+ * would load and never match. The same is true of `has` with a declared field that has no Cedar type.
  *
- * @returns what is wrong, or undefined
+ * @returns what is wrong, if anything is
  */
 export function strayName(policy: PolicyJson, views: ReadonlyMap<string, ToolView>): string | undefined {
   const scope = [...views].filter(([tool, view]) => matches(policy.action, tool, view)).map(([, view]) => view);
@@ -40,7 +41,7 @@ function strayField(has: Node, scope: readonly ToolView[]): string | undefined {
   const names = [has.attr].flat() as string[];
   const [variable, ...rest] = [...(path ?? []), ...names];
   if (path === undefined) {
-    // Not a plain path: a name that is hidden anywhere in scope could be meant.
+    // Not a plain path: it could mean a field that is hidden anywhere in scope.
     const hidden = scope
       .flatMap((view) => view.hidden)
       .find((field) => names.some((name) => field.path.endsWith(`.${name}`)));
@@ -55,8 +56,8 @@ function strayField(has: Node, scope: readonly ToolView[]): string | undefined {
   return scope.some((view) => resolves(view.context, rest)) ? undefined : `no tool declares ${full}`;
 }
 
-/** Whether an expression somewhere reads, or asks for, just this attribute: `context.vak.approved`. */
-export function speaksOf(expression: unknown, name: string): boolean {
+/** Whether an expression anywhere reads or tests an attribute, such as `context.vak.approved`. */
+export function refersTo(expression: unknown, name: string): boolean {
   const todo: unknown[] = [expression];
   for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
     if (!isNode(node)) continue;
@@ -70,7 +71,7 @@ export function speaksOf(expression: unknown, name: string): boolean {
   return false;
 }
 
-/** `context.input.a` as a list, when an expression is a variable with attributes and nothing else. */
+/** `context.input.a` as a list, if an expression is only a variable with attributes. */
 function pathOf(expression: unknown): string[] | undefined {
   const names: string[] = [];
   let at = expression;

@@ -1,3 +1,4 @@
+/** Reads Cedar text: bounds it, splits it into policies, validates it, and reports errors with line and column. */
 import type { createCedar } from "virtual:cedar-glue";
 import type { DetailedError, PolicyJson, Schema } from "@cedar-policy/cedar-wasm/web";
 import { toUtf8 } from "../../base/utf8.ts";
@@ -8,17 +9,18 @@ import type { HiddenField, ToolView } from "./view.ts";
 /** Bytes of policy text. */
 export const MAX_POLICY_BYTES = 256 * 1024;
 /**
- * Brackets within brackets, and operators above operators. Cedar recurses on both and has no bound of its own; an
- * instance that has overflowed its stack is of no more use. Measured with 4.13.0: 119 nested records or 365 terms of a
- * chain in Chromium and Firefox, 74 and 104 in Node, whose stack is the smaller.
+ * Levels of brackets, and of operators. Cedar recurses on both and has no bound of its own, and an instance that has
+ * overflowed its stack cannot be used any longer. Measured with 4.13.0, it takes 119 nested records or a chain of 365
+ * terms in Chromium and Firefox, and 74 or 104 in Node, whose stack is smaller.
  */
 export const MAX_POLICY_DEPTH = 48;
 
 export type Cedar = Awaited<ReturnType<typeof createCedar>>;
-/** One policy of a set, and where in the whole text it starts. */
+/** One policy of a set. */
 export interface Part {
   readonly id: string;
   readonly text: string;
+  /** Where it starts in the whole text. */
   readonly start: number;
   readonly json: PolicyJson;
 }
@@ -26,11 +28,11 @@ export interface Part {
 /**
  * Reads, bounds and strictly validates a policy.
  *
- * @param hidden what the schema leaves out, named in the message when a policy asks for it
- * @param prefix of the ids of policies that have no `@id`
+ * @param hidden fields that the schema leaves out; the message names one that a policy uses
+ * @param prefix of the ids of policies without `@id`
  * @returns the policies in the order of the text
- * @throws VakError `invalid-policy` with Cedar's message, the line and the column; whatever the instance throws when it
- *   traps, after which it is of no more use
+ * @throws VakError `invalid-policy` with Cedar's message, the line and the column; also what the instance throws when
+ *   it traps, and it cannot be used after that
  */
 export function readPolicy(
   cedar: Cedar,
@@ -51,7 +53,7 @@ export function readPolicy(
   return parts;
 }
 
-/** @throws VakError `invalid-policy` when a policy names what there is not, where Cedar would let it */
+/** @throws VakError `invalid-policy` if a policy uses a name that means nothing, where Cedar accepts it */
 export function refuseStrayNames(text: string, parts: readonly Part[], views: ReadonlyMap<string, ToolView>): void {
   for (const part of parts) {
     const stray = strayName(part.json, views);
@@ -60,12 +62,16 @@ export function refuseStrayNames(text: string, parts: readonly Part[], views: Re
 }
 
 function checkText(text: string): void {
-  if (typeof text !== "string") throw new VakError("invalid-policy", "A policy is Cedar text: give a string.");
+  if (typeof text !== "string")
+    throw new VakError("invalid-policy", "The policy is not text; give Cedar text as a string.");
   const bytes = toUtf8(text).length;
   if (bytes > MAX_POLICY_BYTES) {
-    throw new VakError("invalid-policy", `The policy has ${bytes} bytes; at most ${MAX_POLICY_BYTES} are read.`);
+    throw new VakError(
+      "invalid-policy",
+      `The policy has ${bytes} bytes; the limit is ${MAX_POLICY_BYTES}. Shorten it.`,
+    );
   }
-  if (!text.isWellFormed()) throw new VakError("invalid-policy", "The policy has half of a surrogate pair in it.");
+  if (!text.isWellFormed()) throw new VakError("invalid-policy", "The policy contains a lone surrogate; remove it.");
   let depth = 0;
   for (const { 0: bracket, index } of blankQuotes(text).matchAll(/[([{]|[)\]}]/g)) {
     depth += "([{".includes(bracket) ? 1 : -1;
@@ -84,7 +90,7 @@ function split(cedar: Cedar, text: string, prefix: string): Part[] {
     const message = "a template (`?principal`, `?resource`) is not a policy; write the entity itself";
     throw refusedAt(text, text.indexOf(template), message);
   }
-  // Cedar names them policy0, policy1, … and returns them sorted by that name as text: policy10 before policy2.
+  // Cedar names them policy0, policy1, … and returns them sorted by name as text: policy10 before policy2.
   const names = answer.policies.map((_, index) => `policy${index}`);
   const byName = new Map(names.toSorted().map((name, index) => [name, answer.policies[index]!]));
 
@@ -99,14 +105,14 @@ function split(cedar: Cedar, text: string, prefix: string): Part[] {
     if (read.type !== "success") throw refusedBy(text, start, read.errors);
     const annotations = read.json.annotations ?? {};
     const id = Object.hasOwn(annotations, "id") ? String(annotations.id ?? "") : `${prefix}${index}`;
-    if (!/^[^\p{C}]{1,128}$/u.test(id)) throw refusedAt(text, start, "an @id has 1 to 128 printable characters");
+    if (!/^[^\p{C}]{1,128}$/u.test(id)) throw refusedAt(text, start, "an @id must have 1 to 128 printable characters");
     if (ids.has(id)) throw refusedAt(text, start, `another policy has the id "${id}"; rename one`);
     ids.add(id);
     return { id, text: policy, start, json: read.json };
   });
 }
 
-/** Operators above one another in the deepest condition; conditions are joined by `&&` and so add to it. */
+/** Levels of operators in the deepest condition; each condition adds one, because Cedar joins them with `&&`. */
 function depthOf({ conditions }: PolicyJson): number {
   let deepest = 0;
   const todo: [unknown, number][] = conditions.map((condition) => [condition.body, 0]);
@@ -116,11 +122,11 @@ function depthOf({ conditions }: PolicyJson): number {
     deepest = Math.max(deepest, level);
     for (const child of Object.values(node)) todo.push([child, level + 1]);
   }
-  // An operator is two levels of Cedar's JSON: its name, then its operands.
+  // An operator takes two levels of Cedar's JSON: its name, and its operands.
   return Math.ceil(deepest / 2) + conditions.length;
 }
 
-/** Strict validation against the tools' schema. Warnings do not refuse. */
+/** Strict validation against the tools' schema. Warnings are ignored. */
 function validate(
   cedar: Cedar,
   schema: Schema,
@@ -143,24 +149,24 @@ function validate(
   throw refusedBy(text, start, errors, notes);
 }
 
-/** The text with comments (and strings) blanked out, every other character where it was. */
+/** Blanks out comments (and strings); every other character stays where it is. */
 function blankQuotes(text: string, only?: "comments"): string {
   return text.replace(/\/\/[^\n\r]*|"(?:[^"\\]|\\.)*"/gs, (found) =>
     only && found.startsWith('"') ? found : " ".repeat(found.length),
   );
 }
 
-/** @param offset of the policy that Cedar's positions are relative to */
+/** @param offset of the policy to which Cedar's positions are relative */
 function refusedBy(text: string, offset: number, errors: readonly DetailedError[], notes: string[] = []): VakError {
   const [first] = errors;
-  if (!first) return new VakError("invalid-policy", "Cedar refused the policy without saying why.");
+  if (!first) return new VakError("invalid-policy", "Cedar refused the policy without a message.");
   const byte = first.sourceLocations?.[0]?.start;
   const index = byte === undefined ? undefined : offset + charactersIn(text.slice(offset), byte);
-  const more = errors.length > 1 ? [`${errors.length - 1} more like it.`] : [];
+  const more = errors.length > 1 ? [`There are ${errors.length - 1} more errors.`] : [];
   return refusedAt(text, index, messageOf(first), [...notes, ...more]);
 }
 
-/** Cedar counts bytes of UTF-8. */
+/** Cedar counts in bytes of UTF-8. */
 function charactersIn(text: string, bytes: number): number {
   return new TextDecoder().decode(toUtf8(text).subarray(0, bytes)).length;
 }
@@ -181,7 +187,7 @@ export function refusedAt(
   );
 }
 
-/** An error's message, with Cedar's advice where it gives some. */
+/** An error's message, with Cedar's advice if there is some. */
 export function messageOf(error: unknown): string {
   if (typeof error !== "object" || error === null || !("message" in error)) return String(error);
   const help = "help" in error && error.help ? ` (${error.help})` : "";

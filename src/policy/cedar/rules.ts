@@ -1,38 +1,38 @@
-/** Reads a policy, with the constitution above it or a lease beside it, into the rules that an instance of Cedar enforces. */
+/** Reads a policy, with the constitution and perhaps a lease, into the rules that an instance of Cedar enforces. */
 import type { EntityJson, PolicyJson, Schema, SchemaJson } from "@cedar-policy/cedar-wasm/web";
 import { VakError } from "../../errors.ts";
 import type { Annotations } from "../engine.ts";
 import type { ReadSource } from "../pack.ts";
 import type { Base } from "./base.ts";
 import { entitiesByTool, uidsIn, withTypes } from "./entities.ts";
-import { speaksOf } from "./names.ts";
+import { refersTo } from "./names.ts";
 import { type Cedar, messageOf, type Part, readPolicy, refusedAt, refuseStrayNames } from "./read.ts";
 import type { ToolView } from "./view.ts";
 
-/** A policy that was read and found good: what an instance of Cedar is prepared with, and what its answers mean. */
+/** A policy that was read and is valid: what to prepare an instance of Cedar with, and how to interpret its answers. */
 export interface Rules {
   readonly digest: string;
   readonly views: ReadonlyMap<string, ToolView>;
   readonly tools: Base["tools"];
   readonly schema: SchemaJson<string>;
-  /** Text by id, in the order of the source: of the policies that are in force. */
+  /** The policies in force: text by id, in the order of the source. */
   readonly enforced: ReadonlyMap<string, string>;
-  /** By id, the actions that the scope of each policy can match. */
+  /** The actions that the scope of each policy can match, by id. */
   readonly scopes: ReadonlyMap<string, PolicyJson["action"]>;
-  /** Of those and the ones in shadow; absent where there are none. */
+  /** The policies in force and those in shadow; absent if none is in shadow. */
   readonly tried: ReadonlyMap<string, string> | undefined;
   /** The ids of the policy, or of the lease, in the order of the text. */
   readonly ids: readonly string[];
   readonly annotations: Annotations;
-  /** Whether an approval could change a decision: a policy speaks of it. */
+  /** Whether an approval could change a decision: some policy refers to it. */
   readonly asks: boolean;
-  /** What Cedar is given with a call of each tool. */
+  /** The entities that Cedar is given with a call of each tool. */
   readonly entities: ReadonlyMap<string, readonly EntityJson[]>;
 }
 
 /**
- * The names of what is parsed inside an instance. An instance holds one policy for its whole life: Cedar cannot drop a
- * parsed set, so a new policy gets a new instance (a millisecond or two, once compiled) and the old one is garbage.
+ * The names of what an instance holds parsed. An instance has one policy all its life, because Cedar cannot drop a
+ * parsed set: a new policy gets a new instance (1 to 2 ms, once compiled), and the old one is garbage-collected.
  */
 export const PARSED = { preparsedSchemaName: "vak", preparsedPolicySetId: "enforced" } as const;
 export const TRIED = "tried";
@@ -40,8 +40,8 @@ export const TRIED = "tried";
 /**
  * Reads, bounds and strictly validates a policy, and prepares the instance with it.
  *
- * @param lease permits that are added; what is in shadow is then left out
- * @throws VakError `invalid-policy`; whatever the instance throws when it traps, after which it is of no more use
+ * @param lease permits to add; policies in shadow are then left out
+ * @throws VakError `invalid-policy`; also what the instance throws when it traps, and it cannot be used after that
  */
 export function readRules(cedar: Cedar, base: Base, source: ReadSource, lease?: string): Rules {
   const always = readConstitution(cedar, base);
@@ -79,8 +79,8 @@ export function readRules(cedar: Cedar, base: Base, source: ReadSource, lease?: 
 }
 
 /**
- * The forbids that stand above every policy. They speak of nothing but what the kernel has fixed, so that no types or
- * entities of a bundle can mean something to them.
+ * The forbids that no policy can override. They are validated without the types and entities of a policy pack, so that
+ * no pack can change their meaning.
  */
 function readConstitution(cedar: Cedar, { constitution, schema, hidden, views }: Base): Part[] {
   if (constitution === "") return [];
@@ -90,9 +90,9 @@ function readConstitution(cedar: Cedar, { constitution, schema, hidden, views }:
     refuseLifted(constitution, parts);
     for (const { json, start } of parts) {
       if (json.effect !== "forbid")
-        throw refusedAt(constitution, start, "a constitution only forbids; permits are the policy's");
+        throw refusedAt(constitution, start, "a constitution only forbids; move permits to the policy");
       const moded = json.annotations !== undefined && Object.hasOwn(json.annotations, "mode");
-      if (moded) throw refusedAt(constitution, start, "what a constitution says is always in force: it has no @mode");
+      if (moded) throw refusedAt(constitution, start, "a constitution is always in force and has no @mode; remove it");
     }
     return parts;
   } catch (error) {
@@ -101,7 +101,7 @@ function readConstitution(cedar: Cedar, { constitution, schema, hidden, views }:
   }
 }
 
-/** Permits for a while: they add to what a policy permits, and to nothing else. */
+/** The permits of a lease, which only add to what the policy permits. */
 function readLease(
   cedar: Cedar,
   { hidden, views }: Base,
@@ -113,12 +113,12 @@ function readLease(
     const parts = readPolicy(cedar, schema, hidden, text, "lease");
     refuseStrayNames(text, parts, views);
     for (const { id, json, start } of parts) {
-      if (json.effect !== "permit") throw refusedAt(text, start, "a lease only permits");
+      if (json.effect !== "permit") throw refusedAt(text, start, "a lease only permits; remove the forbid");
       if (json.annotations !== undefined && Object.hasOwn(json.annotations, "mode")) {
-        throw refusedAt(text, start, "what a lease says is in force: it has no @mode");
+        throw refusedAt(text, start, "a lease is always in force and has no @mode; remove it");
       }
-      if (speaksOf(json.conditions, "context.vak.approved")) {
-        throw refusedAt(text, start, "a lease is an approval: it cannot speak of context.vak.approved");
+      if (refersTo(json.conditions, "context.vak.approved")) {
+        throw refusedAt(text, start, "a lease is an approval itself and cannot refer to context.vak.approved");
       }
       if (taken.some((part) => part.id === id))
         throw refusedAt(text, start, `another policy has the id "${id}"; rename one`);
@@ -130,27 +130,32 @@ function readLease(
   }
 }
 
-/** An approval stands in for a permit; a `forbid` that it should lift would never be lifted. */
+/** An approval can only supply a permit: it never overrides a `forbid`, so one that refers to it is a mistake. */
 function refuseLifted(text: string, parts: readonly Part[]): void {
   const lifted = parts.find(
-    ({ json }) => json.effect === "forbid" && speaksOf(json.conditions, "context.vak.approved"),
+    ({ json }) => json.effect === "forbid" && refersTo(json.conditions, "context.vak.approved"),
   );
   if (!lifted) return;
   const advice = [
-    "Write `permit (…) when { … && context.vak.approved };` instead: where only that is missing, a person is asked.",
+    "Write `permit (…) when { … && context.vak.approved };` instead: if only the approval is missing, a person is asked.",
   ];
-  throw refusedAt(text, lifted.start, "no approval lifts a forbid, so it cannot speak of context.vak.approved", advice);
+  throw refusedAt(
+    text,
+    lifted.start,
+    "no approval overrides a forbid, so a forbid cannot refer to context.vak.approved",
+    advice,
+  );
 }
 
 function isShadow(text: string, { json, start }: Part): boolean {
   const mode = json.annotations?.mode;
   if (json.annotations === undefined || !Object.hasOwn(json.annotations, "mode")) return false;
   if (mode !== "shadow")
-    throw refusedAt(text, start, `there is no @mode(${JSON.stringify(mode)}); @mode("shadow") there is`);
+    throw refusedAt(text, start, `there is no @mode(${JSON.stringify(mode)}); the only one is @mode("shadow")`);
   return true;
 }
 
-/** What policies say of themselves, but for their ids. */
+/** The annotations of policies, other than their ids. */
 function annotationsOf(parts: readonly Part[]): Annotations {
   const said: [string, Record<string, string>][] = [];
   for (const { id, json } of parts) {

@@ -7,9 +7,9 @@ import type { Cedar } from "./read.ts";
 import type { Rules } from "./rules.ts";
 
 /**
- * Runs the bundle's own tests on an instance that was prepared with its rules.
+ * Runs the tests of a policy pack on an instance that was prepared with its rules.
  *
- * @throws VakError `invalid-policy` naming those that failed
+ * @throws VakError `invalid-policy` naming the tests that failed
  */
 export async function runTests(cedar: Cedar, base: Base, rules: Rules, { tests }: ReadSource): Promise<void> {
   const failed = [];

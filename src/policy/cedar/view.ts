@@ -1,11 +1,13 @@
+/** What a policy can see of a tool's calls: JSON Schema (2020-12) as Cedar's types, and input as Cedar's values. */
 import type { CedarValueJson, SchemaJson, Type } from "@cedar-policy/cedar-wasm/web";
+import { isObject } from "../../base/guards.ts";
 import { stepOf } from "../../base/pointer.ts";
 import { normalUrl, urlParts } from "../../base/url.ts";
 import { GROUPS, type PolicyTool } from "../engine.ts";
 
 /**
- * What a policy can see of a value: the part of a JSON Schema that has one Cedar type. The same view types the policy
- * when it is validated and copies the input when a call is decided, so the two cannot disagree.
+ * What a policy can see of a value: the part of a JSON Schema that has exactly one Cedar type. The same view provides
+ * the types when a policy is validated and copies the input when a call is decided, so the two cannot disagree.
  */
 export type View =
   | { readonly type: "String" | "Long" | "Boolean" | "decimal" | "datetime" }
@@ -13,7 +15,7 @@ export type View =
   | {
       readonly type: "Record";
       readonly fields: ReadonlyMap<string, Field>;
-      /** What is shown are the parts of a URL, which itself is a string. */
+      /** The value is a string, a URL; the fields are its parts. */
       readonly url?: true;
     };
 
@@ -25,14 +27,14 @@ interface Field {
 export interface ToolView {
   /** `context`: the tool's `input`, and the kernel's `vak`. */
   readonly context: View;
-  /** What its action is in: `call`, and others of {@link GROUPS}. */
+  /** The groups that its action is in: `call`, and some of {@link GROUPS}. */
   readonly groups: readonly string[];
   readonly hidden: readonly HiddenField[];
 }
 
-/** A declared field that a policy cannot see, so that a policy which names it does not validate. */
+/** A declared field that a policy cannot see: a policy that names it is refused. */
 export interface HiddenField {
-  /** As in `input.a.b`. */
+  /** Such as `input.a.b`. */
   readonly path: string;
   readonly why: string;
 }
@@ -52,13 +54,13 @@ export const AGENT = recordOf({ name: { type: "String" }, program: { type: "Stri
 const LONG = { type: "Long" } as const;
 const BUDGET = recordOf({ used: LONG, left: LONG, limit: LONG });
 const TEXT = { type: "String" } as const;
-/** A string with `format: "http-url"`: in one piece, `like "https://*.example.com/*"` would match what it should not. */
+/** A string with `format: "http-url"`. On the whole URL, `like "https://*.example.com/*"` would match too much. */
 const URL_PARTS: View = {
   ...recordOf({ href: TEXT, scheme: TEXT, host: TEXT, port: LONG, path: TEXT, query: TEXT }),
   url: true,
 };
 
-/** What only the kernel knows: `context.vak`. */
+/** The facts of the kernel: `context.vak`. */
 function viewVak(budgets: readonly string[], leaks: boolean): View {
   return recordOf({
     callDigest: { type: "String" },
@@ -103,9 +105,9 @@ export function cedarSchema(views: ReadonlyMap<string, ToolView>): SchemaJson<st
 }
 
 /**
- * Copies what the view shows of a value into Cedar's JSON.
+ * Copies the part of a value that a view shows into Cedar's JSON.
  *
- * @throws Error saying which part is not of the type that the tool's schema declares
+ * @throws Error naming a part that is not of the type in the tool's schema
  */
 export function project(view: View, value: unknown, path = "context"): CedarValueJson {
   switch (view.type) {
@@ -133,10 +135,10 @@ export function project(view: View, value: unknown, path = "context"): CedarValu
       break;
     case "Record": {
       if (view.url && typeof value === "string") {
-        if (normalUrl(value) !== value) throw new Error(`${path} is not spelled as a URL is`);
+        if (normalUrl(value) !== value) throw new Error(`${path} is not a normalised URL`);
         return projectFields(view.fields, urlParts(value), path);
       }
-      if (!view.url && isObject(value) && !Array.isArray(value)) return projectFields(view.fields, value, path);
+      if (!view.url && isObject(value)) return projectFields(view.fields, value, path);
       break;
     }
   }
@@ -176,7 +178,7 @@ function recordOf(views: Readonly<Record<string, View>>): View & { type: "Record
   return { type: "Record", fields: new Map(fields) };
 }
 
-/** A view, or the reason why there is none. */
+/** A view, or the reason why policies cannot see the value. */
 function viewSchema(
   schema: unknown,
   root: JsonSchema,
@@ -186,7 +188,7 @@ function viewSchema(
 ): View | string {
   if (level > MAX_LEVELS) return `nested more than ${MAX_LEVELS} levels deep`;
   const resolved = follow(schema, root);
-  if (!resolved) return "its schema says nothing of its type";
+  if (!resolved) return "its schema says nothing about its type";
   switch (typeName(resolved)) {
     case "string":
       return resolved.format === "http-url" ? URL_PARTS : TEXT;
@@ -197,7 +199,7 @@ function viewSchema(
     case "number":
       return typeof resolved.multipleOf === "number" && FOUR_DIGITS.test(String(resolved.multipleOf))
         ? { type: "decimal" }
-        : "a number has no exact Cedar type; say how fine it is (multipleOf: 0.01) or use an integer";
+        : "a number has no exact Cedar type; give its precision (multipleOf: 0.01) or use an integer";
     case "array": {
       if (resolved.prefixItems !== undefined) return "a tuple has no Cedar type";
       const element = viewSchema(resolved.items, root, `${path}[]`, level + 1, hidden);
@@ -217,7 +219,7 @@ function viewRecord(schema: JsonSchema, root: JsonSchema, path: string, level: n
   const fields = new Map<string, Field>();
   for (const [name, property] of Object.entries(schema.properties as JsonSchema)) {
     const at = `${path}.${name}`;
-    // `__entity`, `__extn` and `__expr` are how Cedar's JSON writes what is not plain data.
+    // Cedar's JSON uses `__entity`, `__extn` and `__expr` for what is not plain data.
     const view = name.startsWith("__") ? "its name is reserved" : viewSchema(property, root, at, level + 1, hidden);
     if (typeof view === "string") hidden.push({ path: at, why: view });
     else fields.set(name, { view, required: required.includes(name) });
@@ -225,7 +227,7 @@ function viewRecord(schema: JsonSchema, root: JsonSchema, path: string, level: n
   return { type: "Record", fields };
 }
 
-/** The one type that every value valid under the schema has, if there is one. */
+/** The type of every value that the schema allows, if they all have the same. */
 function typeName(schema: JsonSchema): string | undefined {
   const { type } = schema;
   if (typeof type === "string") return type;
@@ -239,19 +241,20 @@ function typeName(schema: JsonSchema): string | undefined {
 /** The schema behind a chain of local `$ref`s (`#/$defs/x`). */
 function follow(schema: unknown, root: JsonSchema): JsonSchema | undefined {
   let at = schema;
-  for (let step = 0; step < MAX_LEVELS && isObject(at); step++) {
+  for (let step = 0; step < MAX_LEVELS && isContainer(at); step++) {
     if (typeof at.$ref !== "string") return at;
     if (!at.$ref.startsWith("#")) return undefined;
     let target: unknown = root;
     for (const token of at.$ref.split("/").slice(1)) {
       const key = stepOf(token);
-      target = isObject(target) && Object.hasOwn(target, key) ? target[key] : undefined;
+      target = isContainer(target) && Object.hasOwn(target, key) ? target[key] : undefined;
     }
     at = target;
   }
   return undefined;
 }
 
-function isObject(value: unknown): value is JsonSchema {
+/** An object or an array: a pointer can lead through both. */
+function isContainer(value: unknown): value is JsonSchema {
   return typeof value === "object" && value !== null;
 }

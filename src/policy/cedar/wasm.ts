@@ -1,12 +1,13 @@
+/** Loads and compiles Cedar's WebAssembly. */
 import { VakError } from "../../errors.ts";
 
 /** Where Cedar's wasm comes from. */
 export type WasmSource = string | URL | Response | PromiseLike<Response> | BufferSource | WebAssembly.Module;
 
-/** By address, for all kernels of the page: to compile it can take longer than all else that a kernel begins with. */
+/** By address, for all kernels of the page: compiling can take longer than the rest of a kernel's start. */
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
-/** @throws VakError `policy-unavailable` saying where it was looked for */
+/** @throws VakError `policy-unavailable` naming the address */
 export function compile(source: WasmSource): Promise<WebAssembly.Module> {
   if (typeof source !== "string" && !(source instanceof URL)) return compileFrom(source);
   const address = String(source);
@@ -14,7 +15,7 @@ export function compile(source: WasmSource): Promise<WebAssembly.Module> {
   if (!module) {
     module = compileFrom(source);
     compiled.set(address, module);
-    module.catch(() => compiled.delete(address)); // so that the next one tries again
+    module.catch(() => compiled.delete(address)); // so that the next call tries again
   }
   return module;
 }
@@ -44,7 +45,7 @@ export function unavailable(what: string, cause: unknown): VakError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new VakError(
     "policy-unavailable",
-    `${what}: ${why}. Serve the package's cedar.wasm, or say where it is with the option \`wasm\`.`,
+    `${what}: ${why}. Serve the package's cedar.wasm, or give its address in the option \`wasm\`.`,
     { cause },
   );
 }

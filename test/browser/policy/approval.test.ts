@@ -156,7 +156,10 @@ test("an approval never overrides a forbid: nobody is even asked", async () => {
   expect(it.asked).toEqual([]);
   await expect(
     it.kernel.policy.load(`forbid (principal, action, resource) unless { context.vak.approved };`),
-  ).rejects.toMatchObject({ code: "invalid-policy", message: expect.stringContaining("no approval lifts a forbid") });
+  ).rejects.toMatchObject({
+    code: "invalid-policy",
+    message: expect.stringContaining("no approval overrides a forbid"),
+  });
 });
 
 test("attack: the policy is changed while the person thinks. The answer does not count; the new policy decides", async () => {

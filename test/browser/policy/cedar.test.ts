@@ -100,7 +100,7 @@ describe("traps of Cedar in this browser", () => {
     expect((await engine.decide(request())).decision).toBe("allow");
   });
 
-  /** Makes the next `times` instances of Cedar trap at their first request, as an engine bug would. Returns the undo. */
+  /** Makes the next `times` instances of Cedar trap on first use, as a fault of the engine would. Returns the undo. */
   function trapsIn(times: number): () => void {
     const { instantiate } = WebAssembly;
     let left = times;

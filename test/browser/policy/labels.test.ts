@@ -183,7 +183,7 @@ test("attack: a confused deputy through files. What one agent read, no other can
     await a.files.copy("out/result.txt", b.files, "in.txt");
     expect(await b.files.text("in.txt")).toContain("the secret");
     expect(await calls(b, send!)).toEqual([forbidden]);
-    // And on to a third agent.
+    // And then to a third agent.
     await using c = await kernel.spawn({ name: "c", program });
     await b.files.copy("in.txt", c.files);
     expect(await calls(c, send!)).toEqual([forbidden]);

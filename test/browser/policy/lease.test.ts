@@ -60,7 +60,7 @@ test("a lease permits calls while its task lasts, and the log names it in each c
     await lease.end();
   }));
 
-test("a lease lifts no forbid, and belongs to one agent", () =>
+test("a lease overrides no forbid, and belongs to one agent", () =>
   withAgent(async (kernel, agent) => {
     await using other = await kernel.spawn({ name: "other", program });
     await agent.lease({ permit: "permit (principal, action, resource);" });

@@ -97,7 +97,7 @@ test.each<[string, string, string]>([
   [
     "a forbid that an approval should lift",
     "forbid (principal, action, resource) unless { context.vak.approved };",
-    "no approval lifts",
+    "no approval overrides",
   ],
   ["text that does not parse", "forbid (", "The constitution is refused"],
   ["text that does not validate", "forbid (principal, action, resource) when { context.input.dollars > 1 };", "line 1"],

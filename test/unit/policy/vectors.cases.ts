@@ -41,7 +41,7 @@ export function cedarVectors(wasm: WasmSource): void {
       prepare(cedar, { schema, enforced: new Map(parts.map((part) => [part.id, part.text])), tried: undefined });
       for (const { description, principal, action, resource, context, ...request } of vector.requests) {
         const call = { ...PARSED, principal, action, resource, context, entities };
-        // Their contexts have fields that their schemas do not declare, so requests are not validated, as in Cedar's own runs.
+        // Their contexts have fields that their schemas do not declare: not validated, as in Cedar's own runs.
         const decision = weigh(cedar, rules, { ...call, validateRequest: false });
         expect([description, decision.decision]).toEqual([description, request.decision]);
         expect([...decision.policies].sort()).toEqual([...request.reason].sort());

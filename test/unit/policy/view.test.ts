@@ -39,10 +39,10 @@ describe("a JSON Schema's Cedar type", () => {
   });
 
   test.each<[unknown, string]>([
-    [true, "says nothing"],
-    [{ $ref: "https://example.com/" }, "says nothing"],
-    [{ $ref: "#/properties/x" }, "says nothing"],
-    [{ $ref: "#/nowhere" }, "says nothing"],
+    [true, "says nothing about"],
+    [{ $ref: "https://example.com/" }, "says nothing about"],
+    [{ $ref: "#/properties/x" }, "says nothing about"],
+    [{ $ref: "#/nowhere" }, "says nothing about"],
     [{}, "more than one type"],
     [{ type: ["string", "null"] }, "more than one type"],
     [{ type: "null" }, "more than one type"],
@@ -51,7 +51,7 @@ describe("a JSON Schema's Cedar type", () => {
     [{ const: 0.5 }, "more than one type"],
     [{ type: "number" }, "multipleOf"],
     [{ type: "number", multipleOf: 0.00001 }, "multipleOf"],
-    [{ type: "array" }, "says nothing"],
+    [{ type: "array" }, "says nothing about"],
     [{ type: "array", items: { type: "number" } }, "multipleOf"],
     [{ type: "array", prefixItems: [{ type: "string" }] }, "tuple"],
     [{ type: "object" }, "without declared properties"],
