@@ -14,7 +14,7 @@ export interface Encoded {
   texts: string[];
 }
 
-/** Characters of decoded text that are hardly an accident: if there is nothing else, and as a run among other bytes. */
+/** Decoded bytes count as text if all of them are, from this many on; among other bytes, only longer runs do. */
 const MIN_TEXT = 6;
 const RUN = /[\t\r\n\x20-\x7e]{12,}/g;
 

@@ -9,7 +9,7 @@ type Node = { readonly [key: string]: unknown };
  * `context.input has amuont` and `resource == Tool::"sned"`, which are well-typed and always false: a `forbid` with one
  * would load and never match. The same is true of `has` with a declared field that has no Cedar type.
  *
- * @returns what is wrong, if anything is
+ * @returns what is wrong, or undefined
  */
 export function strayName(policy: PolicyJson, views: ReadonlyMap<string, ToolView>): string | undefined {
   const scope = [...views].filter(([tool, view]) => matches(policy.action, tool, view)).map(([, view]) => view);

@@ -106,7 +106,7 @@ test("an approval for a run covers the same tool with the same input, in that ru
     await calls(
       it.agent,
       sum(50, 2),
-      { tool: "add", input: { b: 2, a: 50 } }, // the same, spelled differently
+      { tool: "add", input: { b: 2, a: 50 } }, // the same, written differently
       sum(50, 3),
       sum(51, 2),
       sum(50, 2),
@@ -227,7 +227,7 @@ const broken: [what: string, answer: () => unknown][] = [
   ["rejects", () => Promise.reject(new Error("no window"))],
   ["returns nothing", () => undefined],
   ["returns true", () => true],
-  ["approves in nobody's name", () => ({ approve: true })],
+  ["approves without a name", () => ({ approve: true })],
   ["approves in a name that cannot be printed", () => ({ approve: true, by: "a\u202eb" })],
   ["approves with a word", () => ({ approve: "yes", by: "ann" })],
   ["approves for ever", () => ({ approve: true, by: "ann", for: "ever" })],

@@ -6,7 +6,7 @@ import { calls, entriesOf, testKernel } from "../../setup/kernel.ts";
 
 const ALL = `@id("all") permit (principal, action, resource);`;
 
-/** What was paid. A call may cost up to `most`, and does cost `cents`. */
+/** What was paid. A call may cost up to `most`, and costs `cents`. */
 const paid: number[] = [];
 const pay = defineTool({
   name: "pay",
@@ -39,7 +39,7 @@ const request = (cents: number, most?: number) => ({
 });
 const denied = { error: { code: "denied", message: "The call may cost more than is left to spend." } };
 
-test("what a call may cost is reserved, what it did cost is kept; past the limit calls are denied, and the log says why", async () => {
+test("the maximum cost of a call is reserved and its actual cost charged; beyond the limit calls are denied, and the log says why", async () => {
   await using it = await paying({ money: { of: "cents", limit: 100, per: "agent" } });
   expect(await calls(it.agent, request(10, 90), request(91), request(90), request(1))).toEqual([
     { ok: 10 },
@@ -106,13 +106,13 @@ test("the kernel counts calls and bytes, per run and per tool", async () => {
   expect(outcome!.cost).toEqual({ calls: 1, bytes: sent, cents: 1 });
 });
 
-test("a tool that fails without a charge costs all that was reserved", async () => {
+test("a tool that fails without a charge costs everything reserved", async () => {
   await using it = await paying({ money: { of: "cents", limit: 100, per: "run" } });
   const answers = await calls(it.agent, { tool: "pay", input: { cents: 60, fail: true } }, request(41), request(40));
   expect(answers).toMatchObject([{ error: { code: "tool-error" } }, denied, { ok: 40 }]);
 });
 
-test("a run that is stopped while the tool works has spent what was reserved", async () => {
+test("a run that is stopped while the tool works has spent everything reserved", async () => {
   const began = Promise.withResolvers<void>();
   const slow = defineTool({
     name: "pay",

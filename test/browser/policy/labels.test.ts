@@ -14,7 +14,7 @@ const writer = await loadGuest("agent");
 const here = { openWorldHint: false, destructiveHint: false };
 const text = { type: "object", properties: { text: { type: "string" } } } as const;
 
-/** Set by a test, to act while a call is under way. */
+/** A test sets this to act during a call. */
 const during: { vault: () => unknown; box: () => unknown } = { vault: () => "", box: () => "" };
 const box: string[] = [];
 const tool = (name: string, more: object, execute: (text: string) => unknown = () => name) =>
@@ -483,7 +483,7 @@ test.each<[string, (agent: Agent, kernel: Kernel) => unknown]>([
   ["a bad label of a new agent", (_, kernel) => kernel.spawn({ name: "b", program, labels: ["?"] })],
   ["declassifying a label that the agent does not have", (agent) => agent.declassify(["b"], good)],
   ["declassifying nothing", (agent) => agent.declassify([], good)],
-  ["declassifying in nobody's name", (agent) => agent.declassify(["a"], { ...good, by: "" })],
+  ["declassifying without a name", (agent) => agent.declassify(["a"], { ...good, by: "" })],
   ["declassifying without a reason", (agent) => agent.declassify(["a"], { by: "ann" } as never)],
   [
     "declassifying for a reason that cannot be printed",
