@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- [SECTION …] [--quick]`: measures the built library in real browsers, beside the bare platform
- * that it runs on. Nothing here passes or fails: the figures are for people.
+ * `npm run bench -- [SECTION …] [--quick]`: measures the built library in real browsers, compared with the bare
+ * platform that it runs on. Nothing here passes or fails: the figures are for people.
  */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";

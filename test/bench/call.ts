@@ -1,4 +1,4 @@
-/** Benchmark of a call: how long a tool call takes as the guest sees it, beside a bare round trip. */
+/** Benchmark of a call: how long a tool call takes as the guest sees it, compared with a bare round trip. */
 import type { Section } from "./harness.ts";
 import { type Pair, ratioCells } from "./stats.ts";
 

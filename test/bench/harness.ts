@@ -9,7 +9,7 @@ import loadWabt from "wabt";
 import { cedarGlue } from "../../build/plugins.ts";
 import { buildGuests } from "../../scripts/guests.mjs";
 import { isolation, type Server, serve } from "../serve.ts";
-import { found } from "../setup/launch.ts";
+import { launchOptions } from "../setup/launch.ts";
 import { programs } from "./programs.ts";
 import type { Table } from "./stats.ts";
 
@@ -120,7 +120,7 @@ export async function launch(browser: BrowserName, servers: { plain: Server; iso
   // With a profile on disk, because in Chromium's private mode the log would be in memory.
   const profile = await mkdtemp(join(scratch, "profile-"));
   const type = browser === "chromium" ? chromium : firefox;
-  const context: BrowserContext = await type.launchPersistentContext(profile, found(browser));
+  const context: BrowserContext = await type.launchPersistentContext(profile, launchOptions(browser));
   return {
     version: context.browser()?.version() ?? "",
     async visit(name, { isolated } = { isolated: false }) {

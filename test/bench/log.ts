@@ -5,7 +5,7 @@ import { logOpen, MemoryLog, type Step } from "../unit/audit/memory-log.ts";
 import type { Section } from "./harness.ts";
 import { figure, type Pair, ratioCells } from "./stats.ts";
 
-/** Entries committed per second, in batches and one at a time, beside raw IndexedDB. */
+/** Entries committed per second, in batches and one at a time, compared with raw IndexedDB. */
 export const log: Section = {
   name: "log",
   where: "browser",
@@ -42,7 +42,7 @@ export const log: Section = {
 
 const ENTRIES = 100_000;
 
-/** Verifying a bundle of 100,000 entries, beside only hashing its entries and values. */
+/** Verifying a bundle of 100,000 entries, compared with only hashing its entries and values. */
 export const verify: Section = {
   name: "verify",
   where: "node",

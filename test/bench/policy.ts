@@ -1,8 +1,8 @@
-/** Benchmark of a decision: vak's engine beside a direct call of Cedar. */
+/** Benchmark of a decision: vak's engine compared with a direct call of Cedar. */
 import type { Section } from "./harness.ts";
 import { type Pair, ratioCells } from "./stats.ts";
 
-/** A decision by the engine, beside Cedar's `statefulIsAuthorized`, with 10 to 1000 policies. */
+/** A decision by the engine, compared with Cedar's `statefulIsAuthorized`, with 10 to 1000 policies. */
 export const policy: Section = {
   name: "policy",
   where: "browser",

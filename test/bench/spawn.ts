@@ -3,7 +3,7 @@ import type { Section } from "./harness.ts";
 import type { Program } from "./page/spawn.ts";
 import { type Pair, ratioCells } from "./stats.ts";
 
-/** The time from starting a program in a worker to the first bytes that it prints, beside a bare worker. */
+/** The time from starting a program in a worker to the first bytes that it prints, compared with a bare worker. */
 export const spawn: Section = {
   name: "spawn",
   where: "browser",

@@ -2,7 +2,7 @@
 import type { Section } from "./harness.ts";
 import { figure, quantile } from "./stats.ts";
 
-/** The time from aborting a spinning program to its result, beside terminating a bare worker. */
+/** The time from aborting a spinning program to its result, compared with terminating a bare worker. */
 export const stop: Section = {
   name: "stop",
   where: "browser",

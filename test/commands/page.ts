@@ -8,7 +8,7 @@ import type * as Audit from "../../src/audit/index.ts";
 import type * as Vak from "../../src/index.ts";
 import type * as Replay from "../../src/replay/index.ts";
 import { isolation, type Server, serve } from "../serve.ts";
-import { found } from "../setup/launch.ts";
+import { launchOptions } from "../setup/launch.ts";
 
 declare global {
   /** The library, in a page of a command. */
@@ -42,7 +42,7 @@ export async function withPage<T>(
   const profile = await mkdtemp(join(tmpdir(), "vak-command-"));
   const server = await serveLibrary(directories, { shared });
   const type = browser === "chromium" ? chromium : firefox;
-  const context = await type.launchPersistentContext(profile, found(browser));
+  const context = await type.launchPersistentContext(profile, launchOptions(browser));
   try {
     const page = await context.newPage();
     page.on("pageerror", (error) => console.error(`${browser}: ${error}`));

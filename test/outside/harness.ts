@@ -9,7 +9,7 @@ import { type Browser, chromium, type Page } from "playwright";
 import { build } from "vite";
 import { afterAll } from "vitest";
 import { serve } from "../serve.ts";
-import { found } from "../setup/launch.ts";
+import { launchOptions } from "../setup/launch.ts";
 
 /** Serves a page with `vak` in it: the log, built as an app would build it. */
 export async function servePage() {
@@ -58,7 +58,7 @@ function kill(child: ChildProcess): void {
 
 /** Starts Chromium with its own profile and process group, so that all of it can be killed at once. */
 export async function startChromium(profile: string) {
-  const { executablePath, args = [] } = found("chromium");
+  const { executablePath, args = [] } = launchOptions("chromium");
   const child = spawn(
     executablePath!,
     [...args, "--headless=new", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"],

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { found } from "../setup/launch.ts";
+import { launchOptions } from "../setup/launch.ts";
 import { servePage } from "./harness.ts";
 
 /** The number that `npm run test:million -- 1000000` passes. */
@@ -26,7 +26,7 @@ afterAll(async () => {
 
 test(`a log of ${ENTRIES} entries is opened, exported and verified, with little memory`, async () => {
   expect(existsSync(CLI), "npm run build makes dist/cli.js").toBe(true);
-  const context = await chromium.launchPersistentContext(join(folder, "profile"), found("chromium"));
+  const context = await chromium.launchPersistentContext(join(folder, "profile"), launchOptions("chromium"));
   const tab = await context.newPage();
   await tab.goto(page.url);
   await tab.waitForFunction(() => globalThis.vak !== undefined);

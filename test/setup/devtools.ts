@@ -8,7 +8,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { found } from "./launch.ts";
+import { launchOptions } from "./launch.ts";
 
 /** A tab and its page. */
 export interface Tab {
@@ -27,7 +27,7 @@ interface Reply {
 /** Runs `work` with a Chromium that has one window and a fresh profile, then kills the browser. */
 export async function withTabs<T>(work: (open: (url: string) => Promise<Tab>) => Promise<T>): Promise<T> {
   const profile = await mkdtemp(join(tmpdir(), "vak-tabs-"));
-  const { executablePath, args } = found("chromium");
+  const { executablePath, args } = launchOptions("chromium");
   const browser = spawn(
     executablePath!,
     [...(args ?? []), "--headless=new", "--remote-debugging-pipe", `--user-data-dir=${profile}`, "about:blank"],

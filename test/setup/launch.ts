@@ -3,8 +3,8 @@ import { type Browser, type BrowserType, chromium, firefox, type LaunchOptions }
 import { findBrowsers } from "../../scripts/browsers.mjs";
 
 export const browsers: { name: "chromium" | "firefox"; launch: () => Promise<Browser> }[] = [
-  { name: "chromium", launch: () => launch(chromium, found("chromium")) },
-  { name: "firefox", launch: () => launch(firefox, found("firefox")) },
+  { name: "chromium", launch: () => launch(chromium, launchOptions("chromium")) },
+  { name: "firefox", launch: () => launch(firefox, launchOptions("firefox")) },
 ];
 
 /** As long as a test may take, because Playwright's 30 s are too short on a busy machine. */
@@ -23,7 +23,7 @@ export async function launch(type: BrowserType, options: LaunchOptions): Promise
 }
 
 /** Playwright's launch options for a browser. Throws if the browser is missing. */
-export function found(name: "chromium" | "firefox") {
+export function launchOptions(name: "chromium" | "firefox") {
   const browser = findBrowsers()[name];
   if (!browser) throw new Error(`${name} was not found: node scripts/browsers.mjs installs it`);
   return browser.launch;

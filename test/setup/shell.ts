@@ -7,12 +7,12 @@ import { loadGuest } from "../guests/load.ts";
 import { finish } from "./kernel.ts";
 
 /** Executes lines in the guest `shell`. Resolves with what it printed for each. */
-export async function does(agent: Agent, ...lines: string[]): Promise<string[]> {
-  return (await did(agent, ...lines)).out;
+export async function shellOutput(agent: Agent, ...lines: string[]): Promise<string[]> {
+  return (await shellRun(agent, ...lines)).out;
 }
 
-/** As {@link does}, with the run's result. */
-export async function did(agent: Agent, ...lines: string[]): Promise<{ out: string[]; result: RunResult }> {
+/** As {@link shellOutput}, with the run's result. */
+export async function shellRun(agent: Agent, ...lines: string[]): Promise<{ out: string[]; result: RunResult }> {
   const { result, stdout } = await finish(agent.run({ stdin: lines.map((line) => `${line}\n`).join("") }));
   return { out: stdout.split("\n").slice(0, -1), result };
 }

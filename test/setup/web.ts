@@ -85,11 +85,11 @@ async function answer(request: IncomingMessage, response: ServerResponse, seen: 
       response.setHeader("X-Other", "other");
       response.setHeader("Content-Type", "text/plain; charset=utf-8");
       return void response.end("headers");
-    case "/tell": {
+    case "/secrets": {
       const word = secret.split(" ").pop() ?? "";
       const base64 = (offset: number) => Buffer.from(`${"ab".slice(0, offset)}${word}!`).toString("base64");
       const hex = Buffer.from(word).toString("hex");
-      const told = [
+      const encodings = [
         secret,
         word,
         encodeURIComponent(secret),
@@ -101,7 +101,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, seen: 
         word.toUpperCase(),
       ];
       return void response.end(
-        `${JSON.stringify(told)}\n${query.has("binary") ? "\x00" : ""}`,
+        `${JSON.stringify(encodings)}\n${query.has("binary") ? "\x00" : ""}`,
         query.has("binary") ? "latin1" : "utf8",
       );
     }

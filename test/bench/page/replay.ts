@@ -105,7 +105,7 @@ print(text[:16])
 
 /**
  * ms of replaying a long CPython run up to its middle, from the last checkpoint and from the start; and of the first
- * replay, which makes the checkpoints, beside one without them.
+ * replay, which makes the checkpoints, compared with one without them.
  */
 export async function rewind(times: number): Promise<{ rewound: [number, number][]; first: [number, number] }> {
   await using kernel = await newKernel();

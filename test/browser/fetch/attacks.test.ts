@@ -315,8 +315,8 @@ describe("secrets of the host", () => {
     await using it = await surfing(options);
     const id = word();
     const answers = await it.ask(
-      { url: `${good}/tell?${id}` },
-      { url: `${good}/tell?binary&${id}` },
+      { url: `${good}/secrets?${id}` },
+      { url: `${good}/secrets?binary&${id}` },
       { url: `${good}/headers?${id}` },
       { url: `${good}/echo?${id}` },
       { url: `${evil}/echo?${id}` },

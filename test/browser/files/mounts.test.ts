@@ -4,7 +4,7 @@ import { type Kernel, KiB, type Mount } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
 import { entriesOf, testKernel } from "../../setup/kernel.ts";
-import { contents, did, directory, does, expectSame, write } from "../../setup/shell.ts";
+import { contents, directory, expectSame, shellOutput, shellRun, write } from "../../setup/shell.ts";
 
 /** WebKitGTK has no origin private file system, and no other directories (docs/support.md). */
 const inDirectory = test.skipIf(engine === "webkit");
@@ -25,7 +25,7 @@ test("in a mount of the page's files, read-only or with a quota, a forbidden cha
     work: { files: {}, quotaBytes: 5 },
     "deep/down": { files: { x: "deep" } },
   });
-  const out = await does(
+  const out = await shellOutput(
     agent,
     "ls /",
     "cat /lib/a.txt",
@@ -58,9 +58,9 @@ test("in a mount of the page's files, read-only or with a quota, a forbidden cha
   await expect(agent.files.write("lib/x", "no")).rejects.toMatchObject({ code: "invalid-argument" });
   await expect(agent.files.remove("lib/a.txt")).rejects.toMatchObject({ code: "invalid-argument" });
   await expect(agent.files.write("work/b", "1")).rejects.toMatchObject({ code: "invalid-argument" });
-  await does(agent, "ls /work", "rm /work/a");
+  await shellOutput(agent, "ls /work", "rm /work/a");
   await agent.files.write("work/b", "1");
-  await does(agent, "cat /work/b");
+  await shellOutput(agent, "cat /work/b");
   await expectSame(kernel);
   const [spawned] = await entriesOf(kernel, "agent-spawn");
   const digest = expect.stringMatching(/^[0-9a-f]{64}$/);
@@ -80,7 +80,7 @@ inDirectory(
     await write(folder, "in/a.txt", "one");
     await folder.getDirectoryHandle("empty", { create: true });
     const agent = await shell(kernel, { data: { directory: folder } });
-    expect(await does(agent, "ls /data", "cat /data/in/a.txt", "put /data/out two", "mkdir /data/d")).toEqual([
+    expect(await shellOutput(agent, "ls /data", "cat /data/in/a.txt", "put /data/out two", "mkdir /data/d")).toEqual([
       ...["empty in", "one", "ok", "ok"],
     ]);
     expect(await contents(folder)).toEqual({ "in/": "", "in/a.txt": "one", "empty/": "", out: "two", "d/": "" });
@@ -88,10 +88,10 @@ inDirectory(
     await write(folder, "in/a.txt", "changed");
     await write(folder, "in/b.txt", "new");
     await folder.removeEntry("out");
-    expect(await does(agent, "cat /data/in/a.txt", "cat /data/in/b.txt", "cat /data/out", "ls /data")).toEqual([
+    expect(await shellOutput(agent, "cat /data/in/a.txt", "cat /data/in/b.txt", "cat /data/out", "ls /data")).toEqual([
       ...["changed", "new", "ENOENT", "d empty in"],
     ]);
-    expect(await does(agent, "rm /data/in/a.txt", "mv /data/in /data/moved", "rmdir /data/empty")).toEqual([
+    expect(await shellOutput(agent, "rm /data/in/a.txt", "mv /data/in /data/moved", "rmdir /data/empty")).toEqual([
       ...["ok", "ok", "ok"],
     ]);
     expect(await contents(folder)).toEqual({ "d/": "", "moved/": "", "moved/b.txt": "new" });
@@ -122,7 +122,7 @@ inDirectory(
       files: await contents2(),
     });
     expect(await other.files.snapshot()).toBe(writes[2]!.digest);
-    await does(other);
+    await shellOutput(other);
     await expectSame(kernel);
 
     async function contents2() {
@@ -140,7 +140,14 @@ inDirectory("attack: a program changes a read-only directory in every way. The d
   const folder = await directory();
   await write(folder, "a", "one");
   const agent = await shell(kernel, { data: { directory: folder, readOnly: true } });
-  const out = await does(agent, "put /data/a x", "put /data/b x", "rm /data/a", "mkdir /data/d", "mv /data/a /data/b");
+  const out = await shellOutput(
+    agent,
+    "put /data/a x",
+    "put /data/b x",
+    "rm /data/a",
+    "mkdir /data/d",
+    "mv /data/a /data/b",
+  );
   expect(out).toEqual(Array(5).fill("EROFS"));
   await agent.close();
   expect(await contents(folder)).toEqual({ a: "one" });
@@ -159,7 +166,7 @@ inDirectory(
     await agent.files.remove("data/c");
     await write(folder, "a", "somebody's");
     await write(folder, "c", "somebody's");
-    const { out, result } = await did(agent, "cat /data/a", "put /data/new made", "ls /data");
+    const { out, result } = await shellRun(agent, "cat /data/a", "put /data/new made", "ls /data");
     expect(out).toEqual(["the agent's", "ok", "a b new"]);
     expect(result).toMatchObject({ status: "exited", filesError: { code: "files-conflict" } });
     expect(result.filesError!.message).toMatch(/"a" .*"c"/);
@@ -169,7 +176,7 @@ inDirectory(
     await agent.files.write("data/a", "somebody's"); // theirs
     await folder.removeEntry("c"); // mine
     await agent.files.save();
-    expect((await did(agent, "cat /data/a", "put /data/a again")).result.filesError).toBeUndefined();
+    expect((await shellRun(agent, "cat /data/a", "put /data/a again")).result.filesError).toBeUndefined();
     expect(await contents(folder)).toEqual({ a: "again", b: "the agent's", new: "made" });
 
     await agent.files.write("data/a", "mine");
@@ -208,7 +215,7 @@ inDirectory("names and links that a directory cannot hold are reported, and all 
   await using kernel = await testKernel();
   const folder = await directory();
   const agent = await shell(kernel, { data: { directory: folder } });
-  const { out, result } = await did(
+  const { out, result } = await shellRun(
     agent,
     "symlink a /data/l",
     "put /data/a one",
@@ -235,10 +242,10 @@ inDirectory("n bytes and n files of a directory fit; one more is refused, at spa
     });
   }
   await using agent = await spawn(KiB, 2);
-  expect(await does(agent, "ls /data")).toEqual(["a"]);
+  expect(await shellOutput(agent, "ls /data")).toEqual(["a"]);
   await write(folder, "b", "");
   await write(folder, "c", "");
-  const { result } = await did(agent, "ls /data");
+  const { result } = await shellRun(agent, "ls /data");
   expect(result).toMatchObject({ status: "stopped", limit: "files-unavailable", digest: null });
   expect(result.filesError).toMatchObject({
     code: "files-unavailable",
@@ -246,7 +253,7 @@ inDirectory("n bytes and n files of a directory fit; one more is refused, at spa
   });
   await folder.removeEntry("b");
   await folder.removeEntry("c");
-  expect(await does(agent, "ls /data")).toEqual(["a"]);
+  expect(await shellOutput(agent, "ls /data")).toEqual(["a"]);
   await expectSame(kernel);
 });
 
@@ -260,7 +267,7 @@ inDirectory(
     Object.assign(folder, { queryPermission: async () => state });
     const agent = await shell(kernel, { data: { directory: folder } });
     state = "prompt";
-    const { result } = await did(agent, "cat /data/a");
+    const { result } = await shellRun(agent, "cat /data/a");
     expect(result).toMatchObject({
       status: "stopped",
       limit: "files-unavailable",
@@ -275,7 +282,7 @@ inDirectory(
 
     const root = await navigator.storage.getDirectory();
     await root.removeEntry(folder.name, { recursive: true });
-    expect((await did(agent, "cat /data/a")).result).toMatchObject({ filesError: { code: "files-unavailable" } });
+    expect((await shellRun(agent, "cat /data/a")).result).toMatchObject({ filesError: { code: "files-unavailable" } });
     await agent.close();
     const ends = await entriesOf(kernel, "run-end");
     expect(ends.map(({ status, limit }) => [status, limit])).toEqual(Array(2).fill(["stopped", "files-unavailable"]));
@@ -317,7 +324,7 @@ inDirectory("attack: mounts of what vak keeps, mounts that overlap, and invalid 
     a: { directory: folder, readOnly: true },
     b: { directory: below, readOnly: true },
   });
-  expect(await does(both, "ls /a")).toEqual(["below"]);
+  expect(await shellOutput(both, "ls /a")).toEqual(["below"]);
 });
 
 test("another agent's folder is a read-only copy, logged and renewed before each run; the last copy stays", async () => {
@@ -328,19 +335,19 @@ test("another agent's folder is a read-only copy, logged and renewed before each
     { files: { "out/a": "one", own: "own" } },
   );
   await using reader = await shell(kernel, { in: { agent: author, folder: "out" }, all: { agent: author } });
-  expect(await does(reader, "ls /in", "cat /in/a", "put /in/a x", "ls /all", "cat /all/secret/key")).toEqual([
+  expect(await shellOutput(reader, "ls /in", "cat /in/a", "put /in/a x", "ls /all", "cat /all/secret/key")).toEqual([
     ...["a", "one", "EROFS", "out own", "ENOENT"],
   ]);
-  await does(author, "put /out/a two", "put /out/b three", "symlink ../own /out/up", "symlink a /out/l");
+  await shellOutput(author, "put /out/a two", "put /out/b three", "symlink ../own /out/up", "symlink a /out/l");
   const before = (await entriesOf(kernel, "mount-read")).length;
-  expect(await does(reader, "cat /in/a", "cat /in/b", "cat /in/up", "cat /in/l")).toEqual([
+  expect(await shellOutput(reader, "cat /in/a", "cat /in/b", "cat /in/up", "cat /in/l")).toEqual([
     ...["two", "three", "ENOTCAPABLE", "two"],
   ]);
   expect((await entriesOf(kernel, "mount-read")).slice(before)).toMatchObject([{ mount: "/all" }, { mount: "/in" }]);
-  await does(reader, "ls /in");
+  await shellOutput(reader, "ls /in");
   expect(await entriesOf(kernel, "mount-read")).toHaveLength(before + 2);
   await author.close();
-  expect(await does(reader, "cat /in/b")).toEqual(["three"]);
+  expect(await shellOutput(reader, "cat /in/b")).toEqual(["three"]);
   const late = shell(kernel, { in: { agent: author } });
   await expect(late).rejects.toMatchObject({ code: "invalid-argument" });
   const spawned = await entriesOf(kernel, "agent-spawn");
@@ -357,7 +364,7 @@ inDirectory(
     await using kernel = await testKernel();
     await using author = await shell(kernel, {});
     const planted = ["symlink ../private /out/a", "symlink ../../private /out/b", "symlink ../data/x /out/c"];
-    await does(author, "mkdir /out", ...planted, "symlink . /out/here");
+    await shellOutput(author, "mkdir /out", ...planted, "symlink . /out/here");
     const folder = await directory();
     await write(folder, "x", "one");
     await using reader = await shell(
@@ -366,7 +373,7 @@ inDirectory(
       { files: { private: "mine" } },
     );
     const tried = ["a", "b", "c", "here/a", "here/here/c"].flatMap((path) => [`cat /in/${path}`, `put /in/${path} x`]);
-    for (const said of await does(reader, ...tried)) expect(["ENOTCAPABLE", "EROFS"]).toContain(said);
+    for (const said of await shellOutput(reader, ...tried)) expect(["ENOTCAPABLE", "EROFS"]).toContain(said);
     expect(await reader.files.text("private")).toBe("mine");
     expect(await contents(folder)).toEqual({ x: "one" });
   },
@@ -377,7 +384,7 @@ inDirectory("a revoked agent no longer writes to its mounts", async () => {
   const folder = await directory();
   const agent = await shell(kernel, { data: { directory: folder } });
   await agent.revoke();
-  const { out, result } = await did(agent, "put /data/a x");
+  const { out, result } = await shellRun(agent, "put /data/a x");
   expect(out).toEqual(["ok"]);
   expect(result.filesError).toMatchObject({ code: "files-denied" });
   await expect(agent.close()).rejects.toMatchObject({ code: "files-denied" });
@@ -424,10 +431,10 @@ test("attack: labels are laundered by a folder that is shared. Whoever reads wha
   });
   expect(reader.labels).toEqual(["secret", "untrusted"]);
   await author.files.write("elsewhere", "x", { labels: ["medical"] });
-  await does(reader, "ls /in");
+  await shellOutput(reader, "ls /in");
   expect(reader.labels).toEqual(["secret", "untrusted"]); // nothing was read since then
-  await does(author, "put /out/a two");
-  await does(reader, "cat /in/a");
+  await shellOutput(author, "put /out/a two");
+  await shellOutput(reader, "cat /in/a");
   expect(reader.labels).toEqual(["medical", "secret", "untrusted"]);
   const types = (await entriesOf(kernel)).map(({ type }) => type);
   expect(types.indexOf("mount-read")).toBe(types.lastIndexOf("agent-label") + 1);

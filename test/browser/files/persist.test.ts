@@ -4,7 +4,7 @@ import { type Kernel, type Mount, support } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
 import { entriesOf, testKernel } from "../../setup/kernel.ts";
-import { contents, did, does, expectSame } from "../../setup/shell.ts";
+import { contents, expectSame, shellOutput, shellRun } from "../../setup/shell.ts";
 
 const kept = test.skipIf(engine === "webkit");
 
@@ -30,13 +30,13 @@ kept("the next agent finds what was kept under a name: contents, directories and
   const persist = newName();
   const first = await shell(kernel, { notes: { persist } });
   const lines = ["put /notes/a one", "mkdir /notes/d", "put /notes/d/b two", "mkdir /notes/e", "symlink d/b /notes/l"];
-  expect(await does(first, ...lines, "put /own x")).toEqual(Array(6).fill("ok"));
-  await does(first, "put /notes/a changed", "rm /notes/e", "put /notes/.vak-x y", "put /notes/NUL. z");
+  expect(await shellOutput(first, ...lines, "put /own x")).toEqual(Array(6).fill("ok"));
+  await shellOutput(first, "put /notes/a changed", "rm /notes/e", "put /notes/.vak-x y", "put /notes/NUL. z");
   const digest = (await entriesOf(kernel, "mount-write")).at(-1)!.digest;
   await first.close();
 
   const second = await shell(kernel, { notes: { persist } });
-  expect(await does(second, "ls /", "ls /notes", "cat /notes/a", "cat /notes/l", "ls /notes/e")).toEqual([
+  expect(await shellOutput(second, "ls /", "ls /notes", "cat /notes/a", "cat /notes/l", "ls /notes/e")).toEqual([
     ...["dev notes", ".vak-x NUL. a d e l", "changed", "two", ""],
   ]);
   await second.close();
@@ -49,10 +49,10 @@ kept("all of an agent's files can be kept; files that the page gives overwrite t
   await using kernel = await testKernel();
   const persist = newName();
   const first = await shell(kernel, { "/": { persist } }, { "in.txt": "one", own: "given" });
-  await does(first, "put /in.txt changed", "mkdir /deep", "put /deep/x y");
+  await shellOutput(first, "put /in.txt changed", "mkdir /deep", "put /deep/x y");
   await first.close();
   await using second = await shell(kernel, { "/": { persist }, lib: { files: { z: "z" } } }, { own: "given again" });
-  expect(await does(second, "ls /", "cat /in.txt", "cat /own", "cat /deep/x", "cat /lib/z")).toEqual([
+  expect(await shellOutput(second, "ls /", "cat /in.txt", "cat /own", "cat /deep/x", "cat /lib/z")).toEqual([
     ...["deep dev in.txt lib own", "changed", "given again", "y", "z"],
   ]);
   await second.close();
@@ -68,20 +68,20 @@ kept(
     await using other = await testKernel();
     const persist = newName();
     const writer = await shell(kernel, { k: { persist } });
-    await does(writer, "put /k/a one");
+    await shellOutput(writer, "put /k/a one");
     for (const one of [kernel, other]) {
       await expect(shell(one, { k: { persist } })).rejects.toMatchObject({ code: "files-in-use" });
     }
     const twice = shell(other, { a: { persist: "x" }, b: { persist: "x" } });
     await expect(twice).rejects.toMatchObject({ code: "files-in-use" });
     await using reader = await shell(other, { k: { persist, readOnly: true } });
-    expect(await does(reader, "cat /k/a", "put /k/a x")).toEqual(["one", "EROFS"]);
-    await does(writer, "put /k/a two", "put /k/b new");
-    await does(writer, "put /k/a three");
-    expect(await does(reader, "cat /k/a", "cat /k/b")).toEqual(["three", "new"]);
+    expect(await shellOutput(reader, "cat /k/a", "put /k/a x")).toEqual(["one", "EROFS"]);
+    await shellOutput(writer, "put /k/a two", "put /k/b new");
+    await shellOutput(writer, "put /k/a three");
+    expect(await shellOutput(reader, "cat /k/a", "cat /k/b")).toEqual(["three", "new"]);
     await writer.close();
     await using next = await shell(other, { k: { persist } });
-    expect(await does(next, "cat /k/a")).toEqual(["three"]);
+    expect(await shellOutput(next, "cat /k/a")).toEqual(["three"]);
     await next.close();
     await expectSame(kernel);
   },
@@ -91,13 +91,13 @@ kept("an agent that is lost, and a spawn that fails, release what they kept, as 
   await using kernel = await testKernel();
   const persist = newName();
   const agent = await shell(kernel, { k: { persist } });
-  await does(agent, "put /k/a saved");
+  await shellOutput(agent, "put /k/a saved");
   await agent.files.write("k/a", "not saved");
   agent.lose("the test ends it");
   const bad = kernel.spawn({ name: "bad", program: new Uint8Array(8), mounts: { k: { persist } } });
   await expect(bad).rejects.toMatchObject({ code: "invalid-module" });
   await using next = await shell(kernel, { k: { persist } });
-  expect(await does(next, "cat /k/a")).toEqual(["saved"]);
+  expect(await shellOutput(next, "cat /k/a")).toEqual(["saved"]);
 });
 
 kept(
@@ -106,7 +106,7 @@ kept(
     await using kernel = await testKernel();
     const persist = newName();
     const agent = await shell(kernel, { k: { persist } });
-    await does(agent, "put /k/a old", "put /k/b old", "put /k/c old");
+    await shellOutput(agent, "put /k/a old", "put /k/b old", "put /k/c old");
     // The tab is dead from the n-th step on.
     const { close } = FileSystemWritableFileStream.prototype;
     const { getFileHandle } = FileSystemDirectoryHandle.prototype;
@@ -157,8 +157,8 @@ kept("attack: what is kept is damaged. The previous generation is used, or the a
   await using kernel = await testKernel();
   const persist = newName();
   const first = await shell(kernel, { k: { persist } });
-  await does(first, "put /k/a one", "put /k/same s");
-  await does(first, "put /k/a two");
+  await shellOutput(first, "put /k/a one", "put /k/same s");
+  await shellOutput(first, "put /k/a two");
   await first.close();
   const folder = await folderOf(persist);
   const lists = Object.keys(await contents(folder)).filter((name) => name.startsWith("tree."));
@@ -172,11 +172,11 @@ kept("attack: what is kept is damaged. The previous generation is used, or the a
   await spoil(`tree.7.${"0".repeat(64)}`, "[]");
   await spoil(newer!, '[["a","f"');
   const second = await shell(kernel, { k: { persist } });
-  expect(await does(second, "cat /k/a")).toEqual(["one"]);
-  expect((await did(second, "put /k/a three")).result.filesError).toBeUndefined();
+  expect(await shellOutput(second, "cat /k/a")).toEqual(["one"]);
+  expect((await shellRun(second, "put /k/a three")).result.filesError).toBeUndefined();
   await second.close();
   const third = await shell(kernel, { k: { persist } });
-  expect(await does(third, "cat /k/a", "cat /k/same")).toEqual(["three", "s"]);
+  expect(await shellOutput(third, "cat /k/a", "cat /k/same")).toEqual(["three", "s"]);
   await third.close();
   for (const name of Object.keys(await contents(folder))) if (name.startsWith("blob.")) await spoil(name, "no");
   await expect(shell(kernel, { k: { persist } })).rejects.toMatchObject({ code: "files-unavailable" });
@@ -187,7 +187,7 @@ kept("all but the last two generations are removed", async () => {
   await using kernel = await testKernel();
   const persist = newName();
   await using agent = await shell(kernel, { k: { persist } });
-  for (let i = 0; i < 5; i++) await does(agent, `put /k/a ${i}`, "put /k/b same");
+  for (let i = 0; i < 5; i++) await shellOutput(agent, `put /k/a ${i}`, "put /k/b same");
   const names = Object.keys(await contents(await folderOf(persist)));
   expect(names.filter((name) => name.startsWith("tree."))).toHaveLength(2);
   expect(names.filter((name) => name.startsWith("blob."))).toHaveLength(3);
@@ -197,11 +197,11 @@ kept("a quota holds across agents: kept files that exceed it are refused, and no
   await using kernel = await testKernel();
   const persist = newName();
   const first = await shell(kernel, { k: { persist } });
-  await does(first, "put /k/a 12345");
+  await shellOutput(first, "put /k/a 12345");
   await first.close();
   await expect(shell(kernel, { k: { persist, quotaBytes: 4 } })).rejects.toMatchObject({ code: "files-unavailable" });
   await using again = await shell(kernel, { k: { persist, quotaBytes: 5 } });
-  expect(await does(again, "cat /k/a", "add /k/a 6")).toEqual(["12345", "ENOSPC"]);
+  expect(await shellOutput(again, "cat /k/a", "add /k/a 6")).toEqual(["12345", "ENOSPC"]);
 });
 
 kept(
@@ -212,9 +212,9 @@ kept(
     const labelled = { name: "shell", program: await loadGuest("shell"), labels: ["secret"] };
     const writer = await kernel.spawn({ ...labelled, mounts: { k: { persist } } });
     await using reader = await shell(kernel, { k: { persist, readOnly: true } });
-    await does(writer, "put /k/a x");
+    await shellOutput(writer, "put /k/a x");
     expect(reader.labels).toEqual([]);
-    await does(reader, "cat /k/a");
+    await shellOutput(reader, "cat /k/a");
     expect(reader.labels).toEqual(["secret"]);
     await writer.close();
     await using next = await shell(kernel, { k: { persist } });

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { defineTool, type FileChange } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { finish, testKernel } from "../../setup/kernel.ts";
-import { does } from "../../setup/shell.ts";
+import { shellOutput } from "../../setup/shell.ts";
 
 /** The next changes, as `path change`. */
 async function next(changes: AsyncGenerator<FileChange, void>, count: number): Promise<string[]> {
@@ -28,7 +28,7 @@ test("changes by the page and the program, in mounts too, are reported from the 
   await agent.files.write("before", "y");
   await agent.files.write("d/new", "z");
   expect(await next(changes, 3)).toEqual(["before changed", "d created", "d/new created"]);
-  await does(agent, "rm /gone", "put /m/a two", "put /m/b three", "mv /before /after", "cat /d/new");
+  await shellOutput(agent, "rm /gone", "put /m/a two", "put /m/b three", "mv /before /after", "cat /d/new");
   expect((await next(changes, 5)).sort()).toEqual([
     ...["after created", "before removed", "gone removed", "m/a changed", "m/b created"],
   ]);

@@ -23,7 +23,7 @@ async function run(agent: Agent, lines: string[]): Promise<string[]> {
 
 export const page = {
   /** Runs lines in the guest `shell`. Resolves with what it prints, or with the code of the error. */
-  async does(name: string, ...lines: string[]): Promise<string | string[]> {
+  async shellOutput(name: string, ...lines: string[]): Promise<string | string[]> {
     try {
       const mounts = { "/": { persist: name } };
       const agent = await kernel.spawn({ name: "shell", program: await shell, mounts });
@@ -45,7 +45,7 @@ export const page = {
   },
 
   /** Reads every file: the number in it, or a description if it was not written completely. */
-  async found(kind: "persist" | "directory", name: string): Promise<Record<string, number | string>> {
+  async readAll(kind: "persist" | "directory", name: string): Promise<Record<string, number | string>> {
     const agent = await kernel.spawn({ name: "shell", program: await shell, mounts: await mountsOf(kind, name) });
     const found: Record<string, number | string> = {};
     for (const { path } of await agent.files.list()) {

@@ -32,28 +32,28 @@ describe.each(browsers)("$name", ({ launch }) => {
     return tab;
   }
 
-  const does = (tab: Tab, name: string, ...lines: string[]) =>
-    tab.evaluate(([name, ...lines]) => page.does(name!, ...lines), [name, ...lines]);
+  const shellOutput = (tab: Tab, name: string, ...lines: string[]) =>
+    tab.evaluate(([name, ...lines]) => page.shellOutput(name!, ...lines), [name, ...lines]);
 
   test("files survive a reload, even if the agent was not closed", async () => {
     const tab = await open();
-    expect(await does(tab, "reload", "mkdir /notes", "put /notes/today.txt buy apples")).toEqual(["ok", "ok"]);
+    expect(await shellOutput(tab, "reload", "mkdir /notes", "put /notes/today.txt buy apples")).toEqual(["ok", "ok"]);
     await tab.reload();
     await tab.waitForFunction(() => "page" in globalThis);
-    const said = () => does(tab, "reload", "cat /notes/today.txt", "put /more yes");
+    const said = () => shellOutput(tab, "reload", "cat /notes/today.txt", "put /more yes");
     await expect.poll(said).toEqual(["buy apples", "ok"]); // the lock of the previous page is released soon, not at once
     await tab.close();
     const other = await open();
-    await expect.poll(() => does(other, "reload", "ls /", "cat /more")).toEqual(["dev more notes", "yes"]);
+    await expect.poll(() => shellOutput(other, "reload", "ls /", "cat /more")).toEqual(["dev more notes", "yes"]);
     await other.close();
   });
 
   test("files in use in one tab are refused in another, until the first is closed", async () => {
     const [first, second] = [await open(), await open()];
-    expect(await does(first, "tabs", "put /a one")).toEqual(["ok"]);
-    expect(await does(second, "tabs", "cat /a")).toBe("files-in-use");
+    expect(await shellOutput(first, "tabs", "put /a one")).toEqual(["ok"]);
+    expect(await shellOutput(second, "tabs", "cat /a")).toBe("files-in-use");
     await first.close();
-    await expect.poll(() => does(second, "tabs", "cat /a")).toEqual(["one"]);
+    await expect.poll(() => shellOutput(second, "tabs", "cat /a")).toEqual(["one"]);
     await second.close();
   });
 
@@ -81,7 +81,7 @@ describe.each(browsers)("$name", ({ launch }) => {
         let found: Record<string, number | string> = {};
         await expect
           .poll(async () => {
-            found = await after.evaluate(([kind, name]) => page.found(kind, name), [kind, name] as const);
+            found = await after.evaluate(([kind, name]) => page.readAll(kind, name), [kind, name] as const);
             return Object.keys(found).length;
           })
           .toBeGreaterThan(0);

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, expect } from "vitest";
 import { openBundle } from "../../../src/audit/index.ts";
 import { type Server, serve } from "../../serve.ts";
 import { buildCli } from "../../setup/cli.ts";
-import { found, launch } from "../../setup/launch.ts";
+import { launch, launchOptions } from "../../setup/launch.ts";
 
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 export const path = "/some/where/else/";
@@ -32,10 +32,10 @@ const saving = {
   "browser.helperApps.neverAsk.saveToDisk": "application/zip",
 };
 export const open = [
-  { name: "chromium", browser: await launch(chromium, found("chromium")) },
+  { name: "chromium", browser: await launch(chromium, launchOptions("chromium")) },
   {
     name: "firefox",
-    browser: await launch(firefox, { ...found("firefox"), downloadsPath: downloads, firefoxUserPrefs: saving }),
+    browser: await launch(firefox, { ...launchOptions("firefox"), downloadsPath: downloads, firefoxUserPrefs: saving }),
   },
 ];
 export let server: Server;
