@@ -2,6 +2,7 @@
 
 import { VakError } from "../errors.ts";
 import type { Bytes } from "./bytes.ts";
+import { isPlain } from "./guards.ts";
 import { fromUtf8, toUtf8 } from "./utf8.ts";
 
 /** How deeply arrays and objects may be nested. */
@@ -83,12 +84,6 @@ function isOrdered(value: unknown, maxDepth: number): boolean {
 function quote(text: string): string {
   if (!text.isWellFormed()) throw refuse("it holds a lone surrogate");
   return JSON.stringify(text);
-}
-
-/** Made by a literal, by `JSON.parse` or by `Object.create(null)`, in any realm. */
-function isPlain(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function refuse(why: string): VakError {

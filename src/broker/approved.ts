@@ -1,8 +1,6 @@
 /** The loop for approvals: ask the policy, ask a person where it says so, and ask the policy again with the answer. */
-import { openValue } from "../audit/value-opening.ts";
-import { canonicalJson } from "../base/canonical.ts";
 import type { AuditLog } from "../log/log.ts";
-import { actionOf, type Caller, position } from "./call.ts";
+import type { Caller } from "./call.ts";
 import type { Checked } from "./checked.ts";
 import { messageOf } from "./message.ts";
 import type { Approvals, OnApproval, Refused, Verdict } from "./people.ts";
@@ -12,7 +10,7 @@ import type { Ruling } from "./ruling.ts";
 export interface Approved extends Ruling {
   /** `seq` of the entry with the person's answer. */
   approval?: number;
-  /** Set where it is denied for want of an approval. */
+  /** Set when it is denied because it was not approved. */
   refused?: Refused;
 }
 
@@ -51,7 +49,7 @@ export class Approver {
       if (asking.decision.decision !== "ask") return asking;
       const verdict = refused ?? (await this.#ask(caller, checked, asking));
       if (!verdict.granted) return denied(asking, verdict);
-      // The policy decides again, with the approval: a forbid may have come to match while the person thought.
+      // The policy decides again, with the approval: a forbid may match by now.
       const ruling = await rule(checked, true);
       const same =
         ruling.decision.policyDigest === asking.decision.policyDigest && ruling.vak.labels === asking.vak.labels;
@@ -60,21 +58,10 @@ export class Approver {
     }
   }
 
-  async #ask(caller: Caller, { tool, input, commitment }: Checked, { decision, vak }: Ruling): Promise<Verdict> {
-    const { policies, policyDigest, annotations = {} } = decision;
-    const { callDigest, labels } = vak;
-    const { name, title, description, annotations: hints } = tool;
-    const shown = {
-      tool: { name, ...(title !== undefined && { title }), description, ...(hints && { annotations: hints }) },
-      input: openValue(commitment.file, "input", commitment.digest).value,
-      labels,
-      annotations,
-    };
-    const key = canonicalJson({ input, labels, policyDigest, tool: name });
+  async #ask(caller: Caller, checked: Checked, ruling: Ruling): Promise<Verdict> {
     const approvals = await this.#load().catch(messageOf);
     if (typeof approvals === "string") return { granted: false, reason: "approval-unavailable", message: approvals };
-    const call = { ...position(caller), ...actionOf(name), callDigest, policies, policyDigest };
-    return approvals.ask(call, commitment.digest, shown, key, caller);
+    return approvals.ask(caller, checked, ruling);
   }
 
   #load(): Promise<Approvals> {

@@ -1,11 +1,16 @@
 /** People: how they are asked to approve a call, and how their answers are kept and logged. */
+
+import { openValue } from "../audit/value-opening.ts";
 import type { Approval } from "../audit/vocabulary/call.ts";
-import type { AgentRef } from "../audit/vocabulary/common.ts";
+import { canonicalJson } from "../base/canonical.ts";
 import { clip } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { Annotations, DenyReason } from "../policy/engine.ts";
 import type { ToolAnnotations } from "../tool/definition.ts";
+import { actionOf, type Caller, position } from "./call.ts";
+import type { Checked } from "./checked.ts";
+import type { Ruling } from "./ruling.ts";
 
 /** What a person is asked: may this agent make this one call? */
 export interface ApprovalRequest {
@@ -28,7 +33,7 @@ export interface ApprovalRequest {
   readonly annotations: Annotations;
   /** Binds the answer to agent, tool, input and policy, hex. */
   readonly callDigest: string;
-  /** From when on no answer means no, ms since 1970. */
+  /** The call is refused if it is not answered by then, ms since 1970. */
   readonly expires: number;
 }
 
@@ -52,18 +57,6 @@ export type OnApproval = (
   request: ApprovalRequest,
   options: { signal: AbortSignal },
 ) => ApprovalAnswer | Promise<ApprovalAnswer>;
-
-/** A call as entries of the log name it. */
-export interface AskedCall {
-  agent: AgentRef;
-  run: string;
-  call: number;
-  action: string;
-  resource: string;
-  callDigest: string;
-  policies: string[];
-  policyDigest: string;
-}
 
 /** How the person answered: `approval` is the `seq` of the entry with the answer. */
 export type Verdict = { granted: true; approval: number } | Refused;
@@ -91,49 +84,51 @@ export class Approvals {
   }
 
   /**
-   * Asks a person whether the call may be made. The answer is in the log before this resolves.
+   * Asks a person whether the call may be made. The answer is in the log before this resolves. While the person thinks,
+   * the deadline of the caller's run is paused.
    *
-   * @param key equal for calls that one approval "for this run" covers: same tool, input, labels and policy
-   * @param run its signal fires when the run ends; `hold` pauses its deadline until the function it returns is called
    * @throws VakError `log-unavailable`
    */
-  async ask(
-    call: AskedCall,
-    inputDigest: string,
-    shown: Pick<ApprovalRequest, "tool" | "input" | "labels" | "annotations">,
-    key: string,
-    run: { signal: AbortSignal; hold: () => () => void },
-  ): Promise<Verdict> {
-    const granted = this.#standing.get(run.signal)?.get(key);
+  async ask(caller: Caller, { tool, input, commitment }: Checked, { decision, vak }: Ruling): Promise<Verdict> {
+    const { signal } = caller;
+    const { labels, callDigest } = vak;
+    const { policies, policyDigest, annotations = {} } = decision;
+    // Equal for calls that one approval "for this run" covers.
+    const key = canonicalJson({ input, labels, policyDigest, tool: tool.name });
+    const granted = this.#standing.get(signal)?.get(key);
     if (granted !== undefined) return { granted: true, approval: granted };
     if (!this.#onApproval)
       return { granted: false, reason: "approval-unavailable", message: "the kernel has no onApproval" };
-    if (run.signal.aborted) return { granted: false, reason: "approval-withdrawn" };
+    if (signal.aborted) return { granted: false, reason: "approval-withdrawn" };
 
+    const { value: shown } = openValue(commitment.file, "input", commitment.digest);
     const expires = Date.now() + this.#ms;
-    const { seq: requestOf } = await this.#log.append({ type: "approval-request", ...call, inputDigest, expires });
-    const { agent, run: id, call: number, policies, callDigest } = call;
-    const request = Object.freeze({
-      agent: { ...agent },
-      run: id,
-      call: number,
-      ...shown,
-      policies,
-      callDigest,
-      expires,
+    const named = position(caller);
+    const { seq: requestOf } = await this.#log.append({
+      type: "approval-request",
+      ...named,
+      ...actionOf(tool.name),
+      ...{ callDigest, policies, policyDigest },
+      ...{ inputDigest: commitment.digest, expires },
     });
-    const release = run.hold();
-    const answer = await this.#answer(this.#onApproval, request, run.signal).finally(release);
+    const { name, title, description, annotations: hints } = tool;
+    const request = Object.freeze({
+      ...{ agent: { ...caller.agent }, run: caller.run, call: caller.call },
+      tool: { name, ...(title !== undefined && { title }), description, ...(hints && { annotations: hints }) },
+      input: shown,
+      ...{ labels, annotations, policies, callDigest, expires },
+    });
+    const release = caller.hold();
+    const answer = await this.#answer(this.#onApproval, request, signal).finally(release);
     const { verdict, by, scope, message } = answer;
-    const position = { agent, run: id, call: number };
-    const entry = { type: "approval", ...position, requestOf, callDigest, verdict, by, scope } as const;
+    const entry = { type: "approval", ...named, requestOf, callDigest, verdict, by, scope } as const;
     const { seq } = await this.#log.append(entry);
     if (verdict !== "granted") {
       return { granted: false, reason: REASONS[verdict], approval: seq, ...(message && { message }) };
     }
     if (scope === "run") {
-      const kept = this.#standing.get(run.signal) ?? new Map<string, number>();
-      this.#standing.set(run.signal, kept.set(key, seq));
+      const kept = this.#standing.get(signal) ?? new Map<string, number>();
+      this.#standing.set(signal, kept.set(key, seq));
     }
     return { granted: true, approval: seq };
   }

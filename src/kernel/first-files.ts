@@ -1,4 +1,5 @@
 /** Files as the page gives them: their paths and contents, checked and copied. */
+import { isPlain } from "../base/guards.ts";
 import { lazy } from "../base/lazy.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
@@ -24,17 +25,18 @@ export type FirstFile =
 /** First files by path; or a directory of `@bjorn3/browser_wasi_shim`, which is then the agent's root. */
 export type FirstFiles = Record<string, FirstFile> | ShimTree;
 
+/** Takes first files apart into paths and what is there. */
+export type Flatten = (files: FirstFiles, limits: Limits) => [path: string, file: unknown][];
+
 /**
- * The files by path, each as the page gave it, except for trees of the shim, which are taken apart. The code for that
- * is loaded only for a page that has one.
+ * What takes these files apart. For vak's own forms that is here at once, so that they are copied before `spawn` returns
+ * to its caller. For trees of the shim it is loaded first: the page must not change one until the agent is there.
  *
- * @throws VakError `invalid-argument`
+ * @throws VakError `log-unavailable` when it cannot be loaded
  */
-async function byPath(files: FirstFiles, limits: Limits): Promise<[path: string, file: unknown][]> {
-  const entries = Object.entries(files);
-  if (isPlain(files) && entries.every(([, file]) => isOwn(file))) return entries;
-  const { withoutShim } = await lazy(import("./shim-files.ts"));
-  return withoutShim(files, limits);
+export function flattener(all: readonly FirstFiles[]): Flatten | Promise<Flatten> {
+  const own = all.every((files) => isPlain(files) && Object.values(files).every(isOwn));
+  return own ? (files) => Object.entries(files) : lazy(import("./shim-files.ts")).then((it) => it.withoutShim);
 }
 
 /** Whether it is of a form of vak's own, as far as can be seen from outside: anything else may be of the shim. */
@@ -46,26 +48,21 @@ function isOwn(file: unknown): boolean {
 
 const isBytes = (value: unknown): boolean => Number.isInteger((value as ArrayBuffer | null | undefined)?.byteLength);
 
-/** A record of paths, rather than an instance of a class. */
-function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
-}
-
 /**
  * @param labels the agent's other labels
  * @returns the files, and the agent's labels with those of the files
  * @throws VakError `invalid-argument`
  */
-export async function checkFiles(
+export function checkFiles(
   files: FirstFiles,
   limits: Limits,
   labels: readonly string[],
-): Promise<{ files: Record<string, SeedFile>; labels: readonly string[] }> {
+  flatten: Flatten,
+): { files: Record<string, SeedFile>; labels: readonly string[] } {
   const checked: Record<string, SeedFile> = Object.create(null);
   let total = 0;
   let joined = labels;
-  for (const [path, given] of await byPath(files, limits)) {
+  for (const [path, given] of flatten(files, limits)) {
     const labelled = isLabelled(given);
     if (labelled) joined = joinLabels(joined, checkLabels(given.labels, `the file ${JSON.stringify(path)}`));
     const file = checkFile(path, labelled ? given.data : given);
@@ -95,7 +92,7 @@ function checkFile(path: string, data: unknown): SeedFile {
   }
   throw new VakError(
     "invalid-argument",
-    `The file ${JSON.stringify(path)} must be text, bytes, { data, labels }, { type: "directory" } or { type: "symlink", target }.`,
+    `The file ${JSON.stringify(path)} must be text, bytes, { data, labels }, { type: "directory" }, { type: "symlink", target }, or a File or Directory of browser_wasi_shim.`,
   );
 }
 

@@ -1,5 +1,5 @@
 /** The kernel: the authority on the main thread, which owns the policy, the log, the tools and the agents. */
-import { lazy } from "../base/lazy.ts";
+
 import { Broker } from "../broker/broker.ts";
 import { VakError } from "../errors.ts";
 import type { AuditLog } from "../log/log.ts";
@@ -8,6 +8,7 @@ import type { Ledger } from "../policy/ledger.ts";
 import type { ForkPoint } from "../protocol/trace.ts";
 import type { Spare } from "../worker/spare.ts";
 import type { Agent } from "./agent.ts";
+import { fork } from "./fork.ts";
 import type { KernelLog } from "./kernel-log.ts";
 import type { CheckedKernelOptions, ForkOptions, SpawnOptions } from "./options.ts";
 import { type KernelPolicy, kernelPolicy } from "./policy.ts";
@@ -72,7 +73,6 @@ export class Kernel {
    * const { agent, run } = await kernel.fork(point, { program });
    */
   async fork(point: ForkPoint, options: ForkOptions): Promise<{ agent: Agent; run: Run }> {
-    const { fork } = await lazy(import("./fork.ts"));
     return fork((recorded, mounts) => this.#spawn(recorded, mounts), point, options);
   }
 

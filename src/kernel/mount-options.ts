@@ -6,7 +6,7 @@ import { checkLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import type { SeedFile } from "../protocol/messages.ts";
 import type { Agent } from "./agent.ts";
-import { checkFiles, checkPath, type FirstFiles } from "./first-files.ts";
+import { checkFiles, checkPath, type FirstFiles, type Flatten } from "./first-files.ts";
 
 /**
  * A directory of an agent's files that is kept elsewhere: in files that the page gives; in a directory that the page
@@ -32,14 +32,14 @@ export type Mount = (
  * @param agents the kernel's agents that live
  * @throws VakError `invalid-argument`
  */
-export async function checkMounts(
+export function checkMounts(
   mounts: Readonly<Record<string, Mount>>,
   files: Record<string, SeedFile>,
   limits: Limits,
   agents: ReadonlySet<Agent>,
-): Promise<Wanted[]> {
-  const wanted: Wanted[] = [];
-  for (const [at, mount] of Object.entries(mounts)) wanted.push(await checkMount(at, mount, limits, agents));
+  flatten: Flatten,
+): Wanted[] {
+  const wanted = Object.entries(mounts).map(([at, mount]) => checkMount(at, mount, limits, agents, flatten));
   const paths = wanted.map(({ path }) => path).filter((path) => path !== "");
   const invalid = (why: string) => new VakError("invalid-argument", `mounts: ${why}.`);
   if (wanted.length > MAX_MOUNTS) throw invalid(`an agent has at most ${MAX_MOUNTS}`);
@@ -51,7 +51,7 @@ export async function checkMounts(
   return wanted.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-async function checkMount(at: string, mount: Mount, limits: Limits, agents: ReadonlySet<Agent>): Promise<Wanted> {
+function checkMount(at: string, mount: Mount, limits: Limits, agents: ReadonlySet<Agent>, flatten: Flatten): Wanted {
   const invalid = (why: string) => new VakError("invalid-argument", `The mount ${JSON.stringify(at)}: ${why}.`);
   const path = at === "/" ? "" : checkPath(at);
   if (typeof mount !== "object" || mount === null) throw invalid("it must be an object");
@@ -65,7 +65,7 @@ async function checkMount(at: string, mount: Mount, limits: Limits, agents: Read
   if (kinds.length !== 1) throw invalid("give one of files, directory, persist and agent");
   const common = { path, readOnly: readOnly ?? false, quotaBytes, labels };
   if ("files" in mount) {
-    const given = await checkFiles(mount.files, limits, labels);
+    const given = checkFiles(mount.files, limits, labels, flatten);
     return { ...common, labels: given.labels, from: { files: given.files } };
   }
   if ("persist" in mount) return { ...common, from: { persist: mount.persist } };

@@ -5,6 +5,7 @@
  * They are recognised by their shape: a page may have a second copy of the shim, and vak's core imports none of its
  * code.
  */
+import { isPlain } from "../base/guards.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { MAX_DEPTH, MAX_NAME } from "../protocol/bounds.ts";
@@ -64,12 +65,6 @@ function contentsOf(value: unknown): ReadonlyMap<unknown, unknown> | undefined {
   if (isMap(contents)) return contents;
   const within = typeof prestat_name === "string" ? shapeOf(dir).contents : undefined;
   return isMap(within) ? within : undefined;
-}
-
-/** A record of paths, rather than an instance of one of the shim's classes. */
-function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Spawning: the steps from what the page asks for to an agent, and what undoes them when one fails. */
 import type { AgentRef } from "../audit/vocabulary/common.ts";
+import { isObject } from "../base/guards.ts";
 import { lazy } from "../base/lazy.ts";
 import { sha256HexOf } from "../base/sha256.ts";
 import { clip } from "../base/utf8.ts";
@@ -18,10 +19,10 @@ import { checkPlace, type Place } from "../worker/place.ts";
 import { checkCompiles, waitMode } from "../worker/requirements.ts";
 import type { Spare } from "../worker/spare.ts";
 import { Agent } from "./agent.ts";
-import { checkFiles } from "./first-files.ts";
+import { checkFiles, type Flatten, flattener } from "./first-files.ts";
 import { GuestChannel } from "./guest-channel.ts";
 import { type Inheritance, inherit } from "./inheritance.ts";
-import type { Mount } from "./mount-options.ts";
+import { checkMounts } from "./mount-options.ts";
 import { checkName, checkSeed, type SpawnOptions } from "./options.ts";
 import { compile, type Programs, readProgram } from "./program.ts";
 
@@ -65,7 +66,13 @@ interface Begun {
  * @throws VakError as `Kernel.spawn`
  */
 export async function spawn(site: SpawnSite, options: SpawnOptions, recorded?: ForkPoint["mounts"]): Promise<Agent> {
-  const plan = await check(site, options);
+  const { files = {}, mounts = {} } = options;
+  const flatten = flattener([
+    files,
+    ...Object.values(mounts).flatMap((mount) => (isObject(mount) && "files" in mount ? [mount.files] : [])),
+  ]);
+  // Without an await in between, unless there is a tree of the shim: what the page does to its bytes afterwards is too late.
+  const plan = check(site, options, flatten instanceof Promise ? await flatten : flatten);
   const { signal } = options;
   const begun: Begun = {};
   const giveUp = () => begun.host?.end("the spawn was aborted");
@@ -80,30 +87,20 @@ export async function spawn(site: SpawnSite, options: SpawnOptions, recorded?: F
 }
 
 /** @throws VakError what is refused here was never begun, and is not in the log */
-async function check({ agents, tools, spare }: SpawnSite, options: SpawnOptions): Promise<Plan> {
+function check({ agents, tools, spare }: SpawnSite, options: SpawnOptions, flatten: Flatten): Plan {
   const name = checkName(options.name);
   const limits = resolveLimits(options.limits);
   const seed = checkSeed(options.seed);
   inherit(options, agents, tools);
   const given = checkLabels(options.labels ?? [], "an agent");
-  const { files, labels } = await checkFiles(options.files ?? {}, limits, given);
-  const mounts = options.mounts ? await readMounts(options.mounts, files, limits, agents) : [];
+  const { files, labels } = checkFiles(options.files ?? {}, limits, given, flatten);
+  const mounts = checkMounts(options.mounts ?? {}, files, limits, agents, flatten);
   const { isolation, workerUrl } = options;
   const place = isolation === undefined && workerUrl === undefined ? spare.place : checkPlace(options);
   checkCompiles();
   const wait = waitMode(place.isolation);
   checkAborted(options.signal);
   return { options, name, limits, seed, files, labels, mounts, place, wait };
-}
-
-async function readMounts(
-  mounts: Readonly<Record<string, Mount>>,
-  files: Record<string, SeedFile>,
-  limits: Limits,
-  agents: ReadonlySet<Agent>,
-): Promise<Wanted[]> {
-  const { checkMounts } = await lazy(import("./mount-options.ts"));
-  return checkMounts(mounts, files, limits, agents);
 }
 
 /** The steps, in order; `begun` knows at any time what there is to undo. */

@@ -192,13 +192,15 @@ export class Database {
       for (const request of work(transaction)) pending.push(request);
       await inTime(Promise.all(pending));
     } catch (error) {
+      // Why the browser aborted it, where it did: the requests that were pending say AbortError and nothing more.
+      const cause = transaction.error ?? error;
       void Promise.allSettled(pending); // whatever is pending rejects when the transaction aborts
       try {
         transaction.abort();
       } catch {
         // It has ended already.
       }
-      throw error;
+      throw cause;
     }
   }
 }

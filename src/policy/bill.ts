@@ -1,5 +1,5 @@
 /** The bill of one call: its maximum cost is reserved when it is opened, and its actual cost is settled once. */
-import { isCount } from "../base/guards.ts";
+import { isCount, isObject, isPlain } from "../base/guards.ts";
 import { VakError } from "../errors.ts";
 import type { Cost, Payer, Reservation } from "./budget.ts";
 
@@ -25,7 +25,7 @@ export class Bill {
     let reserved: Cost = counted;
     try {
       const own = cost();
-      if (!isPlain(own) || !Object.values(own as Cost).every(isCount)) {
+      if (!isObject(own) || !isPlain(own) || !Object.values(own as Cost).every(isCount)) {
         throw new Error("the tool's cost did not return whole numbers by unit");
       }
       reserved = { ...(own as Cost), ...counted };
@@ -75,6 +75,3 @@ export class Bill {
     this.#reservation = undefined;
   }
 }
-
-const isPlain = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && [Object.prototype, null].includes(Object.getPrototypeOf(value));

@@ -118,6 +118,22 @@ test("two tools with the same name, and a second kernel on the same log, are ref
   expect(kernel.log.size).toBe(2);
 });
 
+test("the agent has the files as they were when spawn was called, whatever the page does to its bytes afterwards", async () => {
+  await using kernel = await testKernel();
+  const kept = new TextEncoder().encode("kept");
+  const [a, b, c, d] = [kept.slice(), kept.slice(), kept.slice(), kept.slice()];
+  const spawning = kernel.spawn({
+    name: "copied",
+    program: await loadGuest("hello"),
+    files: { a, b: { data: b, labels: ["x"] } },
+    mounts: { m: { files: { c, d } } },
+  });
+  for (const bytes of [a, c]) bytes.fill(0);
+  structuredClone([b, d], { transfer: [b.buffer, d.buffer] });
+  await using agent = await spawning;
+  for (const path of ["a", "b", "m/c", "m/d"]) expect(await agent.files.text(path), path).toBe("kept");
+});
+
 test("a program can be given as bytes, a view, a response, a promise of one, or an address", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("hello");

@@ -70,6 +70,20 @@ describe("a log fails closed", () => {
     return fault;
   }
 
+  test("when the browser itself aborts a commit, the failure names its reason, not the requests it ended", async () => {
+    const log = await openTracked(newName());
+    const reason = new DOMException("", "QuotaExceededError");
+    IDBDatabase.prototype.transaction = function (this: IDBDatabase, ...args) {
+      const aborted = transaction.apply(this, args);
+      Object.defineProperty(aborted, "error", { get: () => reason });
+      queueMicrotask(() => aborted.abort());
+      return aborted;
+    };
+    const error = await refusal(log.append(SPAWN));
+    expect(error).toMatchObject({ code: "log-unavailable", cause: reason });
+    expect(error.message).toContain("storage or the disk is full");
+  });
+
   /** Runs a session; returns what was acknowledged before something failed, and the failure. */
   async function session(
     name: string,

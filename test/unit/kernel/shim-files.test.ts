@@ -1,12 +1,12 @@
 import { ConsoleStdout, Directory, File, OpenDirectory, OpenFile, PreopenDirectory } from "@bjorn3/browser_wasi_shim";
 import { describe, expect, test } from "vitest";
-import { checkFiles, type FirstFiles } from "../../../src/kernel/first-files.ts";
+import { checkFiles, type FirstFiles, flattener } from "../../../src/kernel/first-files.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
 import { MAX_DEPTH } from "../../../src/protocol/bounds.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
-const given = (files: FirstFiles, limits: Partial<Limits> = {}) =>
-  checkFiles(files, { ...DEFAULT_LIMITS, ...limits }, []);
+const given = async (files: FirstFiles, limits: Partial<Limits> = {}) =>
+  checkFiles(files, { ...DEFAULT_LIMITS, ...limits }, [], await flattener([files]));
 const refused = async (files: unknown, message: RegExp | string, limits: Partial<Limits> = {}) => {
   const refusal = expect.objectContaining({ code: "invalid-argument", message: expect.stringMatching(message) });
   await expect(given(files as FirstFiles, limits)).rejects.toEqual(refusal);
