@@ -1,4 +1,4 @@
-/** The policy engine: instances of Cedar's WebAssembly, which load a policy, decide, and are replaced when they trap. */
+/** The policy engine: instances of Cedar's WebAssembly that load a policy, decide, and are replaced when they trap. */
 import { createCedar } from "virtual:cedar-glue";
 import { VakError } from "../../errors.ts";
 import type { Decision, ExplainedPolicy, LoadedPolicy, PolicyEngine, PolicyRequest, PolicyTool } from "../engine.ts";

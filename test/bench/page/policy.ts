@@ -1,5 +1,4 @@
 /** The page of the policy benchmark: decisions by the engine, and by Cedar alone. */
-/** The page of the policy benchmark: decisions by the engine, and the same by Cedar asked directly. */
 import { createCedar } from "virtual:cedar-glue";
 import type { Context } from "@cedar-policy/cedar-wasm/web";
 import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";
