@@ -150,13 +150,18 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
 ): Tool<InputOf<S>> {
   if (!isObject(definition))
     throw invalidTool("A tool is defined by an object: { name, description, inputSchema, execute }.");
-  const { name, title, description, annotations, labels, cost, leaks, execute } = definition;
+  const { name, description, cost, leaks, execute } = definition;
+  // Servers that speak MCP may write an absent field as null.
+  const title = definition.title ?? undefined;
+  const annotations = definition.annotations ?? undefined;
+  const labels = definition.labels ?? undefined;
+  const output = definition.outputSchema ?? undefined;
   if (typeof name !== "string") throw invalidTool("A tool needs a name, which is a string.");
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
     throw invalidTool(`"${name.slice(0, 80)}" is not a valid name for a tool: use 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
   if (title !== undefined && typeof title !== "string") throw invalidTool(`Tool "${name}": title must be a string.`);
-  if (annotations !== undefined) checkAnnotations(name, annotations);
+  const hints = annotations === undefined ? undefined : readAnnotations(name, annotations);
   if (labels !== undefined && !isObject(labels)) throw invalidTool(`Tool "${name}": labels must be an object.`);
   if (typeof description !== "string" || description === "") throw invalidTool(`Tool "${name}" needs a description.`);
   if (typeof execute !== "function") throw invalidTool(`Tool "${name}" needs a function execute(input, context).`);
@@ -169,10 +174,7 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
   const standard = isStandard(definition.inputSchema) ? definition.inputSchema : undefined;
   const given = standard ? toJsonSchema(name, standard) : definition.inputSchema;
   const inputSchema = readSchema(`Tool "${name}", inputSchema`, given);
-  const outputSchema =
-    definition.outputSchema === undefined
-      ? undefined
-      : readSchema(`Tool "${name}", outputSchema`, definition.outputSchema);
+  const outputSchema = output === undefined ? undefined : readSchema(`Tool "${name}", outputSchema`, output);
 
   const tool: Tool<InputOf<S>> = deepFreeze({
     name,
@@ -180,7 +182,7 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
     description,
     inputSchema,
     ...(outputSchema && { outputSchema }),
-    ...(annotations && { annotations: { ...annotations } }),
+    ...(hints && { annotations: hints }),
     ...(labels && { labels: readLabels(name, labels) }),
     ...(cost && { cost }),
     ...(leaks && { leaks }),
@@ -206,15 +208,20 @@ const ANNOTATIONS = {
   openWorldHint: "boolean",
 };
 
-/** @throws VakError `invalid-tool` */
-function checkAnnotations(name: string, annotations: ToolAnnotations): void {
+/**
+ * A copy of the annotations, without hints that are null.
+ *
+ * @throws VakError `invalid-tool`
+ */
+function readAnnotations(name: string, annotations: ToolAnnotations): ToolAnnotations {
   if (!isObject(annotations)) throw invalidTool(`Tool "${name}": annotations must be an object.`);
+  const copy: Record<string, unknown> = { ...annotations };
   for (const [hint, type] of Object.entries(ANNOTATIONS)) {
-    const value = annotations[hint];
-    if (value !== undefined && typeof value !== type) {
-      throw invalidTool(`Tool "${name}": annotations.${hint} must be a ${type}.`);
-    }
+    const value = copy[hint] ?? undefined;
+    if (value === undefined) delete copy[hint];
+    else if (typeof value !== type) throw invalidTool(`Tool "${name}": annotations.${hint} must be a ${type}.`);
   }
+  return copy;
 }
 
 /** @throws VakError `invalid-tool` */
@@ -254,9 +261,11 @@ export function checksOf(tool: Tool): Checks {
   return found;
 }
 
-function deepFreeze<T>(value: T): T {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
-  Object.freeze(value); // first, so that annotations that hold themselves come to an end
-  for (const item of Object.values(value)) deepFreeze(item);
+/** @param seen what is frozen by this call already: a value may hold itself, or hold what its owner froze in part */
+function deepFreeze<T>(value: T, seen = new Set<unknown>()): T {
+  if (typeof value !== "object" || value === null || seen.has(value)) return value;
+  seen.add(value);
+  Object.freeze(value);
+  for (const item of Object.values(value)) deepFreeze(item, seen);
   return value;
 }

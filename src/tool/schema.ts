@@ -36,7 +36,11 @@ const SCHEMA: Kind = { what: "a schema: an object, true or false", is: (value) =
 const SCHEMAS: Kind = { what: "a list of schemas", is: Array.isArray };
 const NAMED_SCHEMAS: Kind = { what: "an object of schemas", is: isObject };
 
-/** Every keyword of draft 2020-12 that vak reads, and `definitions`, the older name of `$defs`. */
+/**
+ * Every keyword of draft 2020-12 that the validator gets, and `definitions`, the older name of `$defs`. Those that only
+ * annotate (`title`, `description`, `default`, `examples`, `deprecated`, `$comment`) are not among them: servers give
+ * them values of any type, and no check depends on them.
+ */
 const KEYWORDS: ReadonlyMap<string, Kind> = new Map(
   (
     [
@@ -47,8 +51,8 @@ const KEYWORDS: ReadonlyMap<string, Kind> = new Map(
       // Only to where subschemas are read: what else a pointer could name has not been checked.
       ["$ref", { what: "#, #/$defs/… or #/properties/…, percent-encoded; nothing is fetched", is: isLocalRef }],
       ["type", { what: `one or more of ${[...TYPES].join(", ")}`, is: isType }],
-      ["const default", { what: "any JSON", is: () => true }],
-      ["enum examples", { what: "a list", is: Array.isArray }],
+      ["const", { what: "any JSON", is: () => true }],
+      ["enum", { what: "a list", is: Array.isArray }],
       ["required", { what: "a list of property names", is: isNames }],
       [
         "dependentRequired",
@@ -64,10 +68,10 @@ const KEYWORDS: ReadonlyMap<string, Kind> = new Map(
         "minLength maxLength minItems maxItems minContains maxContains minProperties maxProperties",
         { what: "a whole number, 0 or more", is: isCount },
       ],
-      ["uniqueItems writeOnly readOnly deprecated", { what: "true or false", is: isFlag }],
+      ["uniqueItems writeOnly readOnly", { what: "true or false", is: isFlag }],
       ["$vocabulary", { what: "an object of true and false", is: (value) => isObjectOf(value, isFlag) }],
       [
-        "$schema $id $comment title description format contentEncoding contentMediaType",
+        "$schema $id format contentEncoding contentMediaType",
         { what: "a string", is: (value) => typeof value === "string" },
       ],
     ] satisfies [string, Kind][]

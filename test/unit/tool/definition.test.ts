@@ -103,21 +103,42 @@ describe("defineTool", () => {
     ["a title that is not a string", { title: NO_TEXT }],
     ["a cost that is not a function", { cost: {} }],
     ["a leaks that is not a function", { leaks: {} }],
-    ["annotations that are not an object", { annotations: null }],
+    ["annotations that are not an object", { annotations: "" }],
     ["a hint that is not a boolean", { annotations: { readOnlyHint: "true" } }],
-    ["labels that are not an object", { labels: null }],
+    ["labels that are not an object", { labels: "" }],
     ["accepted labels that are not a list", { labels: { accepts: "" } }],
     ["returned labels that are not a list", { labels: { returns: 0 } }],
     ["an inputSchema that is missing", { inputSchema: undefined }],
     ["an inputSchema that is true", { inputSchema: true }],
     ["an outputSchema that is not of an object", { outputSchema: { type: "string" } }],
-    ["an outputSchema that is null", { outputSchema: null }],
+    ["kept labels that are null", { labels: { keeps: null } }],
     ["an outputSchema that is false", { outputSchema: false }],
   ])("refuses %s", (_, change) => {
     const good = { name: "t", description: "t", inputSchema: { type: "object" }, execute: () => null };
     expect(() => defineTool({ ...good, ...change } as never)).toThrow(
       expect.objectContaining({ code: "invalid-tool" }),
     );
+  });
+
+  test("an optional field or hint that is null counts as absent", () => {
+    const hints = { title: null, readOnlyHint: true, destructiveHint: null, idempotentHint: null, openWorldHint: null };
+    const nulls = { title: null, labels: null, outputSchema: null };
+    const good = { name: "t", description: "t", inputSchema: { type: "object" }, execute: () => null };
+    const tool = defineTool({ ...good, ...nulls, annotations: hints } as never);
+    expect(Object.keys(tool)).toEqual(["name", "description", "inputSchema", "annotations", "execute"]);
+    expect(tool.annotations).toStrictEqual({ readOnlyHint: true });
+    expect(Object.keys(defineTool({ ...good, annotations: null } as never))).not.toContain("annotations");
+  });
+
+  test("annotations are frozen below what their owner froze, also where they hold themselves", () => {
+    const x = { list: [1], itself: {} };
+    x.itself = x;
+    const annotations = { x: Object.freeze(x) };
+    defineTool({
+      ...{ name: "t", description: "t", inputSchema: { type: "object" }, execute: () => null },
+      annotations: annotations as object,
+    });
+    expect(() => x.list.push(2)).toThrow(TypeError);
   });
 
   test("refuses a definition that is not an object", () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { VakError } from "../../../src/errors.ts";
 import { defineTool, type Tool } from "../../../src/tool/definition.ts";
 import { parseInput } from "../../../src/tool/input.ts";
-import type { JsonSchema } from "../../../src/tool/schema.ts";
+import { type JsonSchema, onlyKnownKeywords } from "../../../src/tool/schema.ts";
 import { message, NO_TEXT, toolWith } from "./tools.ts";
 
 describe("a schema", () => {
@@ -91,15 +91,15 @@ describe("the value of a keyword", () => {
   const schemas = ["list", "noTexts"];
   const count = ["zero", "one"];
   const TAKES: Record<string, string[]> = {
-    ...{ type: ["type", "types"], required: ["list", "names", "types"], enum: list, examples: list },
-    ...{ $ref: ["ref"], pattern: text, format: text, title: text, description: text, $comment: text, $schema: text },
+    ...{ type: ["type", "types"], required: ["list", "names", "types"], enum: list },
+    ...{ $ref: ["ref"], pattern: text, format: text, $schema: text },
     ...{ contentEncoding: text, contentMediaType: text, multipleOf: ["one", "fraction"] },
     ...{ minLength: count, maxLength: count, minItems: count, maxItems: count, minContains: count, maxContains: count },
     ...{ minProperties: count, maxProperties: count, dependentRequired: ["object", "namesByName"] },
     ...{ minimum: [...count, "negative", "fraction"], maximum: [...count, "negative", "fraction"] },
     ...{ exclusiveMinimum: [...count, "negative", "fraction"], exclusiveMaximum: [...count, "negative", "fraction"] },
     ...{ uniqueItems: ["false"], writeOnly: ["true", "false"], readOnly: ["true", "false"], $vocabulary: ["object"] },
-    ...{ deprecated: ["true", "false"], const: Object.keys(VALUES), default: Object.keys(VALUES) },
+    ...{ const: Object.keys(VALUES) },
     ...{ not: schema, if: schema, else: schema, items: schema, contains: schema, additionalProperties: schema },
     ...{ propertyNames: schema, unevaluatedItems: schema, unevaluatedProperties: schema, contentSchema: schema },
     ...{ allOf: schemas, anyOf: schemas, oneOf: schemas, prefixItems: schemas },
@@ -121,6 +121,22 @@ describe("the value of a keyword", () => {
           expect(define, name).toThrow(/inputSchema at properties\/p/);
           expect(define, name).toThrow(keyword);
         }
+      }
+    },
+  );
+
+  test.each(["title", "description", "default", "examples", "deprecated", "$comment"])(
+    "%s only annotates: any JSON is accepted and kept, and the validator does not get it",
+    async (keyword) => {
+      for (const [name, value] of Object.entries(VALUES)) {
+        const tool = toolWith({ type: "object", [keyword]: value, properties: { p: { [keyword]: value } } });
+        expect(tool.inputSchema, name).toHaveProperty([keyword], value);
+        expect(onlyKnownKeywords(tool.inputSchema), name).toEqual({
+          type: "object",
+          properties: { p: {} },
+          additionalProperties: false,
+        });
+        expect(await parseInput(tool, { p: 1 }), name).toMatchObject({ ok: true });
       }
     },
   );
