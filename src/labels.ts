@@ -7,8 +7,11 @@ export const MAX_LABELS = 64;
 const LABEL = /^[A-Za-z0-9_.:-]{1,64}$/;
 
 /** The union, as it is kept and logged: each label once, in order. */
-export const joinLabels = (...sets: Iterable<string>[]): readonly string[] =>
-  Object.freeze([...new Set(sets.flatMap((set) => [...set]))].sort());
+export function joinLabels(sets: Iterable<readonly string[] | ReadonlySet<string>>): readonly string[] {
+  const union = new Set<string>();
+  for (const set of sets) for (const label of set) union.add(label);
+  return Object.freeze([...union].sort());
+}
 
 /**
  * Checks labels that come from outside.
@@ -18,7 +21,7 @@ export const joinLabels = (...sets: Iterable<string>[]): readonly string[] =>
  */
 export function checkLabels(labels: unknown, whose: string): readonly string[] {
   const good = Array.isArray(labels) && labels.every((label) => typeof label === "string" && LABEL.test(label));
-  if (good && labels.length <= MAX_LABELS) return joinLabels(labels);
+  if (good && labels.length <= MAX_LABELS) return joinLabels([labels]);
   throw new VakError(
     "invalid-argument",
     `The labels of ${whose} must be a list of at most ${MAX_LABELS} labels, each of 1 to 64 of A-Z a-z 0-9 _ . : -`,

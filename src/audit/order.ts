@@ -258,7 +258,7 @@ export class Order {
   #label(agent: string, labels: readonly string[] = []): void {
     if (labels.length === 0) return;
     const labelled = this.#agents.get(agent)!;
-    labelled.labels = joinLabels(labelled.labels, labels);
+    labelled.labels = joinLabels([labelled.labels, labels]);
   }
 
   /** What is wrong with how a call refers to an approval, which is for one call or for one kind of call in one run. */

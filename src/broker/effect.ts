@@ -55,7 +55,7 @@ async function execute(caller: Caller, { checked, labels: read }: Decided, store
     const more = checkLabels(labels, "an answer");
     if (answered)
       throw new VakError("invalid-argument", "label: the call was answered already; label it before execute returns.");
-    noted = joinLabels(noted, more);
+    noted = joinLabels([noted, more]);
   };
   const onAbort = () => gone.resolve({ answer: aborted, status: "unknown", labels: [] });
   signal.addEventListener("abort", onAbort, { once: true });
@@ -70,7 +70,7 @@ async function execute(caller: Caller, { checked, labels: read }: Decided, store
     .then((answer): Execution => {
       answered = true;
       const { returns = [], keeps } = tool.labels ?? {};
-      return { answer, labels: joinLabels(returns, noted, stores.of(keeps)) };
+      return { answer, labels: joinLabels([returns, noted, stores.of(keeps)]) };
     });
   try {
     return await Promise.race([done, gone.promise]);

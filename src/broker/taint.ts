@@ -9,7 +9,7 @@ import type { AuditLog } from "../log/log.ts";
  * side alone: no worker is asked, so none can lie about it. It only grows, until the host declassifies.
  */
 export class Taint {
-  #held = joinLabels();
+  #held = joinLabels([]);
 
   /** @throws VakError as {@link join} */
   constructor(held: readonly string[] = []) {
@@ -29,14 +29,14 @@ export class Taint {
   /** What {@link join} would leave. Throws as that does. */
   joined(more: readonly string[]): readonly string[] {
     if (more.every((label) => this.#held.includes(label))) return this.#held;
-    const all = joinLabels(this.#held, more);
+    const all = joinLabels([this.#held, more]);
     if (all.length <= MAX_LABELS) return all;
     throw new VakError("invalid-argument", `An agent can have at most ${MAX_LABELS} labels; use coarser ones.`);
   }
 
   /** The host's act; see `agent.declassify`. */
   drop(gone: readonly string[]): void {
-    this.#held = joinLabels(this.#held.filter((label) => !gone.includes(label)));
+    this.#held = joinLabels([this.#held.filter((label) => !gone.includes(label))]);
   }
 }
 
@@ -68,6 +68,6 @@ export class Stores {
   }
 
   join(store: string | undefined, labels: readonly string[]): void {
-    if (store !== undefined) this.#stores.set(store, joinLabels(this.of(store), labels));
+    if (store !== undefined) this.#stores.set(store, joinLabels([this.of(store), labels]));
   }
 }

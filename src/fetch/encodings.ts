@@ -36,7 +36,7 @@ export async function findEncoded(text: string, budget: Budget): Promise<Encoded
       .replaceAll("-", "+")
       .replaceAll("_", "/");
     for (let offset = 0; offset < 4; offset++)
-      texts.push(...(await textsIn(fromBase64(letters.slice(offset)), budget)));
+      for (const one of await textsIn(fromBase64(letters.slice(offset)), budget)) texts.push(one);
     const end = index + word.length;
     found.push({ start: index, end: end + (/^={1,2}/.exec(text.slice(end, end + 2))?.[0].length ?? 0), texts });
   }

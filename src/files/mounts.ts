@@ -62,7 +62,7 @@ export class Mounts {
     );
     const mounts: Mount[] = [];
     const first = new Map<string, SeedFile>();
-    let labels = joinLabels();
+    let labels = joinLabels([]);
     try {
       for (const one of wanted) {
         const { path, readOnly, quotaBytes, from } = one;
@@ -73,7 +73,7 @@ export class Mounts {
         const ref: MountRef = { path: `/${path}`, ...kindOf(from), readOnly, quotaBytes, digest: "" };
         mounts.push({ path, readOnly, quotaBytes, source, base, bounds, ref });
         const found = source ? await inTime(where, source.read(base, bounds)) : await given(from, bounds());
-        labels = joinLabels(labels, one.labels, found.labels ?? []);
+        labels = joinLabels([labels, one.labels, found.labels ?? []]);
         // In a fixed order, since a program can see the order in which its files were created.
         for (const below of ordered(found.tree.keys())) {
           const item = found.tree.get(below)!;

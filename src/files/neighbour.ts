@@ -44,7 +44,7 @@ export class NeighbourSource implements Source {
       this.#begun = true;
       const contents = new Map(entries.flatMap(({ path, bytes }) => (bytes ? [[path, bytes] as const] : [])));
       // What was declassified meanwhile may still be in it.
-      return { tree: await treeOf(entries), contents, labels: joinLabels(before, this.#agent.labels()) };
+      return { tree: await treeOf(entries), contents, labels: joinLabels([before, this.#agent.labels()]) };
     } catch (error) {
       const gone = error instanceof VakError && (error.code === "closed" || error.code === "agent-lost");
       if (gone && this.#begun) return unchanged(known);

@@ -77,7 +77,7 @@ export class AgentFiles {
     const before = this.#context.labels.list;
     const bytes = await this.read(path);
     // What was declassified meanwhile may still be in the bytes.
-    await to.write(as, bytes, { labels: joinLabels(before, this.#context.labels.list) });
+    await to.write(as, bytes, { labels: joinLabels([before, this.#context.labels.list]) });
   }
 
   /** Every file, directory and symbolic link, ordered by path. */

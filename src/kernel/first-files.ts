@@ -64,7 +64,7 @@ export function checkFiles(
   let joined = labels;
   for (const [path, given] of flatten(files, limits)) {
     const labelled = isLabelled(given);
-    if (labelled) joined = joinLabels(joined, checkLabels(given.labels, `the file ${JSON.stringify(path)}`));
+    if (labelled) joined = joinLabels([joined, checkLabels(given.labels, `the file ${JSON.stringify(path)}`)]);
     const file = checkFile(path, labelled ? given.data : given);
     if (file instanceof Uint8Array) total += file.byteLength;
     checked[checkPath(path)] = file;

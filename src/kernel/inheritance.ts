@@ -33,7 +33,7 @@ export function inherit(
     throw new VakError("invalid-argument", "The parent's rights were revoked; it has none to pass on.");
   }
   const granted = grants && checkGrants(grants, from, tools);
-  const taint = new Taint(joinLabels(parent?.labels ?? [], labels));
+  const taint = new Taint(joinLabels([parent?.labels ?? [], labels]));
   const logged = {
     ...(parent && { parent: parent.id }),
     ...(granted && { grants: granted }),

@@ -113,7 +113,7 @@ async function make(site: SpawnSite, plan: Plan, begun: Begun, recorded: ForkPoi
   const mounts = await openMounts(plan, begun, recorded);
   checkAborted(signal);
   const files = withMounts(plan.files, mounts, limits);
-  const labels = joinLabels(plan.labels, mounts?.labels ?? []);
+  const labels = joinLabels([plan.labels, mounts?.labels ?? []]);
 
   const host = await takeWorker(site, plan, begun);
   checkAborted(signal);

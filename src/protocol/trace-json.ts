@@ -4,7 +4,7 @@
 import { fromBase64, toBase64 } from "../base/base64.ts";
 import { isCount, isDigest, isObject } from "../base/guards.ts";
 import { VakError } from "../errors.ts";
-import { MAX_CHANGES, MAX_READINGS } from "./bounds.ts";
+import { MAX_CHANGES, MAX_PATH, MAX_READINGS } from "./bounds.ts";
 import type { Point, SeedFile } from "./messages.ts";
 import { parsePoint, parseReadings } from "./parse.ts";
 import type {
@@ -168,7 +168,7 @@ function file(value: unknown): SeedFile {
   if (typeof value === "string") return fromBase64(value);
   const { type, target } = isObject(value) ? value : {};
   if (type === "directory") return { type };
-  if (type === "symlink" && typeof target === "string") return { type, target };
+  if (type === "symlink" && typeof target === "string" && target.length <= MAX_PATH) return { type, target };
   throw bad("a change is malformed");
 }
 

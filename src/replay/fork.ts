@@ -11,7 +11,7 @@ export async function forkAt(recording: Recording, run: LoggedRun, call: number)
   for (const one of recording.upTo(run)) {
     // It was stopped before it reached the worker.
     if (one !== run && one.end?.digest === null && one.end.usage.fuel === undefined) continue;
-    runs.push(...(await prefixOf(recording, one, one === run ? call : undefined)));
+    for (const prefix of await prefixOf(recording, one, one === run ? call : undefined)) runs.push(prefix);
   }
   const { name, program } = agent;
   const labels = recording.labelsBefore(run, call);

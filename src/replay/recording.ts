@@ -104,7 +104,9 @@ export class Recording {
       if (entry.type === "policy-load") base = entry.baseDigest;
       if ("labels" in entry && entry.type !== "agent-declassify" && entry.labels) {
         const { seq, labels, agent } = entry;
-        read.set(agent.id, [...(read.get(agent.id) ?? []), { seq, labels }]);
+        const known = read.get(agent.id);
+        if (known) known.push({ seq, labels });
+        else read.set(agent.id, [{ seq, labels }]);
       }
       if (entry.type === "agent-spawn") agents.set(entry.agent.id, entry);
       if (entry.type === "recovery") for (const run of runs.values()) run.interrupted ||= !run.end;
@@ -155,7 +157,7 @@ export class Recording {
   labelsBefore(run: LoggedRun, call: number): readonly string[] {
     const until = run.calls.get(call)?.seq ?? Infinity;
     const read = this.#read.get(run.spawn.agent.id) ?? [];
-    return joinLabels(...read.flatMap(({ seq, labels }) => (seq < until ? [labels] : [])));
+    return joinLabels(read.flatMap(({ seq, labels }) => (seq < until ? [labels] : [])));
   }
 
   /** As {@link valueBeside}. */

@@ -23,7 +23,7 @@ export class AddedTypes {
   }
 
   indexOf(params: Types, results: Types): number {
-    const key = String.fromCharCode(...params, 0, ...results);
+    const key = `${params.join()};${results.join()}`;
     const known = this.#indices.get(key);
     if (known !== undefined) return known;
     const type = new Writer().byte(Type.func).vector(params.length, params).vector(results.length, results);

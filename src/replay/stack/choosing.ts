@@ -30,7 +30,7 @@ export function chooseFunctions(metered: MeteredModule): Chosen {
   for (let index = waiting.pop(); index !== undefined; index = waiting.pop()) {
     if (functions.has(index)) continue;
     functions.add(index);
-    if (index !== more) waiting.push(...(callers.get(index) ?? []));
+    if (index !== more) for (const caller of callers.get(index) ?? []) waiting.push(caller);
   }
   return { functions, more };
 }

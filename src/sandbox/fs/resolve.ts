@@ -62,7 +62,7 @@ export function resolve(base: Directory, path: string, follow = false): Place {
     if (node instanceof Symlink && (parts.length > 0 || follow || slash)) {
       if (++links > MAX_LINKS) fail(wasi.ERRNO_LOOP);
       if (after < 0) after = parts.length;
-      parts.push(...split(node.target));
+      for (const part of split(node.target)) parts.push(part);
       node = parent;
     } else if (after >= 0 && node && node.mount !== parent.mount) fail(wasi.ERRNO_NOTCAPABLE);
   }

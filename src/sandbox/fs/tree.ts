@@ -12,8 +12,8 @@ export function* walk(base: Directory, within?: Mount | null): Generator<[string
     const [path, node] = next;
     if (node instanceof Directory) {
       if (node.sealed || (within !== undefined && node.mount !== within)) continue;
-      const below = node.sorted().map(([name, child]): [string, Node] => [path ? `${path}/${name}` : name, child]);
-      waiting.push(...below.reverse());
+      // One by one: a guest may make more names than a function can take as arguments.
+      for (const [name, child] of node.sorted().reverse()) waiting.push([path ? `${path}/${name}` : name, child]);
     }
     if (node !== base) yield next;
   }

@@ -97,6 +97,10 @@ test.each([[[]], [["b", "a"]], [["a", "a"]], [["a b"]], [[1]], ["a"], [null], [A
 );
 
 test("joined labels are unique and in order", () => {
-  expect(joinLabels(["b", "a"], ["c:1", "a"], [])).toEqual(["a", "b", "c:1"]);
-  expect(areLabels(joinLabels(["b", "a"], ["c:1"]))).toBe(true);
+  expect(joinLabels([["b", "a"], ["c:1", "a"], []])).toEqual(["a", "b", "c:1"]);
+  expect(areLabels(joinLabels([["b", "a"], ["c:1"]]))).toBe(true);
+});
+
+test("attack: a log with more labelled entries than a function takes arguments", () => {
+  expect(joinLabels(Array(300_000).fill(["a"]))).toEqual(["a"]);
 });

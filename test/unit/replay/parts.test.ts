@@ -254,6 +254,15 @@ describe("attack: a forger with the log's key", () => {
   });
 });
 
+test("attack: a trace with a symbolic link whose target is longer than any path", () => {
+  const part = (length: number) => ({
+    ...{ calls: [], fuel: 0 },
+    changes: [{ path: "link", data: { type: "symlink", target: "a/".repeat(length / 2) }, at: null }],
+  });
+  expect(parsePart(part(4096)).changes).toHaveLength(1);
+  expect(() => parsePart(part(4098))).toThrow(expect.objectContaining({ code: "invalid-bundle" }));
+});
+
 describe("fuzz", () => {
   const point = fc.record({
     at: fc.constantFrom("check" as const, "entry" as const, "wait" as const),

@@ -207,3 +207,20 @@ test("fuzz: whatever a program does, the volume counts correctly, stays within i
     { numRuns: 2000 * fuzzFactor },
   );
 });
+
+test("attack: a directory with more names than a function takes arguments", () => {
+  const { files, root } = volume({ fileBytes: 1, fileCount: 300_000 });
+  open(root, "f0", wasi.OFLAGS_CREAT);
+  const only = files.root.entries.get("f0")!;
+  for (let i = 1; i < 300_000; i++) files.root.entries.set(`f${i}`, only);
+  expect(files.list()).toHaveLength(300_000);
+  expect(files.sha256()).toMatch(/^[0-9a-f]{64}$/);
+});
+
+test("attack: a symbolic link whose target has more parts than a function takes arguments", () => {
+  const { files } = volume({ fileBytes: 2 ** 21, fileCount: 10 });
+  files.seed("link", { type: "symlink", target: "a/".repeat(400_000) });
+  expect(errno(() => files.readFile("link"))).toBe(wasi.ERRNO_NOENT);
+  files.seed("up", { type: "symlink", target: "./".repeat(400_000) });
+  expect(errno(() => files.readFile("up"))).toBe(wasi.ERRNO_LOOP);
+});
