@@ -8,10 +8,10 @@ import type { Effect } from "./effect.ts";
 import { messageOf } from "./message.ts";
 import type { Taint } from "./taint.ts";
 
-/** What the guest is to read. */
+/** The answer as the guest reads it. */
 export interface Answered {
   bytes: Uint8Array;
-  /** The `seq` of the outcome beside which it is kept, if there is one. */
+  /** The `seq` of the outcome that stores the answer, if one does. */
   kept?: number;
 }
 
@@ -21,8 +21,8 @@ export interface Answered {
  * @throws VakError `log-unavailable` when the outcome cannot be appended; it need not be on disk yet
  */
 export function answer(caller: Caller, { requestBytes, bill }: Checked, effect: Effect, log: AuditLog): Answered {
-  const { answer, status, labels, intentOf } = withinLabels(caller.labels, effect);
-  const { bytes, sent } = encodeAnswer(answer, caller.callBytes);
+  const { answer: given, status, labels, intentOf } = withinLabels(caller.labels, effect);
+  const { bytes, sent } = encodeAnswer(given, caller.callBytes);
   const counted = { calls: 1, bytes: requestBytes + bytes.byteLength };
   const cost = bill && { cost: bill.settle(counted, status !== "unknown") };
   caller.labels.join(labels);
@@ -36,7 +36,7 @@ export function answer(caller: Caller, { requestBytes, bill }: Checked, effect: 
     "ok" in sent
       ? log.post({ ...outcome, status: "ok", error: null }, { output: sent.ok })
       : log.post({ ...outcome, status: "error", error: sent.error.code }, { output: sent });
-  // An empty answer, where not even the error fits, is not what is kept.
+  // If not even the error fits, the guest gets nothing, which differs from the stored output.
   return bytes.byteLength > 0 ? { bytes, kept } : { bytes };
 }
 
@@ -59,6 +59,6 @@ export function encodeAnswer(answer: Answer, callBytes: number): { bytes: Uint8A
   if (bytes.byteLength <= callBytes) return { bytes, sent: answer };
   const sent: Answer = { error: { code: "too-large", message: "The answer is longer than the limit callBytes." } };
   const short = toUtf8(JSON.stringify(sent));
-  // Where not even this fits, an empty answer: callBytes is the harder promise.
+  // If not even this fits, nothing: callBytes must hold, whatever the answer.
   return { bytes: short.byteLength <= callBytes ? short : new Uint8Array(), sent };
 }

@@ -1,4 +1,4 @@
-/** A call as every stage of the broker sees it: who makes it, what its answer can be, and how the log names it. */
+/** A call as every stage of the broker sees it: who makes it, what answers it can get, and how the log names it. */
 import type { AgentRef } from "../audit/vocabulary/common.ts";
 import type { Lease } from "./lease.ts";
 import type { Rights } from "./rights.ts";
@@ -30,7 +30,7 @@ export type CallErrorCode =
   | "unknown-tool"
   | "invalid-input" // the input does not fit the tool's schema
   | "denied" // by policy
-  | "tool-error" // the tool threw, or answered what is not JSON
+  | "tool-error" // the tool threw, or returned something that is not JSON
   | "too-large" // the request or the answer is longer than `callBytes`
   | "aborted"; // the run ended first
 

@@ -25,11 +25,11 @@ export interface Checked extends CheckedInput {
   /** Whoever holds it must cancel it in the end; that does nothing once it is settled. */
   bill: Bill | undefined;
   /**
-   * Kinds of what was found in the input that should not leave, or why that is not known; absent if the tool does not
-   * look. See `leaks.ts`.
+   * Kinds of leaks found in the input, or the error if the search failed; absent if the tool does not search. See
+   * `leaks.ts`.
    */
   leaks?: readonly string[] | Error;
-  /** Kinds of what was taken out of the guest's input. */
+  /** Kinds of leaks that were redacted from the guest's input. */
   redacted?: readonly string[];
 }
 
@@ -74,7 +74,7 @@ function openBill(caller: Caller, tool: Tool, argument: unknown, requestBytes: n
 
 const marked = new WeakMap<JsonSchema, boolean>();
 
-/** JSON pointers to the secrets in an input. Most schemas mark none; as they are frozen, each is searched only once. */
+/** JSON pointers to the secrets in an input. Most schemas have no secrets. They are frozen, so each is searched once. */
 async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> {
   if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
   return marked.get(schema) ? (await import("../tool/secrets.ts")).secretsOf(schema, input) : [];

@@ -1,4 +1,4 @@
-/** The third stage: a ruling becomes final, in the same turn in which its entry is appended to the log. */
+/** The third stage: a ruling becomes final in the same turn as its entry is appended to the log. */
 import type { Decision } from "../policy/engine.ts";
 import type { Approved } from "./approved.ts";
 import { actionOf, type Caller, position } from "./call.ts";
@@ -19,7 +19,7 @@ export interface Decided {
 
 const NO_PERMIT = { decision: "deny", reason: "no-permit", policies: [] } as const satisfies Partial<Decision>;
 
-/** Whether the agent has read nothing since: otherwise the policy has to be asked again. */
+/** Whether the agent's labels are unchanged; if not, the policy must decide again. */
 export const isCurrent = (ruling: Approved, caller: Caller): boolean => ruling.vak.labels === caller.labels.list;
 
 /**

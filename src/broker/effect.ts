@@ -32,7 +32,7 @@ export interface Effect extends Execution {
 export async function perform(caller: Caller, decided: Decided, log: AuditLog, stores: Stores): Promise<Effect> {
   const { checked, entry, lease, labels } = decided;
   const { tool, commitment } = checked;
-  // Before the effect: whoever takes something out meanwhile may get what this call put in.
+  // Before the effect: another agent may read what this call stores before it returns.
   stores.join(tool.labels?.keeps, labels);
   const intent = { type: "intent", ...entry, decision: "allow", ...(lease && { lease: lease.seq }) } as const;
   const { seq } = await log.append(intent, { commitment });

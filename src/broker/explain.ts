@@ -1,11 +1,10 @@
-/** Explains a call that nobody makes: what would be decided about it, and by which policies. */
-
+/** Explains a hypothetical call: what would be decided about it, and by which policies. */
 import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
 import type { Ledger } from "../policy/ledger.ts";
 import type { Tool } from "../tool/definition.ts";
 import { readInput } from "../tool/leaks.ts";
 
-/** A call that nobody makes, to be explained. */
+/** A hypothetical call, to be explained. */
 export interface ProposedCall {
   /** Who would make it: an agent, or what policies see of one. */
   agent: { readonly name: string; readonly program: string; readonly id?: string; readonly labels?: readonly string[] };

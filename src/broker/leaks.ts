@@ -1,4 +1,4 @@
-/** The loop for leaks: a tool looks for them in its input, and takes them out where the policy wants them redacted. */
+/** The loop for leaks: a tool looks for them in its input, and redacts them where the policy asks for that. */
 import type { Decision } from "../policy/engine.ts";
 import { leaksIn } from "../tool/leaks.ts";
 import type { Caller } from "./call.ts";
@@ -34,7 +34,7 @@ export async function withLeaks(
   }
 }
 
-/** Whether all that denies the call is forbids with `@redact`: those want the leaks taken out instead. */
+/** Whether all that denies the call is forbids with `@redact`: they ask for redaction instead. */
 function wantsRedaction({ reason, policies, annotations = {} }: Decision): boolean {
   const redacts = (id: string) => Object.hasOwn(annotations, id) && Object.hasOwn(annotations[id]!, "redact");
   return reason === "forbidden" && policies.length > 0 && policies.every(redacts);

@@ -17,7 +17,7 @@ export class Rights {
     return !this.#revoked && (this.#tools?.has(tool) ?? true) && (this.#parent?.has(tool) ?? true);
   }
 
-  /** Its own rights were revoked, or those of an agent that it comes from. */
+  /** Its own rights were revoked, or those of an ancestor. */
   get revoked(): boolean {
     return this.#revoked || (this.#parent?.revoked ?? false);
   }
@@ -36,9 +36,9 @@ export class Rights {
 }
 
 /**
- * The tools that are handed on, in order, each once.
+ * The tools that are granted, in order, each once.
  *
- * @throws VakError `invalid-argument` when it is not a list, or one of them cannot be handed on
+ * @throws VakError `invalid-argument` when it is not a list, or one of them cannot be granted
  */
 export function checkGrants(
   tools: readonly string[],

@@ -1,4 +1,4 @@
-/** What the policy says of a checked call, asked once; then what the kernel makes of that: rights, leases, budgets. */
+/** What the policy says of a checked call, asked once; then how the kernel adjusts it: rights, leases, budgets. */
 import { clip } from "../base/utf8.ts";
 import type { Bill } from "../policy/bill.ts";
 import { callDigest } from "../policy/digest.ts";

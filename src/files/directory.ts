@@ -20,8 +20,8 @@ const STALE = 3_600_000;
  * Milliseconds within which a file may change and keep its time, on the coarsest of file systems: a file that was
  * younger than that when it was read is read again.
  */
-const RACY = 2_000;
-/** How often a directory is read again that changes meanwhile. */
+const TIME_RESOLUTION_MS = 2_000;
+/** How many times a directory is read at most, while it keeps changing. */
 const ATTEMPTS = 3;
 
 /** A file as it was when its content was read. */
@@ -110,7 +110,12 @@ export class DirectorySource implements Source {
       const before = this.#seen.get(path);
       const item = known.get(path);
       const untouched = before?.size === size && before.lastModified === lastModified;
-      if (untouched && lastModified < before.at - RACY && item?.type === "file" && item.digest === before.digest) {
+      if (
+        untouched &&
+        lastModified < before.at - TIME_RESOLUTION_MS &&
+        item?.type === "file" &&
+        item.digest === before.digest
+      ) {
         seen.set(path, before);
         found.tree.set(path, { type: "file", size, digest: before.digest });
         continue;

@@ -50,7 +50,7 @@ export class Mounts {
   }
 
   /**
-   * Opens whatever keeps them, and reads what is there.
+   * Opens their sources, and reads what is there.
    *
    * @throws VakError `invalid-argument`, `files-in-use`, `files-denied`, `files-unavailable`, `unsupported`, `closed`
    */
@@ -106,7 +106,7 @@ export class Mounts {
   }
 
   /**
-   * Gives the agent whatever has changed in the sources of its mounts.
+   * Gives the agent what has changed in the sources of its mounts.
    *
    * @throws VakError `files-denied`, `files-unavailable`, `log-unavailable`
    */
@@ -135,7 +135,7 @@ export class Mounts {
     });
   }
 
-  /** Lets others write whatever keeps them. */
+  /** Lets others write their sources. */
   async release(): Promise<void> {
     await this.#tail.catch(() => {});
     await Promise.all(this.#mounts.map(({ source }) => source?.release?.()));

@@ -20,8 +20,8 @@ import type { Tree } from "./tree.ts";
 /** The most bytes that a list may have: enough for a million names. */
 const MAX_LIST = 512 * 2 ** 20;
 /** Milliseconds that a tab which is being reloaded or closed may take to release its lock. */
-const PARTING = 1_000;
-/** How often a tree is read again that another tab replaces meanwhile. */
+const LOCK_MS = 1_000;
+/** How many times a tree is read at most, while another tab keeps replacing it. */
 const ATTEMPTS = 3;
 
 const folderOf = (name: string): string => `vak.files.${name}`;
@@ -83,7 +83,7 @@ export class PersistSource implements Source {
         "This browser has no origin private file system that a page can write (createWritable): mount a directory instead.";
       throw new VakError("unsupported", message);
     }
-    const lock = readOnly ? undefined : await takeWithin(`vak:files:${name}`, PARTING);
+    const lock = readOnly ? undefined : await takeWithin(`vak:files:${name}`, LOCK_MS);
     if (!readOnly && !lock) {
       const message = `Another tab or agent is writing ${where}. Close it there, or mount it read-only.`;
       throw new VakError("files-in-use", message);

@@ -1,4 +1,4 @@
-/** The interface of whatever keeps a mount's files. */
+/** The interface of a mount's source, where its files are kept. */
 
 import type { SeedFile } from "../protocol/messages.ts";
 import type { Bounds } from "./bounds.ts";

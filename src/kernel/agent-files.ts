@@ -165,9 +165,9 @@ export class AgentFiles {
     yield* watchTree({
       ...{ first, signal, isBusy: this.#isBusy },
       look: () => this.#look(),
-      listen: (told) => {
-        this.#files.watchers.add(told);
-        return () => this.#files.watchers.delete(told);
+      listen: (changed) => {
+        this.#files.watchers.add(changed);
+        return () => this.#files.watchers.delete(changed);
       },
     });
   }
@@ -188,7 +188,7 @@ export class AgentFiles {
     result.then(() => this.#files.touched());
   }
 
-  /** @internal The worker has ended: others may have what the mounts are kept in. */
+  /** @internal The worker has ended: others may have the sources of the mounts. */
   ended(): Promise<void> {
     this.#files.touched();
     return this.mounts.release();

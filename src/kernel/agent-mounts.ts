@@ -1,4 +1,4 @@
-/** An agent's mounts at work: read before a run and written back after it, within the agent's rights and labels. */
+/** Reads an agent's mounts before a run and writes them back after it, within the agent's rights and labels. */
 import { VakError } from "../errors.ts";
 import type { Files, Note } from "../files/sync.ts";
 import type { MountShape } from "../protocol/messages.ts";
@@ -47,7 +47,7 @@ export class AgentMounts {
     return failureOf(this.#context.mounts?.save(this.#files, (entry) => this.#note(entry)));
   }
 
-  /** Lets others have what the mounts are kept in. */
+  /** Lets others use the sources of the mounts. */
   release(): Promise<void> {
     this.#released ??= this.#context.mounts?.release() ?? Promise.resolve();
     return this.#released;

@@ -113,7 +113,7 @@ export class Agent {
 
   /**
    * @internal Continues a recorded run: re-executes the agent's earlier runs, then begins the run, which gets the
-   * recorded answers and asks again from the fork's call on. Of a fresh agent, once.
+   * recorded answers and asks again from the fork's call on. Only for a new agent, and only once.
    *
    * @throws VakError `invalid-bundle` when an earlier run does not come to an end
    */
@@ -170,8 +170,8 @@ export class Agent {
   }
 
   /**
-   * Declares that nothing the agent holds, in memory or files, has these labels any longer. It counts from the next
-   * call on, and is in the log. What the agent gets later labels it again.
+   * Declares that nothing the agent holds, in memory or files, has these labels any longer. It takes effect with the
+   * next call, and is in the log. What the agent gets later labels it again.
    *
    * @param labels labels that it has
    * @throws VakError `invalid-argument`, `closed`, `agent-lost`, `log-unavailable`
@@ -186,7 +186,7 @@ export class Agent {
     if (none !== undefined || gone.length === 0) {
       throw new VakError("invalid-argument", `agent.declassify: the agent has no label ${JSON.stringify(none ?? "")}.`);
     }
-    if (!isSaid(by, 128) || !isSaid(reason, 1000)) {
+    if (!isStatement(by, 128) || !isStatement(reason, 1000)) {
       throw new VakError("invalid-argument", "agent.declassify: say who declares it (by), and why (reason).");
     }
     // Synchronously: no intent can come between the two.
@@ -317,7 +317,7 @@ export class Agent {
     if (this.#ended) throw this.#gone();
   }
 
-  /** Why nothing can be done with the agent any more: an error of this moment, for its stack. */
+  /** Why nothing can be done with the agent any longer: a new error each time, for its stack. */
   #gone(cause?: unknown): VakError {
     const { code, message } = this.#ended ?? lost((cause as Error).message);
     return new VakError(code, message, { cause });
@@ -333,8 +333,8 @@ export class Agent {
 const lost = (why: string): VakError =>
   new VakError("agent-lost", `The agent's worker has ended: ${why}. Spawn the agent again.`);
 
-/** Whether it is text that a person gives for the log. */
-const isSaid = (text: unknown, length: number): text is string =>
+/** Whether it is a printable statement for the log. */
+const isStatement = (text: unknown, length: number): text is string =>
   typeof text === "string" && text.length <= length && /^[^\p{C}]+$/u.test(text);
 
 function toJson(input: unknown): string {

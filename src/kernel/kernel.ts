@@ -14,7 +14,7 @@ import type { CheckedKernelOptions, ForkOptions, SpawnOptions } from "./options.
 import { type KernelPolicy, kernelPolicy } from "./policy.ts";
 import { Programs } from "./program.ts";
 import type { Run } from "./run.ts";
-import { type SpawnSite, spawn } from "./spawn.ts";
+import { type SpawnContext, spawn } from "./spawn.ts";
 
 /** What a kernel is made of. */
 interface KernelParts extends Omit<CheckedKernelOptions, "place"> {
@@ -29,7 +29,7 @@ interface KernelParts extends Omit<CheckedKernelOptions, "place"> {
 export class Kernel {
   readonly policy: KernelPolicy;
   readonly #engine: PolicyEngine;
-  readonly #site: SpawnSite;
+  readonly #shared: SpawnContext;
   #closing: Promise<void> | undefined;
 
   /** @internal */
@@ -37,7 +37,7 @@ export class Kernel {
     const broker = new Broker(tools, engine, log, people, ledger);
     const agents = new Set<Agent>();
     this.#engine = engine;
-    this.#site = { log, broker, tools, agents, programs: new Programs(), spare, onFull };
+    this.#shared = { log, broker, tools, agents, programs: new Programs(), spare, onFull };
     this.policy = kernelPolicy(engine, broker, log);
     log.failed.then((error) => {
       if (error.code !== "closed") for (const agent of agents) agent.logFailed();
@@ -46,7 +46,7 @@ export class Kernel {
 
   /** The log. */
   get log(): KernelLog {
-    return this.#site.log;
+    return this.#shared.log;
   }
 
   /**
@@ -94,13 +94,13 @@ export class Kernel {
     // Awaited only once the program is needed: until then its failure must not count as unhandled.
     if (options.program instanceof Promise) options.program.catch(() => {});
     if (this.#closing) throw new VakError("closed", "The kernel was closed; make another.");
-    const { log } = this.#site;
+    const { log } = this.#shared;
     if (!log.writing) await log.checkpoint(); // throws the reason why it cannot be written
-    return spawn(this.#site, options, recorded);
+    return spawn(this.#shared, options, recorded);
   }
 
   async #close(): Promise<void> {
-    const { spare, agents, log } = this.#site;
+    const { spare, agents, log } = this.#shared;
     await spare.close("the kernel was closed");
     const closed = await Promise.allSettled([...agents].map((agent) => agent.close()));
     this.#engine.close();

@@ -1,4 +1,4 @@
-/** What the page says when it makes a kernel, an agent or a fork, and the checks of it. */
+/** Options of kernels, agents and forks, and their checks. */
 import type { OnApproval } from "../broker/people.ts";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
@@ -61,7 +61,8 @@ export interface SpawnOptions {
   /** The agent's first files, by path. */
   files?: FirstFiles;
   /**
-   * Directories that are kept elsewhere, by path, such as `"data"`; `"/"` is everything outside the others. At most 16.
+   * Directories that are kept elsewhere, by path, such as `"data"`; `"/"` is everything outside the other mounts. At
+   * most 16.
    */
   mounts?: Record<string, Mount>;
   /** Seeds the guest's random numbers; a whole number. Drawn at random by default, and in the log either way. */

@@ -22,7 +22,7 @@ export interface KernelPolicy {
    * Replaces the policy, once the log has the new one. On any error the old one stays. A call that is under way
    * finishes under the policy that decided it.
    *
-   * @throws VakError `invalid-policy`, also when a test of the bundle fails; `policy-unavailable`, `log-unavailable`
+   * @throws VakError `invalid-policy`, also when a test of the pack fails; `policy-unavailable`, `log-unavailable`
    */
   load(policy: PolicySource): Promise<LoadedPolicy>;
   /**

@@ -19,8 +19,8 @@ const CALL_BYTES = 32;
 const READING_BYTES = 4;
 
 /**
- * What a run has met is stored when it comes to about so many bytes of JSON, or so many ms after the first of it. A run
- * that stays below both has its whole trace beside its end.
+ * What a run has met is stored once it exceeds about this many bytes of JSON, or this many ms after the first of it. A
+ * run that stays below both has its whole trace beside its end.
  */
 const PART_BYTES = 64 * 1024;
 const PART_MS = 1000;
@@ -39,12 +39,12 @@ export class RunRecorder {
   #before = 0;
   /** While the guest may be at work. */
   #running = false;
-  /** What is not stored yet: where changes were met, calls, the answer to a call that is stored, readings. */
+  /** Not stored yet: points at which changes were seen, calls, the answer to a stored call, readings of the clock. */
   #points: Point[] = [];
   #calls: RecordedCall[] = [];
   #answered: string | number | undefined;
   #readings: number[] = [];
-  /** Approximate bytes of JSON of that; and since when there is something. */
+  /** Approximate bytes of JSON of that; and the time of the first of it. */
   #held = 0;
   #since = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;

@@ -1,4 +1,4 @@
-/** How a run ended: what the page is told, what the log is told, and the digest of what the run made. */
+/** How a run ended: its result, its log entry, and the digest of its output. */
 import { canonicalBytes } from "../base/canonical.ts";
 import { sha256Hex } from "../base/sha256.ts";
 import { clip } from "../base/utf8.ts";

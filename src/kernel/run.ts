@@ -22,7 +22,7 @@ import { digestOf, loggedEnd, type RunOutcome, type RunResult, type StopLimit, t
  */
 const GRACE = 2000;
 
-/** Why there is no trace of a run that did not end by itself in its worker. */
+/** Why a run has no trace if its worker never reported an end. */
 const NO_END = "it did not begin, or the worker was lost";
 
 /** How the work of a run ended, before anything of it is reported. */
@@ -187,7 +187,7 @@ export class Run {
     this.#deadline.end();
     this.#cancelGrace();
     signal?.removeEventListener("abort", onAbort);
-    // Nobody waits any more for a tool that is still at work; its outcome goes into the log before the run's end.
+    // Nobody waits any longer for a tool that is still at work; its outcome goes into the log before the run's end.
     this.#abort.abort();
     await this.#pending;
     return this.#finish(ending, performance.now() - began);

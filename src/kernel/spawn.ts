@@ -26,12 +26,12 @@ import { checkMounts } from "./mount-options.ts";
 import { checkName, checkSeed, type SpawnOptions } from "./options.ts";
 import { compile, type Programs, readProgram } from "./program.ts";
 
-/** What a kernel lends to its spawns. */
-export interface SpawnSite {
+/** What every spawn of a kernel shares. */
+export interface SpawnContext {
   readonly log: AuditLog;
   readonly broker: Broker;
   readonly tools: ReadonlyMap<string, Tool>;
-  /** Those that live. */
+  /** Agents that are not closed. */
   readonly agents: Set<Agent>;
   readonly programs: Programs;
   readonly spare: Spare;
@@ -39,7 +39,7 @@ export interface SpawnSite {
 }
 
 /** What the page asks for, checked. */
-interface Plan {
+interface SpawnPlan {
   options: SpawnOptions;
   name: string;
   limits: Readonly<Limits>;
@@ -62,35 +62,40 @@ interface Begun {
 }
 
 /**
- * @param recorded the mounts of a recorded agent, which nothing keeps any more
+ * @param recorded the mounts of a recorded agent, which have no source
  * @throws VakError as `Kernel.spawn`
  */
-export async function spawn(site: SpawnSite, options: SpawnOptions, recorded?: ForkPoint["mounts"]): Promise<Agent> {
+export async function spawn(
+  shared: SpawnContext,
+  options: SpawnOptions,
+  recorded?: ForkPoint["mounts"],
+): Promise<Agent> {
   const { files = {}, mounts = {} } = options;
   const flatten = flattener([
     files,
     ...Object.values(mounts).flatMap((mount) => (isObject(mount) && "files" in mount ? [mount.files] : [])),
   ]);
   // Without an await in between, unless there is a tree of the shim: what the page does to its bytes afterwards is too late.
-  const plan = check(site, options, flatten instanceof Promise ? await flatten : flatten);
+  const plan = check(shared, options, flatten instanceof Promise ? await flatten : flatten);
   const { signal } = options;
   const begun: Begun = {};
   const giveUp = () => begun.host?.end("the spawn was aborted");
   signal?.addEventListener("abort", giveUp, { once: true });
   try {
-    return await make(site, plan, begun, recorded);
+    return await make(shared, plan, begun, recorded);
   } catch (error) {
-    throw await undo(site, plan, begun, error);
+    throw await undo(shared, plan, begun, error);
   } finally {
     signal?.removeEventListener("abort", giveUp);
   }
 }
 
-/** @throws VakError what is refused here was never begun, and is not in the log */
-function check({ agents, tools, spare }: SpawnSite, options: SpawnOptions, flatten: Flatten): Plan {
+/** @throws VakError these refusals are not logged: nothing has started yet */
+function check({ agents, tools, spare }: SpawnContext, options: SpawnOptions, flatten: Flatten): SpawnPlan {
   const name = checkName(options.name);
   const limits = resolveLimits(options.limits);
   const seed = checkSeed(options.seed);
+  // Only for the errors it throws: what it returns is determined again with the agent's entry.
   inherit(options, agents, tools);
   const given = checkLabels(options.labels ?? [], "an agent");
   const { files, labels } = checkFiles(options.files ?? {}, limits, given, flatten);
@@ -103,8 +108,13 @@ function check({ agents, tools, spare }: SpawnSite, options: SpawnOptions, flatt
   return { options, name, limits, seed, files, labels, mounts, place, wait };
 }
 
-/** The steps, in order; `begun` knows at any time what there is to undo. */
-async function make(site: SpawnSite, plan: Plan, begun: Begun, recorded: ForkPoint["mounts"]): Promise<Agent> {
+/** The steps, in order; `begun` records what to undo. */
+async function make(
+  shared: SpawnContext,
+  plan: SpawnPlan,
+  begun: Begun,
+  recorded: ForkPoint["mounts"],
+): Promise<Agent> {
   const { options, limits, seed, place, wait } = plan;
   const { signal, onProgress } = options;
   const recording = lazy(import("./recorder.ts"));
@@ -115,7 +125,7 @@ async function make(site: SpawnSite, plan: Plan, begun: Begun, recorded: ForkPoi
   const files = withMounts(plan.files, mounts, limits);
   const labels = joinLabels([plan.labels, mounts?.labels ?? []]);
 
-  const host = await takeWorker(site, plan, begun);
+  const host = await takeWorker(shared, plan, begun);
   checkAborted(signal);
 
   // The worker starts and boots while the program is read and hashed.
@@ -129,7 +139,7 @@ async function make(site: SpawnSite, plan: Plan, begun: Begun, recorded: ForkPoi
   begun.program = program;
   checkAborted(signal);
 
-  const admitted = admit(site, plan, host, bytes, program, labels);
+  const admitted = admit(shared, plan, host, bytes, program, labels);
   admitted.catch(() => {});
   await host.ready;
   await booted;
@@ -143,9 +153,9 @@ async function make(site: SpawnSite, plan: Plan, begun: Begun, recorded: ForkPoi
   checkAborted(signal);
 
   const ref: AgentRef = { name: plan.name, id: crypto.randomUUID(), program };
-  const { rights, taint } = await logSpawn(site, plan, ref, labels, machine, mounts);
+  const { rights, taint } = await logSpawn(shared, plan, ref, labels, machine, mounts);
 
-  const { log, broker, onFull, agents } = site;
+  const { log, broker, onFull, agents } = shared;
   const agent = new Agent(
     {
       ...{ ref, limits, seed, reactor, host, channel, broker, rights, labels: taint, leases: new Set() },
@@ -155,13 +165,18 @@ async function make(site: SpawnSite, plan: Plan, begun: Begun, recorded: ForkPoi
   );
   begun.agent = agent;
   agents.add(agent);
-  if (place === site.spare.place) site.spare.startSoon();
+  if (place === shared.spare.place) shared.spare.startSoon();
   onProgress?.({ phase: "ready", loaded: size, total: size });
   return agent;
 }
 
 /** Ends what was begun, and puts the refusal into the log. */
-async function undo({ log }: SpawnSite, { name, options }: Plan, begun: Begun, error: unknown): Promise<VakError> {
+async function undo(
+  { log }: SpawnContext,
+  { name, options }: SpawnPlan,
+  begun: Begun,
+  error: unknown,
+): Promise<VakError> {
   begun.host?.end("the spawn failed");
   await begun.mounts?.release();
   const refusal = options.signal?.aborted ? aborted(options.signal) : asRefusal(error);
@@ -176,7 +191,7 @@ async function undo({ log }: SpawnSite, { name, options }: Plan, begun: Begun, e
 const MAX_MESSAGE = 2000;
 
 async function openMounts(
-  { mounts, limits }: Plan,
+  { mounts, limits }: SpawnPlan,
   begun: Begun,
   recorded: ForkPoint["mounts"],
 ): Promise<Mounts | undefined> {
@@ -199,7 +214,7 @@ function withMounts(given: Record<string, SeedFile>, mounts: Mounts | undefined,
   );
 }
 
-async function takeWorker({ spare }: SpawnSite, { place, limits }: Plan, begun: Begun): Promise<Host> {
+async function takeWorker({ spare }: SpawnContext, { place, limits }: SpawnPlan, begun: Begun): Promise<Host> {
   begun.host = await spare.take(place);
   begun.host.serve({
     limits,
@@ -220,8 +235,8 @@ async function boot(host: Host, options: BootOptions): Promise<void> {
 
 /** A compiled module cannot pass into a sandboxed frame, nor out of one. */
 function admit(
-  { programs }: SpawnSite,
-  { place, limits }: Plan,
+  { programs }: SpawnContext,
+  { place, limits }: SpawnPlan,
   host: Host,
   bytes: Uint8Array<ArrayBuffer>,
   program: string,
@@ -233,8 +248,8 @@ function admit(
 
 /** Determines the rights and labels synchronously with the entry: nothing is passed on that was revoked meanwhile. */
 async function logSpawn(
-  { log, agents, tools }: SpawnSite,
-  { options, limits, seed, place }: Plan,
+  { log, agents, tools }: SpawnContext,
+  { options, limits, seed, place }: SpawnPlan,
   agent: AgentRef,
   labels: readonly string[],
   machine: string,

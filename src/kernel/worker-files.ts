@@ -70,9 +70,9 @@ export class WorkerFiles {
     return typeof removed === "boolean" ? removed : this.#garbage();
   }
 
-  /** Tells the watchers to look. */
+  /** Makes the watchers look. */
   touched(): void {
-    for (const tell of this.watchers) tell();
+    for (const look of this.watchers) look();
   }
 
   async #call<Name extends keyof SandboxApi>(name: Name, ...args: Parameters<SandboxApi[Name]>): Promise<unknown> {

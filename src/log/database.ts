@@ -11,7 +11,7 @@ import type { Batch, Head } from "./writer.ts";
 
 export type Writing = IDBPTransaction<Schema, StoreName[], "readwrite">;
 
-/** Queues requests in a transaction and yields the promise of each, so that none is left without a handler. */
+/** Queues requests in a transaction and yields each promise, so that `#write` handles all of them. */
 export type Work = (transaction: Writing) => Iterable<Promise<unknown>>;
 
 /** Chromium adds this to the event that creates a database. */

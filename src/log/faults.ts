@@ -15,11 +15,11 @@ export function rollback(what: string): VakError {
   return new VakError("log-rollback", message);
 }
 
-/** @param told the browser's own account of the loss */
-export function lost(known: TreeHead | undefined, told?: string): VakError {
+/** @param reported the browser's own account of the loss */
+export function lost(known: TreeHead | undefined, reported?: string): VakError {
   const what = known ? `which had ${known.size} entries or more, origin ${known.origin}` : "if there was one";
   const message =
-    `The browser has lost the database of this log, ${what}${told ? ` (it says: ${told})` : ""}. ` +
+    `The browser has lost the database of this log, ${what}${reported ? ` (it says: ${reported})` : ""}. ` +
     'Look for an export or an anchor of it; then use a log with another name, or set onLost: "forget" to start a new one.';
   return new VakError("log-rollback", message);
 }

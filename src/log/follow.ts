@@ -8,7 +8,7 @@ import { openLive, STOLEN, start } from "./open.ts";
 import { checkpointOf, load } from "./resume.ts";
 
 /** Milliseconds between two looks at a log that another tab is just creating. */
-const MAKING_MS = 20;
+const CREATING_MS = 20;
 
 /**
  * Opens the log for writing if nobody else has; otherwise for reading, as soon as there is something to read.
@@ -23,12 +23,12 @@ export async function openForReading(name: string, settings: Settings, signal?: 
     if (live.writer) return live;
     const state = await stateOf(live.database);
     if (state && !live.ended) {
-      live.become(state);
+      live.setState(state);
       void follow(live);
       return live;
     }
     live.fail(new Error("another tab is just creating it"));
-    await new Promise((done) => setTimeout(done, MAKING_MS));
+    await new Promise((done) => setTimeout(done, CREATING_MS));
   }
 }
 
@@ -63,7 +63,7 @@ async function refresh(live: LiveLog): Promise<void> {
   try {
     const state = await stateOf(live.database);
     if (!state || state.head.size < live.head.size) throw rollback("it has become shorter");
-    live.become(state);
+    live.setState(state);
     live.wake();
   } catch (error) {
     live.fail(error);

@@ -36,7 +36,7 @@ export interface Loaded extends State {
   open: Entry[];
 }
 
-interface Waiting {
+interface Pending {
   seq: number;
   resolve: (value: { seq: number }) => void;
   reject: (error: VakError) => void;
@@ -77,7 +77,7 @@ export class LiveLog {
   readonly settings: Settings;
   readonly failed = Promise.withResolvers<VakError>();
   readonly writable = Promise.withResolvers<void>();
-  /** On it the writer tells readers that there is more. */
+  /** The writer announces new entries here. */
   readonly channel: BroadcastChannel;
   /** Aborts when the log has ended. */
   readonly stopped = new AbortController();
@@ -99,10 +99,10 @@ export class LiveLog {
   tail: Promise<unknown> = Promise.resolve();
   /** The last update of `rollback-guard.ts`. */
   remembered: Promise<void> = Promise.resolve();
-  /** Resolved and replaced at each commit, for those who follow. */
+  /** Resolved and replaced at each commit, for readers that follow. */
   changed = Promise.withResolvers<void>();
   #closing = false;
-  #waiting: Waiting[] = [];
+  #waiting: Pending[] = [];
   /** Whether a commit is queued for what waits; and the timer that queues one. */
   #queued = false;
   #postTimer: ReturnType<typeof setTimeout> | undefined;
@@ -116,7 +116,7 @@ export class LiveLog {
     this.channel = new BroadcastChannel(keyOf(name));
   }
 
-  become({ identity, head, last }: State): void {
+  setState({ identity, head, last }: State): void {
     this.identity = identity;
     this.head = head;
     this.last = last;

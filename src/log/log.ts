@@ -126,10 +126,10 @@ export class AuditLog {
   }
 
   /**
-   * @internal As {@link append}, without waiting for the disk: the caller must make sure that nothing has an effect
-   *   until
-   * a later entry is on disk, and with it this one. If it cannot be committed, {@link failed} resolves.
+   * As {@link append}, without waiting for the disk: the caller must make sure that nothing has an effect until a later
+   * entry is on disk, and with it this one. If it cannot be committed, {@link failed} resolves.
    *
+   * @internal
    * @returns its `seq`
    */
   post(draft: Draft, attached: Attached = {}): number {

@@ -36,7 +36,7 @@ export async function openLive(name: string, settings: Settings, lock: Lock | un
 /** Starts writing, with the lock held: appends a new log's first entry, or closes what an old one left open. */
 export async function start(live: LiveLog, lock: Lock, { writer, open, ...state }: Loaded): Promise<void> {
   live.lock = lock;
-  live.become(state);
+  live.setState(state);
   live.writer = writer;
   if (live.settings.anchor) await (await lazy(import("./anchoring.ts"))).startAnchoring(live, live.settings.anchor);
   const { origin, key } = live.identity;

@@ -42,7 +42,7 @@ export async function rotate(live: LiveLog, signer: Signer | undefined): Promise
       return writing(identity, rotation);
     });
     if (live.ended) throw live.ended;
-    live.become({ identity, head: live.head, last });
+    live.setState({ identity, head: live.head, last });
     if (signer) live.settings.signer = signer;
     else delete live.settings.signer;
     live.announceCheckpoint();

@@ -14,11 +14,11 @@ const FREE_MS = 150;
 /** ms between attempts, each by one of the runs that wait, when no run or worker ends meanwhile. */
 const RETRY_MS = 250;
 /**
- * ms after the last end of a run or worker for which a run with no others around it still waits: workers end slowly.
+ * ms for which a lone run keeps waiting after the last end of a run or worker: workers end slowly.
  */
-const HOPE_MS = 3000;
+const GRACE_MS = 3000;
 
-interface Waiting {
+interface Entering {
   onFull: OnFull;
   /** Aborts when the run is to be given up. */
   signal: AbortSignal;
@@ -26,7 +26,7 @@ interface Waiting {
   hold?: () => () => void;
 }
 
-/** What to tell the page about a run that did not fit. */
+/** The page's message for a run that did not fit. */
 export const fullMessage = ({ noRoom }: NoRoom): string =>
   `${noRoom} A browser holds a limited number of programs at once: Chromium about 125 in a page, and as many again in ` +
   "its frames. Close agents, or let runs wait for each other (onFull)";
@@ -42,11 +42,11 @@ export class Capacity {
    * Attempts a run until it fits, and returns the worker's last reply. Nothing is reserved for runs that wait: a worker
    * that only reports that it is full takes nothing from others.
    */
-  async enter(attempt: () => Promise<unknown>, { onFull, signal, hold }: Waiting): Promise<unknown> {
+  async enter(attempt: () => Promise<unknown>, { onFull, signal, hold }: Entering): Promise<unknown> {
     for (let attempts = 1; ; attempts++) {
       const { reply, full } = await this.#attempt(attempt);
       if (!full || signal.aborted) return reply;
-      const others = this.#running > 0 || performance.now() - this.#endedAt < HOPE_MS;
+      const others = this.#running > 0 || performance.now() - this.#endedAt < GRACE_MS;
       if (onFull === "wait" ? !others : attempts > 1) return reply;
       const release = hold?.();
       await this.#turn(signal);

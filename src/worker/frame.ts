@@ -3,7 +3,7 @@
  * gives it one, and a Content Security Policy under which nothing can be fetched and only WebAssembly can be compiled.
  */
 import { clip } from "../base/utf8.ts";
-import type { Line } from "./line.ts";
+import type { Channel } from "./channel.ts";
 
 /**
  * All that runs in the frame: it starts a worker from the URL that it is sent, and hands it the port that comes with
@@ -32,7 +32,7 @@ const MAX_MESSAGE = 1000;
  * @param workerUrl a `data:` URL
  * @param trustHtml marks vak's own HTML as safe, where Trusted Types are required
  */
-export function openFrame(workerUrl: string, trustHtml: (html: string) => string): Line {
+export function openFrame(workerUrl: string, trustHtml: (html: string) => string): Channel {
   const { port1: port, port2: theirs } = new MessageChannel();
   const frame = document.createElement("iframe");
   frame.sandbox.add("allow-scripts");

@@ -6,7 +6,8 @@ import { MESSAGES_AT_ONCE, MESSAGES_PER_SECOND } from "../protocol/bounds.ts";
 import type { KernelMessage, SandboxApi, WorkerMessage } from "../protocol/messages.ts";
 import { parseReply, parseWorkerMessage } from "../protocol/parse.ts";
 import type { Capacity } from "./capacity.ts";
-import type { Line } from "./line.ts";
+import type { Channel } from "./channel.ts";
+
 import { whenOverdue } from "./overdue.ts";
 
 /** Whom a worker serves. */
@@ -27,7 +28,7 @@ const TIMEOUT = 20_000;
 /** The worker ended before it answered. */
 export class WorkerLost extends Error {}
 
-/** Why a worker is ended whose reply or message does not parse. */
+/** Why a worker is ended whose reply does not parse. */
 export const OFF_PROTOCOL = "the worker answered something that the protocol does not allow";
 
 /**
@@ -37,7 +38,7 @@ export const OFF_PROTOCOL = "the worker answered something that the protocol doe
 export class Host {
   /** How many programs its process can hold. */
   readonly capacity: Capacity;
-  readonly #line: Line;
+  readonly #channel: Channel;
   readonly #remote: Remote<SandboxApi>;
   readonly #replies = new Set<(event: MessageEvent) => void>();
   readonly #pending = new Set<(lost: WorkerLost) => void>();
@@ -54,12 +55,12 @@ export class Host {
    * @internal Made by `startWorker`.
    * @param notStarted turns the reason why the worker never said hello into the error that {@link ready} rejects with
    */
-  constructor(line: Line, capacity: Capacity, notStarted: (cause: unknown) => VakError) {
-    this.#line = line;
+  constructor(channel: Channel, capacity: Capacity, notStarted: (cause: unknown) => VakError) {
+    this.#channel = channel;
     this.capacity = capacity;
     const endpoint: Endpoint = {
       postMessage: (message, transfer) => {
-        if (this.#closed === undefined) line.post(message, transfer ?? []);
+        if (this.#closed === undefined) channel.post(message, transfer ?? []);
       },
       addEventListener: (_type, listener) => this.#replies.add(listener as (event: MessageEvent) => void),
       removeEventListener: (_type, listener) => this.#replies.delete(listener as (event: MessageEvent) => void),
@@ -71,7 +72,7 @@ export class Host {
     });
     // The spawn awaits it, but may await other things first.
     this.ready.catch(() => {});
-    line.listen(
+    channel.listen(
       (data) => this.#receive(data),
       (why) => this.lose(why),
     );
@@ -111,7 +112,7 @@ export class Host {
   }
 
   send(message: KernelMessage): void {
-    if (this.#closed === undefined) this.#line.post(message, []);
+    if (this.#closed === undefined) this.#channel.post(message, []);
   }
 
   /** Closes the gate, then ends the worker. */
@@ -119,7 +120,7 @@ export class Host {
     if (this.#closed !== undefined) return;
     this.#closed = why;
     this.#hello.reject(new WorkerLost(why));
-    this.#line.end();
+    this.#channel.end();
     // Comlink would otherwise keep the endpoint, and with it the whole agent, for as long as the page lives.
     this.#remote[releaseProxy]();
     this.capacity.freed();
@@ -127,7 +128,7 @@ export class Host {
     this.#pending.clear();
   }
 
-  /** Ends a worker that failed or did what it must not, and tells its client. */
+  /** Ends a worker that failed or violated the protocol, and notifies its client. */
   lose(why: string): void {
     if (this.#closed !== undefined) return;
     this.end(why);

@@ -1,8 +1,8 @@
 /** Starting workers, a bounded number at a time. */
 import { VakError } from "../errors.ts";
 import { capacity } from "./capacity.ts";
+import { type Channel, workerChannel } from "./channel.ts";
 import { Host } from "./host.ts";
-import { type Line, workerLine } from "./line.ts";
 import type { Place } from "./place.ts";
 import { workerScript } from "./script.ts";
 import { trusted } from "./trusted-types.ts";
@@ -24,7 +24,7 @@ export async function startWorker(place: Place): Promise<Host> {
   try {
     // Chromium and Firefox report a refusal by the page's policy as an error event, WebKit throws it.
     const host = new Host(
-      await openLine(place, script.url),
+      await openChannel(place, script.url),
       place.isolation === "frame" ? capacity.frame : capacity.page,
       notStarted,
     );
@@ -38,8 +38,8 @@ export async function startWorker(place: Place): Promise<Host> {
   }
 }
 
-async function openLine({ isolation }: Place, url: string): Promise<Line> {
-  if (isolation !== "frame") return workerLine(new Worker(trusted("createScriptURL", url), { name: "vak" }));
+async function openChannel({ isolation }: Place, url: string): Promise<Channel> {
+  if (isolation !== "frame") return workerChannel(new Worker(trusted("createScriptURL", url), { name: "vak" }));
   const { openFrame } = await import("./frame.ts");
   return openFrame(url, (html) => trusted("createHTML", html));
 }
@@ -51,7 +51,7 @@ const STARTS = 16;
 let starting = 0;
 const waiting: (() => void)[] = [];
 
-/** Waits for a turn; what it returns ends it. */
+/** Waits for a slot; call the result to free it. */
 async function turnToStart(): Promise<() => void> {
   if (starting >= STARTS) await new Promise<void>((resolve) => waiting.push(resolve));
   else starting++;

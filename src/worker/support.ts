@@ -1,4 +1,4 @@
-/** The question what this page can do; the answer is loaded when it is asked. */
+/** `support()`: loads the probe when called. */
 import type { Support } from "./probe.ts";
 
 /**

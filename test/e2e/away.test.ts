@@ -179,4 +179,4 @@ test("chromium: a run is the same in a hidden tab, whose timers fire once a seco
   } finally {
     await server.close();
   }
-}, 300_000);
+});

@@ -160,7 +160,7 @@ test("attack: the worker makes a call after its run has ended: nothing is done, 
       () => "alive",
       (error) => error.code,
     );
-  await expect.poll(alive, { timeout: 30_000 }).toBe("agent-lost");
+  await expect.poll(alive).toBe("agent-lost");
   expect(effects).toEqual([]);
   expect(await entriesOf(kernel, "intent")).toEqual([]);
 });
@@ -175,7 +175,7 @@ test("attack: the worker reports what its run met after that run has ended: the 
         () => "alive",
         (error) => error.code,
       );
-    await expect.poll(alive, { timeout: 30_000 }).toBe("agent-lost");
+    await expect.poll(alive).toBe("agent-lost");
   }
 });
 

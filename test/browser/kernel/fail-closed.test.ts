@@ -72,8 +72,9 @@ test("for every k: the log fails at its k-th write, and every effect has its int
     expect(outcomes.map(({ intentOf }) => intentOf)).toEqual(intents.map(({ seq }) => seq));
     await kernel.log.checkpoint();
   }
-  expect(stages).toBeGreaterThan(10);
-}, 120_000);
+  // The policy, the spawn, the run's start, the intent and the run's end are each awaited: one write each at least.
+  expect(stages).toBeGreaterThanOrEqual(5);
+});
 
 /** Blocks all other writers of the log until what it returns is called. */
 async function occupy(name: string): Promise<() => void> {

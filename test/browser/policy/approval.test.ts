@@ -371,7 +371,7 @@ test("two agents can be asked about at once, and each gets its own answer", asyn
   await using one = await kernel.spawn({ name: "one", program });
   await using two = await kernel.spawn({ name: "two", program });
   const answers = [calls(one, sum(50, 2)), calls(two, sum(50, 2))];
-  await expect.poll(() => waiting.size, { timeout: 30_000 }).toBe(2);
+  await expect.poll(() => waiting.size).toBe(2);
   waiting.get("two")!(no);
   waiting.get("one")!(yes);
   expect(await Promise.all(answers)).toMatchObject([[{ ok: 52 }], [{ error: { code: "denied" } }]]);
@@ -426,5 +426,6 @@ test("for every k: when the log fails at the k-th write of a call that needs app
   } finally {
     Object.assign(IDBObjectStore.prototype, writes);
   }
-  expect(stages).toBeGreaterThan(5);
-}, 180_000);
+  // One write each at least for the approval-request, the approval and the intent; more if they are not batched.
+  expect(stages).toBeGreaterThanOrEqual(3);
+});

@@ -326,7 +326,7 @@ test("attack: a label laundered by another run, or by one that was stopped. The 
       return new Promise(() => {});
     };
     const run = agent.run({ stdin: `${JSON.stringify(vault)}\n` });
-    await expect.poll(() => agent.labels, { timeout: 30_000 }).toEqual(["late"]);
+    await expect.poll(() => agent.labels).toEqual(["late"]);
     run.stop();
     await run.result;
     during.vault = () => "";

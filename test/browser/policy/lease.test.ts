@@ -47,7 +47,7 @@ test("a lease permits calls while its task lasts, and the log names it in each c
     const lease = await agent.lease({ permit: weather, until: task.promise });
     expect(await calls(agent, at("weather"), at("home"), at("news"))).toEqual([ok("weather"), ok("home"), denied]);
     task.resolve();
-    await expect.poll(() => lease.live, { timeout: 30_000 }).toBe(false);
+    await expect.poll(() => lease.live).toBe(false);
     expect(await calls(agent, at("weather"))).toEqual([denied]);
     const [given] = await entriesOf(kernel, "lease");
     expect(given).toMatchObject({ permit: weather, policies: ["weather"], until: null, seq: lease.seq });
@@ -91,7 +91,7 @@ test("loading a policy ends a lease: permits given under one policy do not count
 test("a lease with a time ends then, and a closed agent's leases end with it", () =>
   withAgent(async (kernel, agent) => {
     const lease = await agent.lease({ permit: weather, until: Date.now() + 1000 });
-    await expect.poll(async () => (await entriesOf(kernel, "lease-end")).length, { timeout: 30_000 }).toBe(1);
+    await expect.poll(async () => (await entriesOf(kernel, "lease-end")).length).toBe(1);
     expect(lease.live).toBe(false);
     expect(await calls(agent, at("weather"))).toEqual([denied]);
     const open = await agent.lease({ permit: weather });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import type { Channel } from "../../../src/worker/channel.ts";
 import { FRAME_HASH, FRAME_SCRIPT, openFrame } from "../../../src/worker/frame.ts";
-import type { Line } from "../../../src/worker/line.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 import { attacks } from "../sandbox/hostile.cases.ts";
@@ -145,7 +145,7 @@ test.runIf(jspi)(
         ),
       );
 
-    let line: Line | undefined;
+    let line: Channel | undefined;
     const framed = await found((onData, onLost) => {
       line = openFrame(prober(target), (html) => html);
       line.listen(onData, onLost);

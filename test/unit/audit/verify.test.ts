@@ -167,7 +167,7 @@ describe("tampering", () => {
     for (const [path, bytes] of good) {
       for (let i = 0; i < bytes.length; i++) await expectRefused(path, i, 1 << (i % 8));
     }
-  }, 120_000);
+  });
 
   test("any bit of some bytes of each file", async () => {
     for (const [path, bytes] of good) {
@@ -175,7 +175,7 @@ describe("tampering", () => {
         for (let bit = 0; bit < 8; bit++) await expectRefused(path, i, 1 << bit);
       }
     }
-  }, 60_000);
+  });
 
   test("a file is missing", async () => {
     for (const path of good.keys()) {

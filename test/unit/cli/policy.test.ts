@@ -9,7 +9,7 @@ let vak: Awaited<ReturnType<typeof buildCli>>;
 
 beforeAll(async () => {
   vak = await buildCli(folder);
-}, 60_000);
+});
 
 afterAll(() => rmSync(folder, { recursive: true }));
 

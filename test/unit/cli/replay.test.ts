@@ -32,7 +32,7 @@ beforeAll(async () => {
   const runs = [{ args: ["4"] }, { args: ["2"] }];
   const bundle = await record([{ program, runs, answer: (_, { a, b }) => ({ ok: `${a}\u001b[31m${b}` }) }]);
   await writeZip(log, bundle);
-}, 60_000);
+});
 afterAll(() => rmSync(folder, { recursive: true }));
 
 test("all runs, or one by number or id, come out the same: exit code 0", async () => {
@@ -229,4 +229,4 @@ test("attack: a value, a policy or a program changed in the zip without the key:
     expect({ path, code, out: out.split("\n")[0] }).toEqual({ path, code: 1, out: "THE LOG DOES NOT VERIFY." });
     expect(err).toContain(path);
   }
-}, 60_000);
+});

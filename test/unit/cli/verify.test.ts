@@ -20,7 +20,7 @@ beforeAll(async () => {
   vak = await buildCli(folder);
   vkey = (await signed(0, new Uint8Array(32))).vkey;
   files = await makeLog(scenario(DIGEST));
-}, 60_000);
+});
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -119,7 +119,7 @@ describe("vak verify", () => {
       expect(out).toContain("THE LOG DOES NOT VERIFY.");
       expect(err, path).toContain(path === "tile/entries/000.p/13" ? "entry" : path);
     }
-  }, 60_000);
+  });
 
   test("another key: exit code 1", async () => {
     const other = await signed(0, new Uint8Array(32), new Uint8Array(32).fill(8));

@@ -83,5 +83,5 @@ export function pythonCases(load: () => Promise<Uint8Array>): void {
     // Measured, and the same, in Node, Chromium and Firefox.
     expect(whole.fuel).toBe(600_731_497);
     expect([whole.memory, hash(new Uint32Array(sliced.points).buffer)]).toEqual([3_655_927_787, 1_924_839_744]);
-  }, 120_000);
+  });
 }

@@ -140,4 +140,4 @@ test(`${RUNS} random programs do the same when metered`, () => {
   );
   console.log(`random programs, by how they ended: ${JSON.stringify(ends)}`);
   for (const end of ["ok", "exhausted"]) expect(ends[end]).toBeGreaterThan(10);
-}, 120_000);
+});

@@ -203,4 +203,4 @@ test("no policy hides a tool that could be called, with or without an approval",
     }),
     { numRuns: 50 },
   );
-}, 120_000);
+});

@@ -279,7 +279,7 @@ describe("loading", () => {
     expect(seen.size).toBeGreaterThan(0);
   });
 
-  test("a hundred policies can be loaded in turn", { timeout: 60_000 }, async () => {
+  test("a hundred policies can be loaded in turn", async () => {
     const engine = engineOf();
     for (let n = 0; n < 100; n++) {
       await engine.load(
@@ -426,9 +426,7 @@ describe("loading", () => {
     expect(error.message).toContain(String(MAX_POLICY_BYTES));
   });
 
-  test("any text loads or is refused with invalid-policy, and then the old policy decides", {
-    timeout: 60_000,
-  }, async () => {
+  test("any text loads or is refused with invalid-policy, and then the old policy decides", async () => {
     const engine = await loaded(`@id("old") ${ALL}`);
     const piece = fc.constantFrom(
       ...[
@@ -649,7 +647,7 @@ describe("pitfalls of Cedar", () => {
     }
   });
 
-  test("an instance that trapped is replaced, and every call is denied until then", { timeout: 60_000 }, async () => {
+  test("an instance that trapped is replaced, and every call is denied until then", async () => {
     // 8 MB for all of Cedar: a request of 16 MB does not fit.
     const wasm = await WebAssembly.compile(capMemory(wasmBytes, 128));
     const engine = createCedarEngine({ tools: [send], wasm });
@@ -768,7 +766,7 @@ describe("fuzz", () => {
     ),
   );
 
-  test("under a forbid of everything, no input of a guest is allowed", { timeout: 60_000 }, async () => {
+  test("under a forbid of everything, no input of a guest is allowed", async () => {
     const engine = await loaded(
       `forbid (principal, action, resource); ${ALL} permit (principal, action in Action::"call", resource);`,
     );
@@ -787,9 +785,7 @@ describe("fuzz", () => {
     await settled(engine, "deny");
   });
 
-  test("under a permit of everything, every valid input is allowed: none is lost in conversion", {
-    timeout: 60_000,
-  }, async () => {
+  test("under a permit of everything, every valid input is allowed: none is lost in conversion", async () => {
     const engine = await loaded(ALL);
     let through = 0;
     const price = fc.integer({ min: -(10 ** 9), max: 10 ** 9 }).map((cents) => cents / 100);

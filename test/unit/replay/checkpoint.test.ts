@@ -86,7 +86,7 @@ describe("a replay that resumes from a checkpoint is identical to one from the b
       checkpoints += replayer.checkpoints(1).length + replayer.checkpoints(2).length;
     }
     expect(checkpoints).toBeGreaterThan(150);
-  }, 60_000);
+  });
 
   test("the calls of a reactor, whose memory survives from one to the next", async () => {
     const program = await loadGuest("reactor");

@@ -158,11 +158,11 @@ describe("a program that is captured at each check, and resumed from there in an
     let captures = 0;
     for (let seed = 1; seed <= 25; seed++) captures += await check(wat(generate(seed)), 997);
     expect(captures).toBeGreaterThan(100);
-  }, 60_000);
+  });
 
   test("programs in C", async () => {
     for (const guest of ["busy", "files", "floats", "random"]) await check(await loadGuest(guest), 20_011);
-  }, 60_000);
+  });
 });
 
 describe("what cannot be captured", () => {

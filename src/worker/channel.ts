@@ -1,15 +1,15 @@
 /** The channel between the page and one worker. */
 
-export interface Line {
+export interface Channel {
   post(message: unknown, transfer: Transferable[]): void;
   /** Registers who hears what the worker posts, and that it failed. */
   listen(onMessage: (data: unknown) => void, onLost: (why: string) => void): void;
-  /** Lets nothing through any more, then ends the worker. */
+  /** Lets nothing more through, then ends the worker. */
   end(): void;
 }
 
 /** To a worker that the page itself started. */
-export function workerLine(worker: Worker): Line {
+export function workerChannel(worker: Worker): Channel {
   return {
     post: (message, transfer) => worker.postMessage(message, transfer),
     listen: (onMessage, onLost) => {
