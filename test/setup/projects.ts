@@ -1,7 +1,7 @@
 /** Vitest's configuration, for `vite.config.ts`: its projects, and the browsers that they run in. */
 import { playwright } from "@vitest/browser-playwright";
 import type { TestProjectInlineConfiguration, ViteUserConfig } from "vitest/config";
-import type { BrowserInstanceOption } from "vitest/node";
+import { BaseSequencer, type BrowserInstanceOption, type TestSpecification } from "vitest/node";
 import { cedarGlue, workerSource } from "../../build/plugins.ts";
 import { findBrowsers } from "../../scripts/browsers.mjs";
 import { isolation } from "../serve.ts";
@@ -40,6 +40,9 @@ function browserProject(
         include,
         setupFiles: "test/setup/dispose.ts",
         sequence: { groupOrder: order },
+        // The files share a page, and with it vak's modules and the compiled Cedar: half of a file's time was loading them.
+        // Whoever patches a global puts it back.
+        isolate: false,
         browser: { enabled: true, headless: true, screenshotFailures: false, instances: named },
       },
     },
@@ -47,6 +50,15 @@ function browserProject(
 }
 
 const { chromium, firefox, webkit: webkitgtk } = instances;
+
+/** What takes longest begins first, so that no core is idle at the end; without a cache Vitest goes by the files' sizes. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) => /\/test\/(package|e2e|outside)\//.test(moduleId);
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 export const tests = (): ViteUserConfig => ({
   plugins: [workerSource(), cedarGlue()],
@@ -60,6 +72,7 @@ export const tests = (): ViteUserConfig => ({
       VAK_SEED: process.env.VAK_SEED ?? "1",
       VAK_BROWSERS: JSON.stringify(found),
     },
+    sequence: { sequencer: LongestFirst },
     // Timeouts are for hangs only: on a busy machine a test may take ten times as long.
     testTimeout: 300_000,
     hookTimeout: 300_000,
@@ -98,7 +111,7 @@ export const tests = (): ViteUserConfig => ({
             ...(process.env.VAK_KILLS ? [] : ["test/outside/kill.test.ts"]),
             ...(process.env.VAK_MILLION ? [] : ["test/outside/million.test.ts"]),
           ],
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 0 },
           maxWorkers: 2,
         },
       },
@@ -109,7 +122,8 @@ export const tests = (): ViteUserConfig => ({
           name: "package",
           include: ["test/package/**/*.test.ts"],
           globalSetup: "test/package/install.ts",
-          sequence: { groupOrder: 5 },
+          sequence: { groupOrder: 0 },
+          maxWorkers: 2,
         },
       },
     ],
