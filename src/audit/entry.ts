@@ -129,7 +129,7 @@ export type EntryType = Entry["type"];
 
 export const ENTRY_TYPES = DECLARATIONS.map(({ type }) => type);
 
-/** The fields that the log knows better than whoever appends. */
+/** The fields that the log fills in itself. */
 interface FilledByLog {
   "policy-load": "policyDigest" | "previous" | "baseDigest";
   "run-start": "inputDigest";
@@ -154,7 +154,7 @@ export type Draft = { [T in Exclude<EntryType, OwnType>]: DraftOf<T> }[Exclude<E
 /** As {@link Draft}, for what only the log itself writes. */
 export type OwnDraft = { [T in OwnType]: DraftOf<T> }[OwnType];
 
-/** By type of entry, what says how an object with that `type` is not such an entry. */
+/** By type of entry: finds what is wrong with an object of that type. */
 const FAULT_FINDERS: ReadonlyMap<string, (value: Record<string, unknown>) => string | undefined> = new Map(
   DECLARATIONS.map(({ type, fields, rule }) => {
     const find = faultFinder({ ...common, type: oneOf(type), ...fields });

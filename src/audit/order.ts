@@ -226,7 +226,7 @@ export class Order {
         if (this.#intents.size > 0) return "an intent has no outcome";
         return entry.intents <= this.#unknown && entry.runs === this.#runs.size && entry.agents === this.#agents.size
           ? undefined
-          : "its counts are not what was left open";
+          : "its counts differ from what was left open";
       case "erase":
         return entry.erases < entry.seq ? undefined : "it erases the value of an entry that does not exist yet";
       default:

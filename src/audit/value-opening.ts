@@ -1,7 +1,7 @@
 /** Opens private values: reads the files that `value.ts` writes, and checks them against their commitments. */
 
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
-import { canonicalJson, MAX_DEPTH, parseCanonical, parseCanonicalText } from "../base/canonical.ts";
+import { canonicalJson, MAX_JSON_DEPTH, parseCanonical, parseCanonicalText } from "../base/canonical.ts";
 import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { sha256Of } from "../tlog/merkle.ts";
@@ -54,7 +54,7 @@ function readBare(file: Uint8Array, kind: ValueKind): Content | undefined {
     return undefined;
   }
   try {
-    const value = parseCanonicalText(text.slice(behind + BEHIND_SALT.length, -TAIL.length), MAX_DEPTH);
+    const value = parseCanonicalText(text.slice(behind + BEHIND_SALT.length, -TAIL.length), MAX_JSON_DEPTH);
     return { salt, value, withheld: [] };
   } catch {
     return undefined; // A list may follow the value; if not, readAny says what is wrong.

@@ -9,7 +9,7 @@
  *     { "input":  { "salt": <32 hex digits>, "value": … } }     beside an intent or a denial
  *     { "output": { "salt": <32 hex digits>, "value": … } }     beside an outcome
  *     { "input":  … }                                           beside a run-start: environment and stdin
- *     { "trace":  … }                                           beside a trace or a run-end: see `trace.ts`
+ *     { "trace":  … }                                           beside a trace or a run-end: see `protocol/trace.ts`
  *
  * A secret is never stored, nor is anything that could confirm a guess of it: the value that is committed to has null
  * in its place. `"withheld"` beside the value then lists these places, as JSON pointers (RFC 6901) in the order of the
@@ -18,7 +18,7 @@
 
 import { bytesToHex, concatBytes, randomBytes } from "@noble/hashes/utils.js";
 import type { Bytes } from "../base/bytes.ts";
-import { canonicalJson, MAX_DEPTH } from "../base/canonical.ts";
+import { canonicalJson, MAX_JSON_DEPTH } from "../base/canonical.ts";
 import { childPointer } from "../base/pointer.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { sha256Of } from "../tlog/merkle.ts";
@@ -26,7 +26,7 @@ import type { Entry } from "./entry.ts";
 import type { Digest } from "./vocabulary/common.ts";
 
 export const SALT_BYTES = 16;
-export const FILE_DEPTH = MAX_DEPTH + 2;
+export const FILE_DEPTH = MAX_JSON_DEPTH + 2;
 
 /** A call's input or answer is at most 64 MiB of JSON; a trace is less. */
 export const MAX_VALUE_BYTES = 65 * 2 ** 20;

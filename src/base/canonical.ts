@@ -6,7 +6,7 @@ import { isPlain } from "./guards.ts";
 import { fromUtf8, toUtf8 } from "./utf8.ts";
 
 /** How deeply arrays and objects may be nested. */
-export const MAX_DEPTH = 64;
+export const MAX_JSON_DEPTH = 64;
 
 /**
  * The canonical JSON of a value made of strings, finite numbers, booleans, null, arrays and plain objects.
@@ -15,7 +15,7 @@ export const MAX_DEPTH = 64;
  *   for more than `maxDepth` levels
  * @example canonicalJson({ b: [1, "é"], a: null }); // '{"a":null,"b":[1,"é"]}'
  */
-export function canonicalJson(value: unknown, maxDepth = MAX_DEPTH): string {
+export function canonicalJson(value: unknown, maxDepth = MAX_JSON_DEPTH): string {
   if (value === null || typeof value === "boolean") return String(value);
   if (typeof value === "string") return quote(value);
   // ECMAScript's own number format is the one that RFC 8785 prescribes.
@@ -58,7 +58,8 @@ export function parseCanonicalText(text: string, maxDepth?: number): unknown {
     throw new VakError("invalid-bundle", "It is not JSON.");
   }
   // The fast path: fields in order, no \u escapes, and the engine writes it the same way.
-  if (!text.includes("\\u") && isOrdered(value, maxDepth ?? MAX_DEPTH) && JSON.stringify(value) === text) return value;
+  if (!text.includes("\\u") && isOrdered(value, maxDepth ?? MAX_JSON_DEPTH) && JSON.stringify(value) === text)
+    return value;
   let canonical: string | undefined;
   try {
     canonical = canonicalJson(value, maxDepth);

@@ -22,6 +22,3 @@ export function fromUtf8(bytes: Uint8Array): string {
     throw new VakError("invalid-bundle", "It is not UTF-8.");
   }
 }
-
-/** The beginning of a text, at most `length` UTF-16 units, well-formed. */
-export const clip = (text: string, length: number): string => text.slice(0, length).toWellFormed();

@@ -1,5 +1,5 @@
 /** Messages of errors, bounded before a guest reads them or the log keeps them. */
-import { clip } from "../base/utf8.ts";
+import { clip } from "../base/clip.ts";
 
 /** Longest message of an error, UTF-16 units. */
 export const MAX_MESSAGE = 1000;

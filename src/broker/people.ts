@@ -3,7 +3,7 @@
 import { openValue } from "../audit/value-opening.ts";
 import type { Approval } from "../audit/vocabulary/call.ts";
 import { canonicalJson } from "../base/canonical.ts";
-import { clip } from "../base/utf8.ts";
+import { clip } from "../base/clip.ts";
 import { VakError } from "../errors.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { Annotations, DenyReason } from "../policy/engine.ts";

@@ -1,5 +1,5 @@
 /** Every way to turn a call down: refused before it is decided, or denied. Both are logged, then answered. */
-import { clip } from "../base/utf8.ts";
+import { clip } from "../base/clip.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { Decision, DenyReason } from "../policy/engine.ts";
 import { type Answered, encodeAnswer } from "./answer.ts";

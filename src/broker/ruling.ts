@@ -1,5 +1,5 @@
 /** What the policy says of a checked call, asked once; then how the kernel adjusts it: rights, leases, budgets. */
-import { clip } from "../base/utf8.ts";
+import { clip } from "../base/clip.ts";
 import type { Bill } from "../policy/bill.ts";
 import { callDigest } from "../policy/digest.ts";
 import type { Decision, PolicyEngine, PolicyRequest } from "../policy/engine.ts";

@@ -39,7 +39,7 @@ is its name and inputSchema. It may have "budgets" too.
 Exit code: 0 if nothing is wrong, 1 if something is, 2 if the command was misused.
 `;
 
-/** The command was used in a way that it does not know. */
+/** Wrong use of the command. */
 export class Misuse extends Error {}
 
 /** What every command on a log takes. */
@@ -92,7 +92,7 @@ export function parseArguments(args: string[]): Command {
       : { name, args: logArguments(paths, values) };
   }
   if (name === "policy") return policyCommand(paths, values);
-  throw new Misuse(name === undefined ? "Say what to do." : `There is no command "${name}".`);
+  throw new Misuse(name === undefined ? "Give a command: verify, replay or policy." : `There is no command "${name}".`);
 }
 
 type Values = ReturnType<typeof parseOptions>["values"];
@@ -132,7 +132,7 @@ function replayArguments(paths: string[], values: Values): ReplayArguments {
   const { run, until, against, program = [] } = values;
   const log = logArguments(paths, values);
   if (until !== undefined && (run === undefined || !/^\d{1,15}$/.test(until))) {
-    throw new Misuse("--until is the number of a call, in the run that --run names.");
+    throw new Misuse("--until takes the number of a call, in the run that --run names.");
   }
   if (against !== undefined && (run === undefined || until !== undefined)) {
     throw new Misuse("--against is the run to compare with the run that --run names.");
@@ -143,7 +143,9 @@ function replayArguments(paths: string[], values: Values): ReplayArguments {
 function policyCommand([name, ...paths]: string[], values: Values): Command {
   if (name === "replay") return { name: "policy replay", args: logArguments(paths, values) };
   if (name !== "test")
-    throw new Misuse(name === undefined ? "Say what to do." : `There is no command "policy ${name}".`);
+    throw new Misuse(
+      name === undefined ? "Give a command: policy test or policy replay." : `There is no command "policy ${name}".`,
+    );
   const [path, ...more] = paths;
   if (path === undefined || more.length > 0) throw new Misuse("Give one file.");
   return { name: "policy test", path };

@@ -1,4 +1,4 @@
-/** Prints text that may come from a guest: what could move the cursor, set colours or reorder text is spelled out. */
+/** Prints text that may come from a guest: what could move the cursor, set colours or reorder text is escaped. */
 import type { Problem } from "../audit/index.ts";
 
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
@@ -13,7 +13,7 @@ export function printLines(lines: readonly string[]): void {
   process.stdout.write(lines.map((line) => `${plain(line)}\n`).join(""));
 }
 
-/** As JSON, in which more is spelled out than JSON itself requires. */
+/** As JSON, with every unprintable character escaped. */
 export function printJson(value: unknown): void {
   const spell = (char: string) =>
     Array.from({ length: char.length }, (_, i) => `\\u${char.charCodeAt(i).toString(16).padStart(4, "0")}`).join("");

@@ -109,7 +109,7 @@ function describeState(state: State): string[] {
   const lines = (name: string, text: string) =>
     text === "" ? [] : [`  ${name}`, ...text.split("\n").map((line) => `    ${line}`)];
   return [
-    reached ? `  stopped where it asks ${request}` : "  it ended before that call",
+    reached ? `  stopped at the call ${request}` : "  the run ended before that call",
     `  ${memoryBytes} bytes of memory`,
     ...directories.map((path) => `  ${path}/`),
     ...Object.entries(files).map(([path, bytes]) => `  ${path}  ${bytes} bytes`),
@@ -146,7 +146,7 @@ function describeDivergence(
   run: string,
 ): string[] {
   return [
-    `  first at ${call === null ? "no call" : `call ${call}`}${at === run ? "" : ` of run ${at}`}, after ${fuel} units of fuel`,
+    `  first ${call === null ? "not at a call" : `at call ${call}`}${at === run ? "" : ` of run ${at}`}, after ${fuel} units of fuel`,
     `  ${what}${byte === undefined ? "" : `, from byte ${byte} on`}`,
     `    recorded  ${shorten(recorded)}`,
     `    replayed  ${shorten(replayed)}`,

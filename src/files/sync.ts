@@ -5,8 +5,8 @@
 
 import type { Draft } from "../audit/entry.ts";
 import type { MountRef } from "../audit/vocabulary/mount.ts";
+import { clip } from "../base/clip.ts";
 import { within } from "../base/time.ts";
-import { clip } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import type { SeedFile, TreeEntry } from "../protocol/messages.ts";
 import type { Bounds } from "./bounds.ts";

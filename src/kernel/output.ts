@@ -1,7 +1,7 @@
 /** An output stream of a run: bytes on their way to the page, counted and hashed. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import type { Stream } from "../protocol/trace.ts";
+import type { StreamDigest } from "../protocol/trace.ts";
 
 export class OutputStream {
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
@@ -28,7 +28,7 @@ export class OutputStream {
   }
 
   /** Closes the stream and returns the length and digest of everything that went through it. */
-  close(): Stream {
+  close(): StreamDigest {
     this.#controller?.close();
     this.#controller = undefined;
     return { bytes: this.#bytes, digest: bytesToHex(this.#hash.digest()) };

@@ -1,8 +1,9 @@
 /** The policy in force, as the page sees it; and the engine of a kernel without a policy, which denies every call. */
 import type { Bundle } from "../audit/bundle.ts";
 import { canonicalJson } from "../base/canonical.ts";
+import { clip } from "../base/clip.ts";
 import { sha256HexOf } from "../base/sha256.ts";
-import { clip, toUtf8 } from "../base/utf8.ts";
+import { toUtf8 } from "../base/utf8.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { Explanation, ProposedCall } from "../broker/explain.ts";
 import { VakError } from "../errors.ts";

@@ -1,7 +1,7 @@
 /** Re-executing what led to a fork: the earlier runs of a recorded agent, in silence and with recorded answers. */
 import { VakError } from "../errors.ts";
-import type { Outcome } from "../protocol/messages.ts";
-import { parseNoRoom, parseRunEnd } from "../protocol/parse.ts";
+import type { GuestOutcome } from "../protocol/messages.ts";
+import { parseFinished, parseNoRoom } from "../protocol/parse.ts";
 import type { ForkPoint, RunPrefix } from "../protocol/trace.ts";
 import { fullMessage } from "../worker/capacity.ts";
 import { type Host, WorkerLost } from "../worker/host.ts";
@@ -54,7 +54,7 @@ async function execute(
   { host, ref, seed, limits, onFull }: AgentContext,
   run: RunPrefix,
   signal = new AbortController().signal,
-): Promise<Outcome | undefined> {
+): Promise<GuestOutcome | undefined> {
   const { number, args, env, stdin, startTime } = run;
   const answers = recordedAnswers(run);
   const request = { run: number, args: [ref.name, ...args], env, stdin, seed, startTime, answers, silent: true };
@@ -67,5 +67,5 @@ async function execute(
   const reply = await running.finally(() => clearTimeout(watch));
   const full = parseNoRoom(reply);
   if (full) throw new VakError("unsupported", fullMessage(full));
-  return parseRunEnd(reply, limits)?.outcome;
+  return parseFinished(reply, limits)?.outcome;
 }

@@ -1,14 +1,14 @@
 /** Records what one run takes in from outside, and stores it in the log in parts while the run is under way. */
 import { type Commitment, commitLarge } from "../audit/value.ts";
 import { MAX_READINGS } from "../protocol/bounds.ts";
-import type { MetMessage, Point, RunEnd } from "../protocol/messages.ts";
+import type { Finished, MetMessage, Point } from "../protocol/messages.ts";
 import {
   type ForkPoint,
   type Part,
   type RecordedCall,
   type RunInput,
   type RunPrefix,
-  type Stream,
+  type StreamDigest,
   TRACE_BYTES,
 } from "../protocol/trace.ts";
 import { base64Length, inputToJson, partToJson, prefixToJson, traceToJson } from "../protocol/trace-json.ts";
@@ -207,7 +207,7 @@ export class RunRecorder {
    *
    * @param end undefined where the worker was lost or the run never began
    */
-  async trace(end: RunEnd | undefined, stdout: Stream, stderr: Stream): Promise<Commitment | undefined> {
+  async trace(end: Finished | undefined, stdout: StreamDigest, stderr: StreamDigest): Promise<Commitment | undefined> {
     const changes = this.#changes;
     this.#running = false;
     this.#release();

@@ -1,10 +1,10 @@
 /** How a run ended: its result, its log entry, and the digest of its output. */
 import { canonicalBytes } from "../base/canonical.ts";
+import { clip } from "../base/clip.ts";
 import { sha256Hex } from "../base/sha256.ts";
-import { clip } from "../base/utf8.ts";
 import type { VakError } from "../errors.ts";
 import type { Trap } from "../protocol/messages.ts";
-import type { Stream } from "../protocol/trace.ts";
+import type { StreamDigest } from "../protocol/trace.ts";
 
 /** What a run used. */
 export interface Usage {
@@ -58,12 +58,12 @@ export type RunResult = RunOutcome & {
  * @param answer what a function answered, as JSON
  * @param files the digest of the file tree
  */
-export function digestOf(
+export function runDigest(
   outcome: RunOutcome,
   answer: Uint8Array | undefined,
   files: string,
-  stdout: Stream,
-  stderr: Stream,
+  stdout: StreamDigest,
+  stderr: StreamDigest,
 ): string {
   // The message of a trap differs from engine to engine; its name does not.
   const { message: _, value: __, ...rest } = { message: "", value: undefined, ...outcome };

@@ -2,8 +2,8 @@
 import type { Commitment } from "../audit/value.ts";
 import type { Answered } from "../broker/answer.ts";
 import { VakError } from "../errors.ts";
-import type { NoRoom, Outcome, RunEnd, RunRequest, WorkerMessage } from "../protocol/messages.ts";
-import { parseNoRoom, parseRunEnd } from "../protocol/parse.ts";
+import type { Finished, GuestOutcome, NoRoom, RunRequest, WorkerMessage } from "../protocol/messages.ts";
+import { parseFinished, parseNoRoom } from "../protocol/parse.ts";
 import type { ForkPoint } from "../protocol/trace.ts";
 import { fullMessage } from "../worker/capacity.ts";
 import { WorkerLost } from "../worker/host.ts";
@@ -14,7 +14,7 @@ import { Deadline } from "./deadline.ts";
 import { OutputStream } from "./output.ts";
 import { type CheckedOptions, recordedAnswers } from "./run-options.ts";
 import type { RunRecorder } from "./run-recorder.ts";
-import { digestOf, loggedEnd, type RunOutcome, type RunResult, type StopLimit, type Usage } from "./run-result.ts";
+import { loggedEnd, type RunOutcome, type RunResult, runDigest, type StopLimit, type Usage } from "./run-result.ts";
 
 /**
  * ms that a run has to stop when asked, before its worker is ended, and the agent's files with it. The guest checks
@@ -29,7 +29,7 @@ const NO_END = "it did not begin, or the worker was lost";
 interface Ending {
   outcome: RunOutcome;
   /** What the worker reported; undefined when it was lost, or the run never began. */
-  end?: RunEnd;
+  end?: Finished;
   /** What was done, where the worker reported no end and yet it is known. */
   fuel?: number;
   filesError?: VakError;
@@ -236,7 +236,7 @@ export class Run {
   }
 
   /** Hands the run to the worker once the browser can hold the program, and waits for its end. */
-  async #enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<RunEnd | NoRoom> {
+  async #enter({ args, stdin, env, startTime, clock, call }: CheckedOptions): Promise<Finished | NoRoom> {
     const { host, channel, ref, seed, limits, onFull } = this.#context;
     const last = this.#fork?.runs.at(-1);
     const request: RunRequest = {
@@ -266,14 +266,14 @@ export class Run {
       this.#lose(`the worker failed: ${(error as Error).message}`);
     }
     return (
-      parseRunEnd(reply, limits) ??
+      parseFinished(reply, limits) ??
       (this.#recorder.begun ? undefined : parseNoRoom(reply)) ??
       this.#lose("the worker reported an end that the protocol does not allow")
     );
   }
 
   /** The worker knows that the run was asked to stop, the kernel why. */
-  #judge(outcome: Outcome): RunOutcome {
+  #judge(outcome: GuestOutcome): RunOutcome {
     if (outcome.status === "exited" && outcome.value) {
       return this.#called ? this.#answered(outcome.value) : this.#lose("the worker answered a call that nobody made");
     }
@@ -312,7 +312,7 @@ export class Run {
     };
     const stdout = this.#out[1].close();
     const stderr = this.#out[2].close();
-    const digest = end ? digestOf(outcome, this.#answer, end.files, stdout, stderr) : null;
+    const digest = end ? runDigest(outcome, this.#answer, end.files, stdout, stderr) : null;
     const trace = await this.#recorder.trace(end, stdout, stderr);
     const unsaved = end ? await this.#mounts.save() : filesError;
     return this.#logEnd({ ...outcome, usage, digest, ...(unsaved && { filesError: unsaved }) }, trace);

@@ -1,9 +1,9 @@
 /** Spawning: the steps from what the page asks for to an agent, and what undoes them when one fails. */
 import type { AgentRef } from "../audit/vocabulary/common.ts";
+import { clip } from "../base/clip.ts";
 import { isObject } from "../base/guards.ts";
 import { lazy } from "../base/lazy.ts";
 import { sha256HexOf } from "../base/sha256.ts";
-import { clip } from "../base/utf8.ts";
 import type { Broker } from "../broker/broker.ts";
 import { VakError } from "../errors.ts";
 import type { Mounts, Wanted } from "../files/mounts.ts";

@@ -1,6 +1,7 @@
 /** How large the memories and tables that a module defines may grow. */
+
+import { malformed } from "../wasm/malformed.ts";
 import type { Module } from "../wasm/module.ts";
-import { refuse } from "./refuse.ts";
 
 const PAGE_BYTES = 65_536;
 
@@ -13,7 +14,7 @@ export function capMemories(module: Module, memoryBytes: number | undefined): (n
   const minima = defined.reduce((sum, { min }) => sum + min, 0);
   if (minima > cap) {
     const pages = `${minima} pages of memory (${minima * PAGE_BYTES} bytes)`;
-    refuse(`the module starts with ${pages}; memoryBytes allows ${memoryBytes}`, defined[0]!.start);
+    malformed(`the module starts with ${pages}; memoryBytes allows ${memoryBytes}`, defined[0]!.start);
   }
   const share = Math.floor((cap - minima) / defined.length);
   return defined.map(({ min, max = Infinity }) => Math.min(max, min + share));
@@ -26,7 +27,7 @@ export function capTables(module: Module, tableElements: number | undefined): (n
   refuseImport(module, "table");
   return defined.map(({ min, max = Infinity, start }) => {
     if (min > tableElements)
-      refuse(`a table starts with ${min} elements; tableElements allows ${tableElements}`, start);
+      malformed(`a table starts with ${min} elements; tableElements allows ${tableElements}`, start);
     return Math.min(max, tableElements);
   });
 }
@@ -36,5 +37,5 @@ function refuseImport(module: Module, kind: "memory" | "table"): void {
   const found = module.imports.find((entry) => entry.kind === kind);
   if (!found) return;
   const name = `${JSON.stringify(found.module)} ${JSON.stringify(found.name)}`;
-  refuse(`imports the ${kind} ${name}: link the program so that it defines its own`, found.at);
+  malformed(`imports the ${kind} ${name}: link the program so that it defines its own`, found.at);
 }

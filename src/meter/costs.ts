@@ -20,4 +20,5 @@ export const MISC_BULK = opcodes();
 mark(MISC_BULK, 1, Op.memoryInit, Op.memoryInit, Op.memoryCopy, Op.tableInit);
 mark(MISC_BULK, 1, Op.tableCopy, Op.tableGrow, Op.tableFill, Op.tableFill);
 
+/** None: what an instruction of SIMD touches has a fixed size. */
 export const SIMD_BULK = opcodes();

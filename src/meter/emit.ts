@@ -1,4 +1,6 @@
 /** Writes functions with the meter's code in them, from the events that `scan.ts` found. */
+
+import { malformed } from "../wasm/malformed.ts";
 import type { Module } from "../wasm/module.ts";
 import * as Op from "../wasm/opcode.ts";
 import { Reader } from "../wasm/reader.ts";
@@ -6,7 +8,6 @@ import * as Type from "../wasm/type.ts";
 import { Writer } from "../wasm/writer.ts";
 import * as Event from "./event.ts";
 import { CAUGHT_AT_HEADER, PLAIN } from "./event.ts";
-import { refuse } from "./refuse.ts";
 import { FIRST_SLOT, type FunctionScan } from "./scan.ts";
 
 /** Indices that the added code refers to; they follow the module's own. */
@@ -116,7 +117,7 @@ export class FunctionEmitter {
     body.byte(Op.end);
 
     if (body.length > MAX_FUNCTION_BYTES) {
-      refuse(`function ${index} is too large once metered: ${body.length} bytes`, scan.localsAt);
+      malformed(`function ${index} is too large once metered: ${body.length} bytes`, scan.localsAt);
     }
     out.unsigned(body.length).copy(body.bytes, 0, body.length);
     this.#writeHints(index);

@@ -52,6 +52,7 @@
 
 import type { ExternKind } from "../wasm/external.ts";
 import * as External from "../wasm/external.ts";
+import { malformed } from "../wasm/malformed.ts";
 import { readModule } from "../wasm/module.ts";
 import { checkPreamble } from "../wasm/preamble.ts";
 import { valueTypesAt } from "../wasm/value-type.ts";
@@ -59,7 +60,7 @@ import { Additions, addMeter, RESERVED_PREFIX, START_EXPORT } from "./added.ts";
 import { capMemories, capTables } from "./caps.ts";
 import type { Plan } from "./emit.ts";
 import { checkCounts, MODULE_LIMITS } from "./limits.ts";
-import { misuse, refuse } from "./refuse.ts";
+import { misuse } from "./refuse.ts";
 import { writeModule } from "./write.ts";
 
 export type { ExternKind } from "../wasm/external.ts";
@@ -135,16 +136,16 @@ export function instrument(program: Uint8Array, options: MeterOptions = {}): Met
   const bytes = program as Uint8Array<ArrayBuffer>;
   const maxModuleBytes = options.maxModuleBytes ?? MODULE_LIMITS.moduleBytes;
   if (bytes.length > maxModuleBytes) {
-    refuse(`the module is too large: ${bytes.length} bytes; the limit is ${maxModuleBytes}`);
+    malformed(`the module is too large: ${bytes.length} bytes; the limit is ${maxModuleBytes}`);
   }
   checkPreamble(bytes);
   // Before anything is rewritten: a rewritten module may be valid where the original was not.
   const valid = WebAssembly.validate(bytes);
   const module = readModule(bytes, MODULE_LIMITS.constantElements);
   checkCounts(module);
-  if (!valid) refuse(`not a valid WebAssembly module${engineComplaint(bytes)}`);
+  if (!valid) malformed(`not a valid WebAssembly module${engineComplaint(bytes)}`);
   for (const { name, at } of module.exports) {
-    if (name.startsWith(RESERVED_PREFIX)) refuse(`exports ${JSON.stringify(name)}, a name that vak reserves`, at);
+    if (name.startsWith(RESERVED_PREFIX)) malformed(`exports ${JSON.stringify(name)}, a name that vak reserves`, at);
   }
 
   const maxima = {

@@ -1,6 +1,7 @@
 /** How large a module may be, beyond what the engines' own limits allow. */
+
+import { malformed } from "../wasm/malformed.ts";
 import type { Module } from "../wasm/module.ts";
-import { refuse } from "./refuse.ts";
 
 export const MODULE_LIMITS = {
   /** Bytes of a module, unless `maxModuleBytes` says otherwise. */
@@ -20,7 +21,7 @@ export const MODULE_LIMITS = {
 /** @throws VakError `invalid-module` */
 export function checkCounts({ functions, tables }: Module): void {
   if (functions.length > MODULE_LIMITS.functions) {
-    refuse(`${functions.length} functions; the limit is ${MODULE_LIMITS.functions}`);
+    malformed(`${functions.length} functions; the limit is ${MODULE_LIMITS.functions}`);
   }
-  if (tables.length > MODULE_LIMITS.tables) refuse(`${tables.length} tables; the limit is ${MODULE_LIMITS.tables}`);
+  if (tables.length > MODULE_LIMITS.tables) malformed(`${tables.length} tables; the limit is ${MODULE_LIMITS.tables}`);
 }

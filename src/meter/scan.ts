@@ -13,7 +13,7 @@
  */
 import { CORE, EIGHT, FOUR, GC, LEB, MEMARG, MISC, NONE, SIMD, SPECIAL, UNKNOWN } from "../wasm/instructions.ts";
 import { endOf, unsignedAt } from "../wasm/leb128.ts";
-import { unknown, wrongLength } from "../wasm/malformed.ts";
+import { malformed, unknown, wrongLength } from "../wasm/malformed.ts";
 import type { Module } from "../wasm/module.ts";
 import * as Op from "../wasm/opcode.ts";
 import { Reader } from "../wasm/reader.ts";
@@ -24,7 +24,7 @@ import * as Event from "./event.ts";
 import { CALL_FREE, CAUGHT_AT_HEADER, LEVELS, PLAIN } from "./event.ts";
 import { MODULE_LIMITS } from "./limits.ts";
 import { CORE_NAN, GC_NAN, MISC_NAN, SIMD_NAN } from "./nan.ts";
-import { refuse, refuseFeature } from "./refuse.ts";
+import { refuseFeature } from "./refuse.ts";
 
 /** Levels of call-free loops, from the innermost, for which to find the locals to save. It keeps this linear. */
 const SAVED_LEVELS = 3;
@@ -205,7 +205,7 @@ export class FunctionScan {
           if (op !== Op.block && op !== Op.loop) cost++;
           this.#settle(-1, 0);
           if (k >= MODULE_LIMITS.nesting) {
-            refuse(`function ${index} has blocks more than ${MODULE_LIMITS.nesting} deep`, at);
+            malformed(`function ${index} has blocks more than ${MODULE_LIMITS.nesting} deep`, at);
           }
           k++;
           f += FIELDS;
@@ -503,7 +503,7 @@ export class FunctionScan {
       this.localWords += skipValueType(reader) ? count * 2 : count;
     }
     if (this.localCount > MODULE_LIMITS.locals) {
-      refuse(`function ${index} has ${this.localCount} locals; the limit is ${MODULE_LIMITS.locals}`, start);
+      malformed(`function ${index} has ${this.localCount} locals; the limit is ${MODULE_LIMITS.locals}`, start);
     }
     this.codeAt = reader.pos;
   }

@@ -1,7 +1,7 @@
 /** Writes the metered module: its own sections and what is added to each, in the order that the format requires. */
 import { joinBytes } from "../base/bytes.ts";
 import { wrongLength } from "../wasm/malformed.ts";
-import { HAS_MAX, type Limits, type Module } from "../wasm/module.ts";
+import { HAS_MAX, type Module, type SizeLimits } from "../wasm/module.ts";
 import { PREAMBLE } from "../wasm/preamble.ts";
 import { Reader } from "../wasm/reader.ts";
 import type { SectionRange } from "../wasm/section.ts";
@@ -72,7 +72,7 @@ export function writeModule(module: Module, maxima: Maxima, additions: Additions
 }
 
 /** Writes `limits` with their new maxima, up to the last one that changes, and moves `reader` there. */
-function writeLimits(body: Writer, reader: Reader, limits: Limits[], maxima: (number | undefined)[]): void {
+function writeLimits(body: Writer, reader: Reader, limits: SizeLimits[], maxima: (number | undefined)[]): void {
   for (const [index, own] of limits.entries()) {
     const max = maxima[index];
     if (max === own.max) continue; // Copied: numbers above 2^53 are not exact here.

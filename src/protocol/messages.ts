@@ -95,14 +95,14 @@ export const TRAPS = [
 
 export type Trap = (typeof TRAPS)[number];
 
-/** How a run ended, as far as the worker knows. */
-export type Outcome =
+/** How a run ended, as the worker reports it. */
+export type GuestOutcome =
   | { status: "exited"; exitCode: number; value?: Uint8Array<ArrayBuffer> }
   | { status: "trapped"; trap: Trap; message: string }
   | { status: "stopped"; limit: "fuel" | "output" | "asked" };
 
 export interface Ended {
-  outcome: Outcome;
+  outcome: GuestOutcome;
   /** Units of work done. */
   fuel: number;
   /** Peak bytes of linear memory. */
@@ -125,7 +125,7 @@ export interface Point {
   fuel: number;
 }
 
-export interface RunEnd extends Ended {
+export interface Finished extends Ended {
   /** Where the run was stopped, if the kernel asked for it. */
   stop: Point | null;
 }
@@ -164,7 +164,7 @@ export interface SandboxApi {
   compile(bytes: Uint8Array, share: boolean): Promise<Admission>;
   /** Takes over a program that another worker of this kernel compiled. */
   adopt(admitted: Admitted): void;
-  run(request: RunRequest): Promise<RunEnd | NoRoom>;
+  run(request: RunRequest): Promise<Finished | NoRoom>;
   readFile(path: string): Uint8Array | null;
   writeFile(path: string, file: SeedFile): void;
   listFiles(): FileStat[];

@@ -19,11 +19,11 @@ import {
   type Admission,
   type Admitted,
   type FileStat,
+  type Finished,
+  type GuestOutcome,
   type NoRoom,
-  type Outcome,
   type Point,
   PROTOCOL_VERSION,
-  type RunEnd,
   TRAPS,
   type TreeDetail,
   type TreeEntry,
@@ -107,12 +107,12 @@ export function parseNoRoom(value: unknown): NoRoom | undefined {
 }
 
 /** Refuses usage past a limit, which no honest worker reports. */
-export function parseRunEnd(value: unknown, limits: Limits): RunEnd | undefined {
+export function parseFinished(value: unknown, limits: Limits): Finished | undefined {
   const it = record(value);
   if (!it || !count(it.fuel, limits.fuel)) return undefined;
   if (!count(it.memoryBytes, limits.memoryBytes) || !count(it.fileBytes, limits.fileBytes)) return undefined;
   if (!isDigest(it.files)) return undefined;
-  const outcome = parseOutcome(it.outcome, limits);
+  const outcome = parseGuestOutcome(it.outcome, limits);
   const stop = it.stop === null ? null : parsePoint(it.stop, limits);
   if (!outcome || stop === undefined) return undefined;
   const { fuel, memoryBytes, fileBytes, files } = it;
@@ -145,7 +145,7 @@ export function parsePoint(value: unknown, limits: { fuel: number }): Point | un
   return { at: it.at, systemCalls: it.systemCalls, fuel: it.fuel };
 }
 
-function parseOutcome(value: unknown, limits: Limits): Outcome | undefined {
+function parseGuestOutcome(value: unknown, limits: Limits): GuestOutcome | undefined {
   const it = record(value);
   switch (it?.status) {
     case "exited":

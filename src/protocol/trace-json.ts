@@ -16,11 +16,11 @@ import type {
   RunInput,
   RunPrefix,
   StoredPart,
-  Stream,
+  StreamDigest,
   Trace,
 } from "./trace.ts";
 
-/** Bytes of JSON that so many bytes of data take, without the quotes. */
+/** Length of `bytes` bytes in base64. */
 export const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
 
 /** Calls are arrays, since there may be many. */
@@ -81,7 +81,7 @@ export function parseTrace(value: unknown): Trace & Part {
  * @throws VakError `invalid-bundle`
  */
 export function parsePart(value: unknown): StoredPart {
-  if (!isObject(value) || !isCount(value.fuel)) throw bad("a part does not say how far it goes");
+  if (!isObject(value) || !isCount(value.fuel)) throw bad("a part has no fuel");
   return { ...parseMet(value), fuel: value.fuel };
 }
 
@@ -128,7 +128,7 @@ export function joinParts(parts: readonly Part[]): Met {
 }
 
 function parseChanges(changes: unknown): Change[] {
-  if (!Array.isArray(changes) || changes.length > MAX_CHANGES) throw bad("its changes are not a list of them");
+  if (!Array.isArray(changes) || changes.length > MAX_CHANGES) throw bad("its changes are malformed or too many");
   return changes.map((change) => {
     const { path, data, at } = isObject(change) ? change : {};
     if (typeof path !== "string") throw bad("a change is malformed");
@@ -179,7 +179,7 @@ function point(value: unknown): Point | null {
   return found;
 }
 
-function stream(value: unknown): Stream {
+function stream(value: unknown): StreamDigest {
   const { bytes, digest } = isObject(value) ? value : {};
   if (!isCount(bytes) || !isDigest(digest)) throw bad("a stream is malformed");
   return { bytes, digest };
@@ -190,7 +190,7 @@ function stream(value: unknown): Stream {
  *
  * @throws VakError `invalid-bundle`
  */
-export function parseInput(value: unknown): RunInput {
+export function parseRunInput(value: unknown): RunInput {
   const { env, stdin } = isObject(value) ? value : {};
   if (!isObject(env) || typeof stdin !== "string" || !Object.values(env).every((text) => typeof text === "string")) {
     throw new VakError("invalid-bundle", "This is not the input of a run.");

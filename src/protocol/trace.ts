@@ -2,8 +2,8 @@
  * A trace: what a run took in from outside, and where, so that it can be executed again.
  *
  * It is kept as private values (see `audit/value.ts`), canonical JSON of at most {@link TRACE_BYTES} in all. Parts of
- * it are stored beside `trace` entries while the run goes on, in the order in which the guest met what is in them; the
- * rest, and what only the end knows, beside its `run-end`. What else a replay needs is in the log: limits, seed and
+ * it are stored beside `trace` entries during the run, in the order in which the guest met what is in them; the
+ * rest, and what is known only at the end, beside its `run-end`. What else a replay needs is in the log: limits, seed and
  * machine in `agent-spawn`; arguments and the time in `run-start`, with the environment and stdin beside it.
  */
 import type { MountRef } from "../audit/vocabulary/mount.ts";
@@ -38,7 +38,7 @@ export interface RecordedCall {
 }
 
 /** How many bytes the page received of a stream, and their SHA-256, hex. */
-export interface Stream {
+export interface StreamDigest {
   bytes: number;
   digest: string;
 }
@@ -73,8 +73,8 @@ export interface Trace extends Met {
   stop: Point | null;
   /** SHA-256 of the file tree at the end, hex. */
   files: string;
-  stdout: Stream;
-  stderr: Stream;
+  stdout: StreamDigest;
+  stderr: StreamDigest;
 }
 
 /** A run's input, as it is kept beside its `run-start`. */

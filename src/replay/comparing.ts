@@ -14,14 +14,14 @@ import type { KnownCall } from "./recording.ts";
 import type { Until } from "./until.ts";
 
 /** What happens to a guest from outside at some point: the page changes a file, or stops it. */
-interface Happening {
+interface OutsideEvent {
   at: Point;
   /** Undefined if it is stopped. */
   change: Change | undefined;
 }
 
 /** Longest name of a tool in the log, UTF-16 units. */
-const MAX_NAME = 128;
+const MAX_TOOL_NAME = 128;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -30,18 +30,18 @@ export interface Progress {
   calls: number;
   readings: number;
   time: number;
-  happened: number;
+  eventsDone: number;
   systemCalls: number;
 }
 
-export class Comparing implements Outside {
+export class ComparingOutside implements Outside {
   /** Answers are there at once, so the guest never waits. */
   readonly wait = "atomics";
   divergence: Divergence | undefined;
   /** Why the run cannot be followed to its end, if the recording is to blame. */
-  cut: string | undefined;
+  blockedBy: string | undefined;
   /** For a run that was cut off: whether it has reached the end of its recording. */
-  over = false;
+  reachedEnd = false;
   /** Calls made. */
   calls = 0;
   /** Whether the run was stopped at the point to look at, and the request that waits for its answer there. */
@@ -57,10 +57,10 @@ export class Comparing implements Outside {
   onCall: ((request: Uint8Array, answer: Uint8Array | undefined) => void) | undefined;
   readonly #run: string;
   readonly #known: readonly KnownCall[];
-  readonly happenings: readonly Happening[];
+  readonly events: readonly OutsideEvent[];
   readonly #volume: Volume;
-  /** How many of the {@link happenings} have taken place. */
-  happened = 0;
+  /** How many of the {@link events} have taken place. */
+  eventsDone = 0;
   #systemCalls = 0;
   #meter: Meter | undefined;
   readonly #lastCall: number;
@@ -94,7 +94,7 @@ export class Comparing implements Outside {
     this.#trace = trace;
     this.#known = known;
     this.#volume = volume;
-    this.happenings = [
+    this.events = [
       ...trace.changes.flatMap((change) => (change.at ? [{ at: change.at, change }] : [])),
       ...(trace.stop ? [{ at: trace.stop, change: undefined }] : []),
     ];
@@ -105,7 +105,7 @@ export class Comparing implements Outside {
     return this.#meter?.used ?? 0;
   }
 
-  /** The next happening, if it is at one of the meter's checks and no system call comes before it. */
+  /** The next event, if it is at one of the meter's checks and no system call comes before it. */
   get #due(): Point | undefined {
     return this.#next("check")?.at;
   }
@@ -121,8 +121,8 @@ export class Comparing implements Outside {
   }
 
   save(): Progress {
-    const { calls, readings, happened } = this;
-    return { calls, readings, time: this.#time, happened, systemCalls: this.#systemCalls };
+    const { calls, readings, eventsDone } = this;
+    return { calls, readings, time: this.#time, eventsDone, systemCalls: this.#systemCalls };
   }
 
   /** Resumes from there: what came before is not compared again. */
@@ -130,7 +130,7 @@ export class Comparing implements Outside {
     this.calls = progress.calls;
     this.readings = progress.readings;
     this.#time = progress.time;
-    this.happened = progress.happened;
+    this.eventsDone = progress.eventsDone;
     this.#systemCalls = progress.systemCalls;
     this.divergence = undefined;
   }
@@ -143,7 +143,7 @@ export class Comparing implements Outside {
     this.#meter = meter;
     this.exports = exports;
     if (this.#granted === undefined) {
-      this.#happen("entry");
+      this.#applyEvents("entry");
       this.#arm();
     }
     this.#onEnter?.();
@@ -152,7 +152,7 @@ export class Comparing implements Outside {
   }
 
   /**
-   * A check asks for more. If something is to happen at a check, one unit less was granted than the guest had used
+   * A check asks for more. If an event is due at a check, one unit less was granted than the guest had used
    * there, so this is the check that asks.
    */
   #refill(meter: Meter): void {
@@ -161,21 +161,21 @@ export class Comparing implements Outside {
       this.reached = true;
       return meter.stop();
     }
-    if (this.#due && this.#happen("check")) return meter.stop();
-    // Less what was granted so far: the counter is negative by what is overdrawn.
+    if (this.#due && this.#applyEvents("check")) return meter.stop();
+    // Subtract what was already granted: the counter is negative by what is overdrawn.
     meter.grant(this.#enough - (meter.used + meter.left));
   }
 
   enter(): number {
     this.#systemCalls++;
-    if (this.#happen("entry")) throw new Halt("asked");
+    if (this.#applyEvents("entry")) throw new Halt("asked");
     this.#arm();
     return this.#systemCalls;
   }
 
   /**
-   * Cuts the grant so that the check asks at which something is to happen. To be called whenever the guest resumes from
-   * where the next happening may have changed.
+   * Cuts the grant so that the check at which the event is due asks. Call it whenever the guest resumes from
+   * where the next event may have changed.
    */
   #arm(): void {
     const meter = this.#meter;
@@ -193,12 +193,12 @@ export class Comparing implements Outside {
       this.reached = true;
       this.request = request;
     }
-    if (this.reached || this.divergence || this.#happen("wait")) throw new Halt("asked");
+    if (this.reached || this.divergence || this.#applyEvents("wait")) throw new Halt("asked");
     this.#arm();
     if (call?.answered) return call.answered;
     if (call?.answer === null && this.#cutOff && this.calls === this.#known.length) this.#endHere();
     if (!call) this.differ("calls", `${this.#known.length}`, `at least ${this.calls}`, { call: this.calls });
-    else if (call.answer !== null) this.cut = `the answer to call ${this.calls} is not in the bundle`;
+    else if (call.answer !== null) this.blockedBy = `the answer to call ${this.calls} is not in the bundle`;
     else this.differ("answer", "none: the run was stopped", "the program waits for one", { call: this.calls });
     throw new Halt("asked");
   }
@@ -216,28 +216,28 @@ export class Comparing implements Outside {
 
   /** The guest's clock has advanced already; there is nothing to wait for. */
   sleep(): void {
-    if (this.#happen("wait")) throw new Halt("asked");
+    if (this.#applyEvents("wait")) throw new Halt("asked");
     this.#arm();
   }
 
   /** The recording ends here. */
   #endHere(): never {
-    this.over = true;
+    this.reachedEnd = true;
     throw new Halt("asked");
   }
 
-  /** The next happening, if it is here. */
-  #next(at: Point["at"]): Happening | undefined {
-    const next = this.happenings[this.happened];
+  /** The next event, if it is here. */
+  #next(at: Point["at"]): OutsideEvent | undefined {
+    const next = this.events[this.eventsDone];
     return next?.at.at === at && next.at.systemCalls === this.#systemCalls ? next : undefined;
   }
 
   /** Does what was recorded for this point. @returns whether the guest has to stop */
-  #happen(at: Point["at"]): boolean {
+  #applyEvents(at: Point["at"]): boolean {
     for (let next = this.#next(at); next; next = this.#next(at)) {
       const used = this.#meter?.used ?? 0;
       if (at === "check" && next.at.fuel > used) return false;
-      this.happened++;
+      this.eventsDone++;
       const what = next.change ? "fuel when a file was changed" : "fuel when it was stopped";
       if (next.at.fuel !== used) this.differ(what, `${next.at.fuel}`, `${used}`);
       if (!next.change || this.divergence) return true;
@@ -262,9 +262,9 @@ export class Comparing implements Outside {
       text = decoder.decode(bytes);
       request = JSON.parse(text) ?? {};
     } catch {} // A malformed request was recorded as such: its length and the fuel are compared.
-    const tool = typeof request.tool === "string" ? request.tool.slice(0, MAX_NAME).toWellFormed() : "";
+    const tool = typeof request.tool === "string" ? request.tool.slice(0, MAX_TOOL_NAME).toWellFormed() : "";
     if (entry && entry.resource !== tool && (entry.resource !== "" || input)) {
-      return this.differ("tool", entry.resource, tool || text.slice(0, MAX_NAME), { call });
+      return this.differ("tool", entry.resource, tool || text.slice(0, MAX_TOOL_NAME), { call });
     }
     if (input) {
       const asked = spelled(request.input ?? {}, input);

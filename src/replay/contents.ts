@@ -1,4 +1,4 @@
-/** The guest's half of a checkpoint: memory and mutable globals of an instance. */
+/** The guest's half of a save point: memory and mutable globals of an instance. */
 import { isEqual } from "./kept.ts";
 import type { Capturable } from "./stack/capturable.ts";
 import { LOAD_EXPORT, SAVE_EXPORT } from "./stack/exports.ts";
@@ -6,7 +6,7 @@ import { LOAD_EXPORT, SAVE_EXPORT } from "./stack/exports.ts";
 const PAGE_BYTES = 65_536;
 const ZEROS = new Uint8Array(PAGE_BYTES);
 
-/** There is none of an instance whose tables change. */
+/** An instance whose tables change cannot be saved. */
 export interface Contents {
   pages: readonly Uint8Array[];
   globals: Uint8Array;

@@ -4,9 +4,9 @@ import { canonicalBytes } from "../base/canonical.ts";
 import { sha256Hex } from "../base/sha256.ts";
 import type { Limits } from "../limits.ts";
 import type { Ended } from "../protocol/messages.ts";
-import type { Met, Stream, Trace } from "../protocol/trace.ts";
-import type { Comparing } from "./comparing.ts";
-import type { Output, Outputs } from "./output.ts";
+import type { Met, StreamDigest, Trace } from "../protocol/trace.ts";
+import type { ComparingOutside } from "./comparing.ts";
+import type { Outputs, ReplayedOutput } from "./output.ts";
 import type { LoggedRun, Reach } from "./recording.ts";
 
 /**
@@ -19,7 +19,7 @@ export function fuelFor(end: RunEnd, limits: Limits): number {
 }
 
 export function compareEnds(
-  outside: Comparing,
+  outside: ComparingOutside,
   { run, trace, end }: { run: LoggedRun; trace: Trace; end: RunEnd },
   ended: Ended,
   output: Outputs,
@@ -51,12 +51,12 @@ export function compareEnds(
 }
 
 /** For a run that was cut off: it did everything that was recorded, and did not end before that. */
-export function compareReach(outside: Comparing, { calls, readings }: Met, fuel: number, ended: Ended): void {
+export function compareReach(outside: ComparingOutside, { calls, readings }: Met, fuel: number, ended: Ended): void {
   const came = (what: string, then: number, now: number, more?: { call: number }) => {
     if (now < then) outside.differ(what, `${then}`, `${now}`, more);
   };
   came("calls", calls.length, outside.calls, { call: outside.calls + 1 });
-  came("changes of files", outside.happenings.length, outside.happened);
+  came("changes of files", outside.events.length, outside.eventsDone);
   came("readings of the clock", readings.length, outside.readings);
   came("fuel", fuel, ended.fuel);
 }
@@ -67,7 +67,13 @@ export function describeReach(run: LoggedRun, { calls }: Met, { why, fuel }: Rea
   return `${why}: what is stored of its trace goes to call ${calls.length} and ${fuel} units of fuel${after}`;
 }
 
-function compareStream(outside: Comparing, what: string, then: Stream, now: Output, asked: boolean): string {
+function compareStream(
+  outside: ComparingOutside,
+  what: string,
+  then: StreamDigest,
+  now: ReplayedOutput,
+  asked: boolean,
+): string {
   const digest = now.digest();
   const length = asked ? Math.min(then.bytes, now.bytes) : now.bytes;
   if (then.bytes !== length) outside.differ(`bytes of ${what}`, `${then.bytes}`, `${now.bytes}`);

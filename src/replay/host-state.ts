@@ -1,4 +1,4 @@
-/** The host's half of a checkpoint: files, and what the sandbox keeps for a process. */
+/** The host's half of a save point: files, and what the sandbox keeps for a process. */
 import type { Volume, VolumeState } from "../sandbox/fs/volume.ts";
 import type { Process, ProcessState } from "../sandbox/wasi/process.ts";
 import type { Kept } from "./kept.ts";
@@ -37,7 +37,7 @@ export interface Host {
   process: ProcessState | undefined;
   /** Bytes that the run may still print. */
   remaining: number;
-  /** All the bytes in it; other checkpoints may share some of them. */
+  /** All the bytes in it; other save points may share some of them. */
   held: Uint8Array[];
 }
 
@@ -56,7 +56,7 @@ export function saveHost(volume: Volume, process: Process | undefined, kept: Kep
   return { ...copied, remaining: live?.outlet.remaining ?? 0, held };
 }
 
-/** Puts it back, except for the clock. The state of a process goes into a run that has begun. */
+/** Restores a saved host state, except for the clock. The state of a process goes into a run that has begun. */
 export function restoreHost(host: Host, volume: Volume, process: Process | undefined, kept: Kept): void {
   const same = new Map<object, object>([[volume, volume]]);
   const outlet = process?.save().outlet;

@@ -14,10 +14,10 @@
  * const { verdict, divergence } = await replay(bundle, 1, { program });
  */
 import type { Bundle } from "../audit/bundle.ts";
+import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import type { ForkPoint } from "../protocol/trace.ts";
 import { difference, type RunDifference, type Side } from "./diff.ts";
-import { digestOf } from "./digest.ts";
 import { forkAt } from "./fork.ts";
 import { type LoggedRun, Recording } from "./recording.ts";
 import { Replayer } from "./replayer.ts";
@@ -30,7 +30,7 @@ export { MACHINE } from "../sandbox/admission.ts";
 export type { RunDifference, TextDifference } from "./diff.ts";
 export type { Divergence } from "./divergence.ts";
 export type { Replayer } from "./replayer.ts";
-export type { Looking, Replay, State, Step } from "./result.ts";
+export type { Replay, ReplayView as Looking, State, Step } from "./result.ts";
 export type { Place } from "./timeline.ts";
 export type { Until } from "./until.ts";
 
@@ -87,8 +87,8 @@ export async function openReplay(
   { program }: Pick<ReplayOptions, "program"> = {},
 ): Promise<Replayer> {
   const recording = await Recording.open(asBundle(bundle));
-  return new Replayer(recording, (run, checkpoints) =>
-    startSession(recording, run, program, { inspect: true, checkpoints }),
+  return new Replayer(recording, (run, savePoints) =>
+    startSession(recording, run, program, { inspect: true, savePoints }),
   );
 }
 
@@ -207,7 +207,7 @@ async function startSession(
 }
 
 async function withDigest(programs: Uint8Array[], digest: string): Promise<Uint8Array | undefined> {
-  for (const program of programs) if ((await digestOf(program)) === digest) return program;
+  for (const program of programs) if ((await sha256HexOf(program)) === digest) return program;
   return undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Copies of bytes for checkpoints: what has not changed since the checkpoint before is kept once. */
+/** Copies of bytes for save points: what has not changed since the save point before is kept once. */
 
 export class Kept {
   readonly #copies = new WeakMap<Uint8Array, Uint8Array>();

@@ -1,10 +1,13 @@
 /** Compares the input of a call with the one that the log commits to. */
 import { withhold } from "../audit/value.ts";
 import { canonicalJson } from "../base/canonical.ts";
-import { withNormalUrls } from "../tool/secrets.ts";
+import { withNormalUrls } from "../tool/url-spelling.ts";
 import type { KnownCall } from "./recording.ts";
 
-/** An input as the log commits to it. One without a canonical form is written as JSON; the log commits to none such. */
+/**
+ * An input as the log commits to it. One without a canonical form is written as JSON: the log never commits to such an
+ * input.
+ */
 export function spelled(input: unknown, { withheld, schema }: NonNullable<KnownCall["input"]>): string {
   try {
     return canonicalJson(withhold(withNormalUrls(schema, input), "", new Set(withheld), []));

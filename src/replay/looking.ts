@@ -1,12 +1,12 @@
 /** Looks inside a replayed run: its state at one point, and its calls step by step. */
 import type { Volume } from "../sandbox/fs/volume.ts";
-import type { Comparing } from "./comparing.ts";
+import type { ComparingOutside } from "./comparing.ts";
 import { GLOBAL_PREFIX } from "./globals.ts";
 import type { Outputs } from "./output.ts";
 import type { State, Step } from "./result.ts";
 
 export function stateOf(
-  { reached, calls, request, exports }: Comparing,
+  { reached, calls, request, exports }: ComparingOutside,
   fuel: number,
   volume: Volume,
   output: Outputs,
@@ -38,7 +38,7 @@ export function stateOf(
 }
 
 /** @returns a list that fills up while the run is executed */
-export function listSteps(outside: Comparing, output: Outputs): Step[] {
+export function listSteps(outside: ComparingOutside, output: Outputs): Step[] {
   const steps: Step[] = [];
   const decoder = new TextDecoder();
   outside.onCall = (request, answer) => {

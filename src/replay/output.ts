@@ -4,7 +4,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { joinBytes } from "../base/bytes.ts";
 
 /** Once the page had asked a run to stop, it accepted no more. */
-export class Output {
+export class ReplayedOutput {
   bytes = 0;
   #hash = sha256.create();
   #left: number;
@@ -17,8 +17,8 @@ export class Output {
     this.#chunks = keep ? [] : undefined;
   }
 
-  copy(): Output {
-    const copy = new Output(this.#left, false);
+  copy(): ReplayedOutput {
+    const copy = new ReplayedOutput(this.#left, false);
     copy.bytes = this.bytes;
     copy.#hash = this.#hash.clone();
     copy.#chunks = this.#chunks?.slice();
@@ -43,6 +43,6 @@ export class Output {
 }
 
 /** By file descriptor. */
-export type Outputs = { 1: Output; 2: Output };
+export type Outputs = { 1: ReplayedOutput; 2: ReplayedOutput };
 
 export const copyOutputs = (outputs: Outputs): Outputs => ({ 1: outputs[1].copy(), 2: outputs[2].copy() });

@@ -11,7 +11,7 @@ import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { joinLabels } from "../labels.ts";
 import { type Met, type Part, type RecordedCall, type RunInput, TRACE_BYTES, type Trace } from "../protocol/trace.ts";
-import { joinParts, parseInput, parsePart, parseTrace } from "../protocol/trace-json.ts";
+import { joinParts, parsePart, parseRunInput, parseTrace } from "../protocol/trace-json.ts";
 
 /** What the log has of a call: how it was decided, or that it listed the tools. */
 export type LoggedCall = Intent | Denial | ToolsListed;
@@ -148,7 +148,7 @@ export class Recording {
     throw new VakError("not-found", `There is no run ${run} in the log; it has ${this.runs.length} runs.`);
   }
 
-  /** A run and the runs of its agent before it, the first first. */
+  /** The agent's runs up to and including this one, oldest first. */
   upTo(run: LoggedRun): LoggedRun[] {
     return this.runs.filter(({ spawn, number }) => spawn === run.spawn && number <= run.number);
   }
@@ -175,11 +175,11 @@ export class Recording {
     const cannot = (why: string) => new VakError("not-found", `Run ${id} cannot be replayed: ${why}.`);
     // A worker that was lost did not say how the run ended.
     const lost = end?.digest === null && parts.length > 0;
-    if (!end && parts.length === 0) throw cannot("the log has neither its end nor a part of its trace");
+    if (!end && parts.length === 0) throw cannot("the log holds neither its end nor any of its trace");
     if (end && !lost && end.untraced !== null) throw cannot(end.untraced);
     const input = await this.value(start);
     if (!input) throw cannot(`its environment and stdin are not in the bundle (values/${start.seq}.json)`);
-    const given = parseInput(input.value);
+    const given = parseRunInput(input.value);
     if (
       start.env.length !== Object.keys(given.env).length ||
       start.env.some((name) => !Object.hasOwn(given.env, name))
@@ -196,7 +196,7 @@ export class Recording {
       const opened = await this.value(entry, left);
       if (!opened) throw cannot(`${what} is not in the bundle (values/${entry.seq}.json)`);
       left -= opened.bytes;
-      // A bundle in memory does not bound what it gives.
+      // `read` of a bundle in memory ignores maxBytes.
       if (left < 0) throw bad(`The trace of run ${id} is larger than a trace may be`);
       return opened.value;
     };
@@ -214,7 +214,7 @@ export class Recording {
     const why = lost
       ? "its worker was lost"
       : interrupted
-        ? "the page was gone before it ended"
+        ? "the page was closed or lost before it ended"
         : "it had not ended when the log was signed";
     return { input: { ...given, env }, trace: joinParts(met), end: undefined, reach: { fuel: reach, why } };
   }

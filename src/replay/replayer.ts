@@ -1,6 +1,6 @@
 /** Executes the runs of a log again any number of times, from the checkpoints of earlier times. */
 import type { LoggedRun, Recording } from "./recording.ts";
-import type { Looking, Replay } from "./result.ts";
+import type { Replay, ReplayView } from "./result.ts";
 import { type Place, type Start, Timeline } from "./timeline.ts";
 import { checkUntil } from "./until.ts";
 
@@ -26,7 +26,7 @@ export class Replayer {
    *
    * @throws VakError as {@link replay}
    */
-  replay(run: string | number, looking: Looking = {}): Promise<Replay> {
+  replay(run: string | number, looking: ReplayView = {}): Promise<Replay> {
     checkUntil(looking.until);
     const found = this.#recording.find(run);
     const timeline = this.#timelines.get(found.spawn) ?? new Timeline(this.#recording, this.#start);

@@ -42,7 +42,7 @@ export interface Step {
 }
 
 /** What to look at during a replay. */
-export interface Looking {
+export interface ReplayView {
   until?: Until | undefined;
   steps?: boolean | undefined;
 }

@@ -1,4 +1,5 @@
 /** An agent's recorded runs, executed again one after the other: its program, and its files as its runs leave them. */
+import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import type { WorkerMessage } from "../protocol/messages.ts";
@@ -6,32 +7,31 @@ import { type Met, type RunPrefix, shapesOf } from "../protocol/trace.ts";
 import { compile, MACHINE } from "../sandbox/admission.ts";
 import { Volume } from "../sandbox/fs/volume.ts";
 import { type Instance, type Loaded, link, load } from "../sandbox/instance.ts";
+import { Errno } from "../sandbox/preview1/errno.ts";
 import { Runner } from "../sandbox/runner.ts";
-import { Errno } from "../sandbox/wasi/errno.ts";
 import { type Capture, Capturer } from "./capturer.ts";
 import { applyChange } from "./changes.ts";
-import { type Checkpoint, type HostSide, hostSide, type Inside, type Keeping } from "./checkpoint.ts";
-import { Comparing } from "./comparing.ts";
+import { ComparingOutside } from "./comparing.ts";
 import { restoreContents, saveContents } from "./contents.ts";
-import { digestOf } from "./digest.ts";
 import type { Divergence } from "./divergence.ts";
 import { compareEnds, compareReach, describeReach, fuelFor } from "./ending.ts";
 import { countGlobals, exportGlobals } from "./globals.ts";
 import { restoreHost, saveHost } from "./host-state.ts";
 import { Kept } from "./kept.ts";
 import { listSteps, stateOf } from "./looking.ts";
-import { copyOutputs, Output, type Outputs } from "./output.ts";
+import { copyOutputs, type Outputs, ReplayedOutput } from "./output.ts";
 import type { LoggedRun, Recording, ValueFault } from "./recording.ts";
-import type { Looking, Replay } from "./result.ts";
-import { Silent } from "./silent.ts";
+import type { Replay, ReplayView } from "./result.ts";
+import { type HostSide, hostSide, type Inside, type SavePoint, type SavePointPlan } from "./save-point.ts";
+import { SilentOutside } from "./silent.ts";
 import { type Capturable, makeCapturable } from "./stack/capturable.ts";
 
 /** What a session is started for. */
 export interface Purpose {
   /** To look inside. */
   inspect: boolean;
-  /** To go back: checkpoints can be made. */
-  checkpoints?: boolean;
+  /** To go back: save points can be made. */
+  savePoints?: boolean;
 }
 
 export class Session {
@@ -68,8 +68,8 @@ export class Session {
     return this.#capturable !== undefined;
   }
 
-  /** A checkpoint before its run of that number; undefined if there is an instance that cannot be copied. */
-  save(run: number): Checkpoint | undefined {
+  /** A save point before its run of that number; undefined if there is an instance that cannot be copied. */
+  save(run: number): SavePoint | undefined {
     const instance = this.#runner.kept;
     const contents = instance && this.#capturable && saveContents(instance.exports, this.#capturable, undefined);
     if (instance && !contents) return undefined;
@@ -78,8 +78,8 @@ export class Session {
     return { run, host, kept, inside: undefined };
   }
 
-  /** Goes back, or forward, to one of its own checkpoints between two runs. */
-  async restore({ host, kept }: Checkpoint): Promise<void> {
+  /** Goes back, or forward, to one of its own save points between two runs. */
+  async restore({ host, kept }: SavePoint): Promise<void> {
     this.#runner.kept = kept && (await this.#reviveInstance(kept.instance));
     if (kept) restoreContents(this.#runner.kept!.exports, kept.contents);
     restoreHost(host, this.#volume, kept?.instance.process, this.#kept);
@@ -103,7 +103,7 @@ export class Session {
     recording: Recording,
     { spawn }: LoggedRun,
     program: Uint8Array,
-    { inspect, checkpoints = false }: Purpose,
+    { inspect, savePoints = false }: Purpose,
   ): Promise<Session> {
     if (spawn.machine !== MACHINE) {
       throw new VakError(
@@ -123,10 +123,10 @@ export class Session {
       let capturable: Capturable | undefined;
       const admitted = await compile(program, limits, (metered) => {
         const inspected = inspect ? exportGlobals(metered, countGlobals(program)) : metered;
-        if (checkpoints) capturable = makeCapturable(inspected);
+        if (savePoints) capturable = makeCapturable(inspected);
         return capturable?.bytes ?? inspected;
       });
-      return new Session(recording, limits, volume, load(admitted), await digestOf(program), capturable);
+      return new Session(recording, limits, volume, load(admitted), await sha256HexOf(program), capturable);
     } catch (cause) {
       const why = (cause as Error).message;
       throw new VakError("unsupported", `The program cannot be executed here: ${why}`, { cause });
@@ -138,11 +138,16 @@ export class Session {
    *
    * @param until where to stop and look; the session cannot resume from there
    * @param steps whether to list the calls
-   * @param keeping whether to make checkpoints within it
-   * @param from a checkpoint within it from which to resume
+   * @param plan whether to make save points within it
+   * @param from a save point within it from which to resume
    * @throws VakError `not-found` when its trace is not in the bundle, `invalid-bundle`
    */
-  async replay(run: LoggedRun, { until, steps }: Looking = {}, keeping?: Keeping, from?: Checkpoint): Promise<Replay> {
+  async replay(
+    run: LoggedRun,
+    { until, steps }: ReplayView = {},
+    plan?: SavePointPlan,
+    from?: SavePoint,
+  ): Promise<Replay> {
     const replay: Replay = {
       run: run.id,
       verdict: "same",
@@ -170,18 +175,21 @@ export class Session {
     }
     const fault = faults[0] && valueFault(run, trace, faults[0]);
     const looking = until !== undefined || steps === true;
-    const keep = looking || keeping !== undefined;
+    const keep = looking || plan !== undefined;
     const inside = from?.inside;
     const output: Outputs = inside
       ? copyOutputs(inside.output)
-      : { 1: new Output(end && trace.stdout.bytes, keep), 2: new Output(end && trace.stderr.bytes, keep) };
+      : {
+          1: new ReplayedOutput(end && trace.stdout.bytes, keep),
+          2: new ReplayedOutput(end && trace.stderr.bytes, keep),
+        };
     if (inside) this.#runner.kept = await this.#reviveInstance(inside.instance);
     else {
       for (const one of trace.before) await this.#reexecute(run, one);
       for (const change of trace.changes) if (change.at === null) applyChange(this.#volume, change);
     }
-    const outside: Comparing = new Comparing(run.id, trace, known, this.#volume, until, {
-      ...this.#capturing(run, keeping, end?.usage.fuel ?? reach?.fuel ?? 0, output, () => outside, inside),
+    const outside: ComparingOutside = new ComparingOutside(run.id, trace, known, this.#volume, until, {
+      ...this.#capturing(run, plan, end?.usage.fuel ?? reach?.fuel ?? 0, output, () => outside, inside),
       ...(from &&
         inside && {
           granted: inside.capture.granted,
@@ -213,9 +221,9 @@ export class Session {
     const ended = await this.#runner.execute(this.#program, request, limits, outside, post);
     replay.calls = outside.calls;
     replay.fuel = ended.fuel;
-    replay.missing = outside.cut ?? null;
+    replay.missing = outside.blockedBy ?? null;
     if (looking) replay.state = stateOf(outside, ended.fuel, this.#volume, output);
-    if (!outside.divergence && !outside.cut && !outside.reached) {
+    if (!outside.divergence && !outside.blockedBy && !outside.reached) {
       if (end) compareEnds(outside, { run, trace, end }, ended, output);
       else {
         compareReach(outside, trace, reach.fuel, ended);
@@ -227,7 +235,7 @@ export class Session {
     const later = fault && found && (found.call === null || found.call > faults[0]!.call);
     replay.divergence = (later ? fault : (found ?? fault)) ?? this.#programFault(run);
     if (replay.divergence) replay.verdict = "diverged";
-    else if (replay.missing !== null) replay.verdict = outside.cut === undefined ? "interrupted" : "incomplete";
+    else if (replay.missing !== null) replay.verdict = outside.blockedBy === undefined ? "interrupted" : "incomplete";
     return replay;
   }
 
@@ -235,27 +243,27 @@ export class Session {
   async #reexecute({ id, spawn }: LoggedRun, before: RunPrefix): Promise<void> {
     const { number, args, env, stdin, startTime, changes, calls } = before;
     for (const change of changes) applyChange(this.#volume, change);
-    const silent = new Silent(calls.map(({ answer }) => answer));
+    const silent = new SilentOutside(calls.map(({ answer }) => answer));
     const request = { run: number, args: [spawn.agent.name, ...args], env, stdin, seed: spawn.seed, startTime };
     await this.#runner.execute(this.#program, request, this.#limits, silent, () => {});
     if (silent.short)
-      throw new VakError("invalid-bundle", `A run before run ${id} calls more often than it was answered.`);
+      throw new VakError("invalid-bundle", `A run before run ${id} makes more calls than there are recorded answers.`);
   }
 
   /** What captures the run while it executes, if it can be captured. */
   #capturing(
     run: LoggedRun,
-    keeping: Keeping | undefined,
+    plan: SavePointPlan | undefined,
     fuel: number,
     output: Outputs,
-    outside: () => Comparing,
+    outside: () => ComparingOutside,
     inside: Inside | undefined,
   ): { capturer?: Capturer } {
     const capturable = this.#capturable;
-    if (!capturable || !(keeping || inside) || this.#program.reactor) return {};
+    if (!capturable || !(plan || inside) || this.#program.reactor) return {};
     const onCapture = (capture: Capture) => {
       const instance = hostSide(this.#runner.current!);
-      keeping?.onCheckpoint({
+      plan?.onSavePoint({
         run: run.number,
         host: saveHost(this.#volume, instance.process, this.#kept),
         kept: undefined,
@@ -267,8 +275,8 @@ export class Session {
         },
       });
     };
-    const { count = 0, after = 0 } = keeping ?? {};
-    const every = keeping ? Math.max(1, Math.floor(fuel / (count + 1))) : Number.MAX_SAFE_INTEGER;
+    const { count = 0, after = 0 } = plan ?? {};
+    const every = plan ? Math.max(1, Math.floor(fuel / (count + 1))) : Number.MAX_SAFE_INTEGER;
     return {
       capturer: new Capturer(capturable, { every, after }, this.#limits.stackDepth, onCapture, inside?.capture),
     };

@@ -2,7 +2,7 @@
 import { toUtf8 } from "../base/utf8.ts";
 import { Halt, type Outside, type Slices } from "../sandbox/bridge.ts";
 
-export class Silent implements Outside {
+export class SilentOutside implements Outside {
   readonly wait = "atomics";
   readonly firstSlice = Number.MAX_SAFE_INTEGER;
   readonly #answers: readonly string[];

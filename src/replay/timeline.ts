@@ -1,20 +1,20 @@
-/** An agent's runs as a timeline: sessions that execute them, and the checkpoints that were made, in order. */
+/** An agent's runs as a timeline: sessions that execute them, and the save points that were made, in order. */
 import { VakError } from "../errors.ts";
-import type { Checkpoint, Keeping } from "./checkpoint.ts";
 import type { LoggedRun, Recording } from "./recording.ts";
-import type { Looking, Replay } from "./result.ts";
+import type { Replay, ReplayView } from "./result.ts";
+import type { SavePoint, SavePointPlan } from "./save-point.ts";
 import type { Session } from "./session.ts";
 
-/** Checkpoints within a run. */
+/** Save points within a run. */
 const PER_RUN = 16;
-/** Checkpoints of an agent, and bytes that they may hold: beyond either, every second one is discarded. */
-const MAX_CHECKPOINTS = 64;
+/** Save points of an agent, and bytes that they may hold: beyond either, every second one is discarded. */
+const MAX_SAVE_POINTS = 64;
 const MAX_BYTES = 256 * 2 ** 20;
 
-/** @param rewritten whether to execute a form of the program that allows checkpoints within a run */
+/** @param rewritten whether to execute a form of the program that allows save points within a run */
 export type Start = (run: LoggedRun, rewritten: boolean) => Promise<Session>;
 
-/** A point in a run for which there is a checkpoint: calls made by then, and units of work done. */
+/** A point in a run for which there is a save point: calls made by then, and units of work done. */
 export interface Place {
   calls: number;
   fuel: number;
@@ -24,7 +24,7 @@ export class Timeline {
   readonly #recording: Recording;
   readonly #start: Start;
   #session: Session | undefined;
-  #checkpoints: Checkpoint[] = [];
+  #savePoints: SavePoint[] = [];
   #rewritten = true;
 
   constructor(recording: Recording, start: Start) {
@@ -32,7 +32,7 @@ export class Timeline {
     this.#start = start;
   }
 
-  async replay(run: LoggedRun, looking: Looking): Promise<Replay> {
+  async replay(run: LoggedRun, looking: ReplayView): Promise<Replay> {
     const result = await this.#execute(run, looking);
     if (result.verdict !== "diverged" || !this.#session?.rewritten) return result;
     // Rewritten functions have larger frames, so the engine's own stack may have overflowed: that is not a divergence.
@@ -41,10 +41,10 @@ export class Timeline {
     return this.#execute(run, looking);
   }
 
-  async #execute(run: LoggedRun, looking: Looking): Promise<Replay> {
+  async #execute(run: LoggedRun, looking: ReplayView): Promise<Replay> {
     if (!this.#session) {
       this.#session = await this.#startSession(run);
-      this.#checkpoints = [];
+      this.#savePoints = [];
       this.#keep(this.#session.save(0));
     }
     const session = this.#session;
@@ -55,7 +55,7 @@ export class Timeline {
       if (one.number < from.run) continue;
       if (one.number > from.run) this.#keep(session.save(one.number));
       if (one !== run) result = await session.replay(one);
-      else result = await session.replay(run, looking, this.#keeping(run), from.inside && from);
+      else result = await session.replay(run, looking, this.#plan(run), from.inside && from);
       if (result.verdict !== "same") break;
     }
     return result!;
@@ -72,15 +72,15 @@ export class Timeline {
     }
   }
 
-  #keeping({ number }: LoggedRun): Keeping {
-    const last = this.#checkpoints.findLast(({ run, inside }) => run === number && inside);
-    const onCheckpoint = (checkpoint: Checkpoint) => this.#keep(checkpoint);
-    return { count: PER_RUN, after: last?.inside?.capture.fuel ?? 0, onCheckpoint };
+  #plan({ number }: LoggedRun): SavePointPlan {
+    const last = this.#savePoints.findLast(({ run, inside }) => run === number && inside);
+    const onSavePoint = (savePoint: SavePoint) => this.#keep(savePoint);
+    return { count: PER_RUN, after: last?.inside?.capture.fuel ?? 0, onSavePoint };
   }
 
-  /** The last checkpoint before what is asked for; not one within a run that is to be compared as a whole. */
-  #before({ number }: LoggedRun, { until, steps }: Looking): Checkpoint {
-    return this.#checkpoints.findLast(({ run, inside }) => {
+  /** The last save point before what is asked for; never one inside a run that must be compared from its start. */
+  #before({ number }: LoggedRun, { until, steps }: ReplayView): SavePoint {
+    return this.#savePoints.findLast(({ run, inside }) => {
       if (!inside) return run <= number;
       if (run !== number || !until || steps) return false;
       return "call" in until ? inside.progress.calls < until.call : inside.capture.fuel < until.fuel;
@@ -89,33 +89,33 @@ export class Timeline {
 
   /** Where a run can be resumed. */
   within({ number }: LoggedRun): Place[] {
-    return this.#checkpoints.flatMap(({ run, inside }) =>
+    return this.#savePoints.flatMap(({ run, inside }) =>
       run === number && inside ? [{ calls: inside.progress.calls, fuel: inside.capture.fuel }] : [],
     );
   }
 
   /** Puts it in its place, unless there is one already. The first one, at the beginning, always stays. */
-  #keep(checkpoint: Checkpoint | undefined): void {
-    if (!checkpoint) return;
-    const at = this.#checkpoints.findLastIndex((one) => compare(one, checkpoint) <= 0);
-    if (at >= 0 && compare(this.#checkpoints[at]!, checkpoint) === 0) return;
-    this.#checkpoints.splice(at + 1, 0, checkpoint);
+  #keep(savePoint: SavePoint | undefined): void {
+    if (!savePoint) return;
+    const at = this.#savePoints.findLastIndex((one) => compare(one, savePoint) <= 0);
+    if (at >= 0 && compare(this.#savePoints[at]!, savePoint) === 0) return;
+    this.#savePoints.splice(at + 1, 0, savePoint);
     while (
-      this.#checkpoints.length > MAX_CHECKPOINTS ||
-      (this.#checkpoints.length > 1 && held(this.#checkpoints) > MAX_BYTES)
+      this.#savePoints.length > MAX_SAVE_POINTS ||
+      (this.#savePoints.length > 1 && held(this.#savePoints) > MAX_BYTES)
     ) {
-      this.#checkpoints = this.#checkpoints.filter((_, n) => n % 2 === 0);
+      this.#savePoints = this.#savePoints.filter((_, n) => n % 2 === 0);
     }
   }
 }
 
-const compare = (one: Checkpoint, other: Checkpoint): number =>
+const compare = (one: SavePoint, other: SavePoint): number =>
   one.run - other.run || (one.inside?.capture.fuel ?? -1) - (other.inside?.capture.fuel ?? -1);
 
-/** Bytes that checkpoints hold; what they share is counted once. */
-function held(checkpoints: readonly Checkpoint[]): number {
+/** Bytes that save points hold; what they share is counted once. */
+function held(savePoints: readonly SavePoint[]): number {
   const all = new Set<Uint8Array>();
-  for (const { host, kept, inside } of checkpoints) {
+  for (const { host, kept, inside } of savePoints) {
     for (const bytes of host.held) all.add(bytes);
     for (const page of [...(kept?.contents.pages ?? []), ...(inside?.capture.contents.pages ?? [])]) all.add(page);
     if (inside) all.add(inside.capture.frames);

@@ -1,4 +1,4 @@
-/** Where a run meets what is outside: its calls, sleeps, stops and pauses, and readings of the real clock. */
+/** The run's connection to the kernel: its calls, sleeps, stops and pauses, and readings of the real clock. */
 import type { Meter } from "../meter/index.ts";
 import { AnswerBuffer } from "../protocol/answer-buffer.ts";
 import { MAX_READINGS, MET_AT_ONCE } from "../protocol/bounds.ts";
@@ -40,7 +40,7 @@ export interface Outside {
   enter(): number;
   /** Answers a request. */
   ask(run: number, request: Uint8Array<ArrayBuffer>): Awaitable<Uint8Array>;
-  /** Lets so many ms pass, while the guest sleeps. */
+  /** Waits `ms` milliseconds, while the guest sleeps. */
   sleep(ms: number): Awaitable<void>;
   /** Reads the real clock: whole ms since 1970, never less than the reading before. */
   now(): number;
@@ -53,7 +53,7 @@ const START: Point = { at: "entry", systemCalls: 0, fuel: 0 };
 /** Longest a timer can run, ms. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-/** Work between two looks at the kernel's messages: in ms, and in units at first and at least. */
+/** Work between two checks of the kernel's messages: in ms; in units, for the first slice and as a minimum. */
 const SLICE_MS = 4;
 const FIRST_SLICE = 1_000_000;
 const LEAST_SLICE = 10_000;

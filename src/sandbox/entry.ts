@@ -3,10 +3,10 @@ import { type Endpoint, expose, transfer } from "comlink";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import {
+  type Finished,
   type KernelMessage,
   type NoRoom,
   PROTOCOL_VERSION,
-  type RunEnd,
   type RunRequest,
   type SandboxApi,
   type WorkerMessage,
@@ -51,19 +51,19 @@ let sweeping: ReturnType<typeof setTimeout> | undefined;
 function sweep(times = 2): void {
   try {
     new ArrayBuffer(SWEEP_BYTES);
-  } catch {} // if there is not even that much
+  } catch {} // not enough memory to allocate it
   // The second collection frees what the first has found.
   if (times > 1) sweeping = setTimeout(sweep, SWEEP_MS / 2, times - 1);
 }
 
-function machine(): Booted {
+function bootedState(): Booted {
   if (!booted) throw new Error("the sandbox has not booted");
   return booted;
 }
 
 /** The files, for a change by the kernel. */
 function changing(): Volume {
-  const { volume, bridge } = machine();
+  const { volume, bridge } = bootedState();
   if (running) bridge.changed();
   return volume;
 }
@@ -77,15 +77,15 @@ const api: SandboxApi = {
     booted = { limits, volume, bridge, runner: new Runner(volume) };
   },
   async compile(bytes, share) {
-    const admitted = await compile(bytes, machine().limits);
+    const admitted = await compile(bytes, bootedState().limits);
     program = load(admitted);
     return share ? admitted : { ...admitted, module: null };
   },
   adopt(admitted) {
     program = load(admitted);
   },
-  async run(request: RunRequest): Promise<RunEnd | NoRoom> {
-    const { limits, bridge, runner } = machine();
+  async run(request: RunRequest): Promise<Finished | NoRoom> {
+    const { limits, bridge, runner } = bootedState();
     if (!program) throw new Error("there is no program to run");
     bridge.begin(request.run, request.answers, request.silent);
     clearTimeout(sweeping);
@@ -105,14 +105,14 @@ const api: SandboxApi = {
     }
   },
   readFile(path) {
-    const bytes = machine().volume.readFile(path);
+    const bytes = bootedState().volume.readFile(path);
     return bytes && transfer(bytes, [bytes.buffer]);
   },
   writeFile: (path, file) => changing().seed(path, file),
-  listFiles: () => machine().volume.list(),
-  statFile: (path) => machine().volume.stat(path),
-  snapshot: () => machine().volume.sha256(),
-  tree: (path, detail) => machine().volume.tree(path, detail),
+  listFiles: () => bootedState().volume.list(),
+  statFile: (path) => bootedState().volume.stat(path),
+  snapshot: () => bootedState().volume.sha256(),
+  tree: (path, detail) => bootedState().volume.tree(path, detail),
   removeFile: (path) => changing().remove(path),
 };
 

@@ -2,7 +2,7 @@
 import type { Limits } from "../limits.ts";
 import { RESERVED_PREFIX } from "../meter/index.ts";
 import type { RunRequest } from "../protocol/messages.ts";
-import { Errno } from "./wasi/errno.ts";
+import { Errno } from "./preview1/errno.ts";
 import type { GuestMemory } from "./wasi/memory.ts";
 
 /** The program broke the convention for calls of its functions. */
@@ -10,7 +10,7 @@ export class AbiError extends Error {}
 
 /**
  * Calls a function of a reactor: writes the input where its `alloc` says, and reads the answer where the function
- * says: its length in four bytes, little-endian, then so many bytes of JSON.
+ * says: its length in four bytes, little-endian, then that many bytes of JSON.
  */
 export async function call(
   exports: WebAssembly.Exports,

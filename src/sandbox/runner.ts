@@ -2,7 +2,7 @@
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { attach, type Meter } from "../meter/index.ts";
-import type { Ended, Outcome, RunRequest, WorkerMessage } from "../protocol/messages.ts";
+import type { Ended, GuestOutcome, RunRequest, WorkerMessage } from "../protocol/messages.ts";
 import { Halt, type Outside } from "./bridge.ts";
 import { Outlet } from "./fs/devices.ts";
 import type { Volume } from "./fs/volume.ts";
@@ -51,7 +51,7 @@ export class Runner {
     process.begin(request, outlet, outside);
     const run = (exported: unknown, ...args: number[]) => enter(exported, wait, args);
     let meter: Meter | undefined;
-    let outcome: Outcome;
+    let outcome: GuestOutcome;
     let kept: Instance | undefined;
     try {
       const exports = before?.exports ?? (await link(program, program.gate, process, wait));
@@ -88,7 +88,6 @@ export class Runner {
     const { byteLength: memoryBytes } = memory;
     if (!this.kept) {
       // Nothing may hold the instance any longer: it would occupy memory for as long as the agent lives.
-      this.current = undefined;
       process.close();
     }
     return { outcome, fuel: meter?.used ?? 0, memoryBytes, fileBytes: volume.fileBytes, files: volume.sha256() };

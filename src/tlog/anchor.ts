@@ -1,4 +1,4 @@
-/** An anchor: a memory of checkpoints outside the log's own storage, as C2SP tlog-witness and servers can be. */
+/** An anchor: a memory of checkpoints outside the log's own storage, such as your server or a C2SP witness. */
 import type { Checkpoint } from "./checkpoint.ts";
 
 /**

@@ -33,7 +33,7 @@ export async function parseInput(tool: Tool, value: unknown): Promise<ParsedInpu
   const { input: check, standard, urls } = checksOf(tool);
   try {
     let input = copyJson(value, "input", 0, { left: MAX_INPUT_VALUES }) as { readonly [field: string]: unknown };
-    if (urls) input = (await import("./secrets.ts")).withNormalUrls(tool.inputSchema, input) as typeof input;
+    if (urls) input = (await import("./url-spelling.ts")).withNormalUrls(tool.inputSchema, input) as typeof input;
     (await check())(input, "input");
     if (!standard) return { ok: true, input, argument: input };
     const result = await standard["~standard"].validate(input);

@@ -1,4 +1,4 @@
-/** How the reading of a module ends that the binary format does not allow: with `invalid-module`, and where. */
+/** Errors for modules that violate the binary format: `invalid-module`, with the offset. */
 import { VakError } from "../errors.ts";
 
 /** @param at offset from the module's first byte */
@@ -6,7 +6,7 @@ export function malformed(message: string, at?: number): never {
   throw new VakError("invalid-module", at === undefined ? `${message}.` : `${message} (at byte ${at}).`);
 }
 
-/** Something is shorter or longer than it says. */
+/** A length or count does not match. */
 export const wrongLength = (at: number): never => malformed("truncated, or a length or count is wrong", at);
 
 /** A code that the format does not have here. */

@@ -23,7 +23,7 @@ export interface FuncType {
   hasV128: boolean;
 }
 
-export interface Limits {
+export interface SizeLimits {
   /** The flags byte. */
   flags: number;
   min: number;
@@ -57,9 +57,9 @@ export interface Module {
   /** Types of all functions, the imported ones first. */
   functions: number[];
   importedFunctions: number;
-  tables: Limits[];
+  tables: SizeLimits[];
   importedTables: number;
-  memories: Limits[];
+  memories: SizeLimits[];
   importedMemories: number;
   globalCount: number;
   tags: number[];
@@ -131,7 +131,7 @@ export function readModule(bytes: Uint8Array, maxElements = Infinity): Module {
         else reader.pos = reader.end;
         break;
       default:
-        // Custom sections and data are not looked into; code has readers of its own.
+        // Custom sections and data are skipped; code has readers of its own.
         reader.pos = reader.end;
     }
     if (!reader.done) wrongLength(reader.pos);
@@ -230,11 +230,11 @@ function readMutability(reader: Reader): void {
   if (reader.byte() > 1) proposed("a shared global (threads)", at);
 }
 
-function readMemoryType(reader: Reader): Limits {
+function readMemoryType(reader: Reader): SizeLimits {
   return readLimits(reader, "memory");
 }
 
-function readTableType(reader: Reader): Limits {
+function readTableType(reader: Reader): SizeLimits {
   readValueType(reader);
   return readLimits(reader, "table");
 }
@@ -245,7 +245,7 @@ const SHARED = 0x02;
 const IS_64 = 0x04;
 const OWN_PAGE_SIZE = 0x08;
 
-function readLimits(reader: Reader, what: string): Limits {
+function readLimits(reader: Reader, what: string): SizeLimits {
   const start = reader.pos;
   const flags = reader.byte();
   if (flags & SHARED) proposed(`a shared ${what} (threads)`, start);

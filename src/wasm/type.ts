@@ -19,7 +19,7 @@ export const exn = 0x69;
 export const refNull = 0x63;
 export const ref = 0x64;
 
-/** A block type that takes and gives nothing. */
+/** The empty block type. */
 export const empty = 0x40;
 
 // Forms of defined types.

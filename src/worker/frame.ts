@@ -2,7 +2,7 @@
  * A worker inside a sandboxed iframe, for isolation "frame": an opaque origin, a process of its own where the browser
  * gives it one, and a Content Security Policy under which nothing can be fetched and only WebAssembly can be compiled.
  */
-import { clip } from "../base/utf8.ts";
+import { clip } from "../base/clip.ts";
 import type { Channel } from "./channel.ts";
 
 /**

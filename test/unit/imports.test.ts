@@ -186,6 +186,15 @@ test("imports in src/ point one way, without circles, and its pure rooms use no 
   expect(faults(Object.fromEntries(paths.map((path) => [path, readFileSync(join(src, path), "utf8")])))).toEqual([]);
 });
 
+test("the sandbox's files know nothing of the system calls that reach them", () => {
+  const folder = new URL("../../src/sandbox/fs/", import.meta.url);
+  for (const name of readdirSync(folder)) {
+    expect(parse(name, readFileSync(new URL(name, folder), "utf8")).imports, name).not.toContainEqual(
+      expect.stringContaining("/wasi/"),
+    );
+  }
+});
+
 describe("the test finds", () => {
   const check = (sources: Sources, fault: string) => expect(faults({ "errors.ts": "", ...sources })).toEqual([fault]);
 

@@ -22,7 +22,7 @@ export class Findings {
     if (this.#problems.length >= MAX_PROBLEMS) this.stop("verification", "stopped here: there may be more problems");
   }
 
-  /** Adds what was thrown as a problem, if it is one. */
+  /** Adds what was thrown: a VakError becomes a problem; anything else is rethrown. */
   addError(where: string, error: unknown): void {
     this.add(where, reasonOf(error));
   }

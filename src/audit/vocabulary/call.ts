@@ -145,7 +145,9 @@ export const outcome = entry(
   },
 );
 
-/** A guest asked which tools it could ever be allowed to call, and got the list: the answer to a call, not a decision. */
+/**
+ * A guest asked which tools it could ever be allowed to call, and got the list: the answer to a call, not a decision.
+ */
 export interface ToolsListed extends EntryOf<typeof toolsListed> {}
 export const toolsListed = entry("tools-listed", {
   ...call,

@@ -36,7 +36,7 @@ export class BodyReader {
   readonly #metered: MeteredModule;
   readonly #bytes: Uint8Array;
   readonly #chosen: Chosen;
-  // For the function at hand.
+  // For the current function.
   #pos = 0;
   #locals: number[] = [];
   /** Types of operands; what lies above the height is stale. */

@@ -7,7 +7,7 @@ import type { Types } from "./value.ts";
 export interface Body {
   params: Types;
   items: Item[];
-  /** Those of the items through which control gets back to where it was. */
+  /** Those of the items that lead back to the captured call. */
   targets: Target[];
   /** The number of its last site. */
   lastSite: number;

@@ -36,7 +36,7 @@ export class FunctionWriter {
   readonly #types: AddedTypes;
   readonly #globals: Globals;
   readonly #out = new Writer(1 << 16);
-  // For the function at hand.
+  // For the current function.
   /** Labels that are open inside each frame of the original function, from its body on. */
   #open: number[] = [];
   #siteLocal = 0;

@@ -1,6 +1,6 @@
 /** An open file description, in the sense of POSIX: the state behind a descriptor. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
-import { fail } from "../wasi/errno.ts";
+import { fail } from "../preview1/errno.ts";
 
 /** Metadata of a file. */
 export interface Stat {
@@ -18,7 +18,7 @@ export interface Stat {
 /**
  * What a descriptor refers to. Each kind overrides what it supports; the rest fails with an errno. Rights are checked
  * elsewhere. No field of a kind is `#private`: a replay copies descriptions property by property
- * (`replay/checkpoint.ts`).
+ * (`replay/host-state.ts`).
  */
 export abstract class Description {
   abstract readonly filetype: number;

@@ -1,9 +1,9 @@
 /** Open file descriptions of a volume's files and directories. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { toUtf8 } from "../../base/utf8.ts";
-import { fail } from "../wasi/errno.ts";
-import { has, LOOKUPFLAGS_SYMLINK_FOLLOW } from "../wasi/flags.ts";
-import { DIRECTORY_RIGHTS, FILE_RIGHTS } from "../wasi/rights.ts";
+import { fail } from "../preview1/errno.ts";
+import { has, LOOKUPFLAGS_SYMLINK_FOLLOW } from "../preview1/flags.ts";
+import { DIRECTORY_RIGHTS, FILE_RIGHTS } from "../preview1/rights.ts";
 import { Description, type Stat } from "./description.ts";
 import { type Device, Directory, File, type Node, Symlink } from "./nodes.ts";
 import type { Volume } from "./volume.ts";
@@ -98,7 +98,7 @@ class OpenFile extends Description {
 const follows = (lookup: number): boolean => has(lookup, LOOKUPFLAGS_SYMLINK_FOLLOW);
 
 /** An entry of a listing. */
-export interface Entry {
+export interface DirectoryEntry {
   /** The cookie of the next entry. */
   next: bigint;
   ino: bigint;
@@ -140,7 +140,7 @@ export class OpenDirectory extends Description {
   }
 
   /** The entry at a cookie, if there is one. */
-  entry(cookie: bigint): Entry | undefined {
+  entry(cookie: bigint): DirectoryEntry | undefined {
     if (cookie === 0n || this.listing.length === 0) {
       const { directory } = this;
       const up = directory === this.volume.root ? directory : (directory.parent ?? directory);

@@ -3,8 +3,8 @@ import { wasi } from "@bjorn3/browser_wasi_shim";
 import { joinBytes } from "../../base/bytes.ts";
 import { OUTPUT_CHUNK } from "../../protocol/bounds.ts";
 import { type Awaitable, Halt } from "../bridge.ts";
-import { fail } from "../wasi/errno.ts";
-import { RIGHT_FD_READ, RIGHT_FD_WRITE, STREAM_RIGHTS } from "../wasi/rights.ts";
+import { fail } from "../preview1/errno.ts";
+import { RIGHT_FD_READ, RIGHT_FD_WRITE, STREAM_RIGHTS } from "../preview1/rights.ts";
 import { Description } from "./description.ts";
 
 const NEWLINE = 0x0a;

@@ -1,14 +1,14 @@
 /**
  * The nodes of a tree of files: files, directories, devices and symbolic links.
  *
- * No field is `#private`: a replay copies nodes property by property (`replay/checkpoint.ts`).
+ * No field is `#private`: a replay copies nodes property by property (`replay/host-state.ts`).
  */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { sha256Hex } from "../../base/sha256.ts";
 import { toUtf8 } from "../../base/utf8.ts";
 import type { MountShape } from "../../protocol/messages.ts";
-import { fail } from "../wasi/errno.ts";
-import { ALL_FSTFLAGS, has } from "../wasi/flags.ts";
+import { fail } from "../preview1/errno.ts";
+import { ALL_FSTFLAGS, has } from "../preview1/flags.ts";
 import type { Description, Stat } from "./description.ts";
 
 /** The volume, as its files see it. */

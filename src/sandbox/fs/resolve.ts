@@ -2,17 +2,17 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { toUtf8 } from "../../base/utf8.ts";
 import { MAX_NAME } from "../../protocol/bounds.ts";
-import { fail } from "../wasi/errno.ts";
+import { fail } from "../preview1/errno.ts";
 import { Directory, type Node, Symlink } from "./nodes.ts";
 
 /** How many symbolic links are followed, and steps taken, for one path; past either, ELOOP. */
 const MAX_LINKS = 40;
 const MAX_STEPS = 4096;
-/** A name of at most so many UTF-16 units is never too long in UTF-8. */
+/** Any name up to this length, in UTF-16 units, fits in {@link MAX_NAME} bytes of UTF-8. */
 const SHORT_NAME = MAX_NAME / 3;
 
 /** Where a path leads. */
-export interface Place {
+export interface ResolvedPath {
   parent: Directory;
   /** Null if the path ends in `.` or `..`. */
   name: string | null;
@@ -27,7 +27,7 @@ export interface Place {
  *
  * @throws Errno ENOTCAPABLE if the path or a link on it leads out of `base`, or a link out of the mount that it is in
  */
-export function resolve(base: Directory, path: string, follow = false): Place {
+export function resolve(base: Directory, path: string, follow = false): ResolvedPath {
   if (path === "") fail(wasi.ERRNO_NOENT);
   const slash = path.endsWith("/");
   /** The parts still to be walked, the next one last. */
@@ -71,7 +71,7 @@ export function resolve(base: Directory, path: string, follow = false): Place {
 }
 
 /** As {@link resolve}, for the entry itself: a symbolic link is not followed, even if a slash comes after it. */
-export function resolveItself(base: Directory, path: string): Place {
+export function resolveItself(base: Directory, path: string): ResolvedPath {
   const bare = path.replace(/\/+$/, "");
   const place = resolve(base, bare === "" ? path : bare);
   const slash = bare !== path;

@@ -23,7 +23,7 @@ export function* walk(base: Directory, within?: Mount | null): Generator<[string
  * SHA-256 over everything in order of path, hex: a directory as `d PATH NUL`, a file as `f SIZE SHA256 PATH NUL`, a
  * symbolic link as `l PATH NUL TARGET NUL`. Times are not part of it.
  */
-export function digestOf(root: Directory): string {
+export function treeDigest(root: Directory): string {
   const hash = sha256.create();
   for (const [path, node] of walk(root)) {
     const line =

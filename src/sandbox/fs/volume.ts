@@ -2,12 +2,12 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { MAX_DEPTH } from "../../protocol/bounds.ts";
 import type { FileStat, MountShape, SeedFile, TreeDetail, TreeEntry } from "../../protocol/messages.ts";
-import { fail } from "../wasi/errno.ts";
-import { has } from "../wasi/flags.ts";
+import { fail } from "../preview1/errno.ts";
+import { has } from "../preview1/flags.ts";
 import type { Description } from "./description.ts";
 import { type Accounts, Device, Directory, File, type Mount, type Node, Symlink } from "./nodes.ts";
-import { type Place, resolve, resolveItself } from "./resolve.ts";
-import { describe, digestOf, walk } from "./tree.ts";
+import { type ResolvedPath, resolve, resolveItself } from "./resolve.ts";
+import { describe, treeDigest, walk } from "./tree.ts";
 
 /** What changes of a volume. */
 export interface VolumeState {
@@ -29,7 +29,7 @@ export class Volume implements Accounts {
   #names = 0;
   #nextIno = 1n;
   #revisions = 0;
-  /** Whether the kernel is writing, which may also write what is read-only for the guest. */
+  /** Set while the kernel writes: it may also write to read-only mounts. */
   #filling = false;
   readonly #maxBytes: number;
   readonly #maxNames: number;
@@ -47,7 +47,7 @@ export class Volume implements Accounts {
     return this.#usedBytes;
   }
 
-  /** The live state, of which a replay keeps a copy. */
+  /** The live state; a replay copies it. */
   save(): VolumeState {
     return {
       root: this.root,
@@ -183,7 +183,7 @@ export class Volume implements Accounts {
 
   /** SHA-256 of the whole tree, hex. */
   sha256(): string {
-    return digestOf(this.root);
+    return treeDigest(this.root);
   }
 
   // For descriptors --------------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ export class Volume implements Accounts {
     if (moving instanceof Directory) reparent(moving, place.parent);
   }
 
-  #add<T extends Node>(place: Place, node: T): T {
+  #add<T extends Node>(place: ResolvedPath, node: T): T {
     if (node instanceof Directory && node.depth > MAX_DEPTH) fail(wasi.ERRNO_NAMETOOLONG);
     this.#attachable(place);
     this.#countOne();
@@ -335,14 +335,14 @@ export class Volume implements Accounts {
     this.#names++;
   }
 
-  #attachable({ parent, name }: Place): void {
+  #attachable({ parent, name }: ResolvedPath): void {
     if (name === null) fail(wasi.ERRNO_EXIST);
     if (parent.removed) fail(wasi.ERRNO_NOENT);
     if (parent.sealed) fail(wasi.ERRNO_ACCES);
     this.guard(parent.mount);
   }
 
-  #attach(place: Place, node: Node): void {
+  #attach(place: ResolvedPath, node: Node): void {
     this.#attachable(place);
     place.parent.entries.set(place.name!, node);
     place.parent.modified = place.parent.changed = this.now();

@@ -1,8 +1,8 @@
 /** The system calls of WASI preview 1 that read clocks and wait: `clock_` and `poll_oneoff`. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
+import { fail } from "../preview1/errno.ts";
+import { RIGHT_POLL_FD_READWRITE } from "../preview1/rights.ts";
 import type { Context, SystemCalls } from "./context.ts";
-import { fail } from "./errno.ts";
-import { RIGHT_POLL_FD_READWRITE } from "./rights.ts";
 
 /** Bytes of the structures of WASI preview 1. */
 const SUBSCRIPTION_BYTES = 48;

@@ -25,7 +25,7 @@ export interface Clock {
  * The guest's clock, unless the page gives it the real one. It advances with the guest's work and its sleeps, so that
  * a run reads the same times wherever and however fast it is executed.
  *
- * No field of a clock is `#private`: a replay copies clocks property by property (`replay/checkpoint.ts`).
+ * No field of a clock is `#private`: a replay copies clocks property by property (`replay/host-state.ts`).
  */
 export class VirtualClock implements Clock {
   readonly resolution = 1000n;

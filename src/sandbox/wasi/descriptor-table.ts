@@ -3,8 +3,8 @@ import { wasi } from "@bjorn3/browser_wasi_shim";
 import type { Description } from "../fs/description.ts";
 import { OpenDirectory } from "../fs/descriptors.ts";
 import { Stream } from "../fs/devices.ts";
-import { fail } from "./errno.ts";
-import { RIGHT_FD_READ, RIGHT_FD_WRITE } from "./rights.ts";
+import { fail } from "../preview1/errno.ts";
+import { RIGHT_FD_READ, RIGHT_FD_WRITE } from "../preview1/rights.ts";
 
 /** An entry of the table. Its rights only ever become fewer. */
 export interface Descriptor {
@@ -98,7 +98,7 @@ export class DescriptorTable {
     for (const it of this.#fds) it?.file.close();
   }
 
-  /** The live state, of which a replay keeps a copy. */
+  /** The live state; a replay copies it. */
   save(): TableState {
     return { fds: [...this.#fds], open: this.#open };
   }

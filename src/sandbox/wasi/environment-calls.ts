@@ -1,12 +1,12 @@
 /**
  * The system calls of WASI preview 1 between a program and its surroundings: arguments, environment, exit, random
- * bytes; and those on sockets, of which there are none.
+ * bytes; and socket calls, which always fail.
  */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { OpenDirectory } from "../fs/descriptors.ts";
 import { TRAP } from "../gate.ts";
+import { fail } from "../preview1/errno.ts";
 import type { Context, SystemCalls } from "./context.ts";
-import { fail } from "./errno.ts";
 import { stringsSize } from "./memory.ts";
 
 /** The most random bytes that one call draws, since they take time. */

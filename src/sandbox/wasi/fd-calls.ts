@@ -2,9 +2,8 @@
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { RootDirectory } from "../fs/descriptors.ts";
 import { CallDevice } from "../fs/devices.ts";
-import type { Context, SystemCalls } from "./context.ts";
-import { fail } from "./errno.ts";
-import { ALL_FDFLAGS } from "./flags.ts";
+import { fail } from "../preview1/errno.ts";
+import { ALL_FDFLAGS } from "../preview1/flags.ts";
 import {
   RIGHT_FD_ADVISE,
   RIGHT_FD_ALLOCATE,
@@ -19,7 +18,8 @@ import {
   RIGHT_FD_SYNC,
   RIGHT_FD_TELL,
   RIGHT_FD_WRITE,
-} from "./rights.ts";
+} from "../preview1/rights.ts";
+import type { Context, SystemCalls } from "./context.ts";
 import { writeStat } from "./stat.ts";
 
 /** Bytes of the structures of WASI preview 1. */

@@ -1,7 +1,7 @@
 /** The guest's memory, as system calls read and write it. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { MAX_PATH } from "../../protocol/bounds.ts";
-import { fail } from "./errno.ts";
+import { fail } from "../preview1/errno.ts";
 
 // The original getter, in case a prototype is subverted.
 const bufferOf = Object.getOwnPropertyDescriptor(WebAssembly.Memory.prototype, "buffer")!.get as () => ArrayBuffer;

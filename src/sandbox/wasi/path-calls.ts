@@ -1,9 +1,8 @@
 /** The system calls of WASI preview 1 on paths: those whose names begin with `path_`. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { OpenDirectory } from "../fs/descriptors.ts";
-import type { Context, SystemCalls } from "./context.ts";
-import { fail } from "./errno.ts";
-import { ALL_FDFLAGS, ALL_OFLAGS } from "./flags.ts";
+import { fail } from "../preview1/errno.ts";
+import { ALL_FDFLAGS, ALL_OFLAGS } from "../preview1/flags.ts";
 import {
   RIGHT_FD_WRITE,
   RIGHT_PATH_CREATE_DIRECTORY,
@@ -20,7 +19,8 @@ import {
   RIGHT_PATH_RENAME_TARGET,
   RIGHT_PATH_SYMLINK,
   RIGHT_PATH_UNLINK_FILE,
-} from "./rights.ts";
+} from "../preview1/rights.ts";
+import type { Context, SystemCalls } from "./context.ts";
 import { writeStat } from "./stat.ts";
 
 export function pathCalls({ limits, memory, table }: Context): SystemCalls {

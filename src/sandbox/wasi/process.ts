@@ -8,21 +8,21 @@ import { RootDirectory } from "../fs/descriptors.ts";
 import { CallDevice, Input, type Outlet, Output } from "../fs/devices.ts";
 import type { Volume } from "../fs/volume.ts";
 import { TRAP } from "../gate.ts";
+import { Errno } from "../preview1/errno.ts";
 import { type Clock, RealClock, VirtualClock } from "./clock.ts";
 import { clockCalls } from "./clock-calls.ts";
 import { ask, type Context, type SystemCall, type SystemCalls } from "./context.ts";
 import { DescriptorTable, type TableState } from "./descriptor-table.ts";
 import { environmentCalls } from "./environment-calls.ts";
-import { Errno } from "./errno.ts";
 import { fdCalls } from "./fd-calls.ts";
 import type { GuestMemory } from "./memory.ts";
 import { pathCalls } from "./path-calls.ts";
 import { RandomStream } from "./random.ts";
 import { toolCalls } from "./tool-calls.ts";
 
-/** System calls between two looks at the time; those that may be long take a look each. */
+/** System calls between two checks of the time; slow calls check every time. */
 const CALLS_PER_PACE = 256;
-const LONG = /^(path_|random_|fd_(p?read|p?write|readdir|allocate|filestat_set_size))/;
+const SLOW = /^(path_|random_|fd_(p?read|p?write|readdir|allocate|filestat_set_size))/;
 
 /** The system calls of one instance, and what it keeps from run to run. */
 export interface Process {
@@ -45,7 +45,7 @@ export interface Process {
   ended(): Context["ended"];
   /** Closes what the guest left open, and releases its instance. */
   close(): void;
-  /** The live state of a run, of which a replay keeps a copy. Not to be called during a system call. */
+  /** The live state of a run; a replay copies it. Not to be called during a system call. */
   save(): ProcessState;
   /** Resumes from such a state, in a run that has begun in the same way. */
   restore(state: ProcessState): void;
@@ -90,11 +90,11 @@ export function createProcess(limits: Limits, volume: Volume, memory: GuestMemor
         error instanceof Errno ? error.errno : error instanceof RangeError ? wasi.ERRNO_NOMEM : wasi.ERRNO_IO;
       return name === "call" || name === "answer" ? -errno : errno;
     };
-    const long = LONG.test(name);
+    const slow = SLOW.test(name);
     return (...args: never[]): Awaitable<number> => {
       if (context.ended || meter?.exhausted) return TRAP;
       try {
-        if (context.outside.enter() % CALLS_PER_PACE === 0 || long) pace();
+        if (context.outside.enter() % CALLS_PER_PACE === 0 || slow) pace();
         const result = systemCall(...args);
         return result instanceof Promise ? result.then(code, failed) : code(result);
       } catch (error) {

@@ -73,7 +73,9 @@ test("Chromium is killed with kill -9 in the middle of runs: each replays the sa
     const found = await replay(bundle, run, { program });
     expect(found).toMatchObject({ verdict: "interrupted", divergence: null, notCompared: [] });
     expect(found.missing).toMatch(
-      new RegExp(`^the page was gone before it ended: .* goes to call ${found.calls} and ${found.fuel} units of fuel`),
+      new RegExp(
+        `^the page was closed or lost before it ended: .* goes to call ${found.calls} and ${found.fuel} units of fuel`,
+      ),
     );
     // Three parts are three seconds of calls, of which each is in the log before its answer.
     expect(found.calls).toBeGreaterThan(3);
@@ -89,7 +91,7 @@ test("Chromium is killed with kill -9 in the middle of runs: each replays the sa
   writeFileSync(join(folder, "busy.wasm"), program);
   const { out, code } = await vak("replay", join(folder, "log.zip"), "--program", join(folder, "busy.wasm"));
   expect(out).toMatch(
-    /: the same as far as its trace was stored\n {2}\d+ calls, \d+ units of fuel\n {2}the page was gone/,
+    /: the same as far as its trace was stored\n {2}\d+ calls, \d+ units of fuel\n {2}the page was closed or lost/,
   );
   expect(code).toBe(1);
 

@@ -4,7 +4,7 @@ import { normalUrl, urlParts } from "../../../src/base/url.ts";
 import { project, viewTool } from "../../../src/policy/cedar/view.ts";
 import { defineTool } from "../../../src/tool/definition.ts";
 import { parseInput } from "../../../src/tool/input.ts";
-import { withNormalUrls } from "../../../src/tool/secrets.ts";
+import { withNormalUrls } from "../../../src/tool/url-spelling.ts";
 
 const same: [string, string][] = [
   ["HTTPS://API.Example.COM", "https://api.example.com/"],

@@ -57,7 +57,7 @@ test("a run whose page was lost: how far it is the same, and exit code 1", async
   await writeZip(interrupted, await bundleOf(steps));
   const { code, out } = await vak(interrupted, "--program", busy);
   expect(out).toMatch(
-    /Run agent-0\/1: the same as far as its trace was stored\n {2}4 calls, (\d+) units of fuel\n {2}the page was gone before it ended: what is stored of its trace goes to call 4 and \1 units of fuel; the log has 1 later call of it, not compared\n/,
+    /Run agent-0\/1: the same as far as its trace was stored\n {2}4 calls, (\d+) units of fuel\n {2}the page was closed or lost before it ended: what is stored of its trace goes to call 4 and \1 units of fuel; the log has 1 later call of it, not compared\n/,
   );
   expect(code).toBe(1);
   const { replays } = JSON.parse((await vak(interrupted, "--json", "--program", busy)).out);
@@ -83,10 +83,12 @@ test("no program: the digest of the one that is missing, and exit code 1", async
 test("--until shows the state at a call, and a tool's answer cannot move the cursor", async () => {
   const { code, out } = await vak(log, "--run", "1", "--until", "2", "--program", busy);
   expect(out).toMatch(
-    /stopped where it asks \{"tool":"add","input":\{"a":4,"b":\d+\}\}\n {2}131072 bytes of memory\n {2}progress\.txt {2}\d+ bytes\n {2}stdout so far\n {4}1 /,
+    /stopped at the call \{"tool":"add","input":\{"a":4,"b":\d+\}\}\n {2}131072 bytes of memory\n {2}progress\.txt {2}\d+ bytes\n {2}stdout so far\n {4}1 /,
   );
   expect(code).toBe(0);
-  expect((await vak(log, "--run", "1", "--until", "9", "--program", busy)).out).toContain("it ended before that call");
+  expect((await vak(log, "--run", "1", "--until", "9", "--program", busy)).out).toContain(
+    "the run ended before that call",
+  );
   const { out: compared, code: differs } = await vak(log, "--run", "1", "--against", "2", "--program", busy);
   expect(compared).toMatch(/The runs differ:\n {2}given {2}number of the run\n {2}given {2}args\n/);
   expect(compared).not.toContain("\u001b");
@@ -96,8 +98,8 @@ test("--until shows the state at a call, and a tool's answer cannot move the cur
 
 test.each([
   [[], /Give a zip file/],
-  [["log.zip", "--run", "1", "--until", "x"], /--until is the number of a call/],
-  [["log.zip", "--until", "1"], /--until is the number of a call/],
+  [["log.zip", "--run", "1", "--until", "x"], /--until takes the number of a call/],
+  [["log.zip", "--until", "1"], /--until takes the number of a call/],
   [["log.zip", "--against", "1"], /--against is the run/],
   [["log.zip", "--program", "/no/such/file"], /no such file/],
   [["/no/such/log.zip"], /no such file/],

@@ -151,7 +151,7 @@ describe("vak verify", () => {
   });
 
   test.each([
-    [[], "Say what to do"],
+    [[], "Give a command"],
     [["inspect"], 'no command "inspect"'],
     [["verify"], "Give a zip"],
     [["verify", "/nowhere", "b"], "no such file"],

@@ -6,8 +6,8 @@ import {
   parseAdmitted,
   parseFile,
   parseFileList,
+  parseFinished,
   parseReply,
-  parseRunEnd,
   parseWorkerMessage,
 } from "../../../src/protocol/parse.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
@@ -81,7 +81,7 @@ test("fuzz: no message makes a parser throw, and what passes is within its bound
       const reply = parseReply(data);
       if (reply) expect(typeof reply.id).toBe("string");
       parseAdmitted(data);
-      const ended = parseRunEnd(data, limits);
+      const ended = parseFinished(data, limits);
       if (message || reply || ended) passed++;
       if (ended) expect(ended.files).toMatch(/^[0-9a-f]{64}$/);
       parseFile(data, limits);
@@ -103,7 +103,7 @@ test("honest messages pass unchanged", () => {
   ]) {
     expect(parseWorkerMessage(message, limits)).toEqual(message);
   }
-  expect(parseRunEnd(end, limits)).toEqual(end);
+  expect(parseFinished(end, limits)).toEqual(end);
 });
 
 const refused: [name: string, change: object][] = [
@@ -120,7 +120,7 @@ const refused: [name: string, change: object][] = [
 ];
 
 test.each(refused)("attack: a run's end with %s is no end", (_, change) => {
-  expect(parseRunEnd({ ...end, ...change }, limits)).toBeUndefined();
+  expect(parseFinished({ ...end, ...change }, limits)).toBeUndefined();
 });
 
 const refusedMet: [name: string, change: object][] = [

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { resolveLimits } from "../../../src/limits.ts";
 import type { Point } from "../../../src/protocol/messages.ts";
 import type { Change, Trace } from "../../../src/protocol/trace.ts";
-import { Comparing } from "../../../src/replay/comparing.ts";
+import { ComparingOutside } from "../../../src/replay/comparing.ts";
 import { compile } from "../../../src/sandbox/admission.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";
 import { load } from "../../../src/sandbox/instance.ts";
@@ -36,7 +36,7 @@ const program = (first: string) =>
       (call $exit (i32.load (i32.const 288)))))`);
 
 /** Notes where the guest waited. */
-class Watching extends Comparing {
+class Watching extends ComparingOutside {
   waitedAt = 0;
   override ask(run: number, request: Uint8Array<ArrayBuffer>): Uint8Array {
     this.waitedAt = this.fuel;

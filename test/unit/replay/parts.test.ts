@@ -88,7 +88,7 @@ describe("a run that was interrupted", () => {
       run: "agent-0/2",
       verdict: "interrupted",
       divergence: null,
-      missing: `the page was gone before it ended: what is stored of its trace goes to call 4 and ${fuel} units of fuel; the log has 1 later call of it, not compared`,
+      missing: `the page was closed or lost before it ended: what is stored of its trace goes to call 4 and ${fuel} units of fuel; the log has 1 later call of it, not compared`,
       calls: 4,
       fuel,
       notCompared: [],
@@ -113,7 +113,7 @@ describe("a run that was interrupted", () => {
     const none = await bundleOf(cut.slice(0, placesOf(cut, "agent-0/2", "trace")[0]!));
     await expect(replay(none, 2, options())).rejects.toMatchObject({
       code: "not-found",
-      message: expect.stringContaining("neither its end nor a part of its trace"),
+      message: expect.stringContaining("neither its end nor any of its trace"),
     });
   });
 
@@ -134,7 +134,9 @@ describe("a run that was interrupted", () => {
       { bundle, run: 1, program: busy },
       { bundle, run: 2, program: busy },
     ] as const;
-    await expect(diff(...sides)).rejects.toMatchObject({ message: expect.stringContaining("the page was gone") });
+    await expect(diff(...sides)).rejects.toMatchObject({
+      message: expect.stringContaining("the page was closed or lost"),
+    });
   });
 
   test("ends earlier where an answer was erased", async () => {

@@ -5,7 +5,7 @@ import { restoreHost, saveHost } from "../../../src/replay/host-state.ts";
 import { Kept } from "../../../src/replay/kept.ts";
 import { type OpenDirectory, RootDirectory } from "../../../src/sandbox/fs/descriptors.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";
-import { Errno } from "../../../src/sandbox/wasi/errno.ts";
+import { Errno } from "../../../src/sandbox/preview1/errno.ts";
 
 const shape = (path: string, more: Partial<MountShape> = {}): MountShape => ({
   ...{ path, readOnly: false, quotaBytes: 100, links: true },

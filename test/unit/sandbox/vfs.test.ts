@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { Description } from "../../../src/sandbox/fs/description.ts";
 import { type OpenDirectory, RootDirectory } from "../../../src/sandbox/fs/descriptors.ts";
 import { Volume } from "../../../src/sandbox/fs/volume.ts";
-import { Errno } from "../../../src/sandbox/wasi/errno.ts";
+import { Errno } from "../../../src/sandbox/preview1/errno.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
 
 function volume(limits = { fileBytes: 1000, fileCount: 10 }) {

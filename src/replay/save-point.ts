@@ -1,4 +1,4 @@
-/** A checkpoint: where a session can resume, between two runs or within one. */
+/** A save point: where a session can resume, between two runs or within one. */
 import type { Instance } from "../sandbox/instance.ts";
 import type { Capture } from "./capturer.ts";
 import type { Progress } from "./comparing.ts";
@@ -6,8 +6,8 @@ import type { Contents } from "./contents.ts";
 import type { Host } from "./host-state.ts";
 import type { Outputs } from "./output.ts";
 
-export interface Checkpoint {
-  /** The number of the run before which it is, or within which. */
+export interface SavePoint {
+  /** The number of the run that it precedes or lies within. */
   run: number;
   host: Host;
   /** The instance that a reactor has between two calls; its exports are created afresh. */
@@ -28,9 +28,9 @@ export interface Inside {
   output: Outputs;
 }
 
-/** Checkpoints to make within a run: how many, the work done at the last that exists, and what takes them. */
-export interface Keeping {
+/** Save points to make within a run: how many, the work done at the last that exists, and what takes them. */
+export interface SavePointPlan {
   count: number;
   after: number;
-  onCheckpoint(checkpoint: Checkpoint): void;
+  onSavePoint(savePoint: SavePoint): void;
 }
