@@ -192,7 +192,7 @@ describe("in a tool's input", () => {
         },
       },
     });
-    expect(() => project(context, { input: { url: "https://API.example.com/" }, vak })).toThrow("is not spelled");
+    expect(() => project(context, { input: { url: "https://API.example.com/" }, vak })).toThrow("is not a normalised URL");
   });
 
   test("input of any shape is unchanged if the schema has no URLs", () => {
