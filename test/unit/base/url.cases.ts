@@ -192,7 +192,9 @@ describe("in a tool's input", () => {
         },
       },
     });
-    expect(() => project(context, { input: { url: "https://API.example.com/" }, vak })).toThrow("is not a normalised URL");
+    expect(() => project(context, { input: { url: "https://API.example.com/" }, vak })).toThrow(
+      "is not a normalised URL",
+    );
   });
 
   test("input of any shape is unchanged if the schema has no URLs", () => {
