@@ -64,8 +64,8 @@ describe.each<[string, string, KernelOptions, string]>([
   ["a blob: worker", `${base}; worker-src data:`, { isolation }, "worker-src blob:"],
   ["a worker of one's own", `${base}; worker-src data:`, { isolation, workerUrl }, "worker-src 'self'"],
   ["a worker in a frame", framed.replace("worker-src data:", ""), frame, "worker-src data:"],
-  ["the script of a frame", `${base}; worker-src data:`, frame, "the hash that docs/csp.md has"],
-  ["the worker's file", base, { isolation, workerUrl: "/vak/no.js" }, "must be at /vak/no.js"],
+  ["the script of a frame", `${base}; worker-src data:`, frame, "the hash that docs/csp.md gives"],
+  ["the worker's file", base, { isolation, workerUrl: "/vak/no.js" }, "Serve the file vak/worker at /vak/no.js"],
   [
     "the Trusted Types policy",
     `${base}; worker-src data:; ${trusted.replace("vak", "'none'")}`,
