@@ -21,11 +21,11 @@ export interface Answered {
  * @throws VakError `log-unavailable` when the outcome cannot be appended; it need not be on disk yet
  */
 export function answer(caller: Caller, { requestBytes, bill }: Checked, effect: Effect, log: AuditLog): Answered {
-  const { answer: given, status, labels, intentOf } = withinLabels(caller.labels, effect);
+  const { answer: given, status, labels, intentOf } = withinLabels(caller.taint, effect);
   const { bytes, sent } = encodeAnswer(given, caller.callBytes);
   const counted = { calls: 1, bytes: requestBytes + bytes.byteLength };
   const cost = bill && { cost: bill.settle(counted, status !== "unknown") };
-  caller.labels.join(labels);
+  caller.taint.join(labels);
   const labelled = labels.length > 0 && { labels: [...labels] };
   const outcome = { type: "outcome", ...position(caller), intentOf, ...cost, ...labelled } as const;
   if (status === "unknown") {

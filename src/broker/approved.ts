@@ -3,7 +3,7 @@ import type { AuditLog } from "../log/log.ts";
 import type { Caller } from "./call.ts";
 import type { Checked } from "./checked.ts";
 import { messageOf } from "./message.ts";
-import type { Approvals, OnApproval, Refused, Verdict } from "./people.ts";
+import type { Approvals, NotApproved, OnApproval, Verdict } from "./people.ts";
 import type { Ruling } from "./ruling.ts";
 
 /** A ruling, and what a person said if one was asked. */
@@ -11,7 +11,7 @@ export interface Approved extends Ruling {
   /** `seq` of the entry with the person's answer. */
   approval?: number;
   /** Set when it is denied because it was not approved. */
-  refused?: Refused;
+  notApproved?: NotApproved;
 }
 
 /** ms that a person has to answer, unless the kernel says otherwise. */
@@ -34,23 +34,23 @@ export class Approver {
   }
 
   /**
-   * @param rule what the policy says of the call, with or without a person's approval
-   * @param refused how a person has refused this call already: that is final, and nobody is asked again
+   * @param askPolicy what the policy says of the call, with or without a person's approval
+   * @param notApproved how this call was not approved before: that is final, and nobody is asked again
    * @throws VakError `log-unavailable`
    */
   async approve(
     caller: Caller,
     checked: Checked,
-    rule: (checked: Checked, approved: boolean) => Promise<Ruling>,
-    refused?: Refused,
+    askPolicy: (checked: Checked, approved: boolean) => Promise<Ruling>,
+    notApproved?: NotApproved,
   ): Promise<Approved> {
     for (;;) {
-      const asking = await rule(checked, false);
+      const asking = await askPolicy(checked, false);
       if (asking.decision.decision !== "ask") return asking;
-      const verdict = refused ?? (await this.#ask(caller, checked, asking));
+      const verdict = notApproved ?? (await this.#ask(caller, checked, asking));
       if (!verdict.granted) return denied(asking, verdict);
       // The policy decides again, with the approval: a forbid may match by now.
-      const ruling = await rule(checked, true);
+      const ruling = await askPolicy(checked, true);
       const same =
         ruling.decision.policyDigest === asking.decision.policyDigest && ruling.vak.labels === asking.vak.labels;
       if (same) return { ...ruling, approval: verdict.approval };
@@ -76,9 +76,9 @@ export class Approver {
   }
 }
 
-function denied({ decision, vak }: Ruling, refused: Refused): Approved {
+function denied({ decision, vak }: Ruling, notApproved: NotApproved): Approved {
   const { policies, policyDigest, annotations = {}, shadow } = decision;
-  const { reason, approval, message } = refused;
+  const { reason, approval, message } = notApproved;
   return {
     decision: {
       decision: "deny",
@@ -90,7 +90,7 @@ function denied({ decision, vak }: Ruling, refused: Refused): Approved {
       ...(shadow && { shadow }),
     },
     vak,
-    refused,
+    notApproved,
     ...(approval !== undefined && { approval }),
   };
 }

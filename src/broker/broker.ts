@@ -4,6 +4,7 @@ import type { AuditLog } from "../log/log.ts";
 import type { LeasedRules, PolicyEngine } from "../policy/engine.ts";
 import type { Ledger } from "../policy/ledger.ts";
 import type { Tool } from "../tool/definition.ts";
+import { readInput } from "../tool/leaks.ts";
 import { type Answered, answer } from "./answer.ts";
 import { Approver } from "./approved.ts";
 import type { Caller } from "./call.ts";
@@ -17,7 +18,7 @@ import type { OnApproval } from "./people.ts";
 import { deny, refuse } from "./refusal.ts";
 import { parseRequest } from "./request.ts";
 import { rule } from "./ruling.ts";
-import { Stores } from "./taint.ts";
+import { Stores } from "./stores.ts";
 
 /**
  * Request → Checked → Decided → Effect → Answer: each stage is made from the one before it, and none goes back. Nothing
@@ -60,12 +61,12 @@ export class Broker {
    */
   async handle(caller: Caller, bytes: Uint8Array): Promise<Answered> {
     const request = parseRequest(bytes);
-    if ("refused" in request) return refuse(caller, request.refused, this.#log, this.#policyDigest);
+    if ("refusal" in request) return refuse(caller, request.refusal, this.#log, this.#policyDigest);
     if (request.tool === LIST) {
       return listTools(caller, request.input, { tools: this.#tools, policy: this.#policy, log: this.#log });
     }
     const checked = await check(caller, request, this.#tools, this.#ledger);
-    if ("refused" in checked) return refuse(caller, checked.refused, this.#log, this.#policyDigest);
+    if ("refusal" in checked) return refuse(caller, checked.refusal, this.#log, this.#policyDigest);
     try {
       return await this.#decideAndPerform(caller, checked);
     } finally {
@@ -74,20 +75,19 @@ export class Broker {
   }
 
   async #decideAndPerform(caller: Caller, given: Checked): Promise<Answered> {
-    const rule = (checked: Checked, approved = false) => this.#rule(caller, checked, approved);
-    const checked = given.tool.leaks ? await withLeaks(caller, given, rule) : given;
-    let ruling = await this.#approver.approve(caller, checked, rule);
+    const within = { policy: this.#policy, ledger: this.#ledger };
+    const askPolicy = (checked: Checked, approved = false) => rule(caller, checked, within, approved);
+    const checked = given.tool.leaks ? await withLeaks(caller, given, askPolicy) : given;
+    let ruling = await this.#approver.approve(caller, checked, askPolicy);
     // What the agent has read while its call was being decided counts too.
-    while (!isCurrent(ruling, caller)) ruling = await this.#approver.approve(caller, checked, rule, ruling.refused);
+    while (!isCurrent(ruling, caller)) {
+      ruling = await this.#approver.approve(caller, checked, askPolicy, ruling.notApproved);
+    }
     // From here to the append of the intent or the denial nothing is awaited: no label, right or lease can change.
     const decided = finalise(caller, checked, ruling);
     if (decided.decision.decision !== "allow") return deny(caller, decided, this.#log);
     const effect = await perform(caller, decided, this.#log, this.#stores);
     return answer(caller, checked, effect, this.#log);
-  }
-
-  #rule(caller: Caller, checked: Checked, approved: boolean) {
-    return rule(caller, checked, { policy: this.#policy, ledger: this.#ledger }, approved);
   }
 
   get #policyDigest(): string {
@@ -99,9 +99,21 @@ export class Broker {
     return this.#policy.lease(permit);
   }
 
-  /** What would be decided about a call, and by which policies. */
-  async explain(call: ProposedCall): Promise<Explanation> {
+  /**
+   * What would be decided about a call, and by which policies.
+   *
+   * @throws VakError `log-unavailable` if the code that explains cannot be loaded
+   */
+  async explain({ agent, tool: name, input = {}, vak }: ProposedCall): Promise<Explanation> {
+    // All of it is read before anything is awaited: what the page changes afterwards does not count.
+    const tool = this.#tools.get(name);
+    const read = tool && readInput(tool, input);
+    read?.catch(() => {});
+    const proposed = {
+      agent: { id: agent.id ?? "", name: agent.name, program: agent.program },
+      ...{ tool: name, labels: [...(agent.labels ?? [])], vak: structuredClone(vak), policyDigest: this.#policyDigest },
+    };
     const { explain } = await lazy(import("./explain.ts"));
-    return explain(call, { tools: this.#tools, policy: this.#policy, ledger: this.#ledger });
+    return explain(proposed, read, { policy: this.#policy, ledger: this.#ledger });
   }
 }

@@ -15,7 +15,7 @@ export interface Caller {
   /** Aborts when the run ends; nobody waits for the answer then. */
   signal: AbortSignal;
   /** What the agent has read. */
-  labels: Taint;
+  taint: Taint;
   /** Pauses the run's deadline until the function that it returns is called. */
   hold(): () => void;
   /** Which tools the agent may ask for; all unless given. */

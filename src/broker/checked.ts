@@ -38,15 +38,15 @@ export async function check(
   request: CallRequest,
   tools: ReadonlyMap<string, Tool>,
   ledger: Ledger | undefined,
-): Promise<Checked | { refused: Refusal }> {
+): Promise<Checked | { refusal: Refusal }> {
   const tool = tools.get(request.tool);
   if (!tool) {
     const message = `There is no tool ${JSON.stringify(request.tool)}.`;
-    return { refused: { code: "unknown-tool", message, tool: request.tool } };
+    return { refusal: { code: "unknown-tool", message, tool: request.tool } };
   }
   const checked = await checkInput(tool, request.input);
   if (!("commitment" in checked)) {
-    return { refused: { code: "invalid-input", message: checked.message, tool: tool.name } };
+    return { refusal: { code: "invalid-input", message: checked.message, tool: tool.name } };
   }
   const requestBytes = request.byteLength;
   // Last: nothing after it can fail and leave it open.

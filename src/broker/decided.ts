@@ -20,7 +20,7 @@ export interface Decided {
 const NO_PERMIT = { decision: "deny", reason: "no-permit", policies: [] } as const satisfies Partial<Decision>;
 
 /** Whether the agent's labels are unchanged; if not, the policy must decide again. */
-export const isCurrent = (ruling: Approved, caller: Caller): boolean => ruling.vak.labels === caller.labels.list;
+export const isCurrent = (ruling: Approved, caller: Caller): boolean => ruling.vak.labels === caller.taint.list;
 
 /**
  * Makes a ruling final. Its entry must be appended before anything is awaited, so that rights and leases that were

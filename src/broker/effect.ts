@@ -8,7 +8,7 @@ import { checkOutput } from "../tool/input.ts";
 import type { Answer, Caller } from "./call.ts";
 import type { Decided } from "./decided.ts";
 import { messageOf } from "./message.ts";
-import type { Stores } from "./taint.ts";
+import type { Stores } from "./stores.ts";
 
 /** What came of running the tool. */
 interface Execution {

@@ -1,8 +1,7 @@
 /** Explains a hypothetical call: what would be decided about it, and by which policies. */
 import type { Decision, DenyReason, ExplainedPolicy, PolicyEngine, PolicyRequest } from "../policy/engine.ts";
 import type { Ledger } from "../policy/ledger.ts";
-import type { Tool } from "../tool/definition.ts";
-import { readInput } from "../tool/leaks.ts";
+import type { readInput } from "../tool/leaks.ts";
 
 /** A hypothetical call, to be explained. */
 export interface ProposedCall {
@@ -21,29 +20,33 @@ export interface Explanation extends Omit<Decision, "reason" | "annotations"> {
   because: ExplainedPolicy[];
 }
 
+/** A {@link ProposedCall} as it was when it was proposed. */
+interface Proposed {
+  agent: PolicyRequest["agent"];
+  tool: string;
+  labels: readonly string[];
+  vak: ProposedCall["vak"];
+  policyDigest: string;
+}
+
+/** @param read the input, being checked; absent for a tool that does not exist */
 export async function explain(
-  { agent, tool: name, input = {}, vak }: ProposedCall,
-  {
-    tools,
-    policy,
-    ledger,
-  }: { tools: ReadonlyMap<string, Tool>; policy: PolicyEngine; ledger: Pick<Ledger, "states"> | undefined },
+  { agent, tool, labels, vak, policyDigest }: Proposed,
+  read: ReturnType<typeof readInput> | undefined,
+  { policy, ledger }: { policy: PolicyEngine; ledger: Pick<Ledger, "states"> | undefined },
 ): Promise<Explanation> {
-  const policyDigest = policy.loaded?.digest ?? "";
-  const tool = tools.get(name);
-  const checked = tool && (await readInput(tool, input));
+  const checked = await read;
   if (!checked?.ok) {
     const [reason, message] = checked
       ? (["invalid-input", checked.message] as const)
-      : (["unknown-tool", name] as const);
+      : (["unknown-tool", tool] as const);
     return { decision: "deny", reason, policies: [], because: [], errors: [message], policyDigest };
   }
-  const { id = "", program, labels = [] } = agent;
   const budget = ledger && { budget: { ...ledger.states(), ...vak?.budget } };
   const found = checked.leaks && { leaks: checked.leaks };
   const request = {
-    agent: { id, name: agent.name, program },
-    tool: name,
+    agent,
+    tool,
     input: checked.input,
     vak: { now: Date.now(), calls: 0, approved: false, labels, ...found, ...vak, callDigest: "", ...budget },
   };

@@ -11,20 +11,20 @@ import type { Ruling } from "./ruling.ts";
  * to the input that the tool offers without its leaks, as if the guest had sent that: what is decided, logged and done
  * is one input.
  *
- * @param rule what the policy says of a call, without a person's approval
+ * @param askPolicy what the policy says of a call, without a person's approval
  * @returns with `leaks`; an Error where the tool failed to look, which denies the call
  */
 export async function withLeaks(
   caller: Caller,
   checked: Checked,
-  rule: (checked: Checked) => Promise<Ruling>,
+  askPolicy: (checked: Checked) => Promise<Ruling>,
 ): Promise<Checked> {
   const { tool, argument } = checked;
   try {
     const { kinds: leaks, redacted } = await leaksIn(tool, argument, caller);
     const found = { ...checked, leaks };
     if (leaks.length === 0 || redacted === undefined) return found;
-    if (!wantsRedaction((await rule(found)).decision)) return found;
+    if (!wantsRedaction((await askPolicy(found)).decision)) return found;
     const clean = await checkInput(tool, redacted);
     if (!("commitment" in clean)) return found;
     const again = await leaksIn(tool, clean.argument, caller);

@@ -59,9 +59,10 @@ export type OnApproval = (
 ) => ApprovalAnswer | Promise<ApprovalAnswer>;
 
 /** How the person answered: `approval` is the `seq` of the entry with the answer. */
-export type Verdict = { granted: true; approval: number } | Refused;
+export type Verdict = { granted: true; approval: number } | NotApproved;
 
-export interface Refused {
+/** Why a call that needs an approval has none: denied by a person, late, withdrawn, or nobody could be asked. */
+export interface NotApproved {
   granted: false;
   reason: DenyReason;
   approval?: number;

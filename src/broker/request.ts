@@ -13,7 +13,7 @@ export interface CallRequest {
 // Skips a byte order mark, as `fromUtf8` of base/ does not.
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-export function parseRequest(bytes: Uint8Array): CallRequest | { refused: Refusal } {
+export function parseRequest(bytes: Uint8Array): CallRequest | { refusal: Refusal } {
   let value: unknown;
   try {
     value = JSON.parse(decoder.decode(bytes));
@@ -28,4 +28,4 @@ export function parseRequest(bytes: Uint8Array): CallRequest | { refused: Refusa
   return { tool, input, byteLength: bytes.byteLength };
 }
 
-const malformed = (message: string) => ({ refused: { code: "malformed", message } as const });
+const malformed = (message: string) => ({ refusal: { code: "malformed", message } as const });

@@ -32,7 +32,7 @@ export async function rule(
   const { agent, call } = caller;
   const { tool, input, commitment, bill, leaks } = checked;
   for (;;) {
-    const labels = caller.labels.list;
+    const labels = caller.taint.list;
     const policyDigest = policy.loaded?.digest ?? "";
     const vak = {
       callDigest: callDigest(agent, tool.name, commitment.digest, policyDigest),

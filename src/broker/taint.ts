@@ -1,4 +1,4 @@
-/** Taint: which labels an agent carries for what it has read, and a tool's store for what agents put into it. */
+/** Taint: which labels an agent carries for what it has read. */
 import type { AgentRef } from "../audit/vocabulary/common.ts";
 import { VakError } from "../errors.ts";
 import { joinLabels, MAX_LABELS } from "../labels.ts";
@@ -26,7 +26,7 @@ export class Taint {
     this.#held = this.joined(more);
   }
 
-  /** What {@link join} would leave. Throws as that does. */
+  /** The result of {@link join}, without the change. Throws as that does. */
   joined(more: readonly string[]): readonly string[] {
     if (more.every((label) => this.#held.includes(label))) return this.#held;
     const all = joinLabels([this.#held, more]);
@@ -47,27 +47,11 @@ export class Taint {
  * @throws VakError as {@link Taint.join}, at once
  */
 export function label(
-  { labels, log, ref }: { labels: Taint; log: AuditLog; ref: AgentRef },
+  { taint, log, ref }: { taint: Taint; log: AuditLog; ref: AgentRef },
   more: readonly string[],
 ): Promise<unknown> {
-  const before = labels.list;
-  labels.join(more);
-  if (labels.list === before) return Promise.resolve();
+  const before = taint.list;
+  taint.join(more);
+  if (taint.list === before) return Promise.resolve();
   return log.append({ type: "agent-label", agent: ref, labels: [...more] });
-}
-
-/**
- * The labels of what tools keep between calls. A store has those of every agent that was allowed to call a tool that
- * uses it, so that what one agent puts there carries its labels to the agent that takes it out.
- */
-export class Stores {
-  readonly #stores = new Map<string, readonly string[]>();
-
-  of(store: string | undefined): readonly string[] {
-    return (store !== undefined && this.#stores.get(store)) || [];
-  }
-
-  join(store: string | undefined, labels: readonly string[]): void {
-    if (store !== undefined) this.#stores.set(store, joinLabels([this.of(store), labels]));
-  }
 }

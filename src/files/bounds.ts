@@ -2,7 +2,7 @@
 
 import { toUtf8 } from "../base/utf8.ts";
 import { MAX_DEPTH, MAX_NAME } from "../protocol/bounds.ts";
-import { unavailable } from "./refusal.ts";
+import { unavailable } from "./mount-errors.ts";
 import { join } from "./tree.ts";
 
 /** Counts what is found, so that too much is noticed before it is read. */

@@ -7,7 +7,7 @@ import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import type { SeedFile } from "../protocol/messages.ts";
 import type { Bounds } from "./bounds.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "./mount-errors.ts";
 import type { Changes, Failure, Found, Source } from "./source.ts";
 import type { Tree } from "./tree.ts";
 

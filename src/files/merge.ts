@@ -3,7 +3,7 @@
 import { type Item, ordered, sameItem, type Tree } from "./tree.ts";
 
 /** The steps that carry one tree's changes over to another. */
-export interface Plan {
+export interface Steps {
   /** Paths to remove, a directory's content before the directory. */
   remove: string[];
   /** Paths to create or write, a directory before its content. */
@@ -13,8 +13,8 @@ export interface Plan {
 }
 
 /** @param base what both trees were when they were last alike */
-export function planChanges(from: Tree, to: Tree, base: Tree): Plan {
-  const plan: Plan = { remove: [], put: [], conflicts: [] };
+export function planChanges(from: Tree, to: Tree, base: Tree): Steps {
+  const plan: Steps = { remove: [], put: [], conflicts: [] };
   for (const path of ordered(new Set([...from.keys(), ...base.keys()]))) {
     const [now, was, there] = [from.get(path), base.get(path), to.get(path)];
     if (sameItem(now, was) || sameItem(now, there)) continue;
@@ -39,7 +39,7 @@ export function agree(base: Tree, one: Tree, other: Tree): void {
 }
 
 /** A tree once a plan has been carried out on it. */
-export function withPlan(tree: Tree, { remove, put }: Omit<Plan, "conflicts">, from: Tree): Tree {
+export function withPlan(tree: Tree, { remove, put }: Omit<Steps, "conflicts">, from: Tree): Tree {
   const next = new Map<string, Item>(tree);
   for (const path of remove) next.delete(path);
   for (const path of put) next.set(path, from.get(path)!);

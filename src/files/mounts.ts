@@ -7,12 +7,12 @@ import type { MountShape, SeedFile } from "../protocol/messages.ts";
 import { shapesOf } from "../protocol/trace.ts";
 import { Bounds } from "./bounds.ts";
 import { DirectorySource } from "./directory.ts";
+import { unavailable } from "./mount-errors.ts";
 import { type Neighbour, NeighbourSource } from "./neighbour.ts";
 import { checkDirectories, checkOverlap } from "./overlap.ts";
 import { checkPersistName, PersistSource } from "./persist.ts";
-import { unavailable } from "./refusal.ts";
 import type { Found, Source } from "./source.ts";
-import { type Files, inTime, load, type Mount, type Note, save } from "./sync.ts";
+import { type Files, inTime, loadMount, type Note, type OpenMount, saveMount } from "./sync.ts";
 import { itemOf, join, ordered, type Tree, treeDigest } from "./tree.ts";
 
 /** A mount that the page asks for, with its options checked. */
@@ -37,11 +37,11 @@ export class Mounts {
   readonly first: Map<string, SeedFile>;
   /** The labels of their initial content. */
   readonly labels: readonly string[];
-  readonly #mounts: readonly Mount[];
+  readonly #mounts: readonly OpenMount[];
   /** The last of the loads and saves, which run one at a time. */
   #tail: Promise<unknown> = Promise.resolve();
 
-  private constructor(mounts: readonly Mount[], first: Map<string, SeedFile>, labels: readonly string[]) {
+  private constructor(mounts: readonly OpenMount[], first: Map<string, SeedFile>, labels: readonly string[]) {
     this.labels = labels;
     this.#mounts = mounts;
     this.first = first;
@@ -60,7 +60,7 @@ export class Mounts {
         "directory" in from ? [{ path, readOnly, handle: from.directory }] : [],
       ),
     );
-    const mounts: Mount[] = [];
+    const mounts: OpenMount[] = [];
     const first = new Map<string, SeedFile>();
     let labels = joinLabels([]);
     try {
@@ -92,7 +92,7 @@ export class Mounts {
 
   /** The mounts of a recorded agent, which nothing keeps. */
   static recorded(refs: readonly MountRef[]): Mounts {
-    const mounts = refs.map(({ path, from, readOnly, quotaBytes, digest }): Mount => {
+    const mounts = refs.map(({ path, from, readOnly, quotaBytes, digest }): OpenMount => {
       const ref = { path, from, readOnly, quotaBytes, digest };
       return { path: path.slice(1), readOnly, quotaBytes, source: undefined, base: new Map(), bounds: noBounds, ref };
     });
@@ -112,7 +112,7 @@ export class Mounts {
    */
   load(files: Files, note: Note): Promise<void> {
     return this.#inTurn(async () => {
-      for (const mount of this.#mounts) if (mount.source) await load(mount, mount.source, files, note);
+      for (const mount of this.#mounts) if (mount.source) await loadMount(mount, mount.source, files, note);
     });
   }
 
@@ -126,7 +126,7 @@ export class Mounts {
       let failed: unknown;
       for (const mount of this.#mounts) {
         try {
-          if (mount.source?.write) await save(mount, mount.source, files, note);
+          if (mount.source?.write) await saveMount(mount, mount.source, files, note);
         } catch (error) {
           failed ??= error;
         }

@@ -3,14 +3,13 @@
  * copy stays.
  */
 
-import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import { joinLabels } from "../labels.ts";
 import type { TreeEntry } from "../protocol/messages.ts";
 import type { Bounds } from "./bounds.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "./mount-errors.ts";
 import type { Found, Source } from "./source.ts";
-import { sameTree, type Tree } from "./tree.ts";
+import { sameTree, type Tree, treeOf } from "./tree.ts";
 
 /** Another agent's folder. */
 export interface Neighbour {
@@ -54,13 +53,3 @@ export class NeighbourSource implements Source {
 }
 
 const unchanged = (known: Tree): Found => ({ tree: new Map(known), contents: new Map() });
-
-/** A tree as a worker reports it; only where there are bytes, the digests are not the worker's own claim. */
-export async function treeOf(entries: readonly TreeEntry[]): Promise<Tree> {
-  const tree: Tree = new Map();
-  for (const { path, type, size, digest, target, bytes } of entries) {
-    if (type === "file") tree.set(path, { type, size, digest: bytes ? await sha256HexOf(bytes) : digest! });
-    else tree.set(path, type === "symlink" ? { type, target: target! } : { type });
-  }
-  return tree;
-}

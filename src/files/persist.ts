@@ -12,10 +12,10 @@ import { type Lock, takeLock } from "../base/lock.ts";
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import type { Bounds } from "./bounds.ts";
-import { parseList, writeList } from "./listing.ts";
-import { refusal, unavailable } from "./refusal.ts";
+import { refusal, unavailable } from "./mount-errors.ts";
 import type { Changes, Failure, Found, Source } from "./source.ts";
 import type { Tree } from "./tree.ts";
+import { parseList, writeList } from "./tree-list.ts";
 
 /** The most bytes that a list may have: enough for a million names. */
 const MAX_LIST = 512 * 2 ** 20;

@@ -11,10 +11,9 @@ import { VakError } from "../errors.ts";
 import type { SeedFile, TreeEntry } from "../protocol/messages.ts";
 import type { Bounds } from "./bounds.ts";
 import { agree, planChanges, withPlan } from "./merge.ts";
-import { treeOf } from "./neighbour.ts";
-import { refusal, unavailable } from "./refusal.ts";
+import { refusal, unavailable } from "./mount-errors.ts";
 import type { Failure, Source } from "./source.ts";
-import { itemOf, join, sameTree, type Tree, treeDigest } from "./tree.ts";
+import { itemOf, join, sameTree, type Tree, treeDigest, treeOf } from "./tree.ts";
 
 /** The files of the agent that has the mounts, in its worker. Whatever is put or removed is recorded. */
 export interface Files {
@@ -40,7 +39,8 @@ const ANSWER_MS = 60_000;
 const MAX_NAMES = 5;
 const MAX_MESSAGE = 1000;
 
-export interface Mount {
+/** A mount that is open. */
+export interface OpenMount {
   /** From the root, such as `data`; empty for the root itself. */
   path: string;
   readOnly: boolean;
@@ -53,14 +53,14 @@ export interface Mount {
 }
 
 /** What the agent has in a mount, as its worker reports it; what no agent can have is refused. */
-async function ownTree({ path, bounds }: Mount, files: Files): Promise<Tree> {
+async function ownTree({ path, bounds }: OpenMount, files: Files): Promise<Tree> {
   const entries = (await files.tree(path)) ?? [];
   const limits = bounds();
   for (const { path, type, size } of entries) limits.take(path, type === "file" ? size : 0);
   return treeOf(entries);
 }
 
-export async function load(mount: Mount, source: Source, files: Files, note: Note): Promise<void> {
+export async function loadMount(mount: OpenMount, source: Source, files: Files, note: Note): Promise<void> {
   const { path, base, bounds, ref } = mount;
   const found = await inTime(`the mount /${path}`, source.read(base, bounds));
   if (sameTree(found.tree, base)) return;
@@ -82,7 +82,7 @@ export async function load(mount: Mount, source: Source, files: Files, note: Not
   }
 }
 
-export async function save(mount: Mount, source: Source, files: Files, note: Note): Promise<void> {
+export async function saveMount(mount: OpenMount, source: Source, files: Files, note: Note): Promise<void> {
   const { path, base, bounds, ref, quotaBytes } = mount;
   const own = await ownTree(mount, files);
   if (sameTree(own, base)) return;

@@ -2,7 +2,7 @@
 
 import { sha256HexOf } from "../base/sha256.ts";
 import { toUtf8 } from "../base/utf8.ts";
-import type { SeedFile } from "../protocol/messages.ts";
+import type { SeedFile, TreeEntry } from "../protocol/messages.ts";
 
 /** What is at a path. */
 export type Item =
@@ -40,6 +40,16 @@ export async function treeDigest(tree: Tree): Promise<string> {
 export async function itemOf(file: SeedFile): Promise<Item> {
   if (!(file instanceof Uint8Array)) return file;
   return { type: "file", size: file.byteLength, digest: await sha256HexOf(file as Uint8Array<ArrayBuffer>) };
+}
+
+/** A tree as a worker reports it; only where there are bytes, the digests are not the worker's own claim. */
+export async function treeOf(entries: readonly TreeEntry[]): Promise<Tree> {
+  const tree: Tree = new Map();
+  for (const { path, type, size, digest, target, bytes } of entries) {
+    if (type === "file") tree.set(path, { type, size, digest: bytes ? await sha256HexOf(bytes) : digest! });
+    else tree.set(path, type === "symlink" ? { type, target: target! } : { type });
+  }
+  return tree;
 }
 
 /** Turns a path below a mount into one from the root. */

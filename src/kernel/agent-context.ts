@@ -22,7 +22,7 @@ export interface AgentContext {
   channel: GuestChannel;
   broker: Broker;
   rights: Rights;
-  labels: Taint;
+  taint: Taint;
   leases: Set<Lease>;
   log: AuditLog;
   onFull: OnFull;

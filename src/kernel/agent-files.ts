@@ -6,7 +6,8 @@ import { checkLabels, joinLabels } from "../labels.ts";
 import type { FileStat, TreeDetail, TreeEntry } from "../protocol/messages.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { AgentMounts } from "./agent-mounts.ts";
-import { checkPath, toBytes } from "./first-files.ts";
+import { checkPath } from "./file-path.ts";
+import { toBytes } from "./own-bytes.ts";
 import { WorkerFiles } from "./worker-files.ts";
 
 /** Paths are relative to the root: `"out/result.txt"`. */
@@ -74,10 +75,10 @@ export class AgentFiles {
    * @example await writer.files.copy("summary.txt", mailer.files);
    */
   async copy(path: string, to: AgentFiles, as: string = path): Promise<void> {
-    const before = this.#context.labels.list;
+    const before = this.#context.taint.list;
     const bytes = await this.read(path);
     // What was declassified meanwhile may still be in the bytes.
-    await to.write(as, bytes, { labels: joinLabels([before, this.#context.labels.list]) });
+    await to.write(as, bytes, { labels: joinLabels([before, this.#context.taint.list]) });
   }
 
   /** Every file, directory and symbolic link, ordered by path. */
@@ -93,7 +94,7 @@ export class AgentFiles {
    */
   async stat(path: string): Promise<FileStat & { labels: readonly string[] }> {
     const stat = await this.#files.stat(checkPath(path));
-    return { ...stat, labels: this.#context.labels.list };
+    return { ...stat, labels: this.#context.taint.list };
   }
 
   /**

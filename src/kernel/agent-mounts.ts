@@ -3,7 +3,7 @@ import { VakError } from "../errors.ts";
 import type { Files, Note } from "../files/sync.ts";
 import type { MountShape } from "../protocol/messages.ts";
 import type { AgentContext } from "./agent-context.ts";
-import { checkPath } from "./first-files.ts";
+import { checkPath } from "./file-path.ts";
 import type { WorkerFiles } from "./worker-files.ts";
 
 export class AgentMounts {
@@ -18,7 +18,7 @@ export class AgentMounts {
       tree: (path) => files.tree(path, "digests"),
       read: (path) => files.read(checkPath(path)),
       put: (path, file) => files.put(path, file),
-      labels: () => context.labels.list,
+      labels: () => context.taint.list,
       label: join,
       // What cannot be removed stays, such as a directory that holds something new.
       remove: async (path) => {

@@ -135,7 +135,7 @@ export class Agent {
     this.#assertAlive();
     if (this.#current)
       throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
-    this.#context.labels.joined(options.labels); // throws where there would be too many labels
+    this.#context.taint.joined(options.labels); // throws where there would be too many labels
     const run = new Run(this.#context, this.files.mounts, ++this.#runs, options, fork);
     this.#current = run;
     this.files.began(run.result);
@@ -151,7 +151,7 @@ export class Agent {
    * may derive from it. They only grow, except by {@link declassify}.
    */
   get labels(): readonly string[] {
-    return this.#context.labels.list;
+    return this.#context.taint.list;
   }
 
   /**
@@ -181,8 +181,8 @@ export class Agent {
   async declassify(labels: readonly string[], { by, reason }: Declassification): Promise<void> {
     this.#assertAlive();
     const gone = checkLabels(labels, "a declassification");
-    const { log, ref, labels: held } = this.#context;
-    const none = gone.find((label) => !held.list.includes(label));
+    const { log, ref, taint } = this.#context;
+    const none = gone.find((label) => !taint.list.includes(label));
     if (none !== undefined || gone.length === 0) {
       throw new VakError("invalid-argument", `agent.declassify: the agent has no label ${JSON.stringify(none ?? "")}.`);
     }
@@ -190,7 +190,7 @@ export class Agent {
       throw new VakError("invalid-argument", "agent.declassify: say who declares it (by), and why (reason).");
     }
     // Synchronously: no intent can come between the two.
-    held.drop(gone);
+    taint.drop(gone);
     await log.append({ type: "agent-declassify", agent: ref, labels: [...gone], by, reason });
   }
 

@@ -5,7 +5,7 @@ import { openLog } from "../log/log.ts";
 import { Spare } from "../worker/spare.ts";
 import { Kernel } from "./kernel.ts";
 import { checkKernel, type KernelOptions } from "./options.ts";
-import { loadEngine } from "./policy.ts";
+import { loadEngine } from "./policy-loading.ts";
 
 /**
  * Makes a kernel: opens its log, loads its policy.

@@ -1,12 +1,13 @@
-/** Files as the page gives them: their paths and contents, checked and copied. */
+/** An agent's first files, checked and copied. */
 import { isPlain } from "../base/guards.ts";
 import { lazy } from "../base/lazy.ts";
-import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import { MAX_PATH } from "../protocol/bounds.ts";
 import type { SeedFile } from "../protocol/messages.ts";
+import { checkPath } from "./file-path.ts";
+import { toBytes } from "./own-bytes.ts";
 import type { ShimFile, ShimTree } from "./shim-files.ts";
 
 /**
@@ -41,12 +42,13 @@ export function flattener(all: readonly FirstFiles[]): Flatten | Promise<Flatten
 
 /** Whether it is of a form of vak's own, as far as can be seen from outside: anything else may be of the shim. */
 function isOwn(file: unknown): boolean {
-  if (typeof file !== "object" || file === null || isBytes(file)) return true;
+  if (typeof file !== "object" || file === null || hasByteLength(file)) return true;
   const { type, data } = file as { type?: unknown; data?: unknown };
-  return typeof type === "string" || typeof data === "string" || (isBytes(data) && !("readonly" in file));
+  return typeof type === "string" || typeof data === "string" || (hasByteLength(data) && !("readonly" in file));
 }
 
-const isBytes = (value: unknown): boolean => Number.isInteger((value as ArrayBuffer | null | undefined)?.byteLength);
+const hasByteLength = (value: unknown): boolean =>
+  Number.isInteger((value as ArrayBuffer | null | undefined)?.byteLength);
 
 /**
  * @param labels the agent's other labels
@@ -77,7 +79,7 @@ const isLabelled = (file: unknown): file is { data: unknown; labels: readonly st
   typeof file === "object" && file !== null && "data" in file;
 
 function checkFile(path: string, data: unknown): SeedFile {
-  if (typeof data === "string" || isBytes(data)) {
+  if (typeof data === "string" || hasByteLength(data)) {
     return toBytes(data as string | BufferSource);
   }
   const { type, target } = (data ?? {}) as { type?: unknown; target?: unknown };
@@ -94,28 +96,4 @@ function checkFile(path: string, data: unknown): SeedFile {
     "invalid-argument",
     `The file ${JSON.stringify(path)} must be text, bytes, { data, labels }, { type: "directory" }, { type: "symlink", target }, or a File or Directory of browser_wasi_shim.`,
   );
-}
-
-/**
- * The path without a leading slash.
- *
- * @throws VakError `invalid-argument` for a path that no guest could name
- */
-export function checkPath(path: string): string {
-  const parts = typeof path === "string" ? path.replace(/^\//, "").split("/") : [""];
-  const bad = parts.some((part) => part === "" || part === "." || part === ".." || part.includes("\0"));
-  if (bad || parts[0] === "dev" || !path.isWellFormed()) {
-    throw new VakError(
-      "invalid-argument",
-      `${JSON.stringify(path)} is not a path of an agent's file: write it as "a/b.txt", without "..", and outside dev/.`,
-    );
-  }
-  return parts.join("/");
-}
-
-/** A copy of the bytes, or the text as UTF-8. */
-export function toBytes(data: string | BufferSource): Uint8Array<ArrayBuffer> {
-  if (typeof data === "string") return toUtf8(data);
-  const view = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : data;
-  return new Uint8Array(view as ArrayBuffer).slice();
 }

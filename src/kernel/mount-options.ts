@@ -6,7 +6,8 @@ import { checkLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import type { SeedFile } from "../protocol/messages.ts";
 import type { Agent } from "./agent.ts";
-import { checkFiles, checkPath, type FirstFiles, type Flatten } from "./first-files.ts";
+import { checkPath } from "./file-path.ts";
+import { checkFiles, type FirstFiles, type Flatten } from "./first-files.ts";
 
 /**
  * A directory of an agent's files that is kept elsewhere: in files that the page gives; in a directory that the page

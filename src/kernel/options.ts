@@ -81,7 +81,7 @@ export interface SpawnOptions {
   workerUrl?: string | URL;
   /** Cancels the spawn. */
   signal?: AbortSignal;
-  /** Reports how far a large program has come. */
+  /** Reports how far a large program has come. If it throws, the page's `error` event has the error. */
   onProgress?: (progress: SpawnProgress) => void;
 }
 

@@ -5,8 +5,8 @@ import type { Limits } from "../limits.ts";
 import type { Admission } from "../protocol/messages.ts";
 import { parseAdmitted } from "../protocol/parse.ts";
 import { type Host, OFF_PROTOCOL, WorkerLost } from "../worker/host.ts";
-import { toBytes } from "./first-files.ts";
 import type { ProgramSource, SpawnOptions } from "./options.ts";
+import { toBytes } from "./own-bytes.ts";
 
 /** Compiled programs that a kernel keeps. */
 const MAX_PROGRAMS = 32;

@@ -3,7 +3,7 @@ import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels } from "../labels.ts";
 import type { RunPrefix } from "../protocol/trace.ts";
-import { toBytes } from "./first-files.ts";
+import { toBytes } from "./own-bytes.ts";
 
 export interface RunOptions {
   /** The program's arguments, after its name. */

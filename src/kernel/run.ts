@@ -152,7 +152,7 @@ export class Run {
   }
 
   async #call(request: Uint8Array, call: number): Promise<void> {
-    const { broker, channel, ref, limits, rights, leases, labels } = this.#context;
+    const { broker, channel, ref, limits, rights, leases, taint } = this.#context;
     const { signal } = this.#abort;
     const hold = () => this.#deadline.hold();
     const caller = {
@@ -161,7 +161,7 @@ export class Run {
       call,
       callBytes: limits.callBytes,
       signal,
-      labels,
+      taint,
       hold,
       rights,
       leases,
@@ -214,10 +214,10 @@ export class Run {
   }
 
   async #logStart({ args, env, startTime, clock, call, stdin, labels }: CheckedOptions): Promise<void> {
-    const { log, ref, labels: held } = this.#context;
+    const { log, ref, taint } = this.#context;
     const commitment = await this.#recorder.input({ env, stdin: call?.input ?? stdin });
     // Synchronously with the entry: no intent can come between the two.
-    held.join(labels);
+    taint.join(labels);
     const start = {
       type: "run-start",
       ...{ agent: ref, run: this.id, args, env: Object.keys(env), startTime },
@@ -314,8 +314,8 @@ export class Run {
     const stderr = this.#out[2].close();
     const digest = end ? runDigest(outcome, this.#answer, end.files, stdout, stderr) : null;
     const trace = await this.#recorder.trace(end, stdout, stderr);
-    const unsaved = end ? await this.#mounts.save() : filesError;
-    return this.#logEnd({ ...outcome, usage, digest, ...(unsaved && { filesError: unsaved }) }, trace);
+    const mountError = end ? await this.#mounts.save() : filesError;
+    return this.#logEnd({ ...outcome, usage, digest, ...(mountError && { filesError: mountError }) }, trace);
   }
 
   /** Puts the end into the log, with the trace, and a signed checkpoint over it. */

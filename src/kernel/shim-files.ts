@@ -11,7 +11,7 @@ import { VakError } from "../errors.ts";
 import { MAX_DEPTH, MAX_NAME } from "../protocol/bounds.ts";
 
 /** Anything that the shim keeps in a directory. Only its `File` and `Directory` can be given to an agent. */
-export interface ShimInode {
+interface ShimInode {
   stat(): object;
 }
 
@@ -22,15 +22,15 @@ export interface ShimFile extends ShimInode {
 }
 
 /** The contents of a directory of the shim, by name. */
-export type ShimContents = ReadonlyMap<string, ShimInode>;
+type ShimContents = ReadonlyMap<string, ShimInode>;
 
 /** The shim's `Directory`. */
-export interface ShimDirectory extends ShimInode {
+interface ShimDirectory extends ShimInode {
   contents: ShimContents;
 }
 
 /** The shim's `PreopenDirectory`, as its `WASI` takes it among the descriptors. */
-export interface ShimPreopen {
+interface ShimPreopen {
   prestat_name: string;
   dir: ShimDirectory;
 }
@@ -38,10 +38,10 @@ export interface ShimPreopen {
 /** A directory of the shim, in each form that it has. */
 export type ShimTree = ShimContents | ShimDirectory | ShimPreopen;
 
-/** What a tree of the shim comes to: bytes that are still the shim's own, or a directory with nothing in it. */
-export type ShimEntry = Uint8Array<ArrayBuffer> | { type: "directory" };
+/** An entry of a flattened shim tree: bytes that are still the shim's own, or an empty directory. */
+type ShimEntry = Uint8Array<ArrayBuffer> | { type: "directory" };
 
-/** An object that nothing but the shim's shape is asked of. */
+/** The fields by which shim objects are recognised. */
 type Shape = Partial<Record<"data" | "readonly" | "contents" | "dir" | "prestat_name", unknown>>;
 
 const shapeOf = (value: unknown): Shape => (typeof value === "object" && value !== null ? value : {});
@@ -50,12 +50,12 @@ const isMap = (value: unknown): value is ReadonlyMap<unknown, unknown> =>
   Object.prototype.toString.call(value) === "[object Map]";
 
 /** By its tag, since the bytes may be of another frame. */
-const isBytes = (value: unknown): value is Uint8Array<ArrayBuffer> =>
+const isUint8Array = (value: unknown): value is Uint8Array<ArrayBuffer> =>
   Object.prototype.toString.call(value) === "[object Uint8Array]";
 
 function isShimFile(value: unknown): value is ShimFile {
   const { data, readonly } = shapeOf(value);
-  return isBytes(data) && typeof readonly === "boolean";
+  return isUint8Array(data) && typeof readonly === "boolean";
 }
 
 /** What is in a directory of the shim; undefined where the value is not one. */
@@ -78,9 +78,9 @@ export function withoutShim(
   limits: { fileBytes: number; fileCount: number },
 ): [path: string, file: unknown][] {
   const flat: [string, unknown][] = [];
-  const budget = new Budget(limits);
+  const totals = new Totals(limits);
   const flatten = (path: string, value: unknown, labels?: readonly string[]): void => {
-    for (const [at, entry] of walk(path, value, budget)) flat.push([at, labels ? { data: entry, labels } : entry]);
+    for (const [at, entry] of walk(path, value, totals)) flat.push([at, labels ? { data: entry, labels } : entry]);
   };
   if (isMap(files) || (!isPlain(files) && isShim(files))) {
     if (!contentsOf(files)) {
@@ -100,17 +100,17 @@ export function withoutShim(
   return flat;
 }
 
-const isShim = (value: unknown): boolean => isShimFile(value) || contentsOf(value) !== undefined || isUnusable(value);
+const isShim = (value: unknown): boolean => isShimFile(value) || contentsOf(value) !== undefined || isOtherShim(value);
 
-/** What the shim has besides: descriptors that are open, consoles, files of the origin private file system. */
-function isUnusable(value: unknown): boolean {
+/** The shim's other objects: open descriptors, consoles, files of the origin private file system. */
+function isOtherShim(value: unknown): boolean {
   if (typeof value !== "object" || value === null || isPlain(value)) return false;
   const { fd_read, path_open } = value as { fd_read?: unknown; path_open?: unknown };
   return typeof fd_read === "function" || typeof path_open === "function";
 }
 
 /** Counts what trees of the shim come to, against what an agent may have. */
-class Budget {
+class Totals {
   readonly #limits: { fileBytes: number; fileCount: number };
   #bytes = 0;
   #names = 0;
@@ -137,10 +137,10 @@ class Budget {
  * @param path of the tree among the agent's files; empty where it is all of them
  * @param above the contents of the directories that it is in
  */
-function* walk(path: string, value: unknown, budget: Budget, above: unknown[] = []): Generator<[string, ShimEntry]> {
+function* walk(path: string, value: unknown, totals: Totals, above: unknown[] = []): Generator<[string, ShimEntry]> {
   const label = JSON.stringify(path || "/");
   const { data } = isShimFile(value) ? value : {};
-  if (path !== "") budget.add(data?.byteLength ?? 0);
+  if (path !== "") totals.add(data?.byteLength ?? 0);
   if (data) return yield [path, data as Uint8Array<ArrayBuffer>];
   const contents = contentsOf(value);
   if (!contents) {
@@ -160,7 +160,7 @@ function* walk(path: string, value: unknown, budget: Budget, above: unknown[] = 
         `The directory ${label} has an entry named ${wrong}; a name has 1 to ${MAX_NAME} bytes and no slash.`,
       );
     }
-    yield* walk(path === "" ? name : `${path}/${name}`, child, budget, [...above, contents]);
+    yield* walk(path === "" ? name : `${path}/${name}`, child, totals, [...above, contents]);
   }
 }
 

@@ -19,6 +19,7 @@ import { checkPlace, type Place } from "../worker/place.ts";
 import { checkCompiles, waitMode } from "../worker/requirements.ts";
 import type { Spare } from "../worker/spare.ts";
 import { Agent } from "./agent.ts";
+import { MAX_REFUSAL } from "./bounds.ts";
 import { checkFiles, type Flatten, flattener } from "./first-files.ts";
 import { GuestChannel } from "./guest-channel.ts";
 import { type Inheritance, inherit } from "./inheritance.ts";
@@ -116,7 +117,8 @@ async function make(
   recorded: ForkPoint["mounts"],
 ): Promise<Agent> {
   const { options, limits, seed, place, wait } = plan;
-  const { signal, onProgress } = options;
+  const { signal } = options;
+  const onProgress = options.onProgress && guarded(options.onProgress);
   const recording = lazy(import("./recorder.ts"));
   recording.catch(() => {});
 
@@ -158,7 +160,7 @@ async function make(
   const { log, broker, onFull, agents } = shared;
   const agent = new Agent(
     {
-      ...{ ref, limits, seed, reactor, host, channel, broker, rights, labels: taint, leases: new Set() },
+      ...{ ref, limits, seed, reactor, host, channel, broker, rights, taint, leases: new Set() },
       ...{ log, onFull, recorder, machine, mounts },
     },
     (gone) => agents.delete(gone),
@@ -168,6 +170,17 @@ async function make(
   if (place === shared.spare.place) shared.spare.startSoon();
   onProgress?.({ phase: "ready", loaded: size, total: size });
   return agent;
+}
+
+/** A callback of the page's that may throw: its error is reported as an event listener's is, and the spawn continues. */
+function guarded<T>(callback: (value: T) => void): (value: T) => void {
+  return (value) => {
+    try {
+      callback(value);
+    } catch (error) {
+      reportError(error);
+    }
+  };
 }
 
 /** Ends what was begun, and puts the refusal into the log. */
@@ -182,13 +195,10 @@ async function undo(
   const refusal = options.signal?.aborted ? aborted(options.signal) : asRefusal(error);
   if (refusal.code !== "log-unavailable" && refusal.code !== "closed") {
     const { program = null } = begun;
-    await log.append({ type: "spawn-refused", name, program, message: clip(refusal.message, MAX_MESSAGE) });
+    await log.append({ type: "spawn-refused", name, program, message: clip(refusal.message, MAX_REFUSAL) });
   }
   return refusal;
 }
-
-/** Longest message of a refusal in the log, UTF-16 units. */
-const MAX_MESSAGE = 2000;
 
 async function openMounts(
   { mounts, limits }: SpawnPlan,

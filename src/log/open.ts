@@ -24,7 +24,7 @@ export async function openLive(name: string, settings: Settings, lock: Lock | un
     if (lock) await beginFile(`${keyOf(name)}:file`);
     live = new LiveLog(name, await Database.open(keyOf(name), onLost), settings);
     if (lost !== undefined) onLost(lost);
-    if (lock) await start(live, lock, await load(live));
+    if (lock) await start(live, lock, await loadChecked(live));
     return live;
   } catch (error) {
     live?.fail(error);
@@ -73,7 +73,7 @@ async function rememberAll(live: LiveLog): Promise<void> {
 const faults = () => lazy(import("./faults.ts"));
 
 /** The checked state of the stored log; of a new one, if there is none. */
-async function load(live: LiveLog): Promise<Loaded> {
+async function loadChecked(live: LiveLog): Promise<Loaded> {
   const { name, database, settings } = live;
   const isNew = !(await database.identity()) && (await database.isEmpty());
   if (isNew && settings.onLost === "forget") await forget(name);

@@ -209,7 +209,7 @@ test.each(decisions)("the policy engine %s: the call is denied, and nothing is d
     call: 1,
     callBytes: 1000,
     signal: new AbortController().signal,
-    labels: new Taint(),
+    taint: new Taint(),
     hold: () => () => {},
   };
   const request = new TextEncoder().encode('{"tool":"add","input":{"a":1,"b":2}}');

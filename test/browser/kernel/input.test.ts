@@ -198,6 +198,29 @@ test("a spawn reports its progress", async () => {
   expect(seen.slice(-2)).toEqual([`compile ${whole}`, `ready ${whole}`]);
 });
 
+test("a progress callback that throws does not fail the spawn: the page gets its error as an event", async () => {
+  await using kernel = await testKernel();
+  const program = await loadGuest("hello");
+  const errors: unknown[] = [];
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    errors.push(event.error.message);
+  };
+  addEventListener("error", onError);
+  try {
+    const onProgress = ({ phase }: { phase: string }) => {
+      throw new Error(`at ${phase}`);
+    };
+    await using agent = await kernel.spawn({ name: "a", program: new Response(program), onProgress });
+    expect((await finish(agent.run())).stdout).toBe("hello\n");
+  } finally {
+    removeEventListener("error", onError);
+  }
+  expect(errors).toEqual(expect.arrayContaining(["at load", "at compile", "at ready"]));
+  expect(await entriesOf(kernel, "spawn-refused")).toEqual([]);
+  expect(await entriesOf(kernel, "agent-spawn")).toHaveLength(1);
+});
+
 test("the kernel sets the default isolation, and a spawn can choose another", async () => {
   await using kernel = await testKernel({ isolation: "page" });
   const program = await loadGuest("hello");

@@ -137,7 +137,7 @@ describe("private values", () => {
         call,
         callBytes: 1000,
         signal: new AbortController().signal,
-        labels: new Taint(),
+        taint: new Taint(),
         hold: () => () => {},
       };
       await broker.handle(caller, request);

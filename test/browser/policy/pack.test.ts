@@ -139,6 +139,21 @@ test("explain says what would be decided and why; it runs nothing and logs nothi
   expect(kernel.log.size).toBe(size);
 });
 
+test("explain reads the call before it returns to its caller, whatever the page changes afterwards", async () => {
+  await using kernel = await testKernel();
+  const call = {
+    agent: { name: "a", program: "", labels: ["one"] },
+    tool: "add",
+    input: { a: 1, b: 1 },
+    vak: { calls: 0, approved: false },
+  };
+  const explained = kernel.policy.explain(call);
+  call.input.a = 100;
+  call.tool = "fetch";
+  call.agent.labels.push("not a label, but a text with spaces");
+  expect(await explained).toMatchObject({ decision: "allow", policies: ["small-sums"] });
+});
+
 test("simulate says what another policy would have decided about the calls of a log, live or exported", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({

@@ -6,7 +6,7 @@ import { encodeAnswer } from "../../../src/broker/answer.ts";
 import { parseRequest } from "../../../src/broker/request.ts";
 
 const read = (text: string) => parseRequest(toUtf8(text));
-const malformed = (message: string) => ({ refused: { code: "malformed", message: expect.stringContaining(message) } });
+const malformed = (message: string) => ({ refusal: { code: "malformed", message: expect.stringContaining(message) } });
 
 describe("a request", () => {
   test("has a tool and an input; without an input, that is {}", () => {
@@ -41,7 +41,7 @@ describe("a request", () => {
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.json().map(toUtf8)), (bytes) => {
         const request = parseRequest(bytes);
-        if ("refused" in request) expect(request.refused.code).toBe("malformed");
+        if ("refusal" in request) expect(request.refusal.code).toBe("malformed");
         else expect(typeof request.tool).toBe("string");
       }),
     );

@@ -65,20 +65,20 @@ async function start(count: number) {
     const ref = { ...AGENT, id: `a${i}` };
     await append({ type: "agent-spawn", agent: ref, limits: {}, seed: 1, isolation: "opaque", machine: "m" });
     await append({ type: "run-start", agent: ref, run: ref.id, args: [], env: [], startTime: 0 });
-    const labels = new Taint();
+    const taint = new Taint();
     let calls = 0;
     const { signal } = new AbortController();
     agents.push({
-      labels,
+      taint,
       async call(tool: string, input: Input = {}): Promise<{ ok?: unknown; error?: { code: string } }> {
-        const about = { agent: ref, run: ref.id, call: ++calls, callBytes: 10_000, signal, labels };
+        const about = { agent: ref, run: ref.id, call: ++calls, callBytes: 10_000, signal, taint };
         const request = new TextEncoder().encode(JSON.stringify({ tool, input }));
         const { bytes } = await broker.handle({ ...about, hold: () => () => {} }, request);
         return JSON.parse(new TextDecoder().decode(bytes));
       },
-      label: (more: string[]) => label({ labels, log: audit, ref }, more),
+      label: (more: string[]) => label({ taint, log: audit, ref }, more),
       async declassify(gone: string[]) {
-        labels.drop(gone);
+        taint.drop(gone);
         await append({ type: "agent-declassify", agent: ref, labels: gone, by: "ann", reason: "because" });
       },
     });
@@ -118,7 +118,7 @@ test("attack: TOCTOU. A label that arrives at any point between a call and its i
     for (let i = 0; i < turns; i++) await undefined;
     await agent!.label(["secret"]);
     if ((await sent).error) denied++;
-    expect(agent!.labels.list).toEqual(["secret"]);
+    expect(agent!.taint.list).toEqual(["secret"]);
     // And with a label that is removed in the meantime.
     const freed = agent!.call("send");
     for (let i = 0; i < turns; i++) await undefined;
@@ -155,36 +155,36 @@ test("labels only shrink by declassifying, cover everything read, and are those 
         const busy: (Promise<unknown> | undefined)[] = [];
         for (const { who, step: it, waits } of steps) {
           const agent = agents[who]!;
-          const before = agent.labels.list;
+          const before = agent.taint.list;
           if (it.what === "declassify") {
             const gone = it.labels.filter((label) => before.includes(label));
             if (gone.length === 0) continue;
             await busy[who];
             for (const label of gone) must[who]!.delete(label);
-            if (gone.every((label) => agent.labels.list.includes(label))) await agent.declassify(gone);
+            if (gone.every((label) => agent.taint.list.includes(label))) await agent.declassify(gone);
           } else if (it.what === "label") {
             await agent.label(it.labels);
             for (const label of it.labels) must[who]!.add(label);
           } else {
             await busy[who]; // one call of an agent at a time
             decisions++;
-            const held = [...agent.labels.list];
+            const held = [...agent.taint.list];
             busy[who] = agent.call(it.what, { says: it.labels }).then((answer) => {
               if (answer.error?.code === "denied") return;
               const { returns = [], keeps } = tools.find(({ name }) => name === it.what)!.labels ?? {};
               if (keeps) for (const label of held) box.add(label);
               const read = [...returns, ...(it.what === "fails" ? [] : it.labels), ...(keeps ? box : [])];
-              expect(agent.labels.list).toEqual(expect.arrayContaining(read));
+              expect(agent.taint.list).toEqual(expect.arrayContaining(read));
               for (const label of read) must[who]!.add(label);
             });
             // Give the other agent some turns while this one waits.
             for (let i = 0; i < waits; i++) await undefined;
           }
-          if (it.what !== "declassify") expect(agent.labels.list).toEqual(expect.arrayContaining([...before]));
+          if (it.what !== "declassify") expect(agent.taint.list).toEqual(expect.arrayContaining([...before]));
         }
         await Promise.all(busy);
-        for (const [who, { labels }] of agents.entries()) {
-          expect(labels.list).toEqual(expect.arrayContaining([...must[who]!]));
+        for (const [who, { taint }] of agents.entries()) {
+          expect(taint.list).toEqual(expect.arrayContaining([...must[who]!]));
         }
         engine.close();
         await hold(log, decisions);

@@ -95,11 +95,11 @@ async function record(
   const run = `${AGENT.id}/1`;
   await append({ type: "run-start", agent: AGENT, run, args: [], env: [], startTime: 0 });
   const { signal } = new AbortController();
-  const labels = new Taint();
+  const taint = new Taint();
   for (const [i, request] of requests.entries()) {
     const source = policies[Math.floor((i * policies.length) / requests.length)]!;
     if (i > 0) await load(source);
-    const caller = { agent: AGENT, run, call: i + 1, callBytes: 10_000, signal, labels, hold: () => () => {} };
+    const caller = { agent: AGENT, run, call: i + 1, callBytes: 10_000, signal, taint, hold: () => () => {} };
     await broker.handle(caller, new TextEncoder().encode(JSON.stringify(request)));
   }
   engine.close();

@@ -4,7 +4,7 @@ import { isCount, isDigest } from "../base/guards.ts";
 import { fromUtf8, toUtf8 } from "../base/utf8.ts";
 import { areLabels } from "../labels.ts";
 import { MAX_PATH } from "../protocol/bounds.ts";
-import { unavailable } from "./refusal.ts";
+import { unavailable } from "./mount-errors.ts";
 import type { Item, Tree } from "./tree.ts";
 
 /** Writes a list. Each of its `files` is an array: the path, then `f`, size and digest; `d`; or `l` and the target. */

@@ -1,7 +1,7 @@
 /** The lists in which kept files are recorded. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseList, writeList } from "../../../src/files/listing.ts";
+import { parseList, writeList } from "../../../src/files/tree-list.ts";
 import { trees } from "./trees.ts";
 
 test("a list of kept files reads as it was written, and anything else is refused", () => {
