@@ -40,8 +40,6 @@ export class ComparingOutside implements Outside {
   divergence: Divergence | undefined;
   /** Why the run cannot be followed to its end, if the recording is to blame. */
   blockedBy: string | undefined;
-  /** For a run that was cut off: whether it has reached the end of its recording. */
-  reachedEnd = false;
   /** Calls made. */
   calls = 0;
   /** Whether the run was stopped at the point to look at, and the request that waits for its answer there. */
@@ -222,7 +220,6 @@ export class ComparingOutside implements Outside {
 
   /** The recording ends here. */
   #endHere(): never {
-    this.reachedEnd = true;
     throw new Halt("asked");
   }
 

@@ -42,7 +42,7 @@ export interface ReplayOptions {
   program?: BufferSource | readonly BufferSource[];
   /**
    * Stops there, with {@link Replay.state} to look at: before call n is answered, counted from 1, or at the first of
-   * the meter's checks by which so many units of work are done.
+   * the meter's checks at which that many units of work are done.
    */
   until?: Until;
   /** Lists the calls in {@link Replay.steps}, each with how far the run had come; and gives {@link Replay.state}. */

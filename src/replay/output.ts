@@ -3,7 +3,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { joinBytes } from "../base/bytes.ts";
 
-/** Once the page had asked a run to stop, it accepted no more. */
+/** After the page had asked a run to stop, it accepted no more output. */
 export class ReplayedOutput {
   bytes = 0;
   #hash = sha256.create();

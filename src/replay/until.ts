@@ -1,7 +1,7 @@
 /** Where a replay is to stop, so that somebody can look inside. */
 import { VakError } from "../errors.ts";
 
-/** Before call n is answered, or at the first of the meter's checks by which so much work was done. */
+/** Before call n is answered, or at the first of the meter's checks at which that much work is done. */
 export type Until = { call: number } | { fuel: number };
 
 /** @throws VakError `invalid-argument` */

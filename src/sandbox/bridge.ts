@@ -219,7 +219,7 @@ export class Bridge implements Outside {
 
   /**
    * Listens to the kernel in the middle of the guest's work, and lets the guest stand still while it is paused. With
-   * JSPI this takes a turn of the event loop; with shared memory, only a look at it.
+   * JSPI this takes a turn of the event loop; with shared memory, only a read of it.
    */
   #listen(): Awaitable<void> {
     if (this.wait === "jspi") return turn().then(() => this.#paused?.promise);

@@ -2,7 +2,7 @@
 import type { Checkpoint } from "./checkpoint.ts";
 
 /**
- * A memory outside the browser's storage: your server, or a witness. The log must extend whatever it has seen.
+ * A memory outside the browser's storage: your server, or a witness. The log must extend what it has seen.
  *
  * @example
  * const anchor: Anchor = {

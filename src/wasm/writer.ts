@@ -55,7 +55,7 @@ export class Writer {
     return this;
   }
 
-  /** A vector of so many items, whose bytes are `items`. */
+  /** A vector of `count` items, whose bytes are `items`. */
   vector(count: number, items: ArrayLike<number>): this {
     return this.unsigned(count).raw(items);
   }

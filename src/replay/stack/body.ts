@@ -3,7 +3,7 @@ import * as Op from "../../wasm/opcode.ts";
 import { i32 } from "../../wasm/type.ts";
 import type { Types } from "./value.ts";
 
-/** What stands between a block's beginning and its end, or its `else`. */
+/** The instructions between a block's beginning and its end, or its `else`. */
 export interface Body {
   params: Types;
   items: Item[];

@@ -7,7 +7,7 @@ const BLOCK = 32;
 
 /**
  * A run's random bytes: HMAC-SHA-256 in counter mode (NIST SP 800-108r1 §4.1) under the seed and the run's number, so
- * that the same run draws the same bytes in every engine. As unpredictable as its seed, and no more.
+ * that the same run draws the same bytes in every engine. Only as unpredictable as its seed.
  *
  * No field is `#private`: a replay copies the stream property by property (`replay/host-state.ts`).
  */

@@ -256,6 +256,16 @@ describe("attack: a forger with the log's key", () => {
   });
 });
 
+test("attack: a trace with more runs before it than a function takes arguments", async () => {
+  const forged = await steps(run);
+  const before = { args: [], calls: [], changes: [], env: [], number: 1, startTime: 0, stdin: "" };
+  change(forged, placesOf(forged, "agent-0/1", "run-end")[0]!, (trace: RawTrace) => ({
+    ...trace,
+    before: Array(150_000).fill(before),
+  }));
+  expect((await forkPoint(await bundleOf(forged), 1, { call: 2 })).runs).toHaveLength(150_001);
+});
+
 test("attack: a trace with a symbolic link whose target is longer than any path", () => {
   const part = (length: number) => ({
     ...{ calls: [], fuel: 0 },

@@ -4,6 +4,11 @@ import { describe, expect, test } from "vitest";
 import { attach, instrument } from "../../../src/meter/index.ts";
 import { type Capture, Capturer } from "../../../src/replay/capturer.ts";
 import { type Capturable, makeCapturable } from "../../../src/replay/stack/capturable.ts";
+import * as External from "../../../src/wasm/external.ts";
+import * as Op from "../../../src/wasm/opcode.ts";
+import * as Section from "../../../src/wasm/section.ts";
+import * as Type from "../../../src/wasm/type.ts";
+import { Writer } from "../../../src/wasm/writer.ts";
 import { generate } from "../../e2e/replay/generate.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { wat } from "../meter/assemble.ts";
@@ -184,4 +189,21 @@ describe("what cannot be captured", () => {
       (func (export "_start") (i32.store (i32.const 0) (call $f (i32.const 400))) (i32.store (i32.const 65532) (call $f (i32.const 30)))))`;
     expect(await check(wat(deep))).toBeGreaterThan(12);
   });
+});
+
+test("attack: a function with more callers than a function takes arguments", () => {
+  const count = 200_000;
+  const vector = (items: number[]) => new Writer().vector(count, items).written();
+  const repeat = (item: number[], times: number) => Array.from({ length: times }, () => item).flat();
+  // The first function calls the second in a loop; all others call the first.
+  const looping = [7, 0, Op.loop, Type.empty, Op.call, 1, Op.end, Op.end];
+  const calling = [4, 0, Op.call, 0, Op.end];
+  const out = new Writer().raw([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+  out.section(Section.type, new Writer().vector(1, [Type.func, 0, 0]).written());
+  out.section(Section.function, vector(repeat([0], count)));
+  out.section(Section.memory, Uint8Array.of(1, 0, 1));
+  const exports = new Writer().byte(2).name("memory").byte(External.memory).byte(0);
+  out.section(Section.export, exports.name("_start").byte(External.func).byte(0).written());
+  out.section(Section.code, vector(looping.concat(repeat(calling, count - 1))));
+  expect(makeCapturable(meter(out.written().slice()).bytes)).toBeDefined();
 });
