@@ -1,5 +1,5 @@
 /**
- * Carries changes between a mount in an agent's files and what keeps it: loads them before a run, and saves them after
+ * Carries changes between a mount in an agent's files and its source: loads them before a run, and saves them after
  * it. What was changed on both sides is left alone on both.
  */
 

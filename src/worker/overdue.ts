@@ -4,7 +4,7 @@
 const TURN = 100;
 
 /**
- * Calls back after so many ms, but only once everything that was posted by then has been handled: on a page that was
+ * Calls back after this many ms, but only once everything that was posted by then has been handled: on a page that was
  * busy or frozen meanwhile, messages wait in line with the timer. `within` of `base/time.ts` has no such second chance:
  * it bounds work of the page's own, whereas this condemns a worker for its silence.
  *

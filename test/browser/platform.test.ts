@@ -9,7 +9,7 @@ test(`${engine} runs these tests on a page without special headers, or has no JS
   expect("Suspending" in WebAssembly).toBe(engine !== "webkit");
 });
 
-test("the guests' features are there: exceptions old and new, table.grow", async () => {
+test("the guests use the features they claim: exceptions old and new, table.grow", async () => {
   for (const name of ["exit-catch", "exit-catch-table", "table", "agent"]) {
     expect(await WebAssembly.compile(await loadGuest(name))).toBeInstanceOf(WebAssembly.Module);
   }

@@ -56,7 +56,7 @@ test("an exported log verifies, and the output lists its calls and runs", async 
   expect(code).toBe(0);
 });
 
-test("a log that another tool zipped again verifies", async () => {
+test("a log that another tool has zipped again verifies", async () => {
   await writeFile(path, zipSync(unzipSync(zip), { level: 9 }));
   expect(await vak("verify", path)).toMatchObject({ code: 0, stderr: "" });
 });

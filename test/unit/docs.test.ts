@@ -184,7 +184,7 @@ test.each(inLanguage("c", "wat", "python"))("$where is an excerpt of the file th
   expect(source(path).includes(text), path).toBe(true);
 });
 
-test.each(inLanguage("sh"))("$where runs scripts and commands that there are", ({ text, where }) => {
+test.each(inLanguage("sh"))("$where runs scripts and commands that exist", ({ text, where }) => {
   const { scripts, bin, dependencies, devDependencies } = JSON.parse(source("package.json"));
   const builtIn = ["ci", "install", "pack"];
   const commands = text
@@ -208,7 +208,7 @@ test("the stock policies are the ones that are exported", () => {
   expect(inLanguage("cedar").map(({ text }) => text)).toContain(stockPolicies);
 });
 
-test("the policy of frames is the one that they have", () => {
+test("the documented policy of frames is the one they have", () => {
   expect(blocks.map(({ text }) => text.trim())).toContain(FRAME_POLICY);
   expect(blocks.find(({ info }) => info.run === "csp-frame")!.text).toContain(FRAME_HASH);
 });
@@ -278,7 +278,7 @@ describe("tables", () => {
     for (const [written, is] of rows) for (const url of written!.split(", ")) expect(normalUrl(url)).toBe(is);
   });
 
-  test("what a request can fail by, and the kinds of leaks", () => {
+  test("the reasons why a request can fail, and the kinds of leaks", () => {
     const files = ["body", "response", "secrets", "send"].map((file) => source(`src/fetch/${file}.ts`)).join("");
     const words = [...files.matchAll(/(?:Error|Refused)\(\s*[`"](\w[\w-]*:) /g)].map((match) => match[1]!);
     expect(firstColumn(table(doc("docs/fetch.md"), "word", "why")).sort()).toEqual([...new Set(words)].sort());
@@ -326,7 +326,7 @@ describe("tables", () => {
   });
 });
 
-test("the way in lists every page once", () => {
+test("the table of contents lists every page once", () => {
   const listed = [...doc("docs/README.md").text.matchAll(/^- \[[^\]]+\]\(([\w-]+\.md)\):/gm)].map((match) => match[1]!);
   const pages = docs.map(({ path }) => path.match(/^docs\/(.+)$/)?.[1]).filter((name) => name && name !== "README.md");
   expect(listed.sort()).toEqual(pages.sort());
@@ -351,7 +351,7 @@ describe("references", () => {
   );
   const inside = links.filter(({ to }) => !/^https:/.test(to));
 
-  test("links lead to files and headings that there are", () => {
+  test("links lead to files and headings that exist", () => {
     expect(inside.length).toBeGreaterThan(40);
     const broken = inside.filter(({ from, to }) => {
       const [file = "", anchor] = to.split("#");
@@ -362,7 +362,7 @@ describe("references", () => {
     expect(broken).toEqual([]);
   });
 
-  test("paths in the text are of files that there are", () => {
+  test("paths in the text name files that exist", () => {
     const named = docs.flatMap((it) =>
       [...it.text.matchAll(/`((?:src|test|docs|demo|build|scripts|dist)\/[^`\s*<]*)`/g)].map((match) => match[1]!),
     );
@@ -375,7 +375,7 @@ describe("references", () => {
     expect(named.filter((path) => !made(path))).toEqual([]);
   });
 
-  test("each attack of the threat model names a test that there is", () => {
+  test("each attack of the threat model names a test that exists", () => {
     const model = doc("docs/threat-model.md");
     const attacks = model.text.split("\n").filter((line) => /^\|.*\.(test|cases)\.ts\)/.test(line));
     expect(attacks.length).toBeGreaterThan(25);

@@ -258,7 +258,7 @@ inDirectory("n bytes and n files of a directory fit; one more is refused, at spa
 });
 
 inDirectory(
-  "a directory that is gone, or no longer permitted, gives a typed error, and the log has the run",
+  "a directory that was removed, or is no longer permitted, gives a typed error, and the log has the run",
   async () => {
     await using kernel = await testKernel();
     const folder = await directory();
@@ -391,7 +391,7 @@ inDirectory("a revoked agent no longer writes to its mounts", async () => {
   expect(await contents(folder)).toEqual({});
 });
 
-inDirectory("attack: the log fails. What the agent changed is not written", async () => {
+inDirectory("attack: the log fails. The agent's changes are not written", async () => {
   const kernel = await testKernel();
   const folder = await directory();
   const agent = await shell(kernel, { data: { directory: folder } });

@@ -25,7 +25,7 @@ test("a browser that cannot keep files is reported by support() and by a typed e
   expect(persist).toBe(engine !== "webkit");
 });
 
-kept("the next agent finds what was kept under a name: contents, directories and links", async () => {
+kept("the next agent finds the files kept under a name: contents, directories and links", async () => {
   await using kernel = await testKernel();
   const persist = newName();
   const first = await shell(kernel, { notes: { persist } });
@@ -87,7 +87,7 @@ kept(
   },
 );
 
-kept("an agent that is lost, and a spawn that fails, release what they kept, as it was last saved", async () => {
+kept("a lost agent and a failed spawn release their kept files, as they were last saved", async () => {
   await using kernel = await testKernel();
   const persist = newName();
   const agent = await shell(kernel, { k: { persist } });
@@ -153,7 +153,7 @@ kept(
   },
 );
 
-kept("attack: what is kept is damaged. The previous generation is used, or the agent is refused", async () => {
+kept("attack: kept files are damaged. The previous generation is used, or the agent is refused", async () => {
   await using kernel = await testKernel();
   const persist = newName();
   const first = await shell(kernel, { k: { persist } });

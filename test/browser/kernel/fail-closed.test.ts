@@ -272,7 +272,7 @@ test("a new policy applies from the next call on", async () => {
   expect(loads[1]).toMatchObject({ previous: loads[0]!.policyDigest });
 });
 
-test("a tool that throws or answers nonsense gives the guest an answer, and its run goes on", async () => {
+test("a tool that throws or returns nonsense gives the guest an answer, and its run continues", async () => {
   const circular: { self?: unknown } = {};
   circular.self = circular;
   const answers: [() => unknown, string][] = [

@@ -245,7 +245,7 @@ describe("a second tab", () => {
 });
 
 describe("after a session that was cut off", () => {
-  test("open intents become unknown outcomes, and a recovery ends whatever was open", async () => {
+  test("open intents become unknown outcomes, and a recovery ends everything else that was open", async () => {
     const name = newName();
     const first = await openTracked(name);
     await beginRun(first);

@@ -436,7 +436,7 @@ test("attack: more labels than an agent can have. What would bring them is refus
     { constitution: "" },
   ));
 
-test("attack: a tool that labels its answer after it has given it. That is refused", async () => {
+test("attack: a tool that labels its answer after returning it. That is refused", async () => {
   const late = Promise.withResolvers<unknown>();
   const slow = defineTool({
     name: "slow",

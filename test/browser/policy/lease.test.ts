@@ -88,7 +88,7 @@ test("loading a policy ends a lease: permits given under one policy do not count
     expect(await calls(agent, at("weather"))).toEqual([ok("weather")]);
   }));
 
-test("a lease with a time ends then, and a closed agent's leases end with it", () =>
+test("a lease with an end time ends then, and a closed agent's leases end with it", () =>
   withAgent(async (kernel, agent) => {
     const lease = await agent.lease({ permit: weather, until: Date.now() + 1000 });
     await expect.poll(async () => (await entriesOf(kernel, "lease-end")).length).toBe(1);

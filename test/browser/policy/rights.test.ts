@@ -126,7 +126,7 @@ test("attack: rights that are revoked while a person thinks. The approval comes 
   await verified(kernel);
 });
 
-test("attack: rights that are revoked while the policy decides. What is first in the log counts", async () => {
+test("attack: rights that are revoked while the policy decides. The log's order counts", async () => {
   await using kernel = await kernelWith();
   const agents = await Promise.all(["a", "b", "c", "d"].map((name) => kernel.spawn({ name, program })));
   const many = agents.map((agent) => calls(agent, ...Array.from({ length: 30 }, () => sum)));

@@ -75,7 +75,7 @@ test("the list is recorded: a replay, which has no kernel, is the same", async (
   expect(replayed).toMatchObject({ verdict: "same", calls: 3, divergence: null, missing: null });
 });
 
-test("the list follows what is granted to, narrowed for and revoked from the agent and its parent", async () => {
+test("the list follows each grant, attenuation and revocation of the agent and its parent", async () => {
   await using kernel = await kernelWith();
   const parent = await kernel.spawn({ name: "parent", program, grants: ["add", "mail"] });
   const child = await kernel.spawn({ name: "child", program, parent, grants: ["mail"] });

@@ -113,7 +113,7 @@ test("a run is replayed from parts even if the page changed another file before 
   expect(await replay(bundle, 1)).toMatchObject({ verdict: "same", divergence: null });
 });
 
-test("a run whose worker was lost can be executed again as far as its parts reach", async () => {
+test("a run whose worker was lost can be re-executed as far as its parts reach", async () => {
   let kernel: Kernel | undefined;
   const lasting = defineTool({
     ...add,

@@ -5,7 +5,7 @@ import { cases, loadProgram } from "../../guests/cases.ts";
 import { finish, testKernel } from "../../setup/kernel.ts";
 
 test.each(cases)(
-  "$guest: a run is the same when it is executed again from the exported log",
+  "$guest: a run is the same when it is re-executed from the exported log",
   async ({ guest, spawn, run }) => {
     await using kernel = await testKernel();
     const program = await loadProgram(guest);

@@ -45,7 +45,7 @@ test("a page may turn the trace off: then neither stdin nor environment nor file
   expect(() => agent.run({ trace: "no" as never })).toThrow(expect.objectContaining({ code: "invalid-argument" }));
 });
 
-test("a run that never began does not prevent a replay, and a stopped run is the same when executed again", async () => {
+test("a run that never began does not prevent a replay, and a stopped run is the same when re-executed", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("busy");
   await using agent = await kernel.spawn({ name: "busy", program, seed: 1, limits: { calls: 10_000 } });

@@ -165,7 +165,7 @@ const memory: Attack[] = [
     safe: exited(0),
   },
   {
-    name: "grows by as much as an i32 can say",
+    name: "grows by the largest i32",
     program: () => program("", grown("(memory.grow (i32.const -1))")),
     safe: exited(0),
   },
@@ -180,7 +180,7 @@ const memory: Attack[] = [
     safe: exited(16),
   },
   {
-    name: "says that its maximum is 4 GiB, and takes it",
+    name: "declares a maximum of 4 GiB, and grows to it",
     program: () => program("", grown("(memory.grow (i32.const 4096))"), "", '(memory (export "memory") 1 65536)'),
     safe: exited(0),
   },
@@ -191,7 +191,7 @@ const memory: Attack[] = [
   },
   { name: "begins with 4 GiB", program: module('(memory 65536) (func (export "_start"))'), safe: /memory/ },
   {
-    name: "begins with two memories that are too much together",
+    name: "begins with two memories that are too large together",
     program: module('(memory 2048) (memory 2049) (func (export "_start"))'),
     safe: /memor/,
   },
@@ -246,7 +246,7 @@ const tables: Attack[] = [
     safe: exited(0),
   },
   {
-    name: "grows a table by as much as an i32 can say",
+    name: "grows a table by the largest i32",
     program: () =>
       program("", "(i32.ne (i32.const -1) (table.grow 0 (ref.null func) (i32.const -1)))", "(table 0 funcref)"),
     safe: exited(0),
@@ -283,7 +283,7 @@ const tables: Attack[] = [
     safe: trapped("indirect-call"),
   },
   {
-    name: "calls a function as what it is not",
+    name: "calls a function with the wrong type",
     program: start(
       "(drop (call_indirect (param i64) (result i32) (i64.const 1) (i32.const 0)))",
       "(table 1 funcref) (elem (i32.const 0) $f) (func $f)",
@@ -351,7 +351,7 @@ const output: Attack[] = [
     safe: spent,
   },
   {
-    name: "writes a buffer that is not there",
+    name: "writes a buffer outside its memory",
     program: () => program("fd_write", write(1), iov(0x7fff_ffff)),
     safe: exited(wasi.ERRNO_FAULT),
     stdout: "",
@@ -367,7 +367,7 @@ const output: Attack[] = [
     stdout: "",
   },
   {
-    name: "gathers more pieces than there may be",
+    name: "gathers more pieces than allowed",
     program: () => program("fd_write", write(1, 1025)),
     safe: exited(wasi.ERRNO_INVAL),
   },
@@ -403,7 +403,7 @@ const text = (at: number, value: string) =>
   `(data (i32.const ${at}) "${[...new TextEncoder().encode(value)].map((byte) => `\\${byte.toString(16).padStart(2, "0")}`).join("")}")`;
 const files: Attack[] = [
   {
-    name: "writes more than it may hold",
+    name: "writes more than it may store",
     program: () =>
       program(
         "path_open fd_write",
@@ -500,7 +500,7 @@ const files: Attack[] = [
     safe: exited(wasi.ERRNO_NOSPC),
   },
   {
-    name: "keeps what it has unlinked, over and over",
+    name: "keeps unlinked files open, over and over",
     program: () =>
       program(
         "path_open fd_allocate path_unlink_file",
@@ -654,7 +654,7 @@ const pointers: Attack[] = Object.entries({ ...PREVIEW1, ...VAK })
 
 const exits: Attack[] = [
   {
-    name: "exits with a code past what an exit has",
+    name: "exits with a code above the maximum",
     program: () => program("", "(i32.const -1)"),
     safe: exited(0xffff_ffff),
   },
@@ -699,7 +699,7 @@ const exits: Attack[] = [
     safe: exited(wasi.ERRNO_NOSYS),
   },
   {
-    name: "throws what nobody catches",
+    name: "throws an exception that is not caught",
     program: start("(throw $t (i32.const 1))", "(tag $t (param i32))"),
     safe: trapped("exception"),
   },
@@ -714,7 +714,7 @@ const exits: Attack[] = [
     safe: trapped("divide"),
   },
   {
-    name: "closes its root, and goes on",
+    name: "closes its root, and continues",
     program: () => program("fd_close path_open", `(drop (call $fd_close (i32.const 3))) ${open(1)}`, text(2048, "f")),
     safe: exited(wasi.ERRNO_BADF),
   },
@@ -724,7 +724,7 @@ const importing = (from: string, name: string, what = "(func)") =>
   module(`(import "${from}" "${name}" ${what}) (func (export "_start"))`);
 const linking: Attack[] = [
   {
-    name: "imports a function that nobody has",
+    name: "imports a function that does not exist",
     program: importing("env", "system", "(func (param i32) (result i32))"),
     safe: /"env" "system"/,
   },
@@ -757,7 +757,7 @@ const linking: Attack[] = [
     safe: /"thread-spawn"/,
   },
   {
-    name: "imports a function of WASI as what it is not",
+    name: "imports a function of WASI with the wrong kind",
     program: importing("wasi_snapshot_preview1", "fd_write", "(func (param i64) (result i64))"),
     safe: /fd_write/,
   },
@@ -840,7 +840,7 @@ const sizes: Attack[] = [
     safe: trapped("stack"),
   },
   {
-    name: "has more locals than there may be",
+    name: "has more locals than allowed",
     program: () =>
       binary(
         section(1, [1, 0x60, 0, 0]),
@@ -920,17 +920,17 @@ const malformed: Attack[] = [
   { name: "code without a function", program: () => binary(section(10, [1, 2, 0, 0x0b])), safe: /./ },
   { name: "code that ends too soon", program: () => binary(...FUNC, section(10, [1, 3, 0, 0x02, 0x40])), safe: /./ },
   {
-    name: "code that goes on after its end",
+    name: "code that continues after its end",
     program: () => binary(...FUNC, section(10, [1, 4, 0, 0x0b, 0x01, 0x0b])),
     safe: /./,
   },
   {
-    name: "an instruction that is none",
+    name: "an unknown opcode",
     program: () => binary(...FUNC, section(10, [1, 3, 0, 0xff, 0x0b])),
     safe: /./,
   },
   {
-    name: "an instruction of a prefix that is none",
+    name: "an opcode with an unknown prefix",
     program: () => binary(...FUNC, section(10, [1, 4, 0, 0xfc, 0x7f, 0x0b])),
     safe: /./,
   },
@@ -940,7 +940,7 @@ const malformed: Attack[] = [
     safe: /./,
   },
   {
-    name: "a call of a function that is not there",
+    name: "a call of a function that does not exist",
     program: () => binary(...FUNC, section(10, [1, 4, 0, 0x10, 0x7f, 0x0b])),
     safe: /./,
   },
@@ -950,7 +950,7 @@ const malformed: Attack[] = [
     safe: /./,
   },
   {
-    name: "a local that is not there",
+    name: "a local that does not exist",
     program: () => binary(...FUNC, section(10, [1, 5, 0, 0x20, 0x7f, 0x1a, 0x0b])),
     safe: /./,
   },

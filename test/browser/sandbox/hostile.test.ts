@@ -22,7 +22,7 @@ afterAll(async () => {
   await kernel.close();
 });
 
-test("there are attacks of every group", () => {
+test("every group has attacks", () => {
   const counts = Object.entries(attacks).map(([group, list]) => `${group} ${list.length}`);
   const names = Object.values(attacks).flatMap((list) => list.map(({ name }) => name));
   expect(new Set(names).size).toBe(names.length);

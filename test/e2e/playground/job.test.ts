@@ -131,7 +131,7 @@ test.each(open)(
 );
 
 test.each(open)(
-  "$name: a run is executed again, and is the same; its timeline goes back to any call",
+  "$name: a run is re-executed with the same result, and its timeline can return to any call",
   async ({ browser }) => {
     await using tab = await visit(browser);
     const { page, complaints } = tab;
@@ -171,7 +171,7 @@ test.each(open)(
 );
 
 test.each(open)(
-  "$name: what another policy would have decided about its log; and Cedar decides all of it as it was",
+  "$name: a simulation shows what another policy would have decided; and Cedar confirms every decision of the log",
   async ({ name, browser }) => {
     await using tab = await visit(browser);
     const { page, complaints } = tab;

@@ -36,7 +36,7 @@ async function openTab(browser: Browser): Promise<Tab> {
   return tab;
 }
 
-test("Chromium is killed with kill -9 in the middle of runs: each replays the same up to the last call that was stored", async () => {
+test("Chromium is killed with kill -9 in the middle of runs: each replays identically up to the last stored call", async () => {
   const profile = join(folder, "profile");
   const clocks = ["virtual", "real", "virtual"] as const;
   /** The last part of each that the page knew to be on disk. */

@@ -108,7 +108,7 @@ test("a log with rights that were granted, narrowed and revoked verifies, even w
   expect((await verify(await log.bundle())).problems).toEqual([]);
 });
 
-test.each([["x"], [1], [null], [["a"]]])("%j cannot be handed on", (tool) => {
+test.each([["x"], [1], [null], [["a"]]])("%j cannot be granted", (tool) => {
   expect(() => checkGrants([tool as string], new Rights(undefined, ["a"]))).toThrow(
     expect.objectContaining({ code: "invalid-argument" }),
   );

@@ -35,7 +35,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test("all runs, or one by number or id, come out the same: exit code 0", async () => {
+test("all runs, or one by number or id, are the same: exit code 0", async () => {
   const { code, out } = await vak(log, "--program", busy);
   expect(out).toMatch(
     /^The log verifies\.\n\nRun agent-0\/1: the same\n {2}2 calls, \d+ units of fuel\n\nRun agent-0\/2: the same\n {2}1 call, \d+ units of fuel\n\nCedar agrees with the log: of 3 decisions, 3 come out the same\.\n$/,
@@ -140,7 +140,7 @@ describe("attack: a forged log that verifies", () => {
     return { code, out };
   }
 
-  test("nothing forged: it comes out the same", async () => {
+  test("nothing forged: it is the same", async () => {
     const { code, out } = await forge({});
     expect(out).toContain("Run agent-0/1: the same");
     expect(out).toContain("of 6 decisions, 6 come out the same");

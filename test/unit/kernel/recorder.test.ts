@@ -192,7 +192,7 @@ test("if the worker is lost, the parts that were stored remain, and nothing more
   expect(stored).toHaveLength(1);
 });
 
-test("fuzz: whatever a guest meets and whenever it is stored, the parts together are what it met", async () => {
+test("fuzz: at whatever points the trace is stored, its parts together hold everything the guest met", async () => {
   const step = fc.oneof(
     fc.record({ reading: fc.nat(9) }),
     fc.record({ answer: fc.oneof(fc.nat(99), fc.constantFrom("short", "large")), stored: fc.boolean() }),

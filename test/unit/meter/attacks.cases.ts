@@ -272,7 +272,7 @@ export function attackCases(): void {
     }
   });
 
-  test("the counter cannot be made to wrap by the length of a bulk instruction", () => {
+  test("the length of a bulk instruction cannot make the counter wrap", () => {
     const bytes = wat(
       '(module (memory i64 1) (func (export "main") (memory.fill (i64.const 0) (i32.const 0) (i64.const -1))))',
     );

@@ -387,7 +387,7 @@ describe("loading", () => {
     [`action in [Action::"call:send", Action::"call:read"]`, `context has input.address.city`],
     [`action == Action::"call:send"`, `principal has name && context has vak.now && context.vak has calls`],
     [`action`, `resource == Tool::"send"`],
-  ])("a name that some tool in scope declares is accepted (%s, %s)", async (action, condition) => {
+  ])("a name that a tool in scope declares is accepted (%s, %s)", async (action, condition) => {
     const engine = await loaded(`${ALL} forbid (principal, ${action}, resource) when { ${condition} };`);
     const decision = await engine.decide(request({ to: "", cents: 1, urgent: true, address: { city: "x" } }));
     expect(decision).toMatchObject({ decision: "deny", reason: "forbidden" });

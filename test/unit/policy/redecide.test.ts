@@ -130,7 +130,7 @@ const requests = [
   call({ cents: "x" }),
 ];
 
-test("every decision in a log comes out the same when it is made again", async () => {
+test("every decision in a log is the same when it is made again", async () => {
   const log = await record(
     [policy.replace(/@id\("overflows"\).*/, ""), policy, policy],
     [...requests, ...requests, ...requests],
@@ -141,7 +141,7 @@ test("every decision in a log comes out the same when it is made again", async (
   expect(result).toEqual({ decisions: 12, agreed: 12, differing: [], undecided: [] });
 });
 
-test("so do decisions that a person was asked about, and those denied by a budget", async () => {
+test("so are decisions that a person was asked about, and those denied by a budget", async () => {
   const plain = policy.replace(/@id\("overflows"\).*/, "");
   const log = await record(
     [plain],
@@ -157,7 +157,7 @@ test("so do decisions that a person was asked about, and those denied by a budge
   expect(result).toEqual({ decisions: 4, agreed: 4, differing: [], undecided: [] });
 });
 
-test("so do the decisions on any calls, by any policies", async () => {
+test("so are the decisions on any calls, by any policies", async () => {
   const condition = fc.constantFrom(
     "context.input.cents < 50",
     "context.input.cents * 4611686018427387904 > 0",
@@ -205,7 +205,7 @@ test("so do the decisions on any calls, by any policies", async () => {
   );
 });
 
-test("so do decisions on normalised URLs, and on leaks, redacted or not", async () => {
+test("so are decisions on normalised URLs, and on leaks, redacted or not", async () => {
   const text = `
     @id("mails") permit (principal, action == Action::"call:mail", resource)
     unless { context.input has link && context.input.link.host == "evil.example" };

@@ -117,7 +117,7 @@ describe("a run that was interrupted", () => {
     });
   });
 
-  test("can be looked into, gone back in, and forked from a call", async () => {
+  test("can be inspected, rewound, and forked from a call", async () => {
     const { steps, state, verdict } = await replay(bundle, 2, { ...options(), steps: true });
     expect({ verdict, calls: steps!.map(({ call }) => call) }).toEqual({ verdict: "interrupted", calls: [1, 2, 3, 4] });
     expect(state).toMatchObject({ reached: false, calls: 4 });

@@ -40,7 +40,7 @@ const twoRuns = (): AgentSpec => ({
   ],
 });
 
-test("a run is the same when executed again, and so is one that begins with the files of another", async () => {
+test("a run is the same when re-executed, and so is one that begins with the files of another", async () => {
   const bundle = await record([twoRuns()]);
   expect(await verify(bundle)).toMatchObject({ ok: true, problems: [] });
   for (const run of [1, 2, "agent-0/2"]) {

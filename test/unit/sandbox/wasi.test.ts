@@ -235,7 +235,7 @@ describe("rights", () => {
     expect(content(guest, "a")).toBe("x");
   });
 
-  test("they become fewer, never more, and are inherited", () => {
+  test("they only shrink, and are inherited", () => {
     const guest = start();
     create(guest, "a", "x");
     const root = guest.fdstat(ROOT);
