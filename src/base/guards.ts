@@ -5,7 +5,9 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** An object made by a literal, by `JSON.parse` or by `Object.create(null)`, in any realm: not an instance of a class. */
+/**
+ * An object made by a literal, by `JSON.parse` or by `Object.create(null)`, in any realm: not an instance of a class.
+ */
 export function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;

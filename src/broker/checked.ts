@@ -74,7 +74,9 @@ function openBill(caller: Caller, tool: Tool, argument: unknown, requestBytes: n
 
 const marked = new WeakMap<JsonSchema, boolean>();
 
-/** JSON pointers to the secrets in an input. Most schemas have no secrets. They are frozen, so each is searched once. */
+/**
+ * JSON pointers to the secrets in an input. Most schemas have no secrets. They are frozen, so each is searched once.
+ */
 async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> {
   if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
   return marked.get(schema) ? (await import("../tool/secrets.ts")).secretsOf(schema, input) : [];

@@ -30,8 +30,9 @@ export type FirstFiles = Record<string, FirstFile> | ShimTree;
 export type Flatten = (files: FirstFiles, limits: Limits) => [path: string, file: unknown][];
 
 /**
- * What takes these files apart. For vak's own forms that is here at once, so that they are copied before `spawn` returns
- * to its caller. For trees of the shim it is loaded first: the page must not change one until the agent is there.
+ * What takes these files apart. For vak's own forms that is here at once, so that they are copied before `spawn`
+ * returns to its caller. For trees of the shim it is loaded first: the page must not change one until the agent is
+ * there.
  *
  * @throws VakError `log-unavailable` when it cannot be loaded
  */

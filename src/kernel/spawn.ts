@@ -76,7 +76,8 @@ export async function spawn(
     files,
     ...Object.values(mounts).flatMap((mount) => (isObject(mount) && "files" in mount ? [mount.files] : [])),
   ]);
-  // Without an await in between, unless there is a tree of the shim: what the page does to its bytes afterwards is too late.
+  // Without an await in between, unless there is a tree of the shim: what the page does to its bytes afterwards is
+  // too late.
   const plan = check(shared, options, flatten instanceof Promise ? await flatten : flatten);
   const { signal } = options;
   const begun: Begun = {};
@@ -172,7 +173,9 @@ async function make(
   return agent;
 }
 
-/** A callback of the page's that may throw: its error is reported as an event listener's is, and the spawn continues. */
+/**
+ * A callback of the page's that may throw: its error is reported as an event listener's is, and the spawn continues.
+ */
 function guarded<T>(callback: (value: T) => void): (value: T) => void {
   return (value) => {
     try {

@@ -5,8 +5,8 @@ import { sha256Hex } from "../base/sha256.ts";
 
 /**
  * SHA-256 of the canonical JSON (RFC 8785) of agent, tool, inputDigest and policyDigest, in hex. The input is included
- * by its salted commitment: a digest of the input itself would stay in the log after the input was erased, and let anyone
- * test guesses.
+ * by its salted commitment: a digest of the input itself would stay in the log after the input was erased, and let
+ * anyone test guesses.
  */
 export function callDigest(agent: AgentRef, tool: string, inputDigest: string, policyDigest: string): string {
   return sha256Hex(canonicalBytes({ agent: { ...agent }, tool, inputDigest, policyDigest }));

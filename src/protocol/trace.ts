@@ -3,8 +3,8 @@
  *
  * It is kept as private values (see `audit/value.ts`), canonical JSON of at most {@link TRACE_BYTES} in all. Parts of
  * it are stored beside `trace` entries during the run, in the order in which the guest met what is in them; the
- * rest, and what is known only at the end, beside its `run-end`. What else a replay needs is in the log: limits, seed and
- * machine in `agent-spawn`; arguments and the time in `run-start`, with the environment and stdin beside it.
+ * rest, and what is known only at the end, beside its `run-end`. What else a replay needs is in the log: limits, seed
+ * and machine in `agent-spawn`; arguments and the time in `run-start`, with the environment and stdin beside it.
  */
 import type { MountRef } from "../audit/vocabulary/mount.ts";
 import type { MountShape, Point, SeedFile } from "./messages.ts";

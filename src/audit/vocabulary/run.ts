@@ -15,7 +15,9 @@ export const runStart = entry("run-start", {
   startTime: count,
   /** Set when the clock is the real one: the run's trace then has each reading of it. */
   clock: optional(oneOf("real")),
-  /** Commitment to the environment's values and standard input (see `protocol/trace.ts`); null when they are not kept. */
+  /**
+   * Commitment to the environment's values and standard input (see `protocol/trace.ts`); null when they are not kept.
+   */
   inputDigest: orNull(digest),
   /**
    * The run, of this or another log, that it resumes: that run's id, and the first call that is in this log. Earlier
