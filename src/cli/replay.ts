@@ -38,7 +38,7 @@ export async function replayLog(args: ReplayArguments): Promise<boolean> {
     const replays: Replay[] = [];
     if (run !== undefined) replays.push(await replay(bundle, which(run), options));
     else for await (const one of replayAll(bundle, options)) replays.push(one);
-    // Decisions mean something only in a log that verifies; and whoever looks at one call does not ask for them.
+    // Decisions mean something only in a log that verifies, and a look at one call is not about them.
     const decided = report.ok && until === undefined ? await redecided(bundle, report) : undefined;
     if (json) {
       const shown = replays.map(({ state, ...rest }) => ({ ...rest, ...(state && { state: summary(state) }) }));

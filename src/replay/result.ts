@@ -8,8 +8,8 @@ export interface Replay {
   run: string;
   /**
    * `interrupted`: the recording ends before the run did, because the page or the worker was gone, and everything that
-   * was recorded is the same: so many calls, up to so much fuel. `incomplete`: it was the same as far as it could be
-   * followed. For both, {@link Replay.missing} says what is missing.
+   * was recorded is the same: {@link Replay.calls} calls, {@link Replay.fuel} units of work. `incomplete`: it was the
+   * same as far as it could be followed. For both, {@link Replay.missing} says what is missing.
    */
   verdict: "same" | "diverged" | "interrupted" | "incomplete";
   /** The first difference, if it diverged. */
