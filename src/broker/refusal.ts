@@ -24,7 +24,7 @@ export const DENIALS: Readonly<Record<DenyReason, string>> = {
 };
 
 /** Longest name of a requested tool that the log keeps, UTF-16 units. */
-const MAX_NAME = 128;
+const MAX_TOOL_NAME = 128;
 
 /**
  * Refuses a call that was not decided.
@@ -43,7 +43,7 @@ export async function refuse(
   await log.append({
     type: "denial",
     ...position(caller),
-    ...actionOf(clip(tool, MAX_NAME)),
+    ...actionOf(clip(tool, MAX_TOOL_NAME)),
     callDigest: null,
     decision: "deny",
     reason: why.reason,

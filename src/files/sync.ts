@@ -116,7 +116,7 @@ export async function saveMount(mount: OpenMount, source: Source, files: Files, 
     } catch (cause) {
       error = refusal(`the mount /${path}`, cause);
     }
-    failures.push(...failed);
+    for (const failure of failed) failures.push(failure);
     const wrong = error?.message ?? (failed.length > 0 ? notWritten(path, failed) : undefined);
     const message = wrong === undefined ? null : clip(wrong, MAX_MESSAGE);
     await note({ type: "mount-written", writeOf: seq, status: message === null ? "ok" : "error", message });

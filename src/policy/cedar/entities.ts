@@ -94,7 +94,7 @@ export function uidsIn(value: unknown): Set<string> {
     if (typeof node !== "object" || node === null) continue;
     const { type, id } = node as { type?: unknown; id?: unknown };
     if (typeof type === "string" && typeof id === "string") found.add(keyOf({ type, id }));
-    todo.push(...Object.values(node));
+    for (const child of Object.values(node)) todo.push(child);
   }
   return found;
 }

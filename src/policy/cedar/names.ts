@@ -18,7 +18,7 @@ export function strayName(policy: PolicyJson, views: ReadonlyMap<string, ToolVie
     if (!isNode(node)) continue;
     const stray = strayTool(node, views) ?? (isNode(node.has) ? strayField(node.has, scope) : undefined);
     if (stray) return stray;
-    todo.push(...Object.values(node));
+    for (const child of Object.values(node)) todo.push(child);
   }
   return undefined;
 }
@@ -66,7 +66,7 @@ export function refersTo(expression: unknown, name: string): boolean {
       const names = [...(pathOf(node.has.left) ?? []), ...[node.has.attr].flat()];
       if (names.join(".") === name) return true;
     }
-    todo.push(...Object.values(node));
+    for (const child of Object.values(node)) todo.push(child);
   }
   return false;
 }
