@@ -5,7 +5,7 @@ import type { Payer } from "../policy/budget.ts";
 import type { Ledger } from "../policy/ledger.ts";
 import type { Tool } from "../tool/definition.ts";
 import { parseInput } from "../tool/input.ts";
-import type { JsonSchema } from "../tool/schema.ts";
+import { hasSecrets, type JsonSchema } from "../tool/schema.ts";
 import type { Caller, Refusal } from "./call.ts";
 import type { CallRequest } from "./request.ts";
 
@@ -78,6 +78,6 @@ const marked = new WeakMap<JsonSchema, boolean>();
  * JSON pointers to the secrets in an input. Most schemas have no secrets. They are frozen, so each is searched once.
  */
 async function secretsIn(schema: JsonSchema, input: unknown): Promise<string[]> {
-  if (!marked.has(schema)) marked.set(schema, JSON.stringify(schema).includes('"writeOnly":true'));
+  if (!marked.has(schema)) marked.set(schema, hasSecrets(schema));
   return marked.get(schema) ? (await import("../tool/secrets.ts")).secretsOf(schema, input) : [];
 }

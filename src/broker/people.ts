@@ -4,6 +4,7 @@ import { openValue } from "../audit/value-opening.ts";
 import type { Approval } from "../audit/vocabulary/call.ts";
 import { canonicalJson } from "../base/canonical.ts";
 import { clip } from "../base/clip.ts";
+import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { Annotations, DenyReason } from "../policy/engine.ts";
@@ -150,7 +151,7 @@ export class Approvals {
       .then(() => onApproval(request, { signal: over.signal }))
       .then(readAnswer)
       .catch((error: unknown): Said => {
-        const message = clip(error instanceof Error ? error.message : String(error), MAX_MESSAGE);
+        const message = clip(errorText(error), MAX_MESSAGE);
         return { verdict: "failed", by: null, scope: null, message };
       });
     try {

@@ -42,7 +42,7 @@ export type ShimTree = ShimContents | ShimDirectory | ShimPreopen;
 type ShimEntry = Uint8Array<ArrayBuffer> | { type: "directory" };
 
 /** The fields by which shim objects are recognised. */
-type Shape = Partial<Record<"data" | "readonly" | "contents" | "dir" | "prestat_name", unknown>>;
+type Shape = Partial<Record<"data" | "readonly" | "contents" | "dir" | "prestat_name" | "labels", unknown>>;
 
 const shapeOf = (value: unknown): Shape => (typeof value === "object" && value !== null ? value : {});
 
@@ -80,7 +80,9 @@ export function withoutShim(
   const flat: [string, unknown][] = [];
   const totals = new Totals(limits);
   const flatten = (path: string, value: unknown, labels?: readonly string[]): void => {
-    for (const [at, entry] of walk(path, value, totals)) flat.push([at, labels ? { data: entry, labels } : entry]);
+    for (const [at, entry] of walk(path, value, totals)) {
+      flat.push([at, labels !== undefined ? { data: entry, labels } : entry]);
+    }
   };
   if (isMap(files) || (!isPlain(files) && isShim(files))) {
     if (!contentsOf(files)) {
@@ -141,6 +143,9 @@ function* walk(path: string, value: unknown, totals: Totals, above: unknown[] = 
   const label = JSON.stringify(path || "/");
   const { data } = isShimFile(value) ? value : {};
   if (path !== "") totals.add(data?.byteLength ?? 0);
+  if (shapeOf(value).labels !== undefined) {
+    throw invalid(`Labels of ${label}, in a tree, would be lost. Give the tree its labels: { data: tree, labels }.`);
+  }
   if (data) return yield [path, data as Uint8Array<ArrayBuffer>];
   const contents = contentsOf(value);
   if (!contents) {

@@ -71,7 +71,8 @@ export async function spawn(
   options: SpawnOptions,
   recorded?: ForkPoint["mounts"],
 ): Promise<Agent> {
-  const { files = {}, mounts = {} } = options;
+  const files = options.files ?? {};
+  const mounts = options.mounts ?? {};
   const flatten = flattener([
     files,
     ...Object.values(mounts).flatMap((mount) => (isObject(mount) && "files" in mount ? [mount.files] : [])),

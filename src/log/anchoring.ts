@@ -1,5 +1,6 @@
 /** Talks to a log's anchor: asks which checkpoint it saw last, and sends it each new one. */
 
+import { errorText } from "../base/error-text.ts";
 import { lazy } from "../base/lazy.ts";
 import { within } from "../base/time.ts";
 import { toUtf8 } from "../base/utf8.ts";
@@ -37,7 +38,7 @@ async function anchorLast(live: LiveLog, anchor: Anchor): Promise<void> {
       await putToAnchor(live, anchor, live.last);
     } catch (error) {
       if (error instanceof VakError && error.code === "log-rollback") live.fail(error);
-      live.anchorError = error instanceof Error ? error.message : String(error);
+      live.anchorError = errorText(error);
     }
   }
   live.anchoring = false;

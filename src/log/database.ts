@@ -65,11 +65,17 @@ export class Database {
   static async open(name: string, onLost: (reason: string) => void): Promise<Database> {
     const { promise: isBlocked, reject: block } = Promise.withResolvers<never>();
     let lost: string | undefined;
+    let misfit: unknown;
     const opening = openDB<Schema>(name, VERSION, {
       upgrade: (db, _old, _new, transaction, event: IDBVersionChangeEvent & Partial<DataLoss>) => {
-        if (event.dataLoss === "total") lost = event.dataLossMessage || "data loss";
-        for (const store of STORES) db.createObjectStore(store);
         transaction.done.catch(() => {}); // `opening` rejects too
+        if (event.dataLoss === "total") lost = event.dataLossMessage || "data loss";
+        try {
+          for (const store of STORES) db.createObjectStore(store);
+        } catch (error) {
+          misfit = error; // nobody could catch what this handler throws
+          transaction.abort();
+        }
       },
       blocked: () => block(new Error("another tab holds another version of the database open; close that tab")),
       blocking: (_current, _blocked, event) => {
@@ -85,7 +91,7 @@ export class Database {
         (db) => db.close(),
         () => {},
       );
-      throw error;
+      throw misfit ?? error;
     }
   }
 

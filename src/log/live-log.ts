@@ -7,6 +7,7 @@
 import type { Entry } from "../audit/entry.ts";
 import { toBase64 } from "../base/base64.ts";
 import { type Bytes, equalBytes } from "../base/bytes.ts";
+import { errorText } from "../base/error-text.ts";
 import { lazy } from "../base/lazy.ts";
 import type { Lock } from "../base/lock.ts";
 import { fromUtf8, toUtf8 } from "../base/utf8.ts";
@@ -61,7 +62,7 @@ export function inUse(): VakError {
 }
 
 export function unavailable(cause: unknown): VakError {
-  const { name, message } = cause instanceof Error ? cause : new Error(String(cause));
+  const { name, message } = cause instanceof Error ? cause : new Error(errorText(cause));
   // Chromium's QuotaExceededError has no message.
   const why = name === "QuotaExceededError" ? "the site's storage or the disk is full; free some" : message || name;
   return new VakError("log-unavailable", `The log cannot be written, so no effect may happen: ${why}.`, { cause });

@@ -52,6 +52,7 @@ export async function load(
     );
   }
 
+  if (!Array.isArray(head.open)) throw corrupt("its head does not list which entries are open");
   const opened = await Promise.all(head.open.map((seq) => stored.entry(seq)));
   const texts = await stored.policies();
   const digests = (base: boolean) => texts.filter((text) => Boolean(text.base) === base).map(({ digest }) => digest);

@@ -1,4 +1,5 @@
 /** The bill of one call: its maximum cost is reserved when it is opened, and its actual cost is settled once. */
+import { errorText } from "../base/error-text.ts";
 import { isCount, isObject, isPlain } from "../base/guards.ts";
 import { VakError } from "../errors.ts";
 import type { Cost, Payer, Reservation } from "./budget.ts";
@@ -31,7 +32,7 @@ export class Bill {
       reserved = { ...(own as Cost), ...counted };
       given = reserve(payer, reserved);
     } catch (error) {
-      given = { exceeded: `the cost of the call is unknown: ${error instanceof Error ? error.message : error}` };
+      given = { exceeded: `the cost of the call is unknown: ${errorText(error)}` };
     }
     this.#reserved = reserved;
     if ("exceeded" in given) this.exceeded = given.exceeded;

@@ -135,15 +135,25 @@ export function schemaAt(ref: string, root: JsonSchema): JsonSchema | boolean | 
 /**
  * A copy of a schema that was read, with nothing but the keywords that were checked. The validator looks for schemas
  * and references in keywords that it does not know, too, and lets some of its own be set from outside.
+ *
+ * @param change changes the copy of each schema in it
  */
-export function onlyKnownKeywords(schema: JsonSchema): JsonSchema {
+export function onlyKnownKeywords(
+  schema: JsonSchema,
+  change: (copy: Record<string, unknown>) => void = () => {},
+): JsonSchema {
   const copy: Record<string, unknown> = {};
   for (const [keyword, value] of Object.entries(schema)) {
     const kind = KEYWORDS.get(keyword);
-    if (kind) copy[keyword] = mapSchemas(kind, value, (child) => (isObject(child) ? onlyKnownKeywords(child) : child));
+    if (kind)
+      copy[keyword] = mapSchemas(kind, value, (child) => (isObject(child) ? onlyKnownKeywords(child, change) : child));
   }
+  change(copy);
   return copy;
 }
+
+/** Whether a schema may mark a value as a secret; most mark none. */
+export const hasSecrets = (schema: JsonSchema): boolean => JSON.stringify(schema).includes('"writeOnly":true');
 
 /** A keyword's value with each schema in it replaced. */
 function mapSchemas(kind: Kind, value: unknown, replace: (schema: unknown) => unknown): unknown {
@@ -189,6 +199,7 @@ function readSubschema(schema: unknown, where: string, path: string, closable: b
     if (kind === SCHEMA) readSubschema(value, where, `${path}/${keyword}`, inner);
     if (kind !== SCHEMAS && kind !== NAMED_SCHEMAS) continue;
     for (const [name, child] of Object.entries(value as object)) {
+      if (!name.isWellFormed()) throw invalidTool(`${at}: ${keyword} has a name with half of a surrogate pair in it.`);
       readSubschema(child, where, `${path}/${keyword}/${name.slice(0, MAX_QUOTED)}`, inner);
     }
   }

@@ -1,6 +1,7 @@
 /** Checks values against a schema that vak has read, by `@cfworker/json-schema`, in bounded time. */
-import { dereference, type OutputUnit, type Schema, validate } from "@cfworker/json-schema";
-import { type JsonSchema, onlyKnownKeywords } from "./schema.ts";
+import { dereference, type Schema, validate } from "@cfworker/json-schema";
+import { hasSecrets, type JsonSchema, onlyKnownKeywords } from "./schema.ts";
+import { secretsOf } from "./secrets.ts";
 
 /** @throws Error naming the first thing that is wrong; `name` is what the value is called in it */
 export type Check = (value: unknown, name: string) => void;
@@ -21,14 +22,20 @@ const ERRORS: Readonly<Record<string, string>> = {
 
 /** @throws Error when the library cannot read the schema */
 export function makeCheck(schema: JsonSchema): Check {
-  const copy = structuredClone(onlyKnownKeywords(schema)) as Schema; // the library marks the schema it reads
+  const copy = structuredClone(onlyKnownKeywords(schema, forLibrary)) as Schema; // the library marks the schema it reads
   delete copy.$id; // `#/…` means the same without
-  boundUniqueItems(copy);
   const lookup = dereference(copy);
-  return (value, name) => check(copy, lookup, value, name);
+  const secrets = hasSecrets(schema) ? (value: unknown) => secretsOf(schema, value) : () => [];
+  return (value, name) => check(copy, lookup, secrets, value, name);
 }
 
-function check(schema: Schema, lookup: ReturnType<typeof dereference>, value: unknown, name: string): void {
+function check(
+  schema: Schema,
+  lookup: ReturnType<typeof dereference>,
+  secrets: (value: unknown) => string[],
+  value: unknown,
+  name: string,
+): void {
   let left = MAX_REFS;
   const counted = new Proxy(lookup, {
     get(target, uri: string) {
@@ -40,21 +47,27 @@ function check(schema: Schema, lookup: ReturnType<typeof dereference>, value: un
   if (valid) return;
   const first = errors.find((error) => !WRAPPERS.includes(error.keyword)) ?? errors[0];
   if (!first) throw new Error(`${name} is not valid`);
-  throw new Error(`${pathOf(first, name)}: ${ERRORS[first.keyword] ?? first.error}`);
+  // The library quotes numbers and names, and the log keeps the message.
+  const pointer = decodeURI(first.instanceLocation.slice(1));
+  const secret = secrets(value).find((at) => `${pointer}/`.startsWith(`${at}/`));
+  if (secret !== undefined) throw new Error(`${pathOf(secret, name)}: this secret is not valid`);
+  throw new Error(`${pathOf(pointer, name)}: ${ERRORS[first.keyword] ?? first.error}`);
 }
 
-function pathOf({ instanceLocation }: OutputUnit, name: string): string {
-  const fields = instanceLocation.split("/").slice(1);
-  return [
-    name,
-    ...fields.map((field) => decodeURI(field).replaceAll("~1", "/").replaceAll("~0", "~").slice(0, 64)),
-  ].join(".");
+function pathOf(pointer: string, name: string): string {
+  const fields = pointer.split("/").slice(1);
+  return [name, ...fields.map((field) => field.replaceAll("~1", "/").replaceAll("~0", "~").slice(0, 64))].join(".");
+}
+
+/** Changes one schema, without those in it, to what the library can read safely. */
+function forLibrary(schema: Record<string, unknown>): void {
+  // It would take a property that all objects inherit for the check of a format.
+  if (typeof schema.format === "string" && schema.format in Object.prototype) delete schema.format;
+  boundUniqueItems(schema);
 }
 
 /** Compares the pairs of a list only if it is short enough; `maxItems`, which is checked too, refuses a longer one. */
-function boundUniqueItems(schema: unknown): void {
-  if (typeof schema !== "object" || schema === null) return;
-  for (const child of Object.values(schema)) boundUniqueItems(child);
+function boundUniqueItems(schema: Schema): void {
   const { uniqueItems, maxItems, allOf } = schema as Schema;
   if (uniqueItems !== true || typeof maxItems !== "number") return;
   // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema

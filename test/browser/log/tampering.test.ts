@@ -1,4 +1,5 @@
 /** Attacks on a log's storage, and a browser that loses it. */
+import { openDB } from "idb";
 import { afterEach, describe, expect, test } from "vitest";
 import { openLog } from "../../../src/log/log.ts";
 import { forget, recall, remember } from "../../../src/log/rollback-guard.ts";
@@ -6,6 +7,11 @@ import { encodeEntries } from "../../../src/tlog/entry-bundle.ts";
 import { closeLogs, loseDatabase, NOTE, newName, openTracked, recordOf, refusal, tamper } from "./fixtures.ts";
 
 afterEach(closeLogs);
+
+function changeHead(entries: IDBObjectStore, change: object): void {
+  const asked = entries.get("head");
+  asked.onsuccess = () => entries.put({ ...asked.result, ...change }, "head");
+}
 
 describe("attack: storage that was tampered with is noticed before anything is signed", () => {
   const cases: [what: string, store: string, work: (store: IDBObjectStore) => void][] = [
@@ -17,6 +23,7 @@ describe("attack: storage that was tampered with is noticed before anything is s
     ["a tile deleted", "tiles", (s) => s.delete([1, 0])],
     ["the head deleted", "entries", (s) => s.delete("head")],
     ["the key deleted", "meta", (s) => s.delete("identity")],
+    ["the list of open entries replaced", "entries", (s) => changeHead(s, { open: new BigUint64Array(2) })],
     ["the checkpoint replaced", "meta", (s) => s.put("x\n", "checkpoint")],
   ];
   test.each(cases)("%s", async (_, store, work) => {
@@ -43,6 +50,23 @@ describe("attack: storage that was tampered with is noticed before anything is s
     expect(error.code).toBe("log-corrupt");
     expect(error.message).toContain("checkpoint");
   });
+});
+
+test("attack: a page that creates the database first, in another form, only makes the log unavailable", async () => {
+  const uncaught: unknown[] = [];
+  const note = (event: Event) => uncaught.push(event);
+  addEventListener("error", note);
+  addEventListener("unhandledrejection", note);
+  const forms = [1, 2, 3].flatMap((version) => [[version, "entries"] as const, [version, "meta"] as const]);
+  for (const [version, store] of forms) {
+    const name = newName();
+    (await openDB(`vak:log:${name}`, version, { upgrade: (db) => void db.createObjectStore(store) })).close();
+    expect((await refusal(openLog({ name }))).code).toBe("log-unavailable");
+  }
+  await new Promise((done) => setTimeout(done));
+  removeEventListener("error", note);
+  removeEventListener("unhandledrejection", note);
+  expect(uncaught).toEqual([]);
 });
 
 /** Whether the browser has the file system that the rollback guard needs. */

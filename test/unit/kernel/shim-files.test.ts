@@ -56,6 +56,28 @@ describe("the trees of browser_wasi_shim are an agent's first files", () => {
     expect(labels).toEqual(["secret"]);
   });
 
+  test("attack: labels that a tree hides are refused, since they would be lost", async () => {
+    const secret = Object.assign(new File(utf8("1")), { labels: ["secret"] });
+    const dir = Object.assign(new Directory(contents()), { labels: ["secret"] });
+    const bare = { data: utf8("1"), readonly: true, labels: ["secret"] };
+    for (const inner of [secret, dir, bare]) {
+      const tree = new Map([["inner", inner]]);
+      for (const files of [tree, { tree }, { tree: { data: tree, labels: ["other"] } }]) await refused(files, /labels/);
+    }
+    await refused(dir, /labels/);
+    await refused({ tree: { data: new Directory(contents()), labels: null } }, /labels/);
+    expect((await given({ secret })).labels).toEqual(["secret"]);
+  });
+
+  test("attack: bytes whose buffer was transferred are refused with a reason", async () => {
+    const bytes = new Uint8Array(4);
+    structuredClone(bytes, { transfer: [bytes.buffer] });
+    const tree = new Map([["a", Object.assign(new File([]), { data: bytes })]]);
+    for (const files of [tree, { a: bytes }, { a: bytes.buffer }, { a: { data: bytes, labels: ["x"] } }]) {
+      await refused(files, /transferred/);
+    }
+  });
+
   test("by their shape: those of another copy of the package too, and with names that only look like its properties", async () => {
     class Inode {
       stat = () => ({});
