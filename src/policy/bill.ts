@@ -7,6 +7,12 @@ import type { Cost, Payer, Reservation } from "./budget.ts";
 /** Units that the kernel counts. */
 const OWN_UNITS = ["calls", "bytes"];
 
+/** Units that a call may cost, and the length of their names: the log keeps them in one entry. */
+const MAX_UNITS = 64;
+
+const isUnit = (unit: unknown): boolean =>
+  typeof unit === "string" && unit !== "" && unit.length <= 64 && unit.isWellFormed();
+
 /** Reserves what a call may cost, or says which budget does not suffice. */
 export type Reserve = (payer: Payer, cost: Cost) => Reservation | { readonly exceeded: string };
 
@@ -29,6 +35,12 @@ export class Bill {
       if (!isObject(own) || !isPlain(own) || !Object.values(own as Cost).every(isCount)) {
         throw new Error("the tool's cost did not return whole numbers by unit");
       }
+      const units = Object.keys(own);
+      if (units.length > MAX_UNITS || !units.every(isUnit)) {
+        throw new Error(
+          `the tool's cost has more than ${MAX_UNITS} units, or a unit's name is not well-formed or too long`,
+        );
+      }
       reserved = { ...(own as Cost), ...counted };
       given = reserve(payer, reserved);
     } catch (error) {
@@ -42,7 +54,8 @@ export class Bill {
   /**
    * Charges an actual cost in a unit that the app defines. The sum of all charges replaces the reserved amount.
    *
-   * @throws VakError `invalid-argument` if the amount is not a whole number, or the kernel itself counts that unit
+   * @throws VakError `invalid-argument` if the amount is not a whole number, the kernel itself counts that unit, its
+   *   name has not 1 to 64 well-formed characters, or there are too many units
    */
   charge(unit: string, amount: number): void {
     if (!isCount(amount)) {
@@ -50,6 +63,12 @@ export class Bill {
     }
     if (OWN_UNITS.includes(unit)) {
       throw new VakError("invalid-argument", `charge: vak counts ${unit} itself; charge another unit.`);
+    }
+    if (!isUnit(unit) || (this.#charged.size >= MAX_UNITS && !this.#charged.has(unit))) {
+      throw new VakError(
+        "invalid-argument",
+        `charge: a call can be charged ${MAX_UNITS} units, each named by 1 to 64 well-formed characters.`,
+      );
     }
     this.#charged.set(unit, Math.min((this.#charged.get(unit) ?? 0) + amount, Number.MAX_SAFE_INTEGER));
   }

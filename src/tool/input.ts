@@ -1,4 +1,5 @@
 /** The values that go into a tool and come out of it: copied, bounded, and checked against its schemas. */
+import { clip } from "../base/clip.ts";
 import { errorText } from "../base/error-text.ts";
 import { checksOf, type Tool } from "./definition.ts";
 import { RESERVED } from "./schema.ts";
@@ -62,7 +63,7 @@ export async function checkOutput(tool: Tool, value: unknown): Promise<string | 
   }
 }
 
-const messageOf = (error: unknown): string => errorText(error).slice(0, MAX_MESSAGE);
+const messageOf = (error: unknown): string => clip(errorText(error), MAX_MESSAGE);
 
 /**
  * A frozen copy without prototypes, so that what is checked, decided on, logged and executed is one unchanging value.
