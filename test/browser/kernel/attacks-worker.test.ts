@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { stockPolicies } from "../../../src/policy/stock.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
@@ -124,7 +124,16 @@ const violations: [name: string, onRun: string][] = [
 
 test.each(violations)(
   "attack: the worker sends %s: the run fails, the worker is ended, the log says so",
-  async (_, onRun) => {
+  async (what, onRun) => {
+    // A flood is so many messages in a time. No time passes while it arrives: a page of a busy machine may take it slowly.
+    const { now } = performance;
+    if (what.startsWith("a flood")) {
+      const time = performance.now();
+      performance.now = () => time;
+      onTestFinished(() => {
+        performance.now = now;
+      });
+    }
     const { kernel, agent, result, end } = await attack(onRun);
     await using _kernel = kernel;
     expect(result.status).toBe("failed");
