@@ -31,7 +31,7 @@ _device = None
 
 
 def call(tool, /, **input):
-    """Calls a tool, waits for its answer and returns it."""
+    """Uses a tool and gives its answer; waits until it is there."""
     global _device
     request = json.dumps({"tool": tool, "input": input}, ensure_ascii=False, allow_nan=False)
     if _device is None:
