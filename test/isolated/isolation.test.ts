@@ -29,5 +29,5 @@ test("a data: worker can wait in Atomics.wait on memory that the page shares wit
 test("guests can be loaded and compiled", async () => {
   const hello = await WebAssembly.compile(await loadGuest("hello"));
   expect(WebAssembly.Module.exports(hello).map(({ name }) => name)).toEqual(["memory", "_start"]);
-  await expect(loadGuest("no-such-guest")).rejects.toThrow("no ./out/no-such-guest.wasm");
+  await expect(loadGuest("no-such-guest")).rejects.toThrow("./out/no-such-guest.wasm was not found");
 });
