@@ -40,9 +40,9 @@ function browserProject(
         include,
         setupFiles: "test/setup/dispose.ts",
         sequence: { groupOrder: order },
-        // The files share a page, and with it vak's modules and the compiled Cedar: half of a file's time was loading them.
-        // Whoever patches a global puts it back.
-        isolate: false,
+        // The files share a page, and with it vak's modules and the compiled Cedar: half of a file's time was loading
+        // them. Whoever patches a global puts it back. WebKitGTK gets slower and slower in one page.
+        isolate: name === "webkit",
         browser: { enabled: true, headless: true, screenshotFailures: false, instances: named },
       },
     },
