@@ -33,7 +33,7 @@ const AREAS = [
   ["functions of reactors", /\/reactor\.test/],
   ["many agents, and more than the browser has capacity for", /\/(load|capacity)\.test/],
   ["the meter: fuel, stack, NaNs; the same in every engine", /\/meter\/|\/(kernel|isolated)\/same\.test/],
-  ["tools and policies; failing closed", /\/policy\/|\/fail-closed\.test/],
+  ["tools and policies; failing closed", /\/policy\/|\/(fail-closed|attacks-tool)\.test/],
   ["the element `<vak-approval>`", /\/approval\//],
   ["tools for network access", /\/fetch\/|\/url\.test/],
   ["the log", /\/log\//],
