@@ -124,7 +124,12 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     witness.know(vkey);
     const { zip, error } = await tab.evaluate(async () => {
       const { log } = globalThis as unknown as { log: Awaited<ReturnType<typeof vak.openLog>> };
-      const { anchorError } = await log.status();
+      // The witness counts its answer before the page has read it.
+      let { anchorError } = await log.status();
+      while (!anchorError) {
+        await new Promise((done) => setTimeout(done, 10));
+        ({ anchorError } = await log.status());
+      }
       await log.append(NOTE);
       await log.checkpoint();
       while (!(await log.status()).anchored) await new Promise((done) => setTimeout(done, 10));
