@@ -22,7 +22,7 @@ test("in a mount of the page's files, read-only or with a quota, a forbidden cha
   await using kernel = await testKernel();
   await using agent = await shell(kernel, {
     "/lib": { files: { "a.txt": "one", "d/b": "two", l: { type: "symlink", target: "d/b" } }, readOnly: true },
-    work: { files: {}, quotaBytes: 5 },
+    quota: { files: {}, quotaBytes: 5 },
     "deep/down": { files: { x: "deep" } },
   });
   const out = await shellOutput(
@@ -33,22 +33,22 @@ test("in a mount of the page's files, read-only or with a quota, a forbidden cha
     "put /lib/a.txt no",
     "put /lib/new no",
     "rm /lib/a.txt",
-    "mv /lib/a.txt /work/a",
-    "ln /lib/a.txt /work/a",
-    "symlink ../lib/a.txt /work/l",
-    "cat /work/l",
-    "put /work/l yes",
-    "rm /work/l",
-    "put /work/a 12345",
-    "add /work/a 6",
+    "mv /lib/a.txt /quota/a",
+    "ln /lib/a.txt /quota/a",
+    "symlink ../lib/a.txt /quota/l",
+    "cat /quota/l",
+    "put /quota/l yes",
+    "rm /quota/l",
+    "put /quota/a 12345",
+    "add /quota/a 6",
     "put /b 123456",
-    "mv /work /elsewhere",
+    "mv /quota /elsewhere",
     "rmdir /deep",
     "mv /deep /d",
     "cat /deep/down/x",
   );
   expect(out).toEqual([
-    "deep dev lib work",
+    "deep dev lib quota",
     "one",
     "two",
     ...["EROFS", "EROFS", "EROFS", "EXDEV", "EXDEV"],
@@ -57,10 +57,10 @@ test("in a mount of the page's files, read-only or with a quota, a forbidden cha
   ]);
   await expect(agent.files.write("lib/x", "no")).rejects.toMatchObject({ code: "invalid-argument" });
   await expect(agent.files.remove("lib/a.txt")).rejects.toMatchObject({ code: "invalid-argument" });
-  await expect(agent.files.write("work/b", "1")).rejects.toMatchObject({ code: "invalid-argument" });
-  await shellOutput(agent, "ls /work", "rm /work/a");
-  await agent.files.write("work/b", "1");
-  await shellOutput(agent, "cat /work/b");
+  await expect(agent.files.write("quota/b", "1")).rejects.toMatchObject({ code: "invalid-argument" });
+  await shellOutput(agent, "ls /quota", "rm /quota/a");
+  await agent.files.write("quota/b", "1");
+  await shellOutput(agent, "cat /quota/b");
   await expectSame(kernel);
   const [spawned] = await entriesOf(kernel, "agent-spawn");
   const digest = expect.stringMatching(/^[0-9a-f]{64}$/);
@@ -68,7 +68,7 @@ test("in a mount of the page's files, read-only or with a quota, a forbidden cha
   expect(spawned!.mounts).toEqual([
     { path: "/deep/down", readOnly: false, quotaBytes: agent.limits.fileBytes, ...common },
     { path: "/lib", readOnly: true, quotaBytes: agent.limits.fileBytes, ...common },
-    { path: "/work", readOnly: false, quotaBytes: 5, ...common },
+    { path: "/quota", readOnly: false, quotaBytes: 5, ...common },
   ]);
 });
 
