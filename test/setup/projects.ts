@@ -1,13 +1,15 @@
 /** Vitest's configuration, for `vite.config.ts`: its projects, and the browsers that they run in. */
 import { playwright } from "@vitest/browser-playwright";
 import type { TestProjectInlineConfiguration, ViteUserConfig } from "vitest/config";
-import { BaseSequencer, type BrowserInstanceOption, type TestSpecification } from "vitest/node";
+import type { BrowserInstanceOption } from "vitest/node";
 import { cedarGlue, workerSource } from "../../build/plugins.ts";
 import { findBrowsers } from "../../scripts/browsers.mjs";
 import { isolation } from "../serve.ts";
 import { webkit } from "./webkit.ts";
 
 const found = findBrowsers();
+// To ask a browser for its version takes a moment, and Vitest loads this file once for each project.
+process.env.VAK_BROWSERS ??= JSON.stringify(found);
 const instances: Record<"chromium" | "firefox" | "webkit", BrowserInstanceOption[]> = {
   chromium: found.chromium
     ? [{ browser: "chromium", provider: playwright({ launchOptions: found.chromium.launch }) }]
@@ -51,15 +53,6 @@ function browserProject(
 
 const { chromium, firefox, webkit: webkitgtk } = instances;
 
-/** What takes longest begins first, so that no core is idle at the end; without a cache Vitest goes by the files' sizes. */
-class LongestFirst extends BaseSequencer {
-  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const isLong = ({ moduleId }: TestSpecification) => /\/test\/(package|e2e|outside)\//.test(moduleId);
-    const sorted = await super.sort(files);
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
-  }
-}
-
 export const tests = (): ViteUserConfig => ({
   plugins: [workerSource(), cedarGlue()],
   // Neither Node 20 nor WebKit supports `await using`.
@@ -70,15 +63,14 @@ export const tests = (): ViteUserConfig => ({
     env: {
       VAK_FUZZ: process.env.VAK_FUZZ ?? "1",
       VAK_SEED: process.env.VAK_SEED ?? "1",
-      VAK_BROWSERS: JSON.stringify(found),
     },
-    sequence: { sequencer: LongestFirst },
     // Timeouts are for hangs only: on a busy machine a test may take ten times as long.
     testTimeout: 300_000,
     hookTimeout: 300_000,
     expect: { poll: { timeout: 120_000 } },
     // Show values in full, because the message of a failed test is all that some reports keep.
     chaiConfig: { truncateThreshold: 2000 },
+    // Within a group Vitest goes by the projects' names. So those of `e2e` and `package`, which take longest, begin first.
     projects: [
       {
         extends: true,
