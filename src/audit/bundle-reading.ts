@@ -1,9 +1,9 @@
 /** Reads a bundle entry by entry. It does not check who signed it: that is for `verify`. */
 import { VakError } from "../errors.ts";
 import { parseCheckpoint } from "../tlog/checkpoint.ts";
-import { decodeEntries } from "../tlog/entry-bundle.ts";
+import { decodeEntries, MAX_ENTRY_BUNDLE_BYTES } from "../tlog/entry-bundle.ts";
 import { MAX_NOTE_BYTES, parseNote } from "../tlog/note-reading.ts";
-import { MAX_ENTRY_BYTES, TILE_WIDTH } from "../tlog/sizes.ts";
+import { TILE_WIDTH } from "../tlog/sizes.ts";
 import { tilePath } from "../tlog/tiles.ts";
 import type { Bundle } from "./bundle.ts";
 import { CHECKPOINT_PATH, valuePath } from "./bundle.ts";
@@ -20,7 +20,7 @@ export async function* entriesOf(bundle: Bundle): AsyncGenerator<Entry> {
   for (let index = 0; index * TILE_WIDTH < size; index++) {
     const width = Math.min(TILE_WIDTH, size - index * TILE_WIDTH);
     const path = tilePath({ level: "entries", index, width });
-    const bytes = await bundle.read(path, TILE_WIDTH * (MAX_ENTRY_BYTES + 2));
+    const bytes = await bundle.read(path, MAX_ENTRY_BUNDLE_BYTES);
     if (!bytes) throw bad(`${path} is missing`);
     for (const entry of decodeEntries(bytes, width)) yield parseEntry(entry);
   }

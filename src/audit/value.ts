@@ -16,10 +16,12 @@
  * value, and the commitment covers that list: its canonical JSON follows the value's.
  */
 
-import { bytesToHex, concatBytes, randomBytes } from "@noble/hashes/utils.js";
+import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import type { Bytes } from "../base/bytes.ts";
+import { joinBytes } from "../base/bytes.ts";
 import { canonicalJson, MAX_JSON_DEPTH } from "../base/canonical.ts";
 import { childPointer } from "../base/pointer.ts";
+import { sha256HexOf } from "../base/sha256.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { sha256Of } from "../tlog/merkle.ts";
 import type { Entry } from "./entry.ts";
@@ -72,8 +74,7 @@ export async function commitLarge(kind: ValueKind, value: unknown): Promise<Comm
   const salt = randomBytes(SALT_BYTES);
   const file = toUtf8(`{"${kind}":{"salt":"${bytesToHex(salt)}","value":${json}}}`);
   if (json.length < LARGE) return { kind, digest: commitment(salt, json), file };
-  const hashed = await crypto.subtle.digest("SHA-256", concatBytes(salt, toUtf8(json)) as Bytes);
-  return { kind, digest: bytesToHex(new Uint8Array(hashed)), file };
+  return { kind, digest: await sha256HexOf(joinBytes([salt, toUtf8(json)])), file };
 }
 
 /** A copy with null in place of each secret; adds the pointer to each secret that was there to `withheld`. */

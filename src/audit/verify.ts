@@ -2,8 +2,8 @@
 import { toBase64 } from "../base/base64.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { sha256Hex } from "../base/sha256.ts";
-import { decodeEntries } from "../tlog/entry-bundle.ts";
-import { MAX_ENTRY_BYTES, TILE_WIDTH } from "../tlog/sizes.ts";
+import { decodeEntries, MAX_ENTRY_BUNDLE_BYTES } from "../tlog/entry-bundle.ts";
+import { TILE_WIDTH } from "../tlog/sizes.ts";
 import { tilePath } from "../tlog/tiles.ts";
 import type { Bundle } from "./bundle.ts";
 import { CHECKPOINT_PATH, MAX_PROGRAM_BYTES, policyPath, programPath, valuePath } from "./bundle.ts";
@@ -28,7 +28,6 @@ export interface VerifyOptions {
 }
 
 const MAX_POLICY_BYTES = 16 * 2 ** 20;
-const MAX_ENTRY_BUNDLE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2);
 
 /**
  * Verifies a bundle. What is wrong with it is in the report, never thrown.

@@ -1,5 +1,5 @@
 /** The fourth stage: the intent goes into the log, and once it is on disk the tool runs. No other code runs a tool. */
-import { canonicalBytes } from "../base/canonical.ts";
+import { canonicalJson } from "../base/canonical.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
 import type { AuditLog } from "../log/log.ts";
@@ -84,7 +84,7 @@ async function checkedAnswer(tool: Tool, value: unknown): Promise<Answer> {
   let ok: unknown;
   try {
     ok = JSON.parse(JSON.stringify(value ?? null));
-    canonicalBytes(ok);
+    canonicalJson(ok);
   } catch {
     return { error: { code: "tool-error", message: "The tool returned a value that JSON cannot hold." } };
   }

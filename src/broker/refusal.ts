@@ -1,4 +1,5 @@
 /** Every way to turn a call down: refused before it is decided, or denied. Both are logged, then answered. */
+import { MAX_TOOL_NAME } from "../audit/vocabulary/call.ts";
 import { clip } from "../base/clip.ts";
 import type { AuditLog } from "../log/log.ts";
 import type { Decision, DenyReason } from "../policy/engine.ts";
@@ -22,9 +23,6 @@ export const DENIALS: Readonly<Record<DenyReason, string>> = {
   "approval-withdrawn": "The run ended before a person answered.",
   "approval-unavailable": "This call needs a person's approval, and nobody could be asked.",
 };
-
-/** Longest name of a requested tool that the log keeps, UTF-16 units. */
-const MAX_TOOL_NAME = 128;
 
 /**
  * Refuses a call that was not decided.

@@ -1,8 +1,8 @@
 /** Bodies: the bytes of a request's, and an answer's within its bound, as text or in base64. */
 import { toBase64 } from "../base/base64.ts";
+import { fromBinary } from "../base/binary.ts";
 import { type Bytes, joinBytes } from "../base/bytes.ts";
 import { fromUtf8, toUtf8 } from "../base/utf8.ts";
-import { fromBinary } from "./binary.ts";
 import { Refused } from "./errors.ts";
 import type { FetchAnswer, FetchInput } from "./shape.ts";
 

@@ -1,6 +1,7 @@
 /** Encodings in which a leak can hide: percent-encoding, `\u` escapes, base64, hexadecimal, gzip and deflate. */
+
+import { fromBinary } from "../base/binary.ts";
 import { joinBytes } from "../base/bytes.ts";
-import { fromBinary } from "./binary.ts";
 
 /** Characters that one search still reads and unpacks. */
 export interface Budget {

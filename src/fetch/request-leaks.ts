@@ -1,6 +1,7 @@
 /** Leaks in a request: in each of its parts, and across the requests that a run has already made. */
+
+import { fromBinary } from "../base/binary.ts";
 import type { Leaks } from "../tool/definition.ts";
-import { fromBinary } from "./binary.ts";
 import { findLeaks, kindsIn, type LeakKind } from "./leaks.ts";
 import { REDACTED } from "./scrub.ts";
 import type { FetchInput } from "./shape.ts";

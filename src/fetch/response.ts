@@ -1,5 +1,5 @@
 /** What a guest gets of a response: no redirect, only listed headers, a bounded body, and no secret of the host's. */
-import { fromBinary, toBinary } from "./binary.ts";
+import { fromBinary, toBinary } from "../base/binary.ts";
 import { readBody, textOrBase64 } from "./body.ts";
 import { Refused } from "./errors.ts";
 import { MAX_HEADER } from "./headers.ts";

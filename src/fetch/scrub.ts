@@ -1,6 +1,7 @@
 /** Removes a secret from an answer, in case the server returned it. */
+
+import { toBinary } from "../base/binary.ts";
 import { toUtf8 } from "../base/utf8.ts";
-import { toBinary } from "./binary.ts";
 
 export const REDACTED = "REDACTED";
 

@@ -10,6 +10,7 @@ import type { Bounds } from "./bounds.ts";
 import { refusal } from "./mount-errors.ts";
 import type { Changes, Failure, Found, Source } from "./source.ts";
 import type { Tree } from "./tree.ts";
+import { writeTo } from "./write-to.ts";
 
 /** The names of files that are being written, by vak and by Chromium; agents never see them. */
 const TEMPORARY = /^\.vak-[0-9a-f-]{36}\.tmp$/;
@@ -222,17 +223,6 @@ export class DirectorySource implements Source {
 async function removeStale(directory: FileSystemDirectoryHandle, name: string): Promise<void> {
   const file = await fileIn(directory, name).catch(() => undefined);
   if (file && Date.now() - file.lastModified > STALE) await directory.removeEntry(name).catch(() => {});
-}
-
-async function writeTo(handle: FileSystemFileHandle, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-  const stream = await handle.createWritable();
-  try {
-    await stream.write(bytes);
-  } catch (cause) {
-    await stream.abort().catch(() => {});
-    throw cause;
-  }
-  await stream.close();
 }
 
 async function fileIn(directory: FileSystemDirectoryHandle, name: string): Promise<File | undefined> {

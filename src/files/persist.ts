@@ -16,6 +16,7 @@ import { refusal, unavailable } from "./mount-errors.ts";
 import type { Changes, Failure, Found, Source } from "./source.ts";
 import type { Tree } from "./tree.ts";
 import { parseList, writeList } from "./tree-list.ts";
+import { writeTo } from "./write-to.ts";
 
 /** The most bytes that a list may have: enough for a million names. */
 const MAX_LIST = 512 * 2 ** 20;
@@ -219,9 +220,7 @@ export class PersistSource implements Source {
   }
 
   async #writeFile(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const stream = await (await this.#folder.getFileHandle(name, { create: true })).createWritable();
-    await stream.write(bytes);
-    await stream.close();
+    await writeTo(await this.#folder.getFileHandle(name, { create: true }), bytes);
   }
 }
 
@@ -239,7 +238,7 @@ async function takeWithin(name: string, ms: number): Promise<Lock | undefined> {
 }
 
 /** Runs work that waits for the browser on all items, eight at a time. */
-export async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const waiting = [...items].reverse();
   const worker = async () => {
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) await work(next);

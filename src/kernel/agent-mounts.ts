@@ -3,7 +3,6 @@ import { VakError } from "../errors.ts";
 import type { Files, Note } from "../files/sync.ts";
 import type { MountShape } from "../protocol/messages.ts";
 import type { AgentContext } from "./agent-context.ts";
-import { checkPath } from "./file-path.ts";
 import type { WorkerFiles } from "./worker-files.ts";
 
 export class AgentMounts {
@@ -16,7 +15,7 @@ export class AgentMounts {
     this.#context = context;
     this.#files = {
       tree: (path) => files.tree(path, "digests"),
-      read: (path) => files.read(checkPath(path)),
+      read: (path) => files.read(path),
       put: (path, file) => files.put(path, file),
       labels: () => context.taint.list,
       label: join,

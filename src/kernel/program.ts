@@ -1,5 +1,7 @@
 /** Programs: read, and compiled once for all agents of a kernel that run the same one. */
+
 import { transfer } from "comlink";
+import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { Admission } from "../protocol/messages.ts";
@@ -94,6 +96,6 @@ export async function readProgram(
     );
     return new Uint8Array(await new Response(counted).arrayBuffer());
   } catch (cause) {
-    throw new VakError("invalid-module", `The program could not be loaded: ${(cause as Error).message}.`, { cause });
+    throw new VakError("invalid-module", `The program could not be loaded: ${errorText(cause)}.`, { cause });
   }
 }

@@ -1,5 +1,7 @@
 /** Records what one run takes in from outside, and stores it in the log in parts while the run is under way. */
+
 import { type Commitment, commitLarge } from "../audit/value.ts";
+import { fromUtf8 } from "../base/utf8.ts";
 import { MAX_READINGS } from "../protocol/bounds.ts";
 import type { Finished, MetMessage, Point } from "../protocol/messages.ts";
 import {
@@ -24,8 +26,6 @@ const READING_BYTES = 4;
  */
 const PART_BYTES = 64 * 1024;
 const PART_MS = 1000;
-
-const decoder = new TextDecoder();
 
 export class RunRecorder {
   /** Why there will be no trace. */
@@ -124,7 +124,7 @@ export class RunRecorder {
 
   /** The guest gets the answer. @param kept the `seq` of the outcome beside which the answer is kept, if it is */
   answer(bytes: Uint8Array, kept: number | undefined): void {
-    const answer = kept ?? decoder.decode(bytes);
+    const answer = kept ?? fromUtf8(bytes);
     const call = this.#calls.at(-1);
     if (call) call.answer = answer;
     else this.#answered = answer;

@@ -3,6 +3,7 @@
  */
 
 import { type Bytes, equalBytes } from "../base/bytes.ts";
+import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
 import { verifyEd25519 } from "../tlog/note.ts";
 
@@ -106,7 +107,7 @@ export async function sign(key: StoredKey, message: Bytes, signer: Signer | unde
   } catch (cause) {
     throw new VakError(
       "signer-failed",
-      `The log's signer did not sign: ${(cause as Error).message}. Make it available, then take a checkpoint again.`,
+      `The log's signer did not sign: ${errorText(cause)}. Make it available, then take a checkpoint again.`,
       { cause },
     );
   }

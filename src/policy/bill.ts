@@ -2,7 +2,7 @@
 import { errorText } from "../base/error-text.ts";
 import { isCount, isObject, isPlain } from "../base/guards.ts";
 import { VakError } from "../errors.ts";
-import type { Cost, Payer, Reservation } from "./budget.ts";
+import type { Cost, Reservation } from "./budget.ts";
 
 /** Units that the kernel counts. */
 const OWN_UNITS = ["calls", "bytes"];
@@ -14,7 +14,7 @@ const isUnit = (unit: unknown): boolean =>
   typeof unit === "string" && unit !== "" && unit.length <= 64 && unit.isWellFormed();
 
 /** Reserves what a call may cost, or says which budget does not suffice. */
-export type Reserve = (payer: Payer, cost: Cost) => Reservation | { readonly exceeded: string };
+type Reserve = (cost: Cost) => Reservation | { readonly exceeded: string };
 
 export class Bill {
   /** Why the call cannot be made; undefined if its cost is reserved. */
@@ -27,7 +27,7 @@ export class Bill {
    * @param counted the maximum cost in the units that the kernel counts
    * @param cost returns the maximum cost in other units; if it throws or returns anything else, the call cannot be made
    */
-  constructor(reserve: Reserve, payer: Payer, counted: Cost, cost: () => unknown = () => ({})) {
+  constructor(reserve: Reserve, counted: Cost, cost: () => unknown = () => ({})) {
     let given: ReturnType<Reserve>;
     let reserved: Cost = counted;
     try {
@@ -42,7 +42,7 @@ export class Bill {
         );
       }
       reserved = { ...(own as Cost), ...counted };
-      given = reserve(payer, reserved);
+      given = reserve(reserved);
     } catch (error) {
       given = { exceeded: `the cost of the call is unknown: ${errorText(error)}` };
     }

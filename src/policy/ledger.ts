@@ -59,7 +59,7 @@ export class Ledger {
 
   /** Opens the bill of a call. */
   bill(payer: Payer, counted: Cost, cost?: () => unknown): Bill {
-    return new Bill((payer, cost) => this.reserve(payer, cost), payer, counted, cost);
+    return new Bill((cost) => this.reserve(payer, cost), counted, cost);
   }
 
   /** The states of a payer's budgets, or, without a payer, of those of a new agent. */

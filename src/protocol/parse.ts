@@ -2,7 +2,7 @@
  * The parsers of everything a worker posts or replies; the kernel reads nothing that has not passed one. Each checks
  * shape and bounds, and returns a fresh object with only what the protocol knows, or undefined.
  */
-import { isDigest, isObject } from "../base/guards.ts";
+import { isCount, isDigest, isObject } from "../base/guards.ts";
 import type { Limits } from "../limits.ts";
 import {
   MAX_DEPTH,
@@ -33,7 +33,7 @@ import {
 const record = (value: unknown): Record<string, unknown> | undefined => (isObject(value) ? value : undefined);
 
 const count = (value: unknown, max: number = Number.MAX_SAFE_INTEGER): value is number =>
-  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max;
+  isCount(value) && value <= max;
 
 const text = (value: unknown): value is string => typeof value === "string" && value.length <= MAX_TEXT;
 

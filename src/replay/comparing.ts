@@ -1,6 +1,8 @@
 /**
  * The outside of a replayed run: it gives the recorded answers, and compares what the guest asks with the recording.
  */
+import { MAX_TOOL_NAME } from "../audit/vocabulary/call.ts";
+import { clip } from "../base/clip.ts";
 import type { Meter } from "../meter/index.ts";
 import type { Point } from "../protocol/messages.ts";
 import type { Change, Met } from "../protocol/trace.ts";
@@ -19,9 +21,6 @@ interface OutsideEvent {
   /** Undefined if it is stopped. */
   change: Change | undefined;
 }
-
-/** Longest name of a tool in the log, UTF-16 units. */
-const MAX_TOOL_NAME = 128;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -259,7 +258,7 @@ export class ComparingOutside implements Outside {
       text = decoder.decode(bytes);
       request = JSON.parse(text) ?? {};
     } catch {} // A malformed request was recorded as such: its length and the fuel are compared.
-    const tool = typeof request.tool === "string" ? request.tool.slice(0, MAX_TOOL_NAME).toWellFormed() : "";
+    const tool = typeof request.tool === "string" ? clip(request.tool, MAX_TOOL_NAME) : "";
     if (entry && entry.resource !== tool && (entry.resource !== "" || input)) {
       return this.differ("tool", entry.resource, tool || text.slice(0, MAX_TOOL_NAME), { call });
     }

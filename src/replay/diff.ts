@@ -1,5 +1,5 @@
 /** Compares two recorded runs: what they were given, what they asked for and got, how they ended, what they left. */
-import { firstDifference } from "./divergence.ts";
+import { commonBytes, firstDifference } from "./divergence.ts";
 import type { LoggedRun, Recording } from "./recording.ts";
 import type { Replay, State } from "./result.ts";
 
@@ -118,8 +118,7 @@ function filesOf(one: State["files"], other: State["files"]): RunDifference["fil
 }
 
 function firstByte(one: Uint8Array, other: Uint8Array): number | undefined {
-  let at = 0;
-  while (at < one.length && one[at] === other[at]) at++;
+  const at = commonBytes(one, other);
   return at === one.length && at === other.length ? undefined : at;
 }
 

@@ -19,8 +19,12 @@ export interface Divergence {
 
 /** The first byte of their UTF-8 at which two texts differ. */
 export function firstDifference(one: string, other: string): number {
-  const [a, b] = [toUtf8(one), toUtf8(other)];
+  return commonBytes(toUtf8(one), toUtf8(other));
+}
+
+/** How many bytes two begin with in common. */
+export function commonBytes(one: Uint8Array, other: Uint8Array): number {
   let at = 0;
-  while (at < a.length && a[at] === b[at]) at++;
+  while (at < one.length && one[at] === other[at]) at++;
   return at;
 }

@@ -1,6 +1,8 @@
 /** Looks inside a replayed run: its state at one point, and its calls step by step. */
+
 import type { Volume } from "../sandbox/fs/volume.ts";
 import type { ComparingOutside } from "./comparing.ts";
+import { memoryOf } from "./contents.ts";
 import { GLOBAL_PREFIX } from "./globals.ts";
 import type { Outputs } from "./output.ts";
 import type { State, Step } from "./result.ts";
@@ -20,15 +22,14 @@ export function stateOf(
         globals[Number(name.slice(GLOBAL_PREFIX.length))] = held;
     } catch {} // A vector has no value in JavaScript.
   }
-  const memory =
-    exports?.memory instanceof WebAssembly.Memory ? new Uint8Array(exports.memory.buffer).slice() : new Uint8Array();
+  const memory = exports && memoryOf(exports);
   const list = volume.list();
   return {
     reached,
     calls,
     fuel,
     request: request ? new TextDecoder().decode(request) : null,
-    memory,
+    memory: memory ? new Uint8Array(memory.buffer).slice() : new Uint8Array(),
     globals,
     files: new Map(list.flatMap(({ path, type }) => (type === "file" ? [[path, volume.readFile(path)!]] : []))),
     directories: list.flatMap(({ path, type }) => (type === "directory" ? [path] : [])),
@@ -48,7 +49,7 @@ export function listSteps(outside: ComparingOutside, output: Outputs): Step[] {
       fuel,
       request: decoder.decode(request),
       answer: answer ? decoder.decode(answer) : null,
-      memoryBytes: exports?.memory instanceof WebAssembly.Memory ? exports.memory.buffer.byteLength : 0,
+      memoryBytes: (exports && memoryOf(exports))?.buffer.byteLength ?? 0,
       stdout: output[1].bytes,
       stderr: output[2].bytes,
     });

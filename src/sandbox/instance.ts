@@ -1,4 +1,5 @@
 /** A program's instance: the gate instantiated over the host's functions, and the program over the gate. */
+import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
 import type { Admitted, WaitMode } from "../protocol/messages.ts";
 import { gateModule } from "./gate.ts";
@@ -51,7 +52,7 @@ export async function link(
     return new WebAssembly.Instance(program.module, imports).exports;
   } catch (cause) {
     // Firefox throws a string.
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = errorText(cause);
     if (!NO_ROOM.test(message)) throw cause;
     throw new VakError("unsupported", `The engine has no room for the program: ${message.slice(0, 200)}.`, { cause });
   }

@@ -1,7 +1,10 @@
 /** Entry bundles (C2SP tlog-tiles): up to 256 entries in one file, each after its length. */
 import type { Bytes } from "../base/bytes.ts";
 import { VakError } from "../errors.ts";
-import { MAX_ENTRY_BYTES } from "./sizes.ts";
+import { MAX_ENTRY_BYTES, TILE_WIDTH } from "./sizes.ts";
+
+/** The largest full bundle. */
+export const MAX_ENTRY_BUNDLE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2);
 
 /**
  * Encodes each entry as its length in two bytes, big-endian, and its bytes.

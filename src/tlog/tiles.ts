@@ -52,6 +52,6 @@ export function parseTilePath(path: string): Tile | undefined {
 /** The hashes of a tile's bytes. */
 export function splitHashes(bytes: Uint8Array): Bytes[] {
   const hashes: Bytes[] = [];
-  for (let at = 0; at < bytes.length; at += HASH_BYTES) hashes.push(new Uint8Array(bytes.slice(at, at + HASH_BYTES)));
+  for (let at = 0; at < bytes.length; at += HASH_BYTES) hashes.push(bytes.slice(at, at + HASH_BYTES));
   return hashes;
 }

@@ -1,4 +1,5 @@
 /** Finds the values in an input whose schema bears a mark. */
+import { isObject } from "../base/guards.ts";
 import { childPointer } from "../base/pointer.ts";
 import { type JsonSchema, schemaAt } from "./schema.ts";
 
@@ -50,8 +51,7 @@ export function markedValues(
     const patterns = patterned ? fieldsOf(s.patternProperties) : [];
     for (const [key, item] of fieldsOf(value)) {
       const inner = childPointer(pointer, key);
-      const named = fieldsOf(s.properties).find(([name]) => name === key);
-      visit(named?.[1], item, inner);
+      if (isObject(s.properties) && Object.hasOwn(s.properties, key)) visit(s.properties[key], item, inner);
       for (const [pattern, branch] of patterns) if (new RegExp(pattern, "u").test(key)) visit(branch, item, inner);
       for (const branch of [s.additionalProperties, s.unevaluatedProperties]) visit(branch, item, inner);
     }
@@ -62,5 +62,4 @@ export function markedValues(
 }
 
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const fieldsOf = (value: unknown): [string, unknown][] =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
+const fieldsOf = (value: unknown): [string, unknown][] => (isObject(value) ? Object.entries(value) : []);

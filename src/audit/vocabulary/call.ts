@@ -14,6 +14,9 @@ import {
 } from "../fields.ts";
 import { agent, digestOrEmpty, type EntryOf, entry, labels } from "./common.ts";
 
+/** Longest name of a requested tool that an entry keeps, UTF-16 units. */
+export const MAX_TOOL_NAME = 128;
+
 const call = {
   agent,
   run: text,

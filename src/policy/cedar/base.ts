@@ -44,4 +44,4 @@ export function makeBase(tools: readonly PolicyTool[], budgets: Budgets = {}, co
 }
 
 /** Levels of a tool's schema (64), and of the JSON around it. */
-export const MAX_BASE_DEPTH = 68;
+const MAX_BASE_DEPTH = 68;

@@ -1,4 +1,5 @@
 /** Loads and compiles Cedar's WebAssembly. */
+import { errorText } from "../../base/error-text.ts";
 import { VakError } from "../../errors.ts";
 
 /** Where Cedar's wasm comes from. */
@@ -42,10 +43,9 @@ async function compileFrom(source: WasmSource): Promise<WebAssembly.Module> {
 }
 
 export function unavailable(what: string, cause: unknown): VakError {
-  const why = cause instanceof Error ? cause.message : String(cause);
   return new VakError(
     "policy-unavailable",
-    `${what}: ${why}. Serve the package's cedar.wasm, or give its address in the option \`wasm\`.`,
+    `${what}: ${errorText(cause)}. Serve the package's cedar.wasm, or give its address in the option \`wasm\`.`,
     { cause },
   );
 }

@@ -30,7 +30,7 @@ export interface Chosen {
   more: number;
 }
 
-const NOTHING_CHOSEN: Chosen = { functions: new Set(), more: -1 };
+export const NOTHING_CHOSEN: Chosen = { functions: new Set(), more: -1 };
 
 export class BodyReader {
   readonly #metered: MeteredModule;

@@ -21,7 +21,7 @@ import * as Section from "../../wasm/section.ts";
 import * as Type from "../../wasm/type.ts";
 import { Writer } from "../../wasm/writer.ts";
 import { AddedTypes } from "./added-types.ts";
-import { BodyReader, type Chosen } from "./body-reader.ts";
+import { BodyReader, NOTHING_CHOSEN } from "./body-reader.ts";
 import { chooseFunctions } from "./choosing.ts";
 import { HERE_EXPORT, LOAD_EXPORT, POINTER_EXPORT, SAVE_EXPORT, STATE_EXPORT } from "./exports.ts";
 import { FunctionWriter, type Globals } from "./function-writer.ts";
@@ -53,12 +53,10 @@ export function makeCapturable(bytes: Uint8Array<ArrayBuffer>): Capturable | und
   }
 }
 
-/** A reactor has no stack between two calls, and within one it is not captured. */
-const NOTHING: Chosen = { functions: new Set(), more: -1 };
-
 function rewrite(metered: MeteredModule): Capturable {
   const { module, bytes, bodies } = metered;
-  const chosen = metered.start >= 0 ? chooseFunctions(metered) : NOTHING;
+  // A reactor has no stack between two calls, and within one it is not captured.
+  const chosen = metered.start >= 0 ? chooseFunctions(metered) : NOTHING_CHOSEN;
   const first = module.globalCount;
   const globals: Globals = { state: first, pointer: first + 1, here: first + 2 };
   const types = new AddedTypes(module.types.length);

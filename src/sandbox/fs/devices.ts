@@ -1,6 +1,8 @@
 /** Streams and devices: standard input and output, and `/dev/vak`, by which any program can call a tool. */
+
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { joinBytes } from "../../base/bytes.ts";
+import { toUtf8 } from "../../base/utf8.ts";
 import { OUTPUT_CHUNK } from "../../protocol/bounds.ts";
 import { type Awaitable, Halt } from "../bridge.ts";
 import { fail } from "../preview1/errno.ts";
@@ -176,6 +178,4 @@ export class CallDevice extends Stream {
   }
 }
 
-const TOO_LONG = new TextEncoder().encode(
-  '{"error":{"code":"too-large","message":"The request is longer than the limit callBytes."}}',
-);
+const TOO_LONG = toUtf8('{"error":{"code":"too-large","message":"The request is longer than the limit callBytes."}}');

@@ -1,7 +1,9 @@
 /** The system calls of WASI preview 1 that read clocks and wait: `clock_` and `poll_oneoff`. */
+
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { fail } from "../preview1/errno.ts";
 import { RIGHT_POLL_FD_READWRITE } from "../preview1/rights.ts";
+import { NS_PER_MS } from "./clock.ts";
 import type { Context, SystemCalls } from "./context.ts";
 
 /** Bytes of the structures of WASI preview 1. */
@@ -9,7 +11,6 @@ const SUBSCRIPTION_BYTES = 48;
 const EVENT_BYTES = 32;
 /** The most subscriptions that one `poll_oneoff` takes. */
 const MAX_SUBSCRIPTIONS = 1024;
-const NS_PER_MS = 1_000_000n;
 
 export function clockCalls(context: Context): SystemCalls {
   const { memory, table } = context;

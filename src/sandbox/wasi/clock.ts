@@ -3,7 +3,7 @@
 /** Nanoseconds per unit of fuel: a guest's second is a billion instructions. */
 const NS_PER_FUEL = 1;
 
-const NS_PER_MS = 1_000_000n;
+export const NS_PER_MS = 1_000_000n;
 
 /** The time, as a guest reads it. Nanoseconds. */
 export interface Clock {

@@ -1,13 +1,12 @@
 /** The guest's memory, as system calls read and write it. */
+
 import { wasi } from "@bjorn3/browser_wasi_shim";
+import { fromUtf8, toUtf8 } from "../../base/utf8.ts";
 import { MAX_PATH } from "../../protocol/bounds.ts";
 import { fail } from "../preview1/errno.ts";
 
 // The original getter, in case a prototype is subverted.
 const bufferOf = Object.getOwnPropertyDescriptor(WebAssembly.Memory.prototype, "buffer")!.get as () => ArrayBuffer;
-
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const encoder = new TextEncoder();
 
 /** The most vectors that one scatter or gather call may name, as IOV_MAX. */
 const MAX_IOVS = 1024;
@@ -70,7 +69,7 @@ export class GuestMemory {
     const bytes = this.bytes(ptr, len);
     if (bytes.includes(0)) fail(wasi.ERRNO_INVAL);
     try {
-      return decoder.decode(bytes);
+      return fromUtf8(bytes);
     } catch {
       fail(wasi.ERRNO_ILSEQ);
     }
@@ -114,7 +113,7 @@ export class GuestMemory {
 
   /** Writes pointers at `list` and NUL-terminated strings at `buf`, as `args_get` and `environ_get` do. */
   strings(list: number, buf: number, strings: string[]): void {
-    const encoded = strings.map((string) => encoder.encode(`${string}\0`));
+    const encoded = strings.map((string) => toUtf8(`${string}\0`));
     const pointers = this.view(list, encoded.length * 4);
     this.bytes(
       buf,
@@ -131,4 +130,4 @@ export class GuestMemory {
 
 /** Bytes that {@link GuestMemory.strings} will write at `buf`. */
 export const stringsSize = (strings: string[]): number =>
-  strings.reduce((sum, string) => sum + encoder.encode(string).byteLength + 1, 0);
+  strings.reduce((sum, string) => sum + toUtf8(string).byteLength + 1, 0);

@@ -1,6 +1,8 @@
 /** The random bytes of a run. */
+
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
+import { toUtf8 } from "../../base/utf8.ts";
 
 /** Bytes of one block of the stream. */
 const BLOCK = 32;
@@ -17,7 +19,7 @@ export class RandomStream {
   block = new Uint8Array(0);
 
   constructor(seed: number, run: number) {
-    this.key = new TextEncoder().encode(`vak random v1 ${seed} ${run}`);
+    this.key = toUtf8(`vak random v1 ${seed} ${run}`);
   }
 
   fill(target: Uint8Array): void {

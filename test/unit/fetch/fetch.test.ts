@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { fromBinary, toBinary } from "../../../src/base/binary.ts";
 import { normalUrl } from "../../../src/base/url.ts";
-import { fromBinary, toBinary } from "../../../src/fetch/binary.ts";
 import { type FetchToolOptions, fetchTool } from "../../../src/fetch/index.ts";
 import { scrubber } from "../../../src/fetch/scrub.ts";
 import { asTool, type Tool } from "../../../src/tool/definition.ts";

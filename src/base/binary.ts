@@ -1,5 +1,5 @@
 /** Binary strings, as of `atob` and `btoa`: one character a byte, so that bytes can be searched like text. */
-import type { Bytes } from "../base/bytes.ts";
+import type { Bytes } from "./bytes.ts";
 
 export function toBinary(bytes: Uint8Array): string {
   let text = "";
