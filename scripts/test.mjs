@@ -1,7 +1,11 @@
-/** `npm test`: runs every check, one after the other. A step that fails does not stop the ones after it. */
+/**
+ * `npm test`: runs every check, one after the other, except that the tests in WebKit run beside the others. A step that
+ * fails does not stop the ones after it.
+ */
 
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBrowsers } from "./browsers.mjs";
@@ -23,7 +27,11 @@ const vitest = (report, ...projects) =>
 
 const WEBKIT = "tests in WebKit";
 
-/** @type {{ name: string, command: string }[]} */
+/** @typedef {{ name: string, command: string }} Step */
+
+/** @type {Step} */
+const inWebKitGTK = { name: WEBKIT, command: vitest("webkit", "*webkit*") };
+/** @type {Step[]} */
 const steps = [
   { name: "types", command: "tsc --noEmit" },
   { name: "lint and format", command: "biome ci" },
@@ -42,7 +50,7 @@ const steps = [
     name: "tests",
     command: vitest("tests", "unit", "browser*", "isolated*", "e2e", "package"),
   },
-  { name: WEBKIT, command: vitest("webkit", "*webkit*") },
+  inWebKitGTK,
   { name: "support matrix", command: "node scripts/support.mjs --check" },
 ];
 
@@ -61,24 +69,31 @@ console.log(`seed of the property tests: ${env.VAK_SEED}`);
 
 /** @type {string[]} */
 const failed = [];
-for (const { name, command } of steps) {
+/** Where the tests in WebKit print, so that the output of two steps is not mixed. */
+const webkitLog = `${cache}webkit.log`;
+/** @type {Promise<number | null> | undefined} */
+let webkit;
+for (const step of steps) {
+  const { name, command } = step;
   console.log(`\n== ${name}: ${command}`);
-  if (name === WEBKIT && !findBrowsers().webkit) continue;
+  if (step === inWebKitGTK && !findBrowsers().webkit) continue;
+  if (name === "tests" && findBrowsers().webkit) webkit = run(inWebKitGTK, openSync(webkitLog, "w"));
   const began = performance.now();
-  const { status, signal, error } = spawnSync(command, { cwd: root, env, shell: true, stdio: "inherit" });
-  console.log(`== ${name}: ${Math.round((performance.now() - began) / 1000)} s`);
-  if (status === 0) {
+  const code = await (step === inWebKitGTK ? webkit : run(step));
+  if (step === inWebKitGTK) process.stdout.write(readFileSync(webkitLog));
+  console.log(`== ${name}: ${Math.round((performance.now() - began) / 1000)} s${step === inWebKitGTK ? " more" : ""}`);
+  if (code === 0) {
     if (name === "build") env.VAK_BUILT = "1"; // so that the tests do not build again
     continue;
   }
-  if (name === WEBKIT && died(count("webkit"))) {
+  if (step === inWebKitGTK && died(count("webkit"))) {
     const { pending, failures } = count("webkit");
     console.log(`== WebKitGTK itself crashed: ${pending} TESTS WERE NOT RUN in it`);
     for (const failure of failures) console.log(`== failed before the crash, which proves nothing: ${failure}`);
     continue;
   }
   failed.push(name);
-  console.log(`== ${name} FAILED (${error?.message ?? signal ?? `exit code ${status}`})`);
+  console.log(`== ${name} FAILED (exit code ${code})`);
 }
 
 for (const file of neverRun()) failed.push(`${file} was never run`);
@@ -103,6 +118,20 @@ for (const failure of [...tests.failures, ...inWebKit.failures]) console.log(`FA
 if (tests.passed === 0) console.log("no test passed, so nothing was checked");
 console.log(`${tests.passed} passed, ${failures} failed, ${tests.skipped} skipped`);
 process.exitCode = failures > 0 || tests.passed === 0 ? 1 : 0;
+
+/**
+ * Runs a step's command. Resolves with its exit code, or null if a signal ended it.
+ *
+ * @param {Step} step
+ * @param {number | "inherit"} output where it prints
+ * @returns {Promise<number | null>}
+ */
+async function run({ command }, output = "inherit") {
+  const child = spawn(command, { cwd: root, env, shell: true, stdio: ["ignore", output, output] });
+  const [code] = await once(child, "exit");
+  if (output !== "inherit") closeSync(output);
+  return code;
+}
 
 /** The files of tests that no project ran: Vitest itself does not miss them. */
 function neverRun() {
