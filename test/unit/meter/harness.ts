@@ -9,7 +9,8 @@ export interface Outcome {
   log: string[];
   /** From the oracle and the meter. */
   fuel: number;
-  memory: string;
+  /** A hash of its memory. Made when it is read: most runs end where only the rest is compared. */
+  readonly memory: string;
 }
 
 export type Argument = number | bigint;
@@ -67,7 +68,7 @@ const text = (value: unknown): string =>
 function hash(memory: unknown): string {
   if (!(memory instanceof WebAssembly.Memory)) return "none";
   let state = 0x811c9dc5;
-  for (const byte of new Uint8Array(memory.buffer)) state = Math.imul(state ^ byte, 0x01000193);
+  for (const word of new Uint32Array(memory.buffer)) state = Math.imul(state ^ word, 0x01000193);
   return `${memory.buffer.byteLength} ${state >>> 0}`;
 }
 
@@ -119,7 +120,15 @@ export function runOracle(bytes: Uint8Array, args: Argument[], budget = 2 ** 53)
   const result = invoke(exports, "oracle:start" in exports ? "oracle:start" : undefined, args);
   const fuel = oracle["oracle:used"]!();
   const spent = fuel > budget;
-  return { result: spent ? "exhausted" : result, log, fuel: Math.min(fuel, budget), memory: hash(exports.memory) };
+  const { memory } = exports;
+  return {
+    result: spent ? "exhausted" : result,
+    log,
+    fuel: Math.min(fuel, budget),
+    get memory() {
+      return hash(memory);
+    },
+  };
 }
 
 export interface Budget {
@@ -152,7 +161,17 @@ export function runMetered(
   if (meter.stopped) result = "stopped";
   else if (meter.exhausted) result = "exhausted";
   else if (meter.overflowed) result = "overflowed";
-  return { result, log, fuel: meter.used, memory: hash(exports.memory), meter, exports };
+  const { memory } = exports;
+  return {
+    result,
+    log,
+    fuel: meter.used,
+    get memory() {
+      return hash(memory);
+    },
+    meter,
+    exports,
+  };
 }
 
 /** Every way of metering that must not make a difference, with the slices to try each with. */
