@@ -1,42 +1,5 @@
 #!/usr/bin/env node
 /** The `vak` command: runs what its arguments say, and ends with 0, 1 or 2. */
-import { VakError } from "../errors.ts";
-import { type Command, Misuse, parseArguments, USAGE } from "./arguments.ts";
-import { plain, plainLines } from "./print.ts";
-import { replayLog } from "./replay.ts";
-import { verifyLog, verifyReceipt } from "./verify.ts";
+import { main } from "./main.ts";
 
-/** @returns whether nothing is wrong */
-async function run(command: Command): Promise<boolean> {
-  switch (command.name) {
-    case "help":
-      process.stdout.write(USAGE);
-      return true;
-    case "verify":
-      return verifyLog(command.args);
-    case "verify receipt":
-      await verifyReceipt(command.args);
-      return true;
-    case "replay":
-      return replayLog(command.args);
-    case "policy test": {
-      const { testPolicy } = await import("./policy.ts");
-      await testPolicy(command.path);
-      return true;
-    }
-    case "policy replay": {
-      const { replayDecisions } = await import("./policy.ts");
-      return replayDecisions(command.args);
-    }
-  }
-}
-
-try {
-  process.exitCode = (await run(parseArguments(process.argv.slice(2)))) ? 0 : 1;
-} catch (error) {
-  const misused = error instanceof Misuse || (error instanceof VakError && error.code === "invalid-argument");
-  // The lines of a refused policy are its author's own.
-  const spell = error instanceof VakError && error.code === "invalid-policy" ? plainLines : plain;
-  process.stderr.write(`vak: ${spell((error as Error).message)}\n${misused ? `\n${USAGE}` : ""}`);
-  process.exitCode = misused ? 2 : 1;
-}
+process.exitCode = await main(process.argv.slice(2));

@@ -3,12 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildCli } from "../../setup/cli.ts";
+import { vak } from "./call.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-policy-"));
-let vak: Awaited<ReturnType<typeof buildCli>>;
+let command: Awaited<ReturnType<typeof buildCli>>;
 
 beforeAll(async () => {
-  vak = await buildCli(folder);
+  command = await buildCli(folder);
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -30,6 +31,20 @@ const good = { tool: "add", input: { a: 99 }, expect: "allow", by: ["small"] };
 const bad = { name: "a hundred is small", tool: "add", input: { a: 100 }, expect: "allow" };
 
 describe("vak policy test", () => {
+  test.each([
+    [0, file("process.json", { policy: { policies, tests: [good] }, tools })],
+    [
+      0,
+      file("process.mjs", `export const tools = ${JSON.stringify(tools)}, policy = ${JSON.stringify({ policies })};`),
+    ],
+    [1, file("process-bad.json", { policy: policies, tools: [...tools, ...tools] })],
+    [2, join(folder, "none.json")],
+  ])("as a process it ends with %i and prints the same: %s", async (code, path) => {
+    const ended = await command("policy", "test", path);
+    expect(ended.code).toBe(code);
+    expect(ended).toEqual(await vak("policy", "test", path));
+  });
+
   test("a good policy pack: exit code 0, and what is in it", async () => {
     const { code, out, err } = await vak(
       "policy",

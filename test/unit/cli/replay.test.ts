@@ -11,11 +11,13 @@ import { loadGuest } from "../../guests/load.ts";
 import { buildCli } from "../../setup/cli.ts";
 import { POLICY, type Step } from "../audit/memory-log.ts";
 import { bundleOf, record, recordSteps } from "../replay/record.ts";
+import { vak as call } from "./call.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-replay-"));
 const log = join(folder, "log.zip");
 const busy = join(folder, "busy.wasm");
-let vak: Awaited<ReturnType<typeof buildCli>>;
+let command: Awaited<ReturnType<typeof buildCli>>;
+const vak = (...args: string[]) => call("replay", ...args);
 
 async function writeZip(path: string, bundle: ReadonlyMap<string, Uint8Array<ArrayBuffer>>): Promise<void> {
   async function* files() {
@@ -25,8 +27,7 @@ async function writeZip(path: string, bundle: ReadonlyMap<string, Uint8Array<Arr
 }
 
 beforeAll(async () => {
-  const command = await buildCli(folder);
-  vak = (...args) => command("replay", ...args);
+  command = await buildCli(folder);
   const program = await loadGuest("busy");
   writeFileSync(busy, program);
   const runs = [{ args: ["4"] }, { args: ["2"] }];
@@ -34,6 +35,17 @@ beforeAll(async () => {
   await writeZip(log, bundle);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
+
+test.each([
+  [0, [log, "--program", busy]],
+  [0, [log, "--run", "1", "--until", "2", "--json", "--program", busy]],
+  [1, [log, "--run", "1", "--against", "2", "--program", busy]],
+  [2, []],
+])("as a process it ends with %i and prints the same: %j", async (code, args) => {
+  const ended = await command("replay", ...args);
+  expect(ended.code).toBe(code);
+  expect(ended).toEqual(await vak(...args));
+});
 
 test("all runs, or one by number or id, are the same: exit code 0", async () => {
   const { code, out } = await vak(log, "--program", busy);

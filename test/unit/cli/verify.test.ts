@@ -9,15 +9,16 @@ import type { Draft } from "../../../src/audit/entry.ts";
 import { makeProof } from "../../../src/tlog/proof.ts";
 import { buildCli } from "../../setup/cli.ts";
 import { AGENT, logOpen, MemoryLog, POLICY, type Step, scenario, signed } from "../audit/memory-log.ts";
+import { vak } from "./call.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-cli-"));
-let vak: Awaited<ReturnType<typeof buildCli>>;
+let command: Awaited<ReturnType<typeof buildCli>>;
 const DIGEST = bytesToHex(sha256(utf8ToBytes(POLICY)));
 let vkey: string;
 let files: Map<string, Uint8Array<ArrayBuffer>>;
 
 beforeAll(async () => {
-  vak = await buildCli(folder);
+  command = await buildCli(folder);
   vkey = (await signed(0, new Uint8Array(32))).vkey;
   files = await makeLog(scenario(DIGEST));
 });
@@ -51,6 +52,25 @@ function writeFolder(name: string, content: Map<string, Uint8Array<ArrayBuffer>>
 }
 
 describe("vak verify", () => {
+  test("as a process it ends with the same exit code and prints the same", async () => {
+    const log = await writeZip("process.zip", files);
+    const bad = await writeZip("process-bad.zip", new Map(files).set("keys.txt", new Uint8Array()));
+    const ways: [code: number, args: string[]][] = [
+      [0, [log]],
+      [0, [writeFolder("process", files), "--json", "--key", vkey]],
+      [1, [bad]],
+      [2, [join(folder, "none.zip")]],
+    ];
+    for (const [code, args] of ways) {
+      const ended = await command("verify", ...args);
+      expect(ended.code).toBe(code);
+      expect(ended).toEqual(await vak("verify", ...args));
+    }
+    const help = await command("--help");
+    expect(help.code).toBe(0);
+    expect(help).toEqual(await vak("--help"));
+  });
+
   test("a good log: exit code 0, and what happened in it", async () => {
     for (const path of [await writeZip("good.zip", files), writeFolder("good", files)]) {
       const { code, out, err } = await vak("verify", path, "--key", vkey);

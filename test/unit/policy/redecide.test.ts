@@ -18,6 +18,7 @@ import { simulate } from "../../../src/policy/simulate.ts";
 import { defineTool, type Tool } from "../../../src/tool/definition.ts";
 import { buildCli } from "../../setup/cli.ts";
 import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
+import { vak } from "../cli/call.ts";
 import { wasmBytes } from "./wasm.ts";
 
 // The broker is for browsers, which have this; Node 20 does not.
@@ -399,7 +400,7 @@ describe("simulate", () => {
 describe("vak policy replay", async () => {
   const folder = mkdtempSync(join(tmpdir(), "vak-redecide-"));
   afterAll(() => rmSync(folder, { recursive: true }));
-  const vak = await buildCli(folder);
+  const command = await buildCli(folder);
 
   async function file(name: string, log: MemoryLog): Promise<string> {
     const path = join(folder, name);
@@ -423,6 +424,7 @@ describe("vak policy replay", async () => {
     expect(out).toMatch(/Not made again: 1\n {2}entry \d+: its input was kept without its secrets\n/);
     const json = await vak("policy", "replay", path, "--json");
     expect(JSON.parse(json.out)).toMatchObject({ decisions: 3, agreed: 2 });
+    expect(await command("policy", "replay", path)).toEqual({ code, out, err });
   });
 
   test("a log of which no decision can be made again: exit 1, because nothing was shown", async () => {
@@ -436,6 +438,7 @@ describe("vak policy replay", async () => {
       "Cedar CANNOT BE ASKED about the log: of 2 decisions, 0 come out the same.\nNot made again: 2\n",
     );
     expect((await vak("policy", "replay", path, "--json")).code).toBe(1);
+    expect((await command("policy", "replay", path)).code).toBe(1);
   });
 
   test("a log without decisions: exit 0", async () => {
