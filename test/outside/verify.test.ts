@@ -3,24 +3,11 @@ import { beforeAll, describe, expect, test, vi } from "vitest";
 import { verify, verifyProof } from "../../src/audit/index.ts";
 import { encodeEntries } from "../../src/tlog/entry-bundle.ts";
 import { makeProof } from "../../src/tlog/proof.ts";
+import { verifiedOnce } from "../setup/verified-once.ts";
 import { logOpen, MemoryLog, POLICY, signed } from "../unit/audit/memory-log.ts";
 import { type Change, type Files, goVerify, have, opensslVerify, sigstoreVerify, writeFolder } from "./verifiers.ts";
 
-/**
- * Most of the thousands of changed logs below have the same checkpoint, and to verify its signature takes longer than
- * all the rest: each different signature, text and key is verified once.
- */
-vi.mock("@noble/ed25519", async (original) => {
-  const noble = await original<typeof import("@noble/ed25519")>();
-  const known = new Map<string, Promise<boolean>>();
-  const verifyAsync: typeof noble.verifyAsync = (...args) => {
-    const key = JSON.stringify(args.map((arg) => (arg instanceof Uint8Array ? Buffer.from(arg).toString("hex") : arg)));
-    const verified = known.get(key) ?? noble.verifyAsync(...args);
-    known.set(key, verified);
-    return verified;
-  };
-  return { ...noble, verifyAsync };
-});
+vi.mock("@noble/ed25519", async (original) => verifiedOnce(await original()));
 
 const SIZES = [0, 1, 2, 255, 256, 257, 65_535, 65_536, 65_537, 70_000];
 const MAX = SIZES.at(-1)!;

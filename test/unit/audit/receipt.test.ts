@@ -1,12 +1,15 @@
 import fc from "fast-check";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { leafHash } from "../../../src/audit/index.ts";
 import { verifyProof } from "../../../src/audit/receipt.ts";
 import { VakError } from "../../../src/errors.ts";
 import { RightEdge } from "../../../src/tlog/merkle.ts";
 import { consistencyProof, inclusionProof, verifyConsistency } from "../../../src/tlog/merkle-proof.ts";
 import { makeProof, tileHashes } from "../../../src/tlog/proof.ts";
+import { verifiedOnce } from "../../setup/verified-once.ts";
 import { logOpen, MemoryLog, signed } from "./memory-log.ts";
+
+vi.mock("@noble/ed25519", async (original) => verifiedOnce(await original()));
 
 const SIZE = 600;
 const log = new MemoryLog();
@@ -19,14 +22,24 @@ beforeAll(async () => {
   vkey = (await signed(0, new Uint8Array(32))).vkey;
 });
 
+const roots = new Map<number, Uint8Array<ArrayBuffer>>();
+
 function rootOf(size: number): Uint8Array<ArrayBuffer> {
+  const known = roots.get(size);
+  if (known) return known;
   const tree = new RightEdge();
   for (const entry of log.stored.slice(0, size)) tree.append(leafHash(entry));
-  return tree.root();
+  const root = tree.root();
+  roots.set(size, root);
+  return root;
 }
 
+const notes = new Map<number, string>();
+
 async function receipt(seq: number, size: number): Promise<string> {
-  return makeProof(log, seq, (await signed(size, rootOf(size))).note, size);
+  const note = notes.get(size) ?? (await signed(size, rootOf(size))).note;
+  notes.set(size, note);
+  return makeProof(log, seq, note, size);
 }
 
 async function refusal(text: string, keys = [vkey]): Promise<string> {

@@ -1,6 +1,6 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import type { Entry } from "../../../src/audit/entry.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import type { Report } from "../../../src/audit/verification/report.ts";
@@ -10,7 +10,10 @@ import { VakError } from "../../../src/errors.ts";
 import { decodeEntries, encodeEntries } from "../../../src/tlog/entry-bundle.ts";
 import { leafHash, RightEdge } from "../../../src/tlog/merkle.ts";
 import { tilePath } from "../../../src/tlog/tiles.ts";
+import { verifiedOnce } from "../../setup/verified-once.ts";
 import { AGENT, logOpen, MemoryLog, POLICY, scenario, signed } from "./memory-log.ts";
+
+vi.mock("@noble/ed25519", async (original) => verifiedOnce(await original()));
 
 type Files = Map<string, Uint8Array<ArrayBuffer>>;
 
