@@ -1,2 +1,4 @@
 import "./without-jspi.ts";
-import "../browser/kernel/same.test.ts";
+import { sameCases } from "../guests/same.cases.ts";
+
+sameCases(false);
