@@ -17,6 +17,8 @@ export interface ByteSource {
 /** How many bytes all files of a zip may unpack to. */
 const MAX_TOTAL_BYTES = 16 * 2 ** 30;
 const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
+/** Up to this many bytes, a blob is read at once: each part that is read of one takes a browser about a millisecond. */
+const AT_ONCE_BYTES = 2 ** 20;
 const END_BYTES = 22;
 const MAX_COMMENT_BYTES = 65_535;
 const LOCAL_BYTES = 30;
@@ -56,7 +58,15 @@ export async function openBundle(zip: Blob | ArrayBuffer | Uint8Array | ByteSour
 
 function byteSource(zip: Blob | ArrayBuffer | Uint8Array | ByteSource): ByteSource {
   if (zip instanceof Blob) {
-    return { size: zip.size, read: async (start, end) => new Uint8Array(await zip.slice(start, end).arrayBuffer()) };
+    let whole: Promise<ArrayBuffer> | undefined;
+    return {
+      size: zip.size,
+      async read(start, end) {
+        if (zip.size > AT_ONCE_BYTES) return new Uint8Array(await zip.slice(start, end).arrayBuffer());
+        whole ??= zip.arrayBuffer();
+        return new Uint8Array((await whole).slice(start, end));
+      },
+    };
   }
   if (zip instanceof ArrayBuffer) return byteSource(new Uint8Array(zip));
   if (zip instanceof Uint8Array) return { size: zip.length, read: async (start, end) => zip.subarray(start, end) };
