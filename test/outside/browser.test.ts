@@ -6,15 +6,16 @@ import type { Browser, Page } from "playwright";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openBundle, verify } from "../../src/audit/index.ts";
 import { browsers } from "../setup/launch.ts";
-import { openPage, servePage, startChromium } from "./harness.ts";
+import { type PageServer, servePage } from "../setup/page-server.ts";
+import { LOG_PAGE, openPage, startChromium } from "./harness.ts";
 import { goVerify, have, opensslVerify, sigstoreVerify, writeFolder } from "./verifiers.ts";
 import { startWitness } from "./witness.ts";
 
-let page: Awaited<ReturnType<typeof servePage>>;
+let page: PageServer;
 const cleanups: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  page = await servePage();
+  page = await servePage(LOG_PAGE);
 });
 afterAll(() => page.close());
 afterEach(async () => {

@@ -1,40 +1,13 @@
-/** Serves a page with the log in it, and starts browsers that can be killed. */
+/** Opens a page with the log in it, and starts browsers that can be killed. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Browser, chromium, type Page } from "playwright";
-import { build } from "vite";
 import { afterAll } from "vitest";
-import { serve } from "../serve.ts";
 import { launchOptions } from "../setup/launch.ts";
 
-/** Serves a page with `vak` in it: the log, built as an app would build it. */
-export async function servePage() {
-  const folder = mkdtempSync(join(tmpdir(), "vak-page-"));
-  await build({
-    configFile: false,
-    logLevel: "error",
-    build: {
-      outDir: folder,
-      target: "es2022",
-      minify: false,
-      lib: { entry: join(import.meta.dirname, "page/main.ts"), formats: ["es"], fileName: () => "main.js" },
-    },
-  });
-  const html = `<!doctype html><title>log</title><script type="module" src="/main.js"></script>`;
-  const server = await serve({ directories: { "/": folder }, pages: { "/index.html": html } });
-  return {
-    url: `${server.url}/index.html`,
-    origin: server.url,
-    close: async () => {
-      await server.close();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
+/** The module of a page that has the log as `vak`. */
+export const LOG_PAGE = "test/outside/page/main.ts";
 
 export async function openPage(browser: Browser, url: string): Promise<Page> {
   const context = browser.contexts()[0] ?? (await browser.newContext());

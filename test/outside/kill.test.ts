@@ -4,16 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openPage, servePage, startChromium } from "./harness.ts";
+import { type PageServer, servePage } from "../setup/page-server.ts";
+import { LOG_PAGE, openPage, startChromium } from "./harness.ts";
 
 /** The number that `npm run test:kill -- 50` passes. */
 const KILLS = Number(process.env.VAK_KILLS);
 
-let page: Awaited<ReturnType<typeof servePage>>;
+let page: PageServer;
 const profile = mkdtempSync(join(tmpdir(), "vak-kill-"));
 
 beforeAll(async () => {
-  page = await servePage();
+  page = await servePage(LOG_PAGE);
 });
 afterAll(async () => {
   await page.close();

@@ -6,18 +6,19 @@ import { join } from "node:path";
 import { chromium } from "playwright";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launchOptions } from "../setup/launch.ts";
-import { servePage } from "./harness.ts";
+import { type PageServer, servePage } from "../setup/page-server.ts";
+import { LOG_PAGE } from "./harness.ts";
 
 /** The number that `npm run test:million -- 1000000` passes. */
 const ENTRIES = Number(process.env.VAK_MILLION);
 const CLI = join(import.meta.dirname, "../../dist/cli.js");
 const MB = 1e6;
 
-let page: Awaited<ReturnType<typeof servePage>>;
+let page: PageServer;
 const folder = mkdtempSync(join(tmpdir(), "vak-million-"));
 
 beforeAll(async () => {
-  page = await servePage();
+  page = await servePage(LOG_PAGE);
 });
 afterAll(async () => {
   await page.close();

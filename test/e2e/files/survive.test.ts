@@ -3,16 +3,16 @@ import type { Browser, BrowserContext, Page as Tab } from "playwright";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildGuests } from "../../../scripts/guests.mjs";
 import { browsers } from "../../setup/launch.ts";
-import { type SourceServer, serveSources } from "../../setup/source-server.ts";
+import { type PageServer, servePage } from "../../setup/page-server.ts";
 
 /** Set by page.ts, in the tabs. */
 declare const page: typeof import("./page.ts").page;
 
-let server: SourceServer;
+let server: PageServer;
 
 beforeAll(async () => {
   await buildGuests();
-  server = await serveSources();
+  server = await servePage("test/e2e/files/page.ts");
 });
 afterAll(() => server?.close());
 
@@ -27,7 +27,7 @@ describe.each(browsers)("$name", ({ launch }) => {
 
   async function open(): Promise<Tab> {
     const tab = await context.newPage();
-    await tab.goto(`${server.url}test/e2e/files/page.html`);
+    await tab.goto(server.url);
     await tab.waitForFunction(() => "page" in globalThis);
     return tab;
   }

@@ -10,17 +10,17 @@ import { replay, replayAll } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { startChromium } from "../../outside/harness.ts";
 import { buildCli } from "../../setup/cli.ts";
-import { type SourceServer, serveSources } from "../../setup/source-server.ts";
+import { type PageServer, servePage } from "../../setup/page-server.ts";
 
 /** In the tabs. */
 declare const page: typeof import("./killed.ts").page;
 
 const folder = mkdtempSync(join(tmpdir(), "vak-killed-"));
-let server: SourceServer;
+let server: PageServer;
 let vak: Awaited<ReturnType<typeof buildCli>>;
 
 beforeAll(async () => {
-  server = await serveSources();
+  server = await servePage("test/e2e/replay/killed.ts");
   vak = await buildCli(folder);
 });
 afterAll(async () => {
@@ -31,7 +31,7 @@ afterAll(async () => {
 async function openTab(browser: Browser): Promise<Tab> {
   const context = browser.contexts()[0] ?? (await browser.newContext());
   const tab = await context.newPage();
-  await tab.goto(`${server.url}test/e2e/replay/killed.html`);
+  await tab.goto(server.url);
   await tab.waitForFunction(() => "page" in globalThis);
   return tab;
 }

@@ -1,7 +1,7 @@
-/** Pages in the two browsers that record and replay, served from the sources. */
+/** Pages in the two browsers that record and replay. */
 import type { Browser, Page as Tab } from "playwright";
 import { browsers } from "../../setup/launch.ts";
-import { serveSources } from "../../setup/source-server.ts";
+import { servePage } from "../../setup/page-server.ts";
 
 export interface Tabs {
   chromium: Tab;
@@ -10,14 +10,14 @@ export interface Tabs {
 }
 
 export async function openTabs(): Promise<Tabs> {
-  const server = await serveSources();
+  const server = await servePage("test/e2e/replay/page.ts");
   const open: Browser[] = [];
   const tabs: Partial<Record<"chromium" | "firefox", Tab>> = {};
   for (const { name, launch } of browsers) {
     const browser = await launch();
     open.push(browser);
     const tab = await browser.newPage();
-    await tab.goto(`${server.url}test/e2e/replay/page.html`);
+    await tab.goto(server.url);
     await tab.waitForFunction(() => "page" in globalThis);
     tabs[name] = tab;
   }
