@@ -63,6 +63,7 @@ const env = { ...process.env, PATH: `${root}node_modules/.bin${delimiter}${proce
 
 // Only what this run builds and finds counts.
 delete env.VAK_BUILT;
+delete env.VAK_PACKED;
 delete env.VAK_BROWSERS;
 env.VAK_SEED ??= "1";
 console.log(`seed of the property tests: ${env.VAK_SEED}`);
@@ -84,6 +85,7 @@ for (const step of steps) {
   console.log(`== ${name}: ${Math.round((performance.now() - began) / 1000)} s${step === inWebKitGTK ? " more" : ""}`);
   if (code === 0) {
     if (name === "build") env.VAK_BUILT = "1"; // so that the tests do not build again
+    if (name === "package") env.VAK_PACKED = tarball; // nor pack
     continue;
   }
   if (step === inWebKitGTK && died(count("webkit"))) {

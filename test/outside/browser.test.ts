@@ -60,14 +60,16 @@ declare const base64: (blob: Blob) => Promise<string>;
 
 describe.each(browsers)("$name writes logs that others verify unchanged", ({ launch }) => {
   let browser: Browser;
+  /** Where each test opens a log of its own. */
+  let tab: Page;
   beforeAll(async () => {
     browser = await launch();
+    tab = await openPage(browser, page.url);
+    await prepare(tab);
   });
-  afterAll(() => browser.close());
+  afterAll(() => browser?.close());
 
   test.each([1, 2, 255, 256, 257, 700])("of %i entries", async (size) => {
-    const tab = await openPage(browser, page.url);
-    await prepare(tab);
     const { zip, vkey, receipts } = await tab.evaluate(async (size) => {
       const log = await vak.openLog({ name: `size-${size}-${Math.random().toString(36).slice(2)}` });
       while (log.size < size) {
@@ -78,7 +80,6 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
       const receipts = [await log.prove(0), await log.prove(size >> 1), await log.prove(size - 1)];
       return { zip, vkey: log.vkey, receipts };
     }, size);
-    await tab.close();
     const files = await filesOf(zip);
     expect(await verify(files, { keys: [vkey] })).toMatchObject({ ok: true, problems: [], size });
     for (const receipt of receipts) await sigstoreVerify(receipt, vkey);
@@ -88,8 +89,6 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
   });
 
   test("after a key rotation", async () => {
-    const tab = await openPage(browser, page.url);
-    await prepare(tab);
     const { zip, keys } = await tab.evaluate(async () => {
       const log = await vak.openLog({ name: "rotated" });
       const keys = [log.vkey];
@@ -99,7 +98,6 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
       await log.append(NOTE);
       return { zip: await base64(await log.export()), keys };
     });
-    await tab.close();
     const files = await filesOf(zip);
     expect(await verify(files, { keys: [keys[0]!] })).toMatchObject({ ok: true, problems: [] });
     if (!have.go) return;
@@ -110,8 +108,6 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
   test("with the cosignatures of a witness, which reveals a log that was rolled back", async () => {
     const witness = await startWitness();
     cleanups.push(() => witness.close());
-    const tab = await openPage(browser, page.url);
-    await prepare(tab);
     const options = { url: witness.url, vkey: witness.vkey };
     const vkey = await tab.evaluate(async (options) => {
       const log = await vak.openLog({ name: "witnessed", anchor: vak.witness(options) });
@@ -158,16 +154,15 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
       );
     }, options);
     expect(refused).toBe("log-rollback");
-    await tab.close();
   });
 
   test("and loses nothing if a part of its code cannot be loaded", async () => {
-    const tab = await openPage(browser, page.url);
     let blocked = /\/(?:rotate|exporting)\b/;
     await tab.route(
       ({ pathname }) => blocked.test(pathname),
       (route) => route.abort(),
     );
+    await tab.reload(); // the tests before this one have loaded those parts
     const left = await tab.evaluate(async () => {
       const codeOf = (work: Promise<unknown>) => work.catch((error: { code: string }) => error.code);
       const log = await vak.openLog({ name: "parts" });
@@ -196,7 +191,6 @@ describe.each(browsers)("$name writes logs that others verify unchanged", ({ lau
     await tab.reload();
     await tab.waitForFunction(() => globalThis.vak !== undefined);
     expect(await tab.evaluate(open)).toMatchObject({ root: left.root, size: left.size, vkey: left.vkey });
-    await tab.close();
   });
 
   test("in two tabs: the reader takes over once the writer is gone, and nothing is lost", async () => {

@@ -19,25 +19,37 @@ declare module "vitest" {
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/**
- * Packs vak, and installs the tarball as a user would, into an empty project in another folder. Packing builds vak
- * first, unless `npm test` has done so.
- */
+/** The tarball and the paths of its files: the one that `npm test` has packed, else packed now, which builds vak first. */
+async function pack(folder: string): Promise<{ tarball: string; files: string[] }> {
+  const packed = process.env.VAK_PACKED;
+  if (packed) {
+    const { stdout } = await run("tar", ["--list", "--gzip", "--file", packed]);
+    return {
+      tarball: packed,
+      files: stdout
+        .trim()
+        .split("\n")
+        .map((path) => path.replace(/^package\//, "")),
+    };
+  }
+  const options = ["--json", "--pack-destination", folder];
+  if (process.env.VAK_BUILT === "1") options.push("--ignore-scripts");
+  const { stdout } = await run("npm", ["pack", ...options], { cwd: root });
+  // The build's output comes first.
+  const [{ filename, files }] = JSON.parse(stdout.slice(stdout.search(/^\[$/m)));
+  return { tarball: join(folder, filename), files: files.map(({ path }: { path: string }) => path) };
+}
+
+/** Installs the tarball as a user would, into an empty project in another folder. */
 export default async function install(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), "vak-package-"));
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
-    const { stdout } = await run(
-      "npm",
-      ["pack", "--json", "--pack-destination", folder, ...(process.env.VAK_BUILT === "1" ? ["--ignore-scripts"] : [])],
-      { cwd: root },
-    );
-    // The build's output comes first.
-    const [{ filename, files }] = JSON.parse(stdout.slice(stdout.search(/^\[$/m)));
+    const { tarball, files } = await pack(folder);
     const app = join(folder, "app");
     await mkdir(app);
     await writeFile(join(app, "package.json"), '{ "name": "app", "private": true, "type": "module" }\n');
-    await run("npm", ["install", "--no-audit", "--no-fund", join(folder, filename)], { cwd: app });
+    await run("npm", ["install", "--no-audit", "--no-fund", tarball], { cwd: app });
     for (const [file, source] of [
       ["job.js", "job.js"],
       ["public/agent.wasm", "../guests/out/agent.wasm"],
@@ -46,7 +58,7 @@ export default async function install(project: TestProject): Promise<() => Promi
       await writeFile(join(app, file), await readFile(new URL(source, import.meta.url)));
     }
     project.provide("app", app);
-    project.provide("packed", files.map(({ path }: { path: string }) => path).sort());
+    project.provide("packed", files.sort());
     return remove;
   } catch (error) {
     await remove();

@@ -1,5 +1,5 @@
 /** Opens a page that does the job of `job.js`, and checks its outcome. */
-import type { Browser } from "playwright";
+import type { Browser, Page } from "playwright";
 import { expect } from "vitest";
 import { openBundle, verify } from "../../src/audit/index.ts";
 
@@ -11,22 +11,29 @@ export type Outcome =
 /** A page whose script puts its job's promise into the global `outcome`. */
 export const page = (script: string) => `<!doctype html><title>vak</title>${script}`;
 
-/** Opens a page and waits until its job is done. */
+/** The tab of each browser. A new one would take longer to open than most jobs take. */
+const tabs = new WeakMap<Browser, Promise<Page>>();
+
+/** Opens a page and waits until its job is done. Each page has an origin of its own, so it finds nothing of others. */
 export async function visit(browser: Browser, url: string): Promise<{ outcome: Outcome; errors: string[] }> {
-  const context = await browser.newContext();
+  const opening = tabs.get(browser) ?? browser.newContext().then((context) => context.newPage());
+  tabs.set(browser, opening);
+  const tab = await opening;
+  const errors: string[] = [];
+  const note = (error: Error) => {
+    // Firefox reports here what the page's policy blocks, even the browser's own request for an icon.
+    if (!String(error).includes("/favicon.ico")) errors.push(String(error));
+  };
+  tab.on("pageerror", note);
   try {
-    const tab = await context.newPage();
-    const errors: string[] = [];
-    tab.on("pageerror", (error) => {
-      // Firefox reports here what the page's policy blocks, even the browser's own request for an icon.
-      if (!String(error).includes("/favicon.ico")) errors.push(String(error));
-    });
     await tab.goto(url);
     // Vite's development server may reload the page, so wait in whichever page is there now.
     const settled = await tab.waitForFunction(() => (globalThis as { outcome?: Promise<Outcome> }).outcome);
     return { outcome: (await settled.jsonValue()) as Outcome, errors };
   } finally {
-    await context.close();
+    // What still runs there must not disturb the next page.
+    await tab.goto("about:blank");
+    tab.off("pageerror", note);
   }
 }
 
