@@ -11,46 +11,55 @@ import {
   prints,
   run,
   server,
+  shared,
   status,
   terminal,
   visit,
   write,
 } from "./site.ts";
 
-test.each(open)("$name: errors are shown where they belong", async ({ browser }) => {
-  await using tab = await visit(browser);
-  const { page } = tab;
-  await write(page, "Policy, in Cedar", '// a slip\npermit (principal, action == Action::"call:refnd", resource);');
+/** A page on which nothing has been done yet, for what can be done one after the other. */
+const plain = shared((browser) => visit(browser));
+
+/** A page on which the job has run once, and what has moved until then. */
+const afterJob = shared(async (browser) => {
+  const tab = await visit(browser, () => {
+    const moved: string[] = [];
+    Object.assign(globalThis, { moved });
+    if (!PerformanceObserver.supportedEntryTypes.includes("layout-shift")) return;
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; sources: { node?: Node }[] })[]) {
+        // Text that is replaced in its place counts a little; what stands still round it does not.
+        const parts = entry.sources.map(({ node }) => (node instanceof Element ? node.outerHTML.slice(0, 80) : "text"));
+        if (entry.value > 0.001) moved.push(`${entry.value.toFixed(4)}: ${parts.join(" | ")}`);
+      }
+    }).observe({ type: "layout-shift", buffered: true });
+  });
+  await run(tab.page);
+  const moved = await tab.page.evaluate(() => (globalThis as unknown as { moved: string[] }).moved);
+  return { ...tab, moved };
+});
+
+test.each(open)("$name: it fits from a phone to a wide screen", async ({ browser }) => {
+  const { page } = await plain(browser);
+  for (const width of [320, 390, 768, 1024, 1180, 1440, 1920]) {
+    await page.setViewportSize({ width, height: 844 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), `at ${width}`).toBeLessThanOrEqual(width);
+    expect(await page.getByRole("button", { name: "Run" }).isVisible()).toBe(true);
+  }
+  await page.setViewportSize({ width: 390, height: 844 });
+  expect(await terminal(page).isVisible()).toBe(false);
   await press(page, "Run");
-  const problem = page.locator("#problem");
-  await problem.filter({ hasText: /line 2, column \d+/ }).waitFor();
-  expect(await page.locator(".cm-fault").innerText()).toContain("refnd");
-  await press(page, "Go there");
-  expect(
-    await page.getByRole("textbox", { name: "Policy, in Cedar" }).evaluate((e) => e === document.activeElement),
-  ).toBe(true);
-
-  await write(page, "Program, in Python", "import vak\nprint('so far')\nvak.call('refund', order='A-17', amount=1)");
-  await write(page, "Policy, in Cedar", "// permits nothing");
-  expect(await problem.isHidden()).toBe(true);
-  await page.keyboard.press("ControlOrMeta+Enter");
-  await status(page, /^Done: exited 1$/);
-  const output = await terminal(page).innerText();
-  expect(output).toContain("so far");
-  expect(output).toContain("Traceback (most recent call last)");
-  expect(output).toContain("vak.Denied: No policy permits this call.");
-
-  // A log has one writer: the second tab says so, and what to do.
-  const second = await page.context().newPage();
-  await second.goto(server.url + path);
-  await second.getByRole("alert").filter({ hasText: "Another tab or kernel is writing this log" }).waitFor();
-  await second.getByRole("button", { name: "Use another log" }).click();
-  await status(second, /^Ready$/);
+  await prints(page, "3 requests tonight");
+  await choose(page, "Log");
+  await calls(page, "Denied delete_account").waitFor();
+  await status(page, /^Done: exited 0$/);
+  await page.setViewportSize({ width: 1440, height: 900 });
 });
 
 test.each(open)("$name: everything can be done with the keyboard alone", async ({ browser }) => {
-  await using tab = await visit(browser);
-  const { page } = tab;
+  const { page } = await plain(browser);
+  await page.getByRole("heading", { level: 1 }).click(); // from the top, as on a fresh page
   const focused = () =>
     page.evaluate(() => document.activeElement?.id || (document.activeElement as HTMLInputElement | null)?.name);
   const tabTo = async (id: string, key = "Tab") => {
@@ -90,66 +99,68 @@ test.each(open)("$name: everything can be done with the keyboard alone", async (
   await status(page, /^Done: exited 0$/);
 });
 
-const themes = open.flatMap((each) => (["light", "dark"] as const).map((colorScheme) => ({ ...each, colorScheme })));
-
-test.each(themes)("$name, $colorScheme: names, headings, ids and contrast", async ({ browser, colorScheme }) => {
-  await using tab = await visit(browser, { colorScheme, reducedMotion: "reduce" });
-  const { page } = tab;
-  await run(page);
-  expect(await page.evaluate(faults, undefined)).toEqual([]);
-  await press(page, "Verify");
-  await page.getByRole("dialog").getByText("The log verifies").waitFor();
-  expect(await page.evaluate(faults, undefined)).toEqual([]);
-  await press(page, "Close");
-  await press(page, "Dark theme");
-  expect(await page.evaluate(faults, undefined)).toEqual([]);
-
-  await choose(page, "Ask me");
+test.each(open)("$name: errors are shown where they belong", async ({ browser }) => {
+  const { page } = await plain(browser);
+  await write(page, "Policy, in Cedar", '// a slip\npermit (principal, action == Action::"call:refnd", resource);');
   await press(page, "Run");
-  for (const name of ["Let python use refund?", "Let python use send_email?"]) {
-    await asked(page, name).getByRole("button", { name: "Deny", disabled: false }).waitFor();
-    expect(await page.evaluate(faults, "vak-approval")).toEqual([]);
-    await answer(page, "Deny");
-  }
-  await page.keyboard.press("Escape");
-});
+  const problem = page.locator("#problem");
+  await problem.filter({ hasText: /line 2, column \d+/ }).waitFor();
+  expect(await page.locator(".cm-fault").innerText()).toContain("refnd");
+  await press(page, "Go there");
+  expect(
+    await page.getByRole("textbox", { name: "Policy, in Cedar" }).evaluate((e) => e === document.activeElement),
+  ).toBe(true);
 
-test.each(open)("$name: it fits from a phone to a wide screen", async ({ browser }) => {
-  await using tab = await visit(browser);
-  const { page } = tab;
-  for (const width of [320, 390, 768, 1024, 1180, 1440, 1920]) {
-    await page.setViewportSize({ width, height: 844 });
-    expect(await page.evaluate(() => document.documentElement.scrollWidth), `at ${width}`).toBeLessThanOrEqual(width);
-    expect(await page.getByRole("button", { name: "Run" }).isVisible()).toBe(true);
-  }
-  await page.setViewportSize({ width: 390, height: 844 });
-  expect(await terminal(page).isVisible()).toBe(false);
-  await press(page, "Run");
-  await prints(page, "3 requests tonight");
-  await choose(page, "Log");
-  await calls(page, "Denied delete_account").waitFor();
+  await write(page, "Program, in Python", "import vak\nprint('so far')\nvak.call('refund', order='A-17', amount=1)");
+  await write(page, "Policy, in Cedar", "// permits nothing");
+  expect(await problem.isHidden()).toBe(true);
+  await page.keyboard.press("ControlOrMeta+Enter");
+  await status(page, /^Done: exited 1$/);
+  const output = await terminal(page).innerText();
+  expect(output).toContain("so far");
+  expect(output).toContain("Traceback (most recent call last)");
+  expect(output).toContain("vak.Denied: No policy permits this call.");
+
+  // A log has one writer: the second tab says so, and what to do.
+  const second = await page.context().newPage();
+  await second.goto(server.url + path);
+  await second.getByRole("alert").filter({ hasText: "Another tab or kernel is writing this log" }).waitFor();
+  await second.getByRole("button", { name: "Use another log" }).click();
+  await status(second, /^Ready$/);
 });
 
 test("nothing moves while it loads and runs", async () => {
   const { browser } = open.find(({ name }) => name === "chromium")!; // the one that says what has moved
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
-  const page = await context.newPage();
-  await page.addInitScript(() => {
-    const moved: string[] = [];
-    Object.assign(globalThis, { moved });
-    new PerformanceObserver((list) => {
-      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; sources: { node?: Node }[] })[]) {
-        // Text that is replaced in its place counts a little; what stands still round it does not.
-        const parts = entry.sources.map(({ node }) => (node instanceof Element ? node.outerHTML.slice(0, 80) : "text"));
-        if (entry.value > 0.001) moved.push(`${entry.value.toFixed(4)}: ${parts.join(" | ")}`);
-      }
-    }).observe({ type: "layout-shift", buffered: true });
-  });
-  await page.goto(server.url + path);
-  await status(page, /^Ready$/);
-  await run(page);
-  expect(await page.evaluate(() => (globalThis as unknown as { moved: string[] }).moved)).toEqual([]);
-  await context.close();
+  expect((await afterJob(browser)).moved).toEqual([]);
+});
+
+test.each(open)("$name, light and dark: names, headings, ids and contrast", async ({ browser }) => {
+  const { page } = await afterJob(browser);
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    expect(await page.evaluate(faults, undefined), colorScheme).toEqual([]);
+    await press(page, "Verify");
+    await page.getByRole("dialog").getByText("The log verifies").waitFor();
+    expect(await page.evaluate(faults, undefined), colorScheme).toEqual([]);
+    await press(page, "Close");
+  }
+
+  // And each where it was chosen, though the system has the other.
+  await choose(page, "Ask me");
+  for (const colorScheme of ["dark", "light"] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await press(page, "Dark theme");
+    expect(await page.evaluate(faults, undefined), `not ${colorScheme}`).toEqual([]);
+    await press(page, "Run");
+    for (const name of ["Let python use refund?", "Let python use send_email?"]) {
+      await asked(page, name).getByRole("button", { name: "Deny", disabled: false }).waitFor();
+      expect(await page.evaluate(faults, "vak-approval"), `not ${colorScheme}`).toEqual([]);
+      await answer(page, "Deny");
+    }
+    await asked(page, "Let python use send_email?").filter({ hasText: "U+202E" }).waitFor();
+    await page.keyboard.press("Escape");
+    await status(page, /^Done: exited 0$/);
+  }
 });
 
 /**

@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, type BrowserContextOptions, chromium, firefox, type Page } from "playwright";
+import { type Browser, chromium, firefox, type Page } from "playwright";
 import { build } from "vite";
 import { afterAll, beforeAll, expect } from "vitest";
 import { openBundle } from "../../../src/audit/index.ts";
@@ -52,10 +52,15 @@ afterAll(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
-/** A page of its own origin storage, ready to run, and what it complained of. */
-export async function visit(browser: Browser, options: BrowserContextOptions = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+/**
+ * A page of its own origin storage, ready to run, and what it complained of.
+ *
+ * @param before runs in the page before its own scripts
+ */
+export async function visit(browser: Browser, before?: () => void) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   const page = await context.newPage();
+  if (before) await page.addInitScript(before);
   const complaints: string[] = [];
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
@@ -63,7 +68,16 @@ export async function visit(browser: Browser, options: BrowserContextOptions = {
   page.on("pageerror", (error) => complaints.push(String(error)));
   await page.goto(server.url + path);
   await status(page, /^Ready$/);
-  return { page, complaints, [Symbol.asyncDispose]: () => context.close() };
+  return { page, complaints };
+}
+
+/**
+ * A page that the tests of a file share, one in each browser, opened when the first of them asks for it: to load CPython
+ * and Cedar once more takes longer than most tests. Each test leaves it so that the next one finds what it expects.
+ */
+export function shared<Tab>(open: (browser: Browser) => Promise<Tab>): (browser: Browser) => Promise<Tab> {
+  const tabs = new Map<Browser, Promise<Tab>>();
+  return (browser) => tabs.get(browser) ?? tabs.set(browser, open(browser)).get(browser)!;
 }
 
 export const status = (page: Page, text: RegExp) => page.getByRole("status").filter({ hasText: text }).waitFor();
@@ -78,11 +92,12 @@ export const run = async (page: Page) => {
 };
 export const choose = (page: Page, name: string) => page.getByRole("radio", { name }).check({ force: true });
 
-/** Replaces all of an editor's text, as someone at the keyboard does. */
+/** Replaces all of an editor's text, as someone does who pastes. Key by key, a policy takes 10 s. */
 export async function write(page: Page, editor: string, text: string): Promise<void> {
   await page.getByRole("textbox", { name: editor }).click();
   await page.keyboard.press("ControlOrMeta+a");
-  await page.keyboard.type(text);
+  await page.keyboard.press("Delete"); // Firefox inserts into what is selected with line breaks of its own
+  await page.keyboard.insertText(text);
 }
 
 /** What Export saves as log.zip. */
@@ -94,8 +109,9 @@ export async function exported(page: Page): Promise<Uint8Array> {
     expect(download.suggestedFilename()).toBe("log.zip");
     return readFile(await download.path());
   }
-  await press(page, "Export");
   const file = join(downloads, "log.zip");
+  await rm(file, { force: true }); // an earlier test's: this one would get another name
+  await press(page, "Export");
   await expect.poll(() => readFile(file).then(openBundle).then(Boolean, String)).toBe(true);
   return readFile(file);
 }
