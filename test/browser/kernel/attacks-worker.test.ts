@@ -153,11 +153,12 @@ test("everything that an honest worker sent to a busy page, arriving at once, is
 });
 
 test("attack: the worker goes silent, or closes itself: the deadline ends the run", async () => {
-  for (const onRun of ["", "self.close()"]) {
+  const ends = async (onRun: string) => {
     const { kernel, result } = await attack(onRun, { deadlineMs: 300 });
     await using _kernel = kernel;
     expect(result).toMatchObject({ status: "stopped", limit: "deadline", digest: null });
-  }
+  };
+  await Promise.all(["", "self.close()"].map(ends));
 });
 
 test("attack: the worker makes a call after its run has ended: nothing is done, and the worker is ended", async () => {
