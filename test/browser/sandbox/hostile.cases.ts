@@ -98,7 +98,7 @@ const cpu: Attack[] = [
         "clock_time_get",
         "(i32.const 0) (loop (drop (call $clock_time_get (i32.const 1) (i64.const 0) (i32.const 0))) (br 0))",
       ),
-    limits: FUEL,
+    limits: { fuel: 300_000 },
     safe: spent,
   },
   {
