@@ -165,9 +165,9 @@ export async function* replayAll(
 ): AsyncGenerator<Replay> {
   const recording = await Recording.open(asBundle(bundle));
   const sessions = new Map<LoggedRun["spawn"], Promise<Session> | VakError>();
+  const purpose: Purpose = { inspect: false, compiled: new Map() };
   for (const run of recording.runs) {
-    if (!sessions.has(run.spawn))
-      sessions.set(run.spawn, startSession(recording, run, options.program, { inspect: false }));
+    if (!sessions.has(run.spawn)) sessions.set(run.spawn, startSession(recording, run, options.program, purpose));
     try {
       const session = sessions.get(run.spawn)!;
       if (session instanceof VakError) throw session;

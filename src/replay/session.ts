@@ -2,7 +2,7 @@
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
-import type { WorkerMessage } from "../protocol/messages.ts";
+import type { Admitted, WorkerMessage } from "../protocol/messages.ts";
 import { type Met, type RunPrefix, shapesOf } from "../protocol/trace.ts";
 import { compile, MACHINE } from "../sandbox/admission.ts";
 import { Volume } from "../sandbox/fs/volume.ts";
@@ -32,6 +32,11 @@ export interface Purpose {
   inspect: boolean;
   /** To go back: save points can be made. */
   savePoints?: boolean;
+  /**
+   * Programs that other sessions for plain replays have compiled, by digest and by the limits that are compiled in.
+   * Agents of a log often run the same program, and to meter and compile it can take longer than its runs.
+   */
+  compiled?: Map<string, Admitted>;
 }
 
 export class Session {
@@ -103,7 +108,7 @@ export class Session {
     recording: Recording,
     { spawn }: LoggedRun,
     program: Uint8Array,
-    { inspect, savePoints = false }: Purpose,
+    { inspect, savePoints = false, compiled }: Purpose,
   ): Promise<Session> {
     if (spawn.machine !== MACHINE) {
       throw new VakError(
@@ -121,12 +126,17 @@ export class Session {
     const volume = mounted(limits, spawn);
     try {
       let capturable: Capturable | undefined;
-      const admitted = await compile(program, limits, (metered) => {
-        const inspected = inspect ? exportGlobals(metered, countGlobals(program)) : metered;
-        if (savePoints) capturable = makeCapturable(inspected);
-        return capturable?.bytes ?? inspected;
-      });
-      return new Session(recording, limits, volume, load(admitted), await sha256HexOf(program), capturable);
+      const digest = await sha256HexOf(program);
+      const key = `${digest} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
+      const make = () =>
+        compile(program, limits, (metered) => {
+          const inspected = inspect ? exportGlobals(metered, countGlobals(program)) : metered;
+          if (savePoints) capturable = makeCapturable(inspected);
+          return capturable?.bytes ?? inspected;
+        });
+      const admitted = compiled?.get(key) ?? (await make());
+      compiled?.set(key, admitted);
+      return new Session(recording, limits, volume, load(admitted), digest, capturable);
     } catch (cause) {
       const why = (cause as Error).message;
       throw new VakError("unsupported", `The program cannot be executed here: ${why}`, { cause });
