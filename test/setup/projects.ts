@@ -79,6 +79,8 @@ export const tests = (): ViteUserConfig => ({
           include: ["test/unit/**/*.test.ts"],
           sequence: { groupOrder: 0 },
           setupFiles: "test/setup/seed.ts",
+          // As in browsers: the files of a worker share vak's modules and the compiled Cedar.
+          isolate: false,
           maxWorkers: 2,
         },
       },

@@ -145,7 +145,7 @@ test("a divergence after a checkpoint is found at the right call, from a checkpo
 });
 
 test("attack: a function that rewriting makes too large for the engine is executed unchanged", async () => {
-  const calls = "(call $f)".repeat(300_000);
+  const calls = "(call $f)".repeat(200_000);
   const program = wat(`(module (memory (export "memory") 1) (type $t (func)) (table 1 funcref) (elem (i32.const 0) $g)
     (func $g) (func $f (call_indirect (type $t) (i32.const 0))) (func (export "_start") ${calls}))`);
   const bundle = await record([{ program, runs: [{}] }]);
