@@ -5,7 +5,8 @@
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
 import { rolldown } from "rolldown";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -20,12 +21,16 @@ const BUDGETS = { core: 45, worker: 32, meter: 12 };
 
 /**
  * @param {string | Uint8Array} code
- * @returns {Size}
+ * @returns {Promise<Size>}
  */
-const sizeOf = (code) => ({
-  gzip: gzipSync(code, { level: 9 }).length / 1000,
-  brotli: brotliCompressSync(code, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: code.length } }).length / 1000,
-});
+async function sizeOf(code) {
+  const params = { [constants.BROTLI_PARAM_SIZE_HINT]: code.length };
+  const [gzipped, brotli] = await Promise.all([
+    promisify(gzip)(code, { level: 9 }),
+    promisify(brotliCompress)(code, { params }),
+  ]);
+  return { gzip: gzipped.length / 1000, brotli: brotli.length / 1000 };
+}
 /** @param {string} name */
 const file = async (name) => sizeOf(await readFile(`${root}dist/${name}`));
 /** @param {{ size: Size }[]} chunks */
@@ -36,10 +41,16 @@ const sum = (chunks) => chunks.reduce((total, { size }) => add(total, size), { g
  */
 const add = (a, b, sign = 1) => ({ gzip: a.gzip + sign * b.gzip, brotli: a.brotli + sign * b.brotli });
 
-const page = await bundle(`${root}dist/index.js`);
+// Brotli at its best takes seconds for the large files: they are compressed at once, beside each other.
+const [page, worker, cedar, cdnModule, cdnScript] = await Promise.all([
+  bundle(`${root}dist/index.js`),
+  file("worker.js"),
+  file("cedar.wasm"),
+  file("vak.js"),
+  file("vak.global.js"),
+]);
 const core = sum(page.filter(({ lazy }) => !lazy));
 const lazy = page.filter(({ lazy, name }) => lazy && name !== "worker");
-const worker = await file("worker.js");
 const sandbox = sum(await bundle(`${root}src/sandbox/entry.ts`, /\/src\/meter\//));
 
 const rows = [
@@ -48,9 +59,9 @@ const rows = [
   { what: "  of which the meter", size: add(worker, sandbox, -1) },
   { what: "both", size: add(core, worker) },
   ...lazy.map(({ name, size }) => ({ what: `lazy: ${name}`, size })),
-  { what: "lazy: cedar.wasm", size: await file("cedar.wasm") },
-  { what: "vak.js, for CDNs", size: await file("vak.js") },
-  { what: "vak.global.js, for CDNs", size: await file("vak.global.js") },
+  { what: "lazy: cedar.wasm", size: cedar },
+  { what: "vak.js, for CDNs", size: cdnModule },
+  { what: "vak.global.js, for CDNs", size: cdnScript },
 ];
 for (const name of ["approval", "audit", "fetch", "meter", "policies", "python", "replay"]) {
   const chunks = await bundle(`${root}dist/${name}.js`);
@@ -90,9 +101,11 @@ async function bundle(input, external) {
   for (const name of names) {
     for (const next of chunks.find((chunk) => chunk.fileName === name)?.imports ?? []) names.add(next);
   }
-  return chunks.map(({ name, fileName, facadeModuleId, code }) => {
-    const dependency = facadeModuleId?.match(/node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1];
-    const called = dependency ?? name.replace(/-[\w-]{8}$/, "");
-    return { name: called, size: sizeOf(code), lazy: !names.has(fileName) };
-  });
+  return Promise.all(
+    chunks.map(async ({ name, fileName, facadeModuleId, code }) => {
+      const dependency = facadeModuleId?.match(/node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1];
+      const called = dependency ?? name.replace(/-[\w-]{8}$/, "");
+      return { name: called, size: await sizeOf(code), lazy: !names.has(fileName) };
+    }),
+  );
 }
