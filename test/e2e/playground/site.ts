@@ -31,11 +31,17 @@ const saving = {
   "browser.download.useDownloadDir": true,
   "browser.helperApps.neverAsk.saveToDisk": "application/zip",
 };
+/** It has the theme and the motion that it was started with: Playwright cannot emulate others in it. */
+const darkAndStill = { "layout.css.prefers-color-scheme.content-override": 0, "ui.prefersReducedMotion": 1 };
 export const open = [
   { name: "chromium", browser: await launch(chromium, launchOptions("chromium")) },
   {
     name: "firefox",
-    browser: await launch(firefox, { ...launchOptions("firefox"), downloadsPath: downloads, firefoxUserPrefs: saving }),
+    browser: await launch(firefox, {
+      ...launchOptions("firefox"),
+      downloadsPath: downloads,
+      firefoxUserPrefs: { ...saving, ...darkAndStill },
+    }),
   },
 ];
 export let server: Server;
