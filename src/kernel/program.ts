@@ -3,7 +3,7 @@
 import { transfer } from "comlink";
 import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
-import type { Limits } from "../limits.ts";
+import { compiledKey, type Limits } from "../limits.ts";
 import type { Admission } from "../protocol/messages.ts";
 import { parseAdmitted } from "../protocol/parse.ts";
 import { type Host, OFF_PROTOCOL, WorkerLost } from "../worker/host.ts";
@@ -30,7 +30,7 @@ export class Programs {
     limits: Limits,
     share: boolean,
   ): Promise<Admission> {
-    const key = `${program} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
+    const key = compiledKey(program, limits);
     const cached = await this.#compiled.get(key)?.catch(() => undefined);
     if (cached?.module) {
       await host.call("adopt", { ...cached, module: cached.module });

@@ -1,7 +1,7 @@
 /** An agent's recorded runs, executed again one after the other: its program, and its files as its runs leave them. */
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
-import { type Limits, resolveLimits } from "../limits.ts";
+import { compiledKey, type Limits, resolveLimits } from "../limits.ts";
 import type { Admitted, WorkerMessage } from "../protocol/messages.ts";
 import { type Met, type RunPrefix, shapesOf } from "../protocol/trace.ts";
 import { compile, MACHINE } from "../sandbox/admission.ts";
@@ -33,7 +33,7 @@ export interface Purpose {
   /** To go back: save points can be made. */
   savePoints?: boolean;
   /**
-   * Programs that other sessions for plain replays have compiled, by digest and by the limits that are compiled in.
+   * Programs that other sessions for plain replays have compiled, by their keys.
    * Agents of a log often run the same program, and to meter and compile it can take longer than its runs.
    */
   compiled?: Map<string, Admitted>;
@@ -127,7 +127,7 @@ export class Session {
     try {
       let capturable: Capturable | undefined;
       const digest = await sha256HexOf(program);
-      const key = `${digest} ${limits.memoryBytes} ${limits.tableElements} ${limits.stackDepth}`;
+      const key = compiledKey(digest, limits);
       const make = () =>
         compile(program, limits, (metered) => {
           const inspected = inspect ? exportGlobals(metered, countGlobals(program)) : metered;
