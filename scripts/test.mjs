@@ -72,12 +72,12 @@ console.log(`seed of the property tests: ${env.VAK_SEED}`);
 const failed = [];
 /** Where the tests in WebKit print, so that the output of two steps is not mixed. */
 const webkitLog = `${cache}webkit.log`;
-/** @type {Promise<number | null> | undefined} */
+/** @type {ReturnType<typeof run> | undefined} */
 let webkit;
 for (const step of steps) {
   const { name, command } = step;
   console.log(`\n== ${name}: ${command}`);
-  if (step === inWebKitGTK && !findBrowsers().webkit) continue;
+  if (step === inWebKitGTK && !webkit) continue;
   if (name === "tests" && findBrowsers().webkit) webkit = run(inWebKitGTK, openSync(webkitLog, "w"));
   const began = performance.now();
   const code = await (step === inWebKitGTK ? webkit : run(step));
@@ -95,7 +95,7 @@ for (const step of steps) {
     continue;
   }
   failed.push(name);
-  console.log(`== ${name} FAILED (exit code ${code})`);
+  console.log(`== ${name} FAILED (${typeof code === "string" ? code : `exit code ${code}`})`);
 }
 
 for (const file of neverRun()) failed.push(`${file} was never run`);
@@ -112,8 +112,7 @@ tests.skipped += inWebKit.skipped + inWebKit.pending;
 const ofTests = (/** @type {string} */ name) => name.startsWith("tests") || name === "support matrix";
 const failures = tests.failed + failed.filter((name) => !ofTests(name) || tests.failed === 0).length;
 console.log("");
-if (!findBrowsers().webkit)
-  console.log("NOT RUN: the tests in WebKit, which needs Debian's packages webkit2gtk-driver and xvfb");
+if (!webkit) console.log("NOT RUN: the tests in WebKit, which needs Debian's packages webkit2gtk-driver and xvfb");
 if (failed.length) console.log(`failed steps: ${failed.join(", ")}`);
 // At the end, and short, because only the end of a long output may be kept.
 for (const failure of [...tests.failures, ...inWebKit.failures]) console.log(`FAILED: ${failure}`);
@@ -122,17 +121,17 @@ console.log(`${tests.passed} passed, ${failures} failed, ${tests.skipped} skippe
 process.exitCode = failures > 0 || tests.passed === 0 ? 1 : 0;
 
 /**
- * Runs a step's command. Resolves with its exit code, or null if a signal ended it.
+ * Runs a step's command. Resolves with its exit code, or the signal that ended it.
  *
  * @param {Step} step
  * @param {number | "inherit"} output where it prints
- * @returns {Promise<number | null>}
+ * @returns {Promise<number | NodeJS.Signals>}
  */
 async function run({ command }, output = "inherit") {
   const child = spawn(command, { cwd: root, env, shell: true, stdio: ["ignore", output, output] });
-  const [code] = await once(child, "exit");
+  const [code, signal] = await once(child, "exit");
   if (output !== "inherit") closeSync(output);
-  return code;
+  return code ?? signal;
 }
 
 /** The files of tests that no project ran: Vitest itself does not miss them. */

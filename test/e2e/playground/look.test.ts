@@ -21,12 +21,12 @@ import {
 /** A page on which nothing has been done yet, for what can be done one after the other. */
 const plain = shared((browser) => visit(browser));
 
-/** A page on which the job has run once, and what has moved until then. */
+/** A page on which the job has run once, and what has moved until then, where the browser says so. */
 const afterJob = shared(async (browser) => {
   const tab = await visit(browser, () => {
+    if (!PerformanceObserver.supportedEntryTypes.includes("layout-shift")) return;
     const moved: string[] = [];
     Object.assign(globalThis, { moved });
-    if (!PerformanceObserver.supportedEntryTypes.includes("layout-shift")) return;
     new PerformanceObserver((list) => {
       for (const entry of list.getEntries() as (PerformanceEntry & { value: number; sources: { node?: Node }[] })[]) {
         // Text that is replaced in its place counts a little; what stands still round it does not.
@@ -36,7 +36,7 @@ const afterJob = shared(async (browser) => {
     }).observe({ type: "layout-shift", buffered: true });
   });
   await run(tab.page);
-  const moved = await tab.page.evaluate(() => (globalThis as unknown as { moved: string[] }).moved);
+  const moved = await tab.page.evaluate(() => (globalThis as unknown as { moved?: string[] }).moved);
   return { ...tab, moved };
 });
 
