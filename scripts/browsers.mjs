@@ -22,7 +22,12 @@ import { chromium, firefox } from "playwright";
  * @property {string} xvfb the X server that they need
  */
 
-/** @typedef {{ chromium: Browser | undefined, firefox: Browser | undefined, webkit: WebKitGTK | undefined }} Browsers */
+/**
+ * @typedef {object} Browsers
+ * @property {Browser | undefined} chromium
+ * @property {Browser | undefined} firefox
+ * @property {WebKitGTK | undefined} webkit
+ */
 
 const chromiumArgs = [
   "--disable-background-networking",

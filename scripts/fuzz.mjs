@@ -16,7 +16,7 @@ if (!Number.isSafeInteger(factor) || factor < 1) {
   process.exit(2);
 }
 const root = fileURLToPath(new URL("..", import.meta.url));
-/** Every file with a property: their fuzz tests make FACTOR times as many tries, the others as many as in `npm test`. */
+/** Every file with a property. Only their fuzz tests make FACTOR times as many tries. */
 const properties = readdirSync(`${root}test/unit`, { recursive: true, encoding: "utf8" })
   .map((path) => `test/unit/${path}`)
   .filter((path) => path.endsWith(".test.ts") && readFileSync(`${root}${path}`, "utf8").includes('"fast-check"'));

@@ -3,8 +3,9 @@
  *
  *   node scripts/meter-mutants.mjs [part of a name …]
  *
- * The tests are those of test/unit/meter in Node, without CPython's. Those of typed references run in Chromium, because
- * Node 20 does not have them. A mutant that no test can tell from the meter is listed with the reason, and must survive.
+ * The tests are those of test/unit/meter in Node, without CPython's. Those of typed references run in Chromium,
+ * because Node 20 does not have them. A mutant that no test can tell from the meter is listed with the reason, and
+ * must survive.
  */
 
 import { spawn } from "node:child_process";
@@ -434,7 +435,12 @@ async function runTests(project) {
   await ended;
   process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
   if (!inTime) return { caught: true, by: `did not end within ${LIMIT_MS / 1000} s` };
-  /** @type {{ numPassedTests: number, testResults: { message: string, assertionResults: { status: string, fullName: string }[] }[] }} */
+  /**
+   * @type {{
+   *   numPassedTests: number,
+   *   testResults: { message: string, assertionResults: { status: string, fullName: string }[] }[],
+   * }}
+   */
   const report = JSON.parse(await readFile(results, "utf8").catch(() => Promise.reject(new Error(errors))));
   const failed = report.testResults
     .flatMap(({ assertionResults }) => assertionResults)

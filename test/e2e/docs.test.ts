@@ -64,8 +64,8 @@ describe.skipIf(!built)("examples", () => {
   let elsewhere: Server;
   let strict: Server;
   /**
-   * The page is for the examples that close their kernels: vak and Cedar are loaded into it once, and CPython is compiled
-   * once where the browser can tell that it is the same.
+   * The page is for the examples that close their kernels: vak and Cedar are loaded into it once, and CPython is
+   * compiled once where the browser can tell that it is the same.
    */
   let open: { browser: Browser; shared: Tab }[] = [];
 

@@ -19,7 +19,7 @@ declare module "vitest" {
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** The tarball and the paths of its files: the one that `npm test` has packed, else packed now, which builds vak first. */
+/** The tarball that `npm test` has packed, else one packed now, which builds vak first; and the paths of its files. */
 async function pack(folder: string): Promise<{ tarball: string; files: string[] }> {
   const packed = process.env.VAK_PACKED;
   if (packed) {

@@ -11,7 +11,10 @@ addEventListener("securitypolicyviolation", ({ effectiveDirective }) => {
 
 /**
  * @param {typeof import("../../src/index.ts")} vak
- * @param {{ kernel?: import("../../src/index.ts").KernelOptions, spawn?: Partial<import("../../src/index.ts").SpawnOptions> }} options
+ * @param {{
+ *   kernel?: import("../../src/index.ts").KernelOptions,
+ *   spawn?: Partial<import("../../src/index.ts").SpawnOptions>,
+ * }} options
  * @returns {Promise<import("./visit.ts").Outcome>}
  */
 export async function job({ createKernel, defineTool }, options = {}) {

@@ -70,7 +70,7 @@ export const tests = (): ViteUserConfig => ({
     expect: { poll: { timeout: 120_000 } },
     // Show values in full, because the message of a failed test is all that some reports keep.
     chaiConfig: { truncateThreshold: 2000 },
-    // Within a group Vitest goes by the projects' names. So those of `e2e` and `package`, which take longest, begin first.
+    // Within a group Vitest goes by the projects' names. So `e2e` and `package`, which take longest, begin first.
     projects: [
       {
         extends: true,

@@ -1,4 +1,4 @@
-/** The documents against the code: what they show compiles, what they list is what there is, what they link to exists. */
+/** The documents against the code: what they show compiles, what they list is complete, what they link to exists. */
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";

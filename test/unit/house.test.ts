@@ -1,12 +1,16 @@
-/** What the files of `src/` have in common: how they begin, how long they are, and how they keep things private. */
+/** What files have in common: in `src/`, how they begin, how long they are, and how they keep things private. */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
-const src = fileURLToPath(new URL("../../src/", import.meta.url));
-const files = readdirSync(src, { recursive: true, encoding: "utf8" })
-  .filter((path) => path.endsWith(".ts"))
-  .map((path) => ({ path: path.replaceAll("\\", "/"), lines: readFileSync(src + path, "utf8").split("\n") }));
+const root = fileURLToPath(new URL("../../", import.meta.url));
+/** The files of a folder that people write. */
+const filesIn = (folder: string) =>
+  readdirSync(root + folder, { recursive: true, encoding: "utf8" })
+    .map((path) => `${folder}/${path.replaceAll("\\", "/")}`)
+    .filter((path) => /\.(ts|mjs|js|css)$/.test(path) && !/\/(\.cache|out|node_modules)\//.test(path))
+    .map((path) => ({ path, lines: readFileSync(root + path, "utf8").split("\n") }));
+const files = filesIn("src");
 
 /** The comment with which a file begins. */
 function opening(lines: readonly string[]): string {
@@ -25,7 +29,8 @@ test("a file has at most 500 lines, or says first why it has more", () => {
 });
 
 test("a line of a comment has at most 120 characters", () => {
-  const wide = files.flatMap(({ path, lines }) =>
+  const everywhere = ["build", "demo", "scripts", "src", "test"].flatMap(filesIn);
+  const wide = everywhere.flatMap(({ path, lines }) =>
     lines.flatMap((line, i) => (/^\s*(\/\/|\/?\*)/.test(line) && line.length > 120 ? `${path}:${i + 1}` : [])),
   );
   expect(wide).toEqual([]);

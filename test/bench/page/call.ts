@@ -63,7 +63,7 @@ function commit(): Promise<void> {
   });
 }
 
-/** µs per call in a bare worker, whose page makes `commits` strict commits before each answer and does nothing else. */
+/** µs per call in a bare worker, whose page makes `commits` strict commits before each answer, and nothing else. */
 export async function bare(commits: number): Promise<number> {
   const times: number[] = [];
   const end = Promise.withResolvers<void>();

@@ -125,7 +125,7 @@ const violations: [name: string, onRun: string][] = [
 test.each(violations)(
   "attack: the worker sends %s: the run fails, the worker is ended, the log says so",
   async (what, onRun) => {
-    // A flood is so many messages in a time. No time passes while it arrives: a page of a busy machine may take it slowly.
+    // A flood is so many messages in a time. No time passes while it arrives, since a busy page may take it slowly.
     const { now } = performance;
     if (what.startsWith("a flood")) {
       const time = performance.now();

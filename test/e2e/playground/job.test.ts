@@ -32,7 +32,8 @@ import {
 const afterJob = shared(async (browser) => {
   const tab = await visit(browser);
   const { page } = tab;
-  // Seen in the page itself, since a look from outside may come when all is over: what it prints is there before it ends.
+  // Seen in the page itself, since a look from outside may come when all is over: what it prints is there before it
+  // ends.
   await page.evaluate(() => {
     const [screen, stop] = [document.getElementById("screen")!, document.getElementById("stop")!];
     new MutationObserver((_, observer) => {

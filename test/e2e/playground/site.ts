@@ -1,6 +1,6 @@
 /**
- * The playground as it is published: the built site, on any host, under any path, without special headers. For the tests
- * beside this file: who imports it has it built and served for as long as the file of tests runs.
+ * The playground as it is published: the built site, on any host, under any path, without special headers. For the
+ * tests beside this file: who imports it has it built and served for as long as the file of tests runs.
  */
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -78,8 +78,9 @@ export async function visit(browser: Browser, before?: () => void) {
 }
 
 /**
- * A page that the tests of a file share, one in each browser, opened when the first of them asks for it: to load CPython
- * and Cedar once more takes longer than most tests. Each test leaves it so that the next one finds what it expects.
+ * A page that the tests of a file share, one in each browser, opened when the first of them asks for it: to load
+ * CPython and Cedar once more takes longer than most tests. Each test leaves it so that the next one finds what it
+ * expects.
  */
 export function shared<Tab>(open: (browser: Browser) => Promise<Tab>): (browser: Browser) => Promise<Tab> {
   const tabs = new Map<Browser, Promise<Tab>>();

@@ -128,8 +128,8 @@ test("a run that is not in the log: exit code 1", async () => {
 });
 
 /**
- * A log forged by somebody who has the key, so that it verifies. It records one run of six calls; the forger changes what
- * it says about the fourth, or what decided it.
+ * A log forged by somebody who has the key, so that it verifies. It records one run of six calls; the forger changes
+ * what it says about the fourth, or what decided it.
  */
 describe("attack: a forged log that verifies", () => {
   let honest: Step[];

@@ -35,8 +35,8 @@ const FREE = new Set([0x01, 0x1a, 0x02, 0x03, 0x05, 0x0b, 0x0f, 0x00]);
 const BULK = new Set([0x06, 0x07, 0x09, 0x0a, 0x10, 0x11, 0x12, 0x13]);
 
 /**
- * Types: 0 i32→i32, 1 a struct of an i32 and a reference to its own type, 2 an array of i32, 3 an array of i8, then the
- * oracle's.
+ * Types: 0 i32→i32, 1 a struct of an i32 and a reference to its own type, 2 an array of i32, 3 an array of i8, then
+ * the oracle's.
  */
 const TYPES = [
   [0x60, 1, I32, 1, I32],
