@@ -65,12 +65,21 @@ function describe(error: unknown): string {
 const text = (value: unknown): string =>
   Array.isArray(value) ? value.map(text).join() : Object.is(value, -0) ? "-0" : String(value);
 
-function hash(memory: unknown): string {
-  if (!(memory instanceof WebAssembly.Memory)) return "none";
+/**
+ * FNV-1a, by words, with a shift after each. Multiplying alone leaves a difference in the highest bit where it is, so
+ * that two such differences would cancel.
+ */
+export function hash(buffer: ArrayBufferLike): number {
   let state = 0x811c9dc5;
-  for (const word of new Uint32Array(memory.buffer)) state = Math.imul(state ^ word, 0x01000193);
-  return `${memory.buffer.byteLength} ${state >>> 0}`;
+  for (const word of new Uint32Array(buffer)) {
+    state = Math.imul(state ^ word, 0x01000193);
+    state ^= state >>> 15;
+  }
+  return state >>> 0;
 }
+
+const describeMemory = (memory: unknown): string =>
+  memory instanceof WebAssembly.Memory ? `${memory.buffer.byteLength} ${hash(memory.buffer)}` : "none";
 
 const compiled = new WeakMap<Uint8Array, Map<string, { module: WebAssembly.Module; start: string | undefined }>>();
 
@@ -108,7 +117,7 @@ export function runPlain(bytes: Uint8Array<ArrayBuffer>, args: Argument[]): Outc
   const { module } = compile(bytes, "plain", () => ({ bytes }));
   const exports = instantiate(module, log, () => false);
   const result = invoke(exports, undefined, args);
-  return { result, log, fuel: 0, memory: hash(exports.memory) };
+  return { result, log, fuel: 0, memory: describeMemory(exports.memory) };
 }
 
 export function runOracle(bytes: Uint8Array, args: Argument[], budget = 2 ** 53): Outcome {
@@ -126,7 +135,7 @@ export function runOracle(bytes: Uint8Array, args: Argument[], budget = 2 ** 53)
     log,
     fuel: Math.min(fuel, budget),
     get memory() {
-      return hash(memory);
+      return describeMemory(memory);
     },
   };
 }
@@ -167,7 +176,7 @@ export function runMetered(
     log,
     fuel: meter.used,
     get memory() {
-      return hash(memory);
+      return describeMemory(memory);
     },
     meter,
     exports,
