@@ -335,7 +335,7 @@ process.exitCode = await runAll().finally(() => rm(scratch, { recursive: true, f
 
 async function prepare() {
   const paths = ["src/meter", "src/wasm", "src/base", "src/errors.ts"];
-  for (const path of [...paths, "test/unit/meter", "test/browser/meter", "test/setup/fuzz.ts"]) {
+  for (const path of [...paths, "test/unit/meter", "test/browser/meter", "test/setup"]) {
     await cp(join(root, path), join(scratch, path), { recursive: true });
   }
   await rm(join(scratch, "test/unit/meter/python.test.ts"));
