@@ -10,15 +10,11 @@ import { redecide } from "../../../src/policy/redecide.ts";
 import { stockPolicies } from "../../../src/policy/stock.ts";
 import { defineTool, type Tool, type ToolDefinition } from "../../../src/tool/definition.ts";
 import { describeToPolicy, groupsOf } from "../../../src/tool/policy-view.ts";
+import { addWithResolvers } from "../../setup/with-resolvers.ts";
 import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
 import { wasmBytes } from "./wasm.ts";
 
-// The broker is for browsers, which have this; Node 20 does not.
-Promise.withResolvers ??= <T>() => {
-  const parts = {} as PromiseWithResolvers<T>;
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  return parts;
-};
+addWithResolvers();
 
 const module = await WebAssembly.compile(wasmBytes);
 const names = ["a", "b", "secret", "untrusted"];

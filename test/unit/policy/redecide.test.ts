@@ -17,16 +17,12 @@ import { redecide } from "../../../src/policy/redecide.ts";
 import { simulate } from "../../../src/policy/simulate.ts";
 import { defineTool, type Tool } from "../../../src/tool/definition.ts";
 import { buildCli } from "../../setup/cli.ts";
+import { addWithResolvers } from "../../setup/with-resolvers.ts";
 import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
 import { vak } from "../cli/call.ts";
 import { wasmBytes } from "./wasm.ts";
 
-// The broker is for browsers, which have this; Node 20 does not.
-Promise.withResolvers ??= <T>() => {
-  const parts = {} as PromiseWithResolvers<T>;
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  return parts;
-};
+addWithResolvers();
 
 const module = await WebAssembly.compile(wasmBytes);
 
