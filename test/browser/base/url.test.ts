@@ -1,2 +1,3 @@
 /** Normal URLs, as this browser parses them. */
+import "../../setup/seed.ts";
 import "../../unit/base/url.cases.ts";
