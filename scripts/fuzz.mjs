@@ -19,7 +19,9 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** Every file with a property. Only their fuzz tests make FACTOR times as many tries. */
 const properties = readdirSync(`${root}test/unit`, { recursive: true, encoding: "utf8" })
   .map((path) => `test/unit/${path}`)
-  .filter((path) => path.endsWith(".test.ts") && readFileSync(`${root}${path}`, "utf8").includes('"fast-check"'));
+  .filter((path) => path.endsWith(".ts") && readFileSync(`${root}${path}`, "utf8").includes('"fast-check"'))
+  .map((path) => path.replace(/\.cases\.ts$/, ".test.ts")) // which runs the cases in Node
+  .filter((path) => path.endsWith(".test.ts"));
 const seed = process.env.VAK_SEED ?? String(randomInt(2 ** 31));
 console.log(`seed ${seed}; VAK_SEED=${seed} npm run fuzz repeats this run`);
 const inBrowsers = vitest(["--project", "browser*", "-t", "fuzz:", "test/browser/kernel/attacks-worker.test.ts"]);
