@@ -5,6 +5,7 @@
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { ISOLATED_IN_WEBKIT } from "./projects.mjs";
 
 /** @typedef {import("../test/setup/report.ts").Report} Report */
 
@@ -152,7 +153,7 @@ function readColumn({ name, project }) {
   const folder = project.startsWith("isolated") ? "isolated" : "browser";
   const all = readdirSync(`${root}test/${folder}`, { recursive: true, encoding: "utf8" });
   const wanted = all.filter((file) => file.endsWith(".test.ts")).map((file) => `test/${folder}/${file}`);
-  if (project.startsWith("webkit")) wanted.push("test/isolated/isolation.test.ts", "test/isolated/no-frame.test.ts");
+  if (project.startsWith("webkit")) wanted.push(...ISOLATED_IN_WEBKIT);
   if (wanted.some((file) => !files[file])) return undefined;
   for (const [file, tests] of Object.entries(files)) {
     if (AREAS.filter(([, pattern]) => pattern.test(file)).length !== 1)

@@ -4,6 +4,7 @@ import type { TestProjectInlineConfiguration, ViteUserConfig } from "vitest/conf
 import type { BrowserInstanceOption } from "vitest/node";
 import { cedarGlue, workerSource } from "../../build/plugins.ts";
 import { findBrowsers } from "../../scripts/browsers.mjs";
+import { BY_COMMAND, ISOLATED_IN_WEBKIT } from "../../scripts/projects.mjs";
 import { isolation } from "../serve.ts";
 import { webkit } from "./webkit.ts";
 
@@ -86,25 +87,13 @@ export const tests = (): ViteUserConfig => ({
       },
       ...browserProject(1, "browser", ["test/browser/**/*.test.ts"], [...chromium, ...firefox]),
       ...browserProject(2, "isolated", ["test/isolated/**/*.test.ts"], [...chromium, ...firefox], isolation),
-      // WebKitGTK has no JSPI, so vak needs an isolated page there. The rest of test/isolated only repeats
-      // test/browser.
-      ...browserProject(
-        3,
-        "webkit",
-        ["test/browser/**/*.test.ts", "test/isolated/isolation.test.ts", "test/isolated/no-frame.test.ts"],
-        webkitgtk,
-        isolation,
-      ),
+      ...browserProject(3, "webkit", ["test/browser/**/*.test.ts", ...ISOLATED_IN_WEBKIT], webkitgtk, isolation),
       {
         extends: true,
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts", "test/outside/**/*.test.ts"],
-          // These run by commands of their own: npm run test:kill and npm run test:million.
-          exclude: [
-            ...(process.env.VAK_KILLS ? [] : ["test/outside/kill.test.ts"]),
-            ...(process.env.VAK_MILLION ? [] : ["test/outside/million.test.ts"]),
-          ],
+          exclude: Object.entries(BY_COMMAND).flatMap(([variable, file]) => (process.env[variable] ? [] : file)),
           sequence: { groupOrder: 0 },
           maxWorkers: 2,
         },
