@@ -46,7 +46,14 @@ function browserProject(
         // The files share a page, and with it vak's modules and the compiled Cedar: half of a file's time was loading
         // them. Whoever patches a global puts it back. WebKitGTK gets slower and slower in one page.
         isolate: name === "webkit",
-        browser: { enabled: true, headless: true, screenshotFailures: false, instances: named },
+        browser: {
+          enabled: true,
+          headless: true,
+          screenshotFailures: false,
+          // As long as a test may take: on a busy machine a browser takes minutes to start.
+          connectTimeout: 300_000,
+          instances: named,
+        },
       },
     },
   ];
