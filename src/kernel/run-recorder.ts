@@ -106,6 +106,7 @@ export class RunRecorder {
     this.untraced ??= this.#changes.broken;
     if (this.untraced !== undefined) return true;
     if (this.#before + this.#points.length + changes.length > this.#changes.waiting) return false;
+    if (changes.length === 0 && readings.length === 0) return true;
     const bytes = this.#changes.bytesOf(this.#before + this.#points.length, changes.length);
     for (const point of changes) this.#points.push(point);
     for (const reading of readings) this.#readings.push(reading);

@@ -21,6 +21,8 @@ import { loggedEnd, type RunOutcome, type RunResult, runDigest, type StopLimit, 
  * every few ms; the rest is for a machine that is too busy to run it.
  */
 const GRACE = 2000;
+/** ms that a worker may take to begin a run that has waited for room, before the run's deadline goes on. */
+const ENTER = 20_000;
 
 /** Why a run has no trace if its worker never reported an end. */
 const NO_END = "it did not begin, or the worker was lost";
@@ -59,6 +61,8 @@ export class Run {
   #stopping: StopLimit | undefined;
   #cancelGrace = () => {};
   readonly #deadline: Deadline;
+  /** Lets the deadline go on, of a run that has waited for room and is about to begin. */
+  #begun: (() => void) | undefined;
   /** Ends the pause, while the guest is paused. */
   #unpause: (() => void) | undefined;
 
@@ -127,7 +131,10 @@ export class Run {
   /** @internal False when the worker must not say this now. */
   receive(message: WorkerMessage): boolean {
     if (message.vak === "hello" || message.run !== this.#number) return false;
-    if (message.vak === "met") return this.#recorder.met(message);
+    if (message.vak === "met") {
+      this.#begun?.();
+      return this.#recorder.met(message);
+    }
     if (this.#abort.signal.aborted) return true;
     if (message.vak === "output") return this.#write(message.fd, message.bytes as Uint8Array<ArrayBuffer>);
     // A guest is one thread: it asks, and waits for the answer.
@@ -248,18 +255,24 @@ export class Run {
     const attempt = async () => {
       channel.reset();
       this.#recorder.enter();
+      const { waited } = request;
+      if (waited) this.#holdUntilBegun();
       const running = host.call("run", request);
       // A run does not know of a pause that came before it.
       if (this.#unpause) channel.pause();
       const began = performance.now();
-      const reply = await running;
-      if (parseNoRoom(reply)) this.#deadline.extend(performance.now() - began);
+      const reply = await running.finally(() => this.#begun?.());
+      if (!waited && parseNoRoom(reply)) this.#deadline.extend(performance.now() - began);
       return reply;
+    };
+    const hold = () => {
+      request.waited = true;
+      return this.#deadline.hold();
     };
     let reply: unknown;
     try {
       const { signal } = this.#abort;
-      reply = await host.capacity.enter(attempt, { onFull, signal, hold: () => this.#deadline.hold() });
+      reply = await host.capacity.enter(attempt, { onFull, signal, hold });
     } catch (error) {
       if (error instanceof WorkerLost) throw error;
       // Whatever a guest does gives a result: only a subverted worker refuses a run.
@@ -270,6 +283,18 @@ export class Run {
       (this.#recorder.begun ? undefined : parseNoRoom(reply)) ??
       this.#lose("the worker reported an end that the protocol does not allow")
     );
+  }
+
+  /** It can take an engine seconds to find out that it has no room, which are not the guest's. */
+  #holdUntilBegun(): void {
+    const release = this.#deadline.hold();
+    const begun = () => {
+      cancel();
+      release();
+      this.#begun = undefined;
+    };
+    const cancel = whenOverdue(ENTER, begun);
+    this.#begun = begun;
   }
 
   /** The worker knows that the run was asked to stop, the kernel why. */

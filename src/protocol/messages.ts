@@ -66,6 +66,8 @@ export interface RunRequest {
   clock?: "real";
   /** The function of a reactor to call, and its input as JSON. */
   call?: { name: string; input: Uint8Array };
+  /** The run has waited for room: the worker reports when the guest begins, though it has met nothing. */
+  waited?: boolean;
   /** The answers to the first calls, for which the kernel is not asked. */
   answers?: Uint8Array[];
   /**
@@ -192,8 +194,9 @@ export type WorkerMessage =
   | { vak: "output"; run: number; fd: 1 | 2; bytes: Uint8Array };
 
 /**
- * What a guest met since the previous message: sent ahead of each call and of the run's end, and whenever much has
- * piled up, so that the kernel knows everything that led to a call before it is asked.
+ * What a guest met since the previous message: sent ahead of each call and of the run's end, whenever much has piled
+ * up, and when a run that has waited for room begins. So the kernel knows everything that led to a call before it is
+ * asked.
  */
 export interface MetMessage {
   vak: "met";

@@ -2,7 +2,7 @@
 import type { Meter } from "../meter/index.ts";
 import { AnswerBuffer } from "../protocol/answer-buffer.ts";
 import { MAX_READINGS, MET_AT_ONCE } from "../protocol/bounds.ts";
-import type { KernelMessage, Point, WaitMode, WorkerMessage } from "../protocol/messages.ts";
+import type { KernelMessage, Point, RunRequest, WaitMode, WorkerMessage } from "../protocol/messages.ts";
 
 /** Thrown in a system call to end the run. The gate turns it into a trap, which no guest can catch. */
 export class Halt extends Error {
@@ -80,6 +80,8 @@ export class Bridge implements Outside {
   /** The answers to the first calls; and whether the kernel must not be asked for more. */
   #given: readonly Uint8Array[] = [];
   #alone = false;
+  /** Whether to report that the guest begins. */
+  #waited = false;
   #systemCalls = 0;
   readonly #post: (message: WorkerMessage, transfer?: Transferable[]) => void;
   readonly #answers: { state: Int32Array; bytes: Uint8Array } | undefined;
@@ -124,10 +126,16 @@ export class Bridge implements Outside {
   }
 
   /** Discards the previous run's state. With shared memory the kernel clears its part before it requests the run. */
-  begin(run: number, given: readonly Uint8Array[] = [], alone = false): void {
+  begin({
+    run,
+    answers = [],
+    silent = false,
+    waited = false,
+  }: Pick<RunRequest, "run" | "answers" | "silent" | "waited">): void {
     this.#run = run;
-    this.#given = given;
-    this.#alone = alone;
+    this.#given = answers;
+    this.#alone = silent;
+    this.#waited = waited;
     this.#calls = this.#systemCalls = this.#read = 0;
     this.#stopped = false;
     this.#paused = undefined;
@@ -152,10 +160,14 @@ export class Bridge implements Outside {
 
   /** Reports to the kernel what the guest met since the last report. */
   report(): void {
+    if (this.#changes.length > 0 || this.#readings.length > 0) this.#report();
+  }
+
+  #report(): void {
     const run = this.#run;
     const changes = this.#changes;
     const readings = this.#readings;
-    if (this.#alone || (changes.length === 0 && readings.length === 0)) return;
+    if (this.#alone) return;
     this.#changes = [];
     this.#readings = [];
     this.#post({ vak: "met", run, fuel: this.#meter?.used ?? 0, changes, readings });
@@ -191,6 +203,7 @@ export class Bridge implements Outside {
    */
   slices(meter: Meter): Slices {
     this.#meter = meter;
+    if (this.#waited) this.#report();
     let slice = FIRST_SLICE;
     let began = performance.now();
     const grant = () => {

@@ -87,7 +87,7 @@ const api: SandboxApi = {
   async run(request: RunRequest): Promise<Finished | NoRoom> {
     const { limits, bridge, runner } = bootedState();
     if (!program) throw new Error("there is no program to run");
-    bridge.begin(request.run, request.answers, request.silent);
+    bridge.begin(request);
     clearTimeout(sweeping);
     running = true;
     try {

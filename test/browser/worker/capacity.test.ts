@@ -1,8 +1,9 @@
 /** More programs than a browser can hold: about 125 memories in a process of Chromium, 999 in one of Firefox. */
 import { expect, onTestFinished, test } from "vitest";
-import type { Agent, Run } from "../../../src/index.ts";
+import type { Agent, Run, RunResult } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
+import { hostileWorker } from "../../setup/hostile-worker.ts";
 import { entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
 
 /**
@@ -104,7 +105,9 @@ test.runIf(bounded)(
     const filled = await fill();
     const run = await waitingRun(agent);
     await filled.empty();
-    expect(await finish(run)).toMatchObject({ stdout: "hello\n", result: { status: "exited" } });
+    const ended = await finish(run);
+    expect(ended.result).toMatchObject({ status: "exited" });
+    expect(ended.stdout).toBe("hello\n");
     others.stop();
   },
 );
@@ -124,6 +127,53 @@ test.runIf(bounded)("a run that waits in a full browser can be stopped", async (
   await filled.empty();
   others.stop();
   expect(await finish(agent.run())).toMatchObject({ stdout: "hello\n", result: { status: "exited" } });
+});
+
+/**
+ * How a run with a deadline of 300 ms ends whose worker says at first that there is no room, and at its second and
+ * third attempt does as it is told.
+ */
+async function endOfWaiting(second: string, third = ""): Promise<RunResult> {
+  await using kernel = await testKernel();
+  await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin"), isolation: "page" });
+  const others = other.run();
+  await started(kernel, others);
+  await using agent = await kernel.spawn({
+    name: "waits",
+    program: await loadGuest("hello"),
+    isolation: "page",
+    limits: { deadlineMs: 300 },
+    workerUrl: hostileWorker(`
+      const full = () => reply({ noRoom: "full" });
+      const takes = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+      self.attempts = (self.attempts ?? 0) + 1;
+      if (attempts === 1) full();
+      else if (attempts === 2) { ${second} }
+      else { ${third} }
+    `),
+  });
+  const result = await agent.run().result;
+  others.stop();
+  return result;
+}
+
+test("the time that an engine takes to find no room for a run that waits is not the run's", async () => {
+  const found = await endOfWaiting("await takes(900); full();", "await takes(900); met([], []); reply(END);");
+  expect(found).toMatchObject({ status: "exited" });
+});
+
+test("the deadline of a run that has waited goes on when the guest begins", async () => {
+  expect(await endOfWaiting("met([], []);")).toMatchObject({ status: "stopped", limit: "deadline" });
+});
+
+test("attack: a worker that never says that the guest begins does not escape the deadline", async () => {
+  const { setTimeout: later } = globalThis;
+  // The 20 seconds that a worker may take to begin such a run.
+  globalThis.setTimeout = ((call: () => void, ms?: number) => later(call, ms === 20_000 ? 200 : ms)) as typeof later;
+  onTestFinished(() => {
+    globalThis.setTimeout = later;
+  });
+  expect(await endOfWaiting("")).toMatchObject({ status: "stopped", limit: "deadline" });
 });
 
 test("agents that have run and live on do not fill the browser", async () => {

@@ -184,7 +184,7 @@ async function recordRun(living: Living, number: number, spec: RunSpec): Promise
   };
 
   const bridge = new Bridge(post, "atomics", answers);
-  bridge.begin(number);
+  bridge.begin({ run: number });
   spec.stopping?.(state);
   const call =
     spec.call === undefined ? { stdin } : { stdin: new Uint8Array(), call: { name: args[0]!, input: stdin } };
