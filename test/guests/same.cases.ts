@@ -7,7 +7,7 @@ import { cases, loadProgram } from "./cases.ts";
 import golden from "./golden.json";
 
 /** @param replayed whether the runs are re-executed as well */
-export function sameCases(replayed: boolean): void {
+export function sameCases({ replayed }: { replayed: boolean }): void {
   const also = replayed ? ", and when it is re-executed from the exported log" : "";
   test.each(cases)(
     `$guest does the same in every engine, to the unit of fuel${also}`,

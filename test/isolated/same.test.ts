@@ -1,4 +1,4 @@
 import "./without-jspi.ts";
 import { sameCases } from "../guests/same.cases.ts";
 
-sameCases(false);
+sameCases({ replayed: false });

@@ -1,3 +1,3 @@
 import { sameCases } from "../../guests/same.cases.ts";
 
-sameCases(true);
+sameCases({ replayed: true });

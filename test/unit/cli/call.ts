@@ -4,7 +4,7 @@ import { main } from "../../../src/cli/main.ts";
 import type { Ended } from "../../setup/cli.ts";
 
 /** Calls what the process calls, and returns what it would print and end with. */
-export async function vak(...args: string[]): Promise<Ended> {
+export async function callVak(...args: string[]): Promise<Ended> {
   const printed = { out: "", err: "" };
   const collect = (stream: "stdout" | "stderr", to: "out" | "err") =>
     vi.spyOn(process[stream], "write").mockImplementation((text) => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildCli } from "../../setup/cli.ts";
-import { vak } from "./call.ts";
+import { callVak } from "./call.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-policy-"));
 let command: Awaited<ReturnType<typeof buildCli>>;
@@ -42,11 +42,11 @@ describe("vak policy test", () => {
   ])("as a process it ends with %i and prints the same: %s", async (code, path) => {
     const ended = await command("policy", "test", path);
     expect(ended.code).toBe(code);
-    expect(ended).toEqual(await vak("policy", "test", path));
+    expect(ended).toEqual(await callVak("policy", "test", path));
   });
 
   test("a good policy pack: exit code 0, and what is in it", async () => {
-    const { code, out, err } = await vak(
+    const { code, out, err } = await callVak(
       "policy",
       "test",
       file("good.json", { policy: { policies, tests: [good] }, tools }),
@@ -58,7 +58,7 @@ describe("vak policy test", () => {
 
   test("a module that exports policy and tools, as a page would import it", async () => {
     const text = `export const tools = ${JSON.stringify(tools)};\nexport const policy = { policies: \`${policies}\`, tests: [${JSON.stringify(good)}] };`;
-    expect((await vak("policy", "test", file("good.mjs", text))).code).toBe(0);
+    expect((await callVak("policy", "test", file("good.mjs", text))).code).toBe(0);
   });
 
   test("the annotations and labels of tools give their action groups and what they accept", async () => {
@@ -82,9 +82,9 @@ describe("vak policy test", () => {
         { name: "send", inputSchema },
       ],
     };
-    expect(await vak("policy", "test", file("labels.json", content))).toMatchObject({ code: 0, err: "" });
+    expect(await callVak("policy", "test", file("labels.json", content))).toMatchObject({ code: 0, err: "" });
     content.policy.tests.push(tested([5 as never], "send", "deny"));
-    const { code, err } = await vak("policy", "test", file("labels.json", content));
+    const { code, err } = await callVak("policy", "test", file("labels.json", content));
     expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("context.vak.labels[0] is not a String") });
   });
 
@@ -105,16 +105,16 @@ describe("vak policy test", () => {
     ];
     const text = `export const tools = [{ name: "open", inputSchema: ${JSON.stringify(inputSchema)}, leaks: ${leaks} }];
       export const policy = ${JSON.stringify({ policies, tests })};`;
-    expect(await vak("policy", "test", file("leaks.mjs", text))).toMatchObject({ code: 0, err: "" });
+    expect(await callVak("policy", "test", file("leaks.mjs", text))).toMatchObject({ code: 0, err: "" });
     const said = [tests[0], { tool: "open", input, vak: { leaks: ["pin"] }, expect: "deny" }, tests[2]];
     const json = { policy: { policies, tests: said }, tools: [{ name: "open", inputSchema, leaks: true }] };
-    expect(await vak("policy", "test", file("leaks.json", json))).toMatchObject({ code: 0, err: "" });
+    expect(await callVak("policy", "test", file("leaks.json", json))).toMatchObject({ code: 0, err: "" });
     const without = { policy: { policies }, tools: [{ name: "open", inputSchema }] };
-    expect((await vak("policy", "test", file("unseen.json", without))).err).toContain("leaks");
+    expect((await callVak("policy", "test", file("unseen.json", without))).err).toContain("leaks");
   });
 
   test("a test that fails: exit code 1, and what was decided instead", async () => {
-    const { code, out, err } = await vak(
+    const { code, out, err } = await callVak(
       "policy",
       "test",
       file("bad.json", { policy: { policies, tests: [good, bad] }, tools }),
@@ -127,7 +127,7 @@ describe("vak policy test", () => {
 
   test("a policy that does not validate: exit code 1, with line and column", async () => {
     const text = "permit (principal, action, resource)\nwhen { context.input.b == 1 };";
-    const { code, err } = await vak("policy", "test", file("invalid.json", { policy: text, tools }));
+    const { code, err } = await callVak("policy", "test", file("invalid.json", { policy: text, tools }));
     expect(code).toBe(1);
     expect(err).toContain("line 2");
   });
@@ -135,7 +135,7 @@ describe("vak policy test", () => {
   test("input that the broker would refuse fails the test", async () => {
     for (const input of [{ a: "1" }, { a: 1, b: 2 }, {}]) {
       const denied = { tool: "add", input, expect: "deny" };
-      const { code, err } = await vak(
+      const { code, err } = await callVak(
         "policy",
         "test",
         file("input.json", { policy: { policies, tests: [denied] }, tools }),
@@ -152,12 +152,12 @@ describe("vak policy test", () => {
     ["a file without a policy", [file("empty.json", {})], "holds no policy"],
     ["a file that is null", [file("null.json", "null")], "holds no policy"],
   ])("%s: exit code 2", async (_, args, message) => {
-    const { code, out, err } = await vak("policy", "test", ...args);
+    const { code, out, err } = await callVak("policy", "test", ...args);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(message);
   });
 
   test("any other policy command is misuse", async () => {
-    expect(await vak("policy", "change", "x")).toMatchObject({ code: 2 });
+    expect(await callVak("policy", "change", "x")).toMatchObject({ code: 2 });
   });
 });

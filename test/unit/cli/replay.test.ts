@@ -11,13 +11,13 @@ import { loadGuest } from "../../guests/load.ts";
 import { buildCli } from "../../setup/cli.ts";
 import { POLICY, type Step } from "../audit/memory-log.ts";
 import { bundleOf, record, recordSteps } from "../replay/record.ts";
-import { vak as call } from "./call.ts";
+import { callVak } from "./call.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-replay-"));
 const log = join(folder, "log.zip");
 const busy = join(folder, "busy.wasm");
 let command: Awaited<ReturnType<typeof buildCli>>;
-const vak = (...args: string[]) => call("replay", ...args);
+const replay = (...args: string[]) => callVak("replay", ...args);
 
 async function writeZip(path: string, bundle: ReadonlyMap<string, Uint8Array<ArrayBuffer>>): Promise<void> {
   async function* files() {
@@ -44,21 +44,21 @@ test.each([
 ])("as a process it ends with %i and prints the same: %j", async (code, args) => {
   const ended = await command("replay", ...args);
   expect(ended.code).toBe(code);
-  expect(ended).toEqual(await vak(...args));
+  expect(ended).toEqual(await replay(...args));
 });
 
 test("all runs, or one by number or id, are the same: exit code 0", async () => {
-  const { code, out } = await vak(log, "--program", busy);
+  const { code, out } = await replay(log, "--program", busy);
   expect(out).toMatch(
     /^The log verifies\.\n\nRun agent-0\/1: the same\n {2}2 calls, \d+ units of fuel\n\nRun agent-0\/2: the same\n {2}1 call, \d+ units of fuel\n\nCedar agrees with the log: of 3 decisions, 3 come out the same\.\n$/,
   );
   expect(code).toBe(0);
   for (const run of ["2", "agent-0/2"]) {
-    expect((await vak(log, "--run", run, "--program", busy)).out).toMatch(
+    expect((await replay(log, "--run", run, "--program", busy)).out).toMatch(
       /^The log verifies\.\n\nRun agent-0\/2: the same\n/,
     );
   }
-  const report = JSON.parse((await vak(log, "--json", "--program", busy)).out);
+  const report = JSON.parse((await replay(log, "--json", "--program", busy)).out);
   expect(report).toMatchObject({ verified: true, problems: [], replays: [{ verdict: "same" }, { verdict: "same" }] });
 });
 
@@ -67,19 +67,19 @@ test("a run whose page was lost: how far it is the same, and exit code 1", async
   const steps = await recordSteps([{ program: new Uint8Array(readFileSync(busy)), runs }]);
   const interrupted = join(folder, "interrupted.zip");
   await writeZip(interrupted, await bundleOf(steps));
-  const { code, out } = await vak(interrupted, "--program", busy);
+  const { code, out } = await replay(interrupted, "--program", busy);
   expect(out).toMatch(
     /Run agent-0\/1: the same as far as its trace was stored\n {2}4 calls, (\d+) units of fuel\n {2}the page was closed or lost before it ended: what is stored of its trace goes to call 4 and \1 units of fuel; the log has 1 later call of it, not compared\n/,
   );
   expect(code).toBe(1);
-  const { replays } = JSON.parse((await vak(interrupted, "--json", "--program", busy)).out);
+  const { replays } = JSON.parse((await replay(interrupted, "--json", "--program", busy)).out);
   expect(replays).toMatchObject([{ verdict: "interrupted", divergence: null, calls: 4 }]);
 });
 
 test("another program: where it first differs, and exit code 1", async () => {
   const other = join(folder, "call.wasm");
   writeFileSync(other, await loadGuest("call"));
-  const { code, out } = await vak(log, "--run", "1", "--program", other);
+  const { code, out } = await replay(log, "--run", "1", "--program", other);
   expect(out).toMatch(
     /Run agent-0\/1: DIVERGED\n.*\n {2}first at call 1, after \d+ units of fuel\n {2}input, from byte \d+ on\n {4}recorded {2}\{.*\n {4}replayed {2}\{/,
   );
@@ -87,25 +87,27 @@ test("another program: where it first differs, and exit code 1", async () => {
 });
 
 test("no program: the digest of the one that is missing, and exit code 1", async () => {
-  const { code, out } = await vak(log);
+  const { code, out } = await replay(log);
   expect(out).toMatch(/Run agent-0\/1: NOT REPLAYED TO ITS END\n[\s\S]*give the file with the SHA-256 [0-9a-f]{64}/);
   expect(code).toBe(1);
 });
 
 test("--until shows the state at a call, and a tool's answer cannot move the cursor", async () => {
-  const { code, out } = await vak(log, "--run", "1", "--until", "2", "--program", busy);
+  const { code, out } = await replay(log, "--run", "1", "--until", "2", "--program", busy);
   expect(out).toMatch(
     /stopped at the call \{"tool":"add","input":\{"a":4,"b":\d+\}\}\n {2}131072 bytes of memory\n {2}progress\.txt {2}\d+ bytes\n {2}stdout so far\n {4}1 /,
   );
   expect(code).toBe(0);
-  expect((await vak(log, "--run", "1", "--until", "9", "--program", busy)).out).toContain(
+  expect((await replay(log, "--run", "1", "--until", "9", "--program", busy)).out).toContain(
     "the run ended before that call",
   );
-  const { out: compared, code: differs } = await vak(log, "--run", "1", "--against", "2", "--program", busy);
+  const { out: compared, code: differs } = await replay(log, "--run", "1", "--against", "2", "--program", busy);
   expect(compared).toMatch(/The runs differ:\n {2}given {2}number of the run\n {2}given {2}args\n/);
   expect(compared).not.toContain("\u001b");
   expect(differs).toBe(1);
-  expect((await vak(log, "--run", "1", "--against", "1", "--program", busy)).out).toContain("The runs are the same.");
+  expect((await replay(log, "--run", "1", "--against", "1", "--program", busy)).out).toContain(
+    "The runs are the same.",
+  );
 });
 
 test.each([
@@ -116,13 +118,13 @@ test.each([
   [["log.zip", "--program", "/no/such/file"], /no such file/],
   [["/no/such/log.zip"], /no such file/],
 ])("misuse: exit code 2 for %j", async (args, message) => {
-  const { code, err } = await vak(...args);
+  const { code, err } = await replay(...args);
   expect(err).toMatch(message);
   expect(code).toBe(2);
 });
 
 test("a run that is not in the log: exit code 1", async () => {
-  const { code, err } = await vak(log, "--run", "3", "--program", busy);
+  const { code, err } = await replay(log, "--run", "3", "--program", busy);
   expect(err).toBe("vak: There is no run 3 in the log; it has 2 runs.\n");
   expect(code).toBe(1);
 });
@@ -147,7 +149,7 @@ describe("attack: a forged log that verifies", () => {
   async function forge(edits: Record<number, Step>) {
     const path = join(folder, "forged.zip");
     await writeZip(path, await bundleOf(honest.map((step, i) => edits[i] ?? step)));
-    const { code, out } = await vak(path, "--run", "1", "--program", busy);
+    const { code, out } = await replay(path, "--run", "1", "--program", busy);
     expect(out).toMatch(/^The log verifies\.\n/);
     return { code, out };
   }
@@ -219,7 +221,7 @@ describe("attack: a forged log that verifies", () => {
       return [named as Step[0], attached ?? {}];
     });
     await writeZip(path, await bundleOf(steps));
-    const { code, out } = await vak(path, "--program", other);
+    const { code, out } = await replay(path, "--program", other);
     expect(out).toMatch(
       /^The log verifies\.\n\nRun agent-0\/1: DIVERGED\n.*\n {2}first at call 1, .*\n {2}input, from byte/,
     );
@@ -239,7 +241,7 @@ test("attack: a value, a policy or a program changed in the zip without the key:
     bytes[bytes.length >> 1]! ^= 1;
     const zip = join(folder, "changed.zip");
     await writeZip(zip, new Map(bundle).set(path, bytes));
-    const { code, out, err } = await vak(zip, "--run", "1");
+    const { code, out, err } = await replay(zip, "--run", "1");
     expect({ path, code, out: out.split("\n")[0] }).toEqual({ path, code: 1, out: "THE LOG DOES NOT VERIFY." });
     expect(err).toContain(path);
   }

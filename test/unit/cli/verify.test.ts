@@ -9,7 +9,7 @@ import type { Draft } from "../../../src/audit/entry.ts";
 import { makeProof } from "../../../src/tlog/proof.ts";
 import { buildCli } from "../../setup/cli.ts";
 import { AGENT, logOpen, MemoryLog, POLICY, type Step, scenario, signed } from "../audit/memory-log.ts";
-import { vak } from "./call.ts";
+import { callVak } from "./call.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "vak-cli-"));
 let command: Awaited<ReturnType<typeof buildCli>>;
@@ -64,16 +64,16 @@ describe("vak verify", () => {
     for (const [code, args] of ways) {
       const ended = await command("verify", ...args);
       expect(ended.code).toBe(code);
-      expect(ended).toEqual(await vak("verify", ...args));
+      expect(ended).toEqual(await callVak("verify", ...args));
     }
     const help = await command("--help");
     expect(help.code).toBe(0);
-    expect(help).toEqual(await vak("--help"));
+    expect(help).toEqual(await callVak("--help"));
   });
 
   test("a good log: exit code 0, and what happened in it", async () => {
     for (const path of [await writeZip("good.zip", files), writeFolder("good", files)]) {
-      const { code, out, err } = await vak("verify", path, "--key", vkey);
+      const { code, out, err } = await callVak("verify", path, "--key", vkey);
       expect({ code, err }).toEqual({ code: 0, err: "" });
       expect(out).toContain("The log verifies.");
       expect(out).toContain(vkey);
@@ -92,19 +92,19 @@ describe("vak verify", () => {
       [{ type: "agent-spawn", agent: AGENT, ...spawn }],
       [{ type: "agent-declassify", agent: AGENT, labels: ["secret"], ...by }],
     ];
-    const { code, out } = await vak("verify", await writeZip("declassified.zip", await makeLog(steps)));
+    const { code, out } = await callVak("verify", await writeZip("declassified.zip", await makeLog(steps)));
     expect(code).toBe(0);
     expect(out).toContain("Entry 2: secret of tester declassified by ann: I read it.\\u{202e}\n");
   });
 
   test("without a key: it says that the bundle's own key was used", async () => {
-    const { code, out } = await vak("verify", await writeZip("good.zip", files));
+    const { code, out } = await callVak("verify", await writeZip("good.zip", files));
     expect(code).toBe(0);
     expect(out).toContain("Not checked:\n  - the key came with the bundle");
   });
 
   test("--json prints the report as JSON", async () => {
-    const { code, out } = await vak("verify", await writeZip("good.zip", files), "--json", "--key", vkey);
+    const { code, out } = await callVak("verify", await writeZip("good.zip", files), "--json", "--key", vkey);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ ok: true, size: 13, problems: [], notChecked: [] });
   });
@@ -117,15 +117,15 @@ describe("vak verify", () => {
     const receipt = await makeProof(log, 6, (await signed(13, log.writer.root())).note, 13);
     const path = join(folder, "call.tlog-proof");
     writeFileSync(path, receipt);
-    const good = await vak("verify", path, "--key", vkey);
+    const good = await callVak("verify", path, "--key", vkey);
     expect(good).toMatchObject({ code: 0, err: "" });
     expect(good.out).toContain("The receipt verifies: entry 6 of 13");
     expect(good.out).toContain('"type": "intent"');
-    const json = await vak("verify", path, "--key", vkey, "--json");
+    const json = await callVak("verify", path, "--key", vkey, "--json");
     expect(JSON.parse(json.out)).toMatchObject({ ok: true, seq: 6, size: 13, entry: { type: "intent" } });
-    expect((await vak("verify", path)).code).toBe(2);
+    expect((await callVak("verify", path)).code).toBe(2);
     writeFileSync(path, receipt.replace("index 6", "index 7"));
-    expect(await vak("verify", path, "--key", vkey)).toMatchObject({ code: 1, out: "" });
+    expect(await callVak("verify", path, "--key", vkey)).toMatchObject({ code: 1, out: "" });
   });
 
   test("a changed byte in any file: exit code 1, and the file is named", async () => {
@@ -134,7 +134,7 @@ describe("vak verify", () => {
         path,
         bytes.map((byte, i) => (i === bytes.length >> 1 ? byte ^ 1 : byte)),
       );
-      const { code, out, err } = await vak("verify", await writeZip("bad.zip", changed));
+      const { code, out, err } = await callVak("verify", await writeZip("bad.zip", changed));
       expect(code, path).toBe(1);
       expect(out).toContain("THE LOG DOES NOT VERIFY.");
       expect(err, path).toContain(path === "tile/entries/000.p/13" ? "entry" : path);
@@ -143,20 +143,20 @@ describe("vak verify", () => {
 
   test("another key: exit code 1", async () => {
     const other = await signed(0, new Uint8Array(32), new Uint8Array(32).fill(8));
-    const { code, err } = await vak("verify", await writeZip("good.zip", files), "--key", other.vkey);
+    const { code, err } = await callVak("verify", await writeZip("good.zip", files), "--key", other.vkey);
     expect({ code, err }).toEqual({ code: 1, err: "checkpoint: No signature is by a known key.\n" });
   });
 
   test("a file that is not a bundle: exit code 1, and one line says why", async () => {
     const path = join(folder, "text.zip");
     writeFileSync(path, "no zip");
-    expect(await vak("verify", path)).toEqual({
+    expect(await callVak("verify", path)).toEqual({
       code: 1,
       out: "",
       err: "vak: It is not a zip file, or it was cut short.\n",
     });
     mkdirSync(join(folder, "empty"));
-    const empty = await vak("verify", join(folder, "empty"));
+    const empty = await callVak("verify", join(folder, "empty"));
     expect(empty.code).toBe(1);
     expect(empty.err).toContain("checkpoint: the file is missing");
   });
@@ -165,7 +165,7 @@ describe("vak verify", () => {
     const root = writeFolder("linked", files);
     rmSync(join(root, "keys.txt"));
     symlinkSync(join(folder, "good", "keys.txt"), join(root, "keys.txt"));
-    const { code, err } = await vak("verify", root);
+    const { code, err } = await callVak("verify", root);
     expect(code).toBe(1);
     expect(err).toContain("keys.txt: It cannot be opened");
   });
@@ -180,14 +180,14 @@ describe("vak verify", () => {
     [["verify", "package.json", "--key", "x"], "key to verify with"],
   ])("misuse: exit code 2 for %j", async (args, message) => {
     if (args[1] === "package.json") args = ["verify", await writeZip("good.zip", files), "--key", "x"];
-    const { code, out, err } = await vak(...args);
+    const { code, out, err } = await callVak(...args);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(message);
     expect(err).toContain("Usage:");
   });
 
   test("--help prints the usage", async () => {
-    const { code, out } = await vak("--help");
+    const { code, out } = await callVak("--help");
     expect(code).toBe(0);
     expect(out).toContain("Usage: vak verify");
   });
@@ -241,14 +241,14 @@ describe("vak verify", () => {
       [evil],
       ["verify", `/nowhere/${evil}`],
     ]) {
-      const { out, err } = await vak(...args);
+      const { out, err } = await callVak(...args);
       expect(`${out}${err}`.length).toBeGreaterThan(0);
       expect(`${out}${err}`.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
       expect(out.split("\n").filter((line) => line === "The log verifies.").length).toBeLessThanOrEqual(1);
     }
-    const { out } = await vak("verify", path);
+    const { out } = await callVak("verify", path);
     expect(out).toContain("\\u{1b}]0;owned\\u{7}");
-    const json = await vak("verify", path, "--json");
+    const json = await callVak("verify", path, "--json");
     expect(JSON.parse(json.out).runs[0].run).toBe(evil);
   });
 });

@@ -19,7 +19,7 @@ import { defineTool, type Tool } from "../../../src/tool/definition.ts";
 import { buildCli } from "../../setup/cli.ts";
 import { addWithResolvers } from "../../setup/with-resolvers.ts";
 import { AGENT, logOpen, MemoryLog, type Step } from "../audit/memory-log.ts";
-import { vak } from "../cli/call.ts";
+import { callVak } from "../cli/call.ts";
 import { wasmBytes } from "./wasm.ts";
 
 addWithResolvers();
@@ -414,11 +414,11 @@ describe("vak policy replay", async () => {
       "good.zip",
       await record([plain], [call({ cents: 10 }), call({ cents: 200 }), call({ cents: 1, pin: "x" })]),
     );
-    const { code, out, err } = await vak("policy", "replay", path);
+    const { code, out, err } = await callVak("policy", "replay", path);
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(out).toContain("The log verifies.\nCedar agrees with the log: of 3 decisions, 2 come out the same.\n");
     expect(out).toMatch(/Not made again: 1\n {2}entry \d+: its input was kept without its secrets\n/);
-    const json = await vak("policy", "replay", path, "--json");
+    const json = await callVak("policy", "replay", path, "--json");
     expect(JSON.parse(json.out)).toMatchObject({ decisions: 3, agreed: 2 });
     expect(await command("policy", "replay", path)).toEqual({ code, out, err });
   });
@@ -428,17 +428,17 @@ describe("vak policy replay", async () => {
       "none.zip",
       await record([plain], [call({ cents: 1, pin: "x" }), call({ cents: 2, pin: "y" })]),
     );
-    const { code, out } = await vak("policy", "replay", path);
+    const { code, out } = await callVak("policy", "replay", path);
     expect(code).toBe(1);
     expect(out).toContain(
       "Cedar CANNOT BE ASKED about the log: of 2 decisions, 0 come out the same.\nNot made again: 2\n",
     );
-    expect((await vak("policy", "replay", path, "--json")).code).toBe(1);
+    expect((await callVak("policy", "replay", path, "--json")).code).toBe(1);
     expect((await command("policy", "replay", path)).code).toBe(1);
   });
 
   test("a log without decisions: exit 0", async () => {
-    const { code, out } = await vak("policy", "replay", await file("empty.zip", await record([plain], [])));
+    const { code, out } = await callVak("policy", "replay", await file("empty.zip", await record([plain], [])));
     expect({ code, out }).toEqual({
       code: 0,
       out: "The log verifies.\nCedar agrees with the log: of 0 decisions, 0 come out the same.\n",
@@ -449,12 +449,12 @@ describe("vak policy replay", async () => {
     const log = await record([plain], [call({ cents: 10 })]);
     log.stored[4] = log.stored[4]!.slice();
     log.stored[4]![10]! ^= 1;
-    const { code, out } = await vak("policy", "replay", await file("bad.zip", log));
+    const { code, out } = await callVak("policy", "replay", await file("bad.zip", log));
     expect(code).toBe(1);
     expect(out).toBe("THE LOG DOES NOT VERIFY.\n");
   });
 
   test("no file: exit 2", async () => {
-    expect(await vak("policy", "replay")).toMatchObject({ code: 2, out: "" });
+    expect(await callVak("policy", "replay")).toMatchObject({ code: 2, out: "" });
   });
 });
