@@ -22,7 +22,7 @@ export function firstDifference(one: string, other: string): number {
   return commonBytes(toUtf8(one), toUtf8(other));
 }
 
-/** How many bytes two begin with in common. */
+/** The length of the common beginning of two byte strings. */
 export function commonBytes(one: Uint8Array, other: Uint8Array): number {
   let at = 0;
   while (at < one.length && one[at] === other[at]) at++;

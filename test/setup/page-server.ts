@@ -38,7 +38,7 @@ export async function servePage(entry: string): Promise<PageServer> {
   });
   const html = `<!doctype html><title>test</title><script type="module" src="/test/guests/main.js"></script>`;
   const server = await serve({
-    // The script is where `loadGuest` finds the guests and CPython beside it.
+    // `loadGuest` resolves its URLs against the script's, so the script is served from test/guests/.
     directories: {
       "/test/guests/": folder,
       "/test/guests/out/": `${root}test/guests/out`,

@@ -78,7 +78,7 @@ export const tests = (): ViteUserConfig => ({
     expect: { poll: { timeout: 120_000 } },
     // Show values in full, because the message of a failed test is all that some reports keep.
     chaiConfig: { truncateThreshold: 2000 },
-    // Within a group Vitest goes by the projects' names. So `e2e` and `package`, which take longest, begin first.
+    // Vitest sorts the projects of a group by name, so `e2e` and `package`, which take longest, begin first.
     projects: [
       {
         extends: true,

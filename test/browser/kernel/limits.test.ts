@@ -8,7 +8,7 @@ const endless = ["spin", "spin-calls", "flood-nothing"];
 test.each(endless)(
   "a guest that never ends (%s) is stopped when its fuel is used up, at the same unit everywhere",
   async (guest) => {
-    // A call of the host takes longer than many units of work.
+    // A call to the host takes far longer than a unit of fuel.
     const fuel = guest === "flood-nothing" ? 1_000_000 : 10_000_000;
     await using kernel = await testKernel();
     await using agent = await kernel.spawn({
