@@ -85,7 +85,3 @@ export function resolveLimits(given: Partial<Limits> = {}): Readonly<Limits> {
   }
   return Object.freeze(limits);
 }
-
-/** Names a compiled program: its digest, and the limits that metering writes into its code. */
-export const compiledKey = (digest: string, { memoryBytes, tableElements, stackDepth }: Limits): string =>
-  `${digest} ${memoryBytes} ${tableElements} ${stackDepth}`;

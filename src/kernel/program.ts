@@ -3,7 +3,8 @@
 import { transfer } from "comlink";
 import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
-import { compiledKey, type Limits } from "../limits.ts";
+import type { Limits } from "../limits.ts";
+import { compiledKey } from "../protocol/compiled.ts";
 import type { Admission } from "../protocol/messages.ts";
 import { parseAdmitted } from "../protocol/parse.ts";
 import { type Host, OFF_PROTOCOL, WorkerLost } from "../worker/host.ts";

@@ -1,7 +1,8 @@
 /** An agent's recorded runs, executed again one after the other: its program, and its files as its runs leave them. */
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
-import { compiledKey, type Limits, resolveLimits } from "../limits.ts";
+import { type Limits, resolveLimits } from "../limits.ts";
+import { compiledKey } from "../protocol/compiled.ts";
 import type { Admitted, WorkerMessage } from "../protocol/messages.ts";
 import { type Met, type RunPrefix, shapesOf } from "../protocol/trace.ts";
 import { compile, MACHINE } from "../sandbox/admission.ts";

@@ -1,6 +1,7 @@
 /** Admission of a program: it is metered, its imports and exports are checked, and it is compiled. */
 import type { Limits } from "../limits.ts";
 import { COST_TABLE, instrument, METER_VERSION } from "../meter/index.ts";
+import { meteredLimits } from "../protocol/compiled.ts";
 import type { Admitted } from "../protocol/messages.ts";
 import { ON_PAGE } from "./instance.ts";
 import { WASI_IMPORTS } from "./wasi/imports.ts";
@@ -26,8 +27,7 @@ export async function compile(
   limits: Limits,
   finish = (metered: Uint8Array<ArrayBuffer>) => metered,
 ): Promise<Admitted> {
-  const { memoryBytes, tableElements, stackDepth } = limits;
-  const metered = instrument(bytes, { fuel: true, resumable: true, nan: true, stackDepth, memoryBytes, tableElements });
+  const metered = instrument(bytes, { fuel: true, resumable: true, nan: true, ...meteredLimits(limits) });
   checkImports(metered.imports);
   checkExports(metered.exports);
   return {
