@@ -27,18 +27,23 @@ import { type HostSide, hostSide, type Inside, type SavePoint, type SavePointPla
 import { SilentOutside } from "./silent.ts";
 import { type Capturable, makeCapturable } from "./stack/capturable.ts";
 
-/** What a session is started for. */
-export interface Purpose {
-  /** To look inside. */
-  inspect: boolean;
-  /** To go back: save points can be made. */
-  savePoints?: boolean;
-  /**
-   * Programs that other sessions for plain replays have compiled, by their keys.
-   * Agents of a log often run the same program, and to meter and compile it can take longer than its runs.
-   */
-  compiled?: Map<string, Admitted>;
-}
+/** What a session is started for: to look inside, or only to compare. */
+export type Purpose =
+  | {
+      inspect: true;
+      /** To go back: save points can be made. */
+      savePoints?: boolean;
+      compiled?: never;
+    }
+  | {
+      inspect: false;
+      savePoints?: never;
+      /**
+       * Programs that other sessions have compiled only to compare, by their keys.
+       * Agents of a log often run the same program, and to meter and compile it can take longer than its runs.
+       */
+      compiled?: Map<string, Admitted>;
+    };
 
 export class Session {
   readonly #recording: Recording;
