@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import fc from "fast-check";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { verify } from "../../../src/audit/index.ts";
 import { AnswerBuffer } from "../../../src/protocol/answer-buffer.ts";
 import { parseTrace, traceToJson } from "../../../src/protocol/trace-json.ts";
@@ -226,6 +226,32 @@ test("100 random programs, two runs each, are the same", async () => {
     for (const { end } of (await verify(bundle)).runs) if (typeof end === "object") ends.add(end.trap ?? end.status);
   }
   expect([...ends]).toEqual(expect.arrayContaining(["exited", "out-of-bounds", "overflow", "divide"]));
+});
+
+test.each([
+  ["stackDepth", 1000, 40_000, "(call $dive (i32.const 2000))"],
+  ["memoryBytes", 2 ** 17, 2 ** 20, "(if (i32.eq (memory.grow (i32.const 8)) (i32.const -1)) (then (unreachable)))"],
+  [
+    "tableElements",
+    10,
+    100,
+    "(if (i32.eq (table.grow 0 (ref.null func) (i32.const 50)) (i32.const -1)) (then (unreachable)))",
+  ],
+])("agents share a compiled program only if their %s is the same", async (limit, low, high, body) => {
+  const program = wat(`(module (memory 1) (data (i32.const 0) "the program") (table 1 funcref)
+    (func $dive (param i32) (if (local.get 0) (then (call $dive (i32.sub (local.get 0) (i32.const 1))))))
+    (func (export "_start") ${body}))`);
+  const limits = [{ [limit]: low }, { [limit]: high }, { [limit]: high, calls: 5 }, { [limit]: low }];
+  const bundle = await record(limits.map((limits) => ({ program, limits, runs: [{}] })));
+  const ends = (await verify(bundle)).runs.map(({ end }) => typeof end === "object" && end.status);
+  expect(ends).toEqual(["trapped", "exited", "exited", "trapped"]);
+  const compiling = vi.spyOn(WebAssembly, "Module");
+  const verdicts: string[] = [];
+  for await (const { verdict } of replayAll(bundle, { program })) verdicts.push(verdict);
+  const compiled = compiling.mock.calls.filter(([bytes]) => Buffer.from(bytes as ArrayBuffer).includes("the program"));
+  compiling.mockRestore();
+  expect(verdicts).toEqual(["same", "same", "same", "same"]);
+  expect(compiled).toHaveLength(2);
 });
 
 describe("an input that was not logged as the guest wrote it", () => {
