@@ -1,6 +1,7 @@
 /** `vak replay`: executes the runs of a log again, compares two of them, or shows the state at a call. */
 import { readFile } from "node:fs/promises";
 import type { Bundle, Report } from "../audit/index.ts";
+import { clip } from "../base/clip.ts";
 import {
   type Divergence,
   diff,
@@ -139,7 +140,7 @@ function describeReplay({ run, verdict, divergence, missing, calls, fuel, notCom
 /** Longest stretch of a text that differs, as it is shown, UTF-16 units. */
 const MAX_SHOWN = 400;
 
-const shorten = (text: string) => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
+const shorten = (text: string) => (text.length > MAX_SHOWN ? `${clip(text, MAX_SHOWN)}…` : text);
 
 function describeDivergence(
   { run: at, call, fuel, what, recorded, replayed, byte }: Divergence,

@@ -260,7 +260,7 @@ export class ComparingOutside implements Outside {
     } catch {} // A malformed request was recorded as such: its length and the fuel are compared.
     const tool = typeof request.tool === "string" ? clip(request.tool, MAX_TOOL_NAME) : "";
     if (entry && entry.resource !== tool && (entry.resource !== "" || input)) {
-      return this.differ("tool", entry.resource, tool || text.slice(0, MAX_TOOL_NAME), { call });
+      return this.differ("tool", entry.resource, tool || clip(text, MAX_TOOL_NAME), { call });
     }
     if (input) {
       const asked = spelled(request.input ?? {}, input);

@@ -1,5 +1,6 @@
 /** A client of witnesses (C2SP tlog-witness), which cosign checkpoints of a log after checking that it only grew. */
 import { toBase64 } from "../base/base64.ts";
+import { clip } from "../base/clip.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import type { Anchor, ProofSource } from "./anchor.ts";
@@ -51,7 +52,7 @@ export function witness({ url, vkey, timeoutMs = 10_000 }: WitnessOptions): Anch
         return await validLine(checkpoint, text);
       }
       if (status === 422) throw rollback("it does not extend what the witness has cosigned");
-      if (status !== 409) throw new Error(`the witness answered ${status}: ${text.slice(0, 200)}`);
+      if (status !== 409) throw new Error(`the witness answered ${status}: ${clip(text, 200)}`);
       const seen = /^(0|[1-9]\d{0,15})\n$/.test(text) ? Number(text) : Number.NaN;
       if (seen > size) throw rollback(`it has ${size} entries, but the witness has cosigned ${seen}`);
       // The size is right, so the root is different.

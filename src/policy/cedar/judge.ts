@@ -1,5 +1,6 @@
 /** Decides a request: translates it into a call of Cedar, and the answer of Cedar into a decision. */
 import type { Context, EntityJson, StatefulAuthorizationCall } from "@cedar-policy/cedar-wasm/web";
+import { clip } from "../../base/clip.ts";
 import type { Decision, PolicyRequest, PolicyTool, ShadowDecision } from "../engine.ts";
 import { type Cedar, messageOf } from "./read.ts";
 import { PARSED, type Rules, TRIED } from "./rules.ts";
@@ -116,7 +117,7 @@ export function deny(
   policies: string[] = [],
 ): Decision {
   // A message can quote the guest, and the log keeps it: so number and length are bounded.
-  const messages = errors.slice(0, 8).map((error) => messageOf(error).slice(0, 500));
+  const messages = errors.slice(0, 8).map((error) => clip(messageOf(error), 500));
   return explained({ decision: "deny", policies, reason, errors: messages, policyDigest: rules.digest }, rules);
 }
 

@@ -1,6 +1,7 @@
 /** Reads Cedar text: bounds it, splits it into policies, validates it, and reports errors with line and column. */
 import type { createCedar } from "virtual:cedar-glue";
 import type { DetailedError, PolicyJson, Schema } from "@cedar-policy/cedar-wasm/web";
+import { clip } from "../../base/clip.ts";
 import { toUtf8 } from "../../base/utf8.ts";
 import { VakError } from "../../errors.ts";
 import { strayName } from "./names.ts";
@@ -183,7 +184,7 @@ export function refusedAt(
   const where = `line ${before.length}, column ${before.at(-1)!.length + 1}`;
   return new VakError(
     "invalid-policy",
-    [`The policy is refused at ${where}: ${message}`, `    ${line.trim().slice(0, 200)}`, ...notes].join("\n"),
+    [`The policy is refused at ${where}: ${message}`, `    ${clip(line.trim(), 200)}`, ...notes].join("\n"),
   );
 }
 

@@ -346,6 +346,14 @@ describe("attack: a forger with the log's key changes", () => {
     await shows({ call: 2, what: "tool", recorded: "mul", replayed: "add" });
   });
 
+  test("the tool of a request that is not JSON: what is shown of it ends between two characters", async () => {
+    const program = await loadGuest("requests");
+    steps = await recordSteps([{ program, runs: [{ stdin: `${"x".repeat(127)}😀\n` }] }]);
+    patch(steps, placesOf(steps, "agent-0/1", "denial")[0]!, { resource: "add" });
+    const { divergence } = await replay(await bundleOf(steps), 1, { program });
+    expect(divergence).toMatchObject({ call: 1, what: "tool", recorded: "add", replayed: `${"x".repeat(127)}\ufffd` });
+  });
+
   test("at which unit of work a call was made", async () => {
     trace(({ calls }) => {
       calls[4]![0]++;
