@@ -1,4 +1,5 @@
 /** What the `vak` command does with its arguments. */
+import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
 import { type Command, Misuse, parseArguments, USAGE } from "./arguments.ts";
 import { plain, plainLines } from "./print.ts";
@@ -13,7 +14,7 @@ export async function main(args: string[]): Promise<number> {
     const misused = error instanceof Misuse || (error instanceof VakError && error.code === "invalid-argument");
     // The lines of a refused policy are its author's own.
     const spell = error instanceof VakError && error.code === "invalid-policy" ? plainLines : plain;
-    process.stderr.write(`vak: ${spell((error as Error).message)}\n${misused ? `\n${USAGE}` : ""}`);
+    process.stderr.write(`vak: ${spell(errorText(error))}\n${misused ? `\n${USAGE}` : ""}`);
     return misused ? 2 : 1;
   }
 }

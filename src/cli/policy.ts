@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Bundle } from "../audit/bundle.ts";
+import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
 import type { Budget } from "../policy/budget.ts";
 import { createCedarEngine } from "../policy/cedar/cedar.ts";
@@ -97,8 +98,8 @@ const show = (value: unknown): string => JSON.stringify(value) ?? "nothing";
 const count = (number: number, one: string, more: string): string => `${number} ${number === 1 ? one : more}`;
 
 async function readPolicyFile(path: string): Promise<PolicyFile> {
-  const file = await load(path).catch((cause: Error) => {
-    throw new VakError("invalid-argument", `${path} cannot be read: ${cause.message}`, { cause });
+  const file = await load(path).catch((cause: unknown) => {
+    throw new VakError("invalid-argument", `${path} cannot be read: ${errorText(cause)}`, { cause });
   });
   const { policy, tools = [], budgets, constitution } = (file ?? {}) as Partial<PolicyFile>;
   if (policy === undefined || !Array.isArray(tools)) {

@@ -2,6 +2,7 @@
 import { createCedar } from "virtual:cedar-glue";
 import type { Bundle } from "../audit/bundle.ts";
 import { policyPath } from "../audit/bundle.ts";
+import { errorText } from "../base/error-text.ts";
 import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { type Base, type Budgets, makeBase } from "./cedar/base.ts";
@@ -119,7 +120,7 @@ async function prepareFor(
     const rules = readRules(cedar, readBase(base), readText(text), lease);
     return { rules, cedar: stateless(cedar, rules) };
   } catch (error) {
-    return `its policy no longer loads: ${(error as Error).message}`;
+    return `its policy no longer loads: ${errorText(error)}`;
   }
 }
 

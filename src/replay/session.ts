@@ -1,4 +1,5 @@
 /** An agent's recorded runs, executed again one after the other: its program, and its files as its runs leave them. */
+import { errorText } from "../base/error-text.ts";
 import { sha256HexOf } from "../base/sha256.ts";
 import { VakError } from "../errors.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
@@ -144,7 +145,7 @@ export class Session {
       compiled?.set(key, admitted);
       return new Session(recording, limits, volume, load(admitted), digest, capturable);
     } catch (cause) {
-      const why = (cause as Error).message;
+      const why = errorText(cause);
       throw new VakError("unsupported", `The program cannot be executed here: ${why}`, { cause });
     }
   }

@@ -39,6 +39,7 @@ describe("vak policy test", () => {
     ],
     [1, file("process-bad.json", { policy: policies, tools: [...tools, ...tools] })],
     [2, join(folder, "none.json")],
+    [2, file("process-throws.mjs", 'throw "no";')],
   ])("as a process it ends with %i and prints the same: %s", async (code, path) => {
     const ended = await command("policy", "test", path);
     expect(ended.code).toBe(code);
@@ -151,10 +152,19 @@ describe("vak policy test", () => {
     ["a file that is not JSON", [file("no.json", "{")], "cannot be read"],
     ["a file without a policy", [file("empty.json", {})], "holds no policy"],
     ["a file that is null", [file("null.json", "null")], "holds no policy"],
+    ["a module that throws", [file("throws.mjs", "throw new Error('no');")], "cannot be read: no\n"],
+    ["a module that throws a string", [file("throws-text.mjs", "throw 'no';")], "cannot be read: no\n"],
+    ["a module that throws nothing", [file("throws-null.mjs", "throw null;")], "cannot be read: null\n"],
   ])("%s: exit code 2", async (_, args, message) => {
     const { code, out, err } = await callVak("policy", "test", ...args);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(message);
+  });
+
+  test("a tool that throws a string when it is read: exit code 1, and the string", async () => {
+    const text = `export const policy = "", tools = [{ get name() { throw "no"; } }];`;
+    const ended = await callVak("policy", "test", file("throws-later.mjs", text));
+    expect(ended).toEqual({ code: 1, out: "", err: "vak: no\n" });
   });
 
   test("any other policy command is misuse", async () => {
