@@ -1,6 +1,7 @@
 /**
- * Reads zips (PKWARE APPNOTE) file by file, without holding the whole. A zip may come from anyone, so whatever two
- * readers could read differently (duplicate names, overlapping files, a local header that differs) is refused.
+ * Reads zips (PKWARE APPNOTE) file by file, without holding the whole of a large one. A zip may come from anyone, so
+ * whatever two readers could read differently (duplicate names, overlapping files, a local header that differs) is
+ * refused.
  */
 import { inflateSync } from "fflate";
 import { VakError } from "../errors.ts";
@@ -17,7 +18,7 @@ export interface ByteSource {
 /** How many bytes all files of a zip may unpack to. */
 const MAX_TOTAL_BYTES = 16 * 2 ** 30;
 const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
-/** Up to this many bytes, a blob is read at once: each part that is read of one takes a browser about a millisecond. */
+/** Up to this many bytes, a blob is read at once: reading a slice takes a browser about a millisecond. */
 const AT_ONCE_BYTES = 2 ** 20;
 const END_BYTES = 22;
 const MAX_COMMENT_BYTES = 65_535;
@@ -39,7 +40,8 @@ interface ZipFile {
 const bad = (message: string): VakError => new VakError("invalid-bundle", message);
 
 /**
- * Opens a bundle that was exported as a zip. Only the zip's directory is read immediately.
+ * Opens a bundle that was exported as a zip. A blob of at most 1 MiB is read at once; of anything else, only the zip's
+ * directory is read immediately.
  *
  * @throws VakError `invalid-bundle` when it is not a zip, or a hostile one; `unsupported` for Zip64
  * @example const bundle = await openBundle(await log.export());

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { zipSync } from "fflate";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { zipFiles } from "../../../src/audit/bundle-writing.ts";
 import { openBundle } from "../../../src/audit/zip.ts";
 import { VakError } from "../../../src/errors.ts";
@@ -66,6 +66,26 @@ describe("zips", () => {
     expect(await (await openBundle(new Blob([zip]))).read("checkpoint", 10)).toEqual(utf8("one"));
     expect(await (await openBundle(zip.buffer)).read("checkpoint", 10)).toEqual(utf8("one"));
     await expect(bundle.read("checkpoint", 2)).rejects.toThrow("checkpoint has 3 bytes; at most 2 are read");
+  });
+
+  test("in a blob of at most 1 MiB are read at once; of a larger one, only the parts that are needed", async () => {
+    const overhead = (await zipped({ checkpoint: "one", large: "" })).length;
+    const read = async (bytes: number) => {
+      const blob = new Blob([await zipped({ checkpoint: "one", large: "x".repeat(bytes - overhead) })]);
+      expect(blob.size).toBe(bytes);
+      const whole = vi.spyOn(blob, "arrayBuffer");
+      const slice = vi.spyOn(blob, "slice");
+      const bundle = await openBundle(blob);
+      expect(await bundle.read("checkpoint", 10)).toEqual(utf8("one"));
+      const slices = slice.mock.calls.map(([start = 0, end = bytes]) => end - start);
+      expect((await bundle.read("large", MANY))?.length).toBe(bytes - overhead);
+      return { whole: whole.mock.calls.length, slices };
+    };
+    expect(await read(2 ** 20)).toEqual({ whole: 1, slices: [] });
+    const { whole, slices } = await read(2 ** 20 + 1);
+    expect(whole).toBe(0);
+    expect(slices.length).toBeGreaterThan(0);
+    expect(Math.max(...slices)).toBeLessThanOrEqual(70_000);
   });
 
   test("made by other tools are read: compressed, with directories and a comment", async () => {
