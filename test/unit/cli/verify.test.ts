@@ -25,12 +25,23 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function makeLog(steps: readonly Step[]): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+async function logOf(steps: readonly Step[]): Promise<MemoryLog> {
   const log = new MemoryLog();
   log.append(...(await logOpen()));
   for (const step of steps) log.append(...step);
   log.commit();
-  return log.bundle();
+  return log;
+}
+
+const makeLog = async (steps: readonly Step[]) => (await logOf(steps)).bundle();
+
+/** A receipt for entry 6 of the good log, an intent. */
+async function writeReceipt(name: string): Promise<{ path: string; receipt: string }> {
+  const log = await logOf(scenario(DIGEST));
+  const receipt = await makeProof(log, 6, (await signed(13, log.writer.root())).note, 13);
+  const path = join(folder, name);
+  writeFileSync(path, receipt);
+  return { path, receipt };
 }
 
 async function writeZip(name: string, content: Map<string, Uint8Array<ArrayBuffer>>): Promise<string> {
@@ -55,10 +66,13 @@ describe("vak verify", () => {
   test("as a process it ends with the same exit code and prints the same", async () => {
     const log = await writeZip("process.zip", files);
     const bad = await writeZip("process-bad.zip", new Map(files).set("keys.txt", new Uint8Array()));
+    const { path: receipt } = await writeReceipt("process.tlog-proof");
     const ways: [code: number, args: string[]][] = [
       [0, [log]],
       [0, [writeFolder("process", files), "--json", "--key", vkey]],
+      [0, [receipt, "--key", vkey]],
       [1, [bad]],
+      [2, [receipt]], // without a key
       [2, [join(folder, "none.zip")]],
     ];
     for (const [code, args] of ways) {
@@ -110,13 +124,7 @@ describe("vak verify", () => {
   });
 
   test("a receipt: exit code 0 and the entry, or exit code 1 when it proves nothing", async () => {
-    const log = new MemoryLog();
-    log.append(...(await logOpen()));
-    for (const step of scenario(DIGEST)) log.append(...step);
-    log.commit();
-    const receipt = await makeProof(log, 6, (await signed(13, log.writer.root())).note, 13);
-    const path = join(folder, "call.tlog-proof");
-    writeFileSync(path, receipt);
+    const { path, receipt } = await writeReceipt("call.tlog-proof");
     const good = await callVak("verify", path, "--key", vkey);
     expect(good).toMatchObject({ code: 0, err: "" });
     expect(good.out).toContain("The receipt verifies: entry 6 of 13");
