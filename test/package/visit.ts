@@ -18,22 +18,27 @@ const tabs = new WeakMap<Browser, Promise<Page>>();
 export async function visit(browser: Browser, url: string): Promise<{ outcome: Outcome; errors: string[] }> {
   const opening = tabs.get(browser) ?? browser.newContext().then((context) => context.newPage());
   tabs.set(browser, opening);
-  const tab = await opening;
   const errors: string[] = [];
   const note = (error: Error) => {
     // Firefox reports here what the page's policy blocks, even the browser's own request for an icon.
     if (!String(error).includes("/favicon.ico")) errors.push(String(error));
   };
-  tab.on("pageerror", note);
   try {
+    const tab = await opening;
+    tab.on("pageerror", note);
     await tab.goto(url);
     // Vite's development server may reload the page, so wait in whichever page is there now.
     const settled = await tab.waitForFunction(() => (globalThis as { outcome?: Promise<Outcome> }).outcome);
-    return { outcome: (await settled.jsonValue()) as Outcome, errors };
-  } finally {
+    const outcome = (await settled.jsonValue()) as Outcome;
     // What still runs there must not disturb the next page.
     await tab.goto("about:blank");
     tab.off("pageerror", note);
+    return { outcome, errors };
+  } catch (error) {
+    // The next page gets a new tab. That this one may not even close must not hide what went wrong in it.
+    tabs.delete(browser);
+    await opening.then((tab) => tab.context().close()).catch(() => {});
+    throw error;
   }
 }
 
