@@ -9,7 +9,9 @@
 export function verifiedOnce(noble: typeof import("@noble/ed25519")): typeof import("@noble/ed25519") {
   const known = new Map<string, Promise<boolean>>();
   const verifyAsync: typeof noble.verifyAsync = (...args) => {
-    const key = JSON.stringify(args.map((arg) => (arg instanceof Uint8Array ? Buffer.from(arg).toString("hex") : arg)));
+    // Bytes in a list, so that no text has their key.
+    const spell = (arg: unknown) => (arg instanceof Uint8Array ? [Buffer.from(arg).toString("hex")] : arg);
+    const key = JSON.stringify(args.map(spell));
     const verified = known.get(key) ?? noble.verifyAsync(...args);
     known.set(key, verified);
     return verified;
