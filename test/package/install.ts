@@ -19,7 +19,7 @@ declare module "vitest" {
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** The tarball that `npm test` has packed, else one packed now, which builds vak first; and the paths of its files. */
+/** The tarball of `npm test`, or one packed now, which builds vak first unless `npm test` has; and its files. */
 async function pack(folder: string): Promise<{ tarball: string; files: string[] }> {
   const packed = process.env.VAK_PACKED;
   if (packed) {
