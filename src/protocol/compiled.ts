@@ -9,5 +9,4 @@ export const meteredLimits = ({ memoryBytes, tableElements, stackDepth }: Limits
 });
 
 /** Names a compiled program by its digest and the limits in its code. */
-export const compiledKey = (digest: string, limits: Limits): string =>
-  `${digest} ${Object.values(meteredLimits(limits))}`;
+export const compiledKey = (digest: string, limits: Limits): string => digest + JSON.stringify(meteredLimits(limits));
