@@ -1,5 +1,6 @@
 /** The arguments of the `vak` command: what each command takes, and what is misuse. */
 import { parseArgs } from "node:util";
+import { errorText } from "../base/error-text.ts";
 
 export const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>]... [--witness <vkey>]... [--json]
        vak verify <receipt.tlog-proof> --key <vkey> [--json]
@@ -114,7 +115,7 @@ function parseOptions(args: string[]) {
       },
     });
   } catch (error) {
-    throw new Misuse((error as Error).message);
+    throw new Misuse(errorText(error));
   }
 }
 

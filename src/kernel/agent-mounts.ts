@@ -1,4 +1,5 @@
 /** Reads an agent's mounts before a run and writes them back after it, within the agent's rights and labels. */
+import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
 import type { Files, Note } from "../files/sync.ts";
 import type { MountShape } from "../protocol/messages.ts";
@@ -67,7 +68,7 @@ async function failureOf(work: Promise<void> | undefined): Promise<VakError | un
     return undefined;
   } catch (error) {
     if (error instanceof VakError && /^files-|^log-/.test(error.code)) return error;
-    const message = `The agent's mounts could not be read or written: ${(error as Error).message}`;
+    const message = `The agent's mounts could not be read or written: ${errorText(error)}`;
     return new VakError("files-unavailable", message, { cause: error });
   }
 }

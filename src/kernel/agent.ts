@@ -1,4 +1,5 @@
 /** An agent, a principal: a program, its limits, its rights and labels, its files and its worker. */
+import { errorText } from "../base/error-text.ts";
 import { lazy } from "../base/lazy.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import type { Lease, LeaseOptions } from "../broker/lease.ts";
@@ -319,14 +320,14 @@ export class Agent {
 
   /** Why nothing can be done with the agent any longer: a new error each time, for its stack. */
   #gone(cause?: unknown): VakError {
-    const { code, message } = this.#ended ?? lost((cause as Error).message);
+    const { code, message } = this.#ended ?? lost(errorText(cause));
     return new VakError(code, message, { cause });
   }
 
   #explain(error: unknown): VakError {
     return error instanceof WorkerLost || this.#ended
       ? this.#gone(error)
-      : new VakError("invalid-argument", `The agent's file system refused: ${(error as Error).message}.`);
+      : new VakError("invalid-argument", `The agent's file system refused: ${errorText(error)}.`);
   }
 }
 

@@ -60,7 +60,7 @@ export async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>, share:
     reply = await host.call("compile", transfer(bytes, [bytes.buffer]), share);
   } catch (cause) {
     if (cause instanceof WorkerLost) throw cause;
-    throw new VakError("invalid-module", (cause as Error).message, { cause });
+    throw new VakError("invalid-module", errorText(cause), { cause });
   }
   const admitted = parseAdmitted(reply);
   if (!admitted || (admitted.module !== null) !== share) throw new WorkerLost(OFF_PROTOCOL);

@@ -1,5 +1,6 @@
 /** One execution of an agent's program: what it asks and writes, what stops it, and its end in the log. */
 import type { Commitment } from "../audit/value.ts";
+import { errorText } from "../base/error-text.ts";
 import type { Answered } from "../broker/answer.ts";
 import { VakError } from "../errors.ts";
 import type { Finished, GuestOutcome, NoRoom, RunRequest, WorkerMessage } from "../protocol/messages.ts";
@@ -216,7 +217,7 @@ export class Run {
       if (error instanceof WorkerLost) this.lost = error.message;
       if (this.#stopping) return { outcome: stopped(this.#stopping) };
       if (error instanceof VakError && error.code === "log-unavailable") return { outcome: stopped("log-unavailable") };
-      return { outcome: { status: "failed", message: (error as Error).message } };
+      return { outcome: { status: "failed", message: errorText(error) } };
     }
   }
 
@@ -276,7 +277,7 @@ export class Run {
     } catch (error) {
       if (error instanceof WorkerLost) throw error;
       // Whatever a guest does gives a result: only a subverted worker refuses a run.
-      this.#lose(`the worker failed: ${(error as Error).message}`);
+      this.#lose(`the worker failed: ${errorText(error)}`);
     }
     return (
       parseFinished(reply, limits) ??

@@ -1,6 +1,7 @@
 /** Spawning: the steps from what the page asks for to an agent, and what undoes them when one fails. */
 import type { AgentRef } from "../audit/vocabulary/common.ts";
 import { clip } from "../base/clip.ts";
+import { errorText } from "../base/error-text.ts";
 import { isObject } from "../base/guards.ts";
 import { lazy } from "../base/lazy.ts";
 import { sha256HexOf } from "../base/sha256.ts";
@@ -243,7 +244,7 @@ async function boot(host: Host, options: BootOptions): Promise<void> {
     await host.call("boot", options);
   } catch (cause) {
     if (cause instanceof WorkerLost) throw cause;
-    throw new VakError("invalid-argument", `The agent's files were refused: ${(cause as Error).message}.`, { cause });
+    throw new VakError("invalid-argument", `The agent's files were refused: ${errorText(cause)}.`, { cause });
   }
 }
 
@@ -282,7 +283,7 @@ async function logSpawn(
 const asRefusal = (error: unknown): VakError =>
   error instanceof VakError
     ? error
-    : new VakError("agent-lost", `The agent's worker ended during the spawn: ${(error as Error).message}.`, {
+    : new VakError("agent-lost", `The agent's worker ended during the spawn: ${errorText(error)}.`, {
         cause: error,
       });
 

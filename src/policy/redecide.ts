@@ -144,7 +144,7 @@ function readBase(text: string): Base {
     if (base.text !== text) throw new Error("it is not in the form in which vak writes it");
     return base;
   } catch (cause) {
-    throw new VakError("invalid-bundle", `The base of a policy cannot be read: ${(cause as Error).message}.`, {
+    throw new VakError("invalid-bundle", `The base of a policy cannot be read: ${errorText(cause)}.`, {
       cause,
     });
   }

@@ -128,7 +128,7 @@ export class Session {
     try {
       limits = resolveLimits(spawn.limits);
     } catch (cause) {
-      throw new VakError("invalid-bundle", `The agent's limits are not valid: ${(cause as Error).message}`, { cause });
+      throw new VakError("invalid-bundle", `The agent's limits are not valid: ${errorText(cause)}`, { cause });
     }
     const volume = mounted(limits, spawn);
     try {

@@ -1,4 +1,5 @@
 /** What a tool is, in MCP's shape (https://modelcontextprotocol.io), and `defineTool`, which makes one. */
+import { errorText } from "../base/error-text.ts";
 import { isObject } from "../base/guards.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels } from "../labels.ts";
@@ -241,7 +242,7 @@ function readLabels(name: string, labels: ToolLabels): ToolLabels {
       ...(keeps !== undefined && { keeps }),
     };
   } catch (cause) {
-    throw new VakError("invalid-tool", (cause as Error).message, { cause });
+    throw new VakError("invalid-tool", errorText(cause), { cause });
   }
 }
 

@@ -1,4 +1,5 @@
 /** Puts the URLs in an input, the strings that a tool's schema gives `format: "http-url"`, into their one spelling. */
+import { errorText } from "../base/error-text.ts";
 import { childPointer } from "../base/pointer.ts";
 import { normalUrl } from "../base/url.ts";
 import { markedValues } from "./marked-values.ts";
@@ -24,7 +25,7 @@ function rewrite(value: unknown, pointer: string, places: ReadonlySet<string>): 
     try {
       return normalUrl(value);
     } catch (error) {
-      throw new Error(`input${pointer.replaceAll("/", ".")} ${(error as Error).message}`);
+      throw new Error(`input${pointer.replaceAll("/", ".")} ${errorText(error)}`);
     }
   }
   if (Array.isArray(value)) return Object.freeze(value.map((item, i) => rewrite(item, `${pointer}/${i}`, places)));

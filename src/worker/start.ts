@@ -1,4 +1,5 @@
 /** Starting workers, a bounded number at a time. */
+import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
 import { capacity } from "./capacity.ts";
 import { type Channel, workerChannel } from "./channel.ts";
@@ -14,11 +15,11 @@ import { trusted } from "./trusted-types.ts";
  */
 export async function startWorker(place: Place): Promise<Host> {
   const script = await workerScript(place).catch((cause) => {
-    throw new VakError("unsupported", `The worker's script did not load: ${(cause as Error).message}.`, { cause });
+    throw new VakError("unsupported", `The worker's script did not load: ${errorText(cause)}.`, { cause });
   });
   const started = await turnToStart();
   const notStarted = (cause: unknown): VakError => {
-    const message = `The agent's worker could not be started (${(cause as Error).message}). ${script.advice}`;
+    const message = `The agent's worker could not be started (${errorText(cause)}). ${script.advice}`;
     return new VakError("unsupported", message, { cause });
   };
   try {
