@@ -2,12 +2,16 @@
 import { parseArgs } from "node:util";
 import { errorText } from "../base/error-text.ts";
 
+/** That of package.json, as a test checks: the command is also run from where no package.json is above it. */
+export const VERSION = "0.1.0";
+
 export const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>]... [--witness <vkey>]... [--json]
        vak verify <receipt.tlog-proof> --key <vkey> [--json]
        vak replay <log.zip | directory>... [--run <n> [--until <call> | --against <n>]]
                   [--program <file>]... [--key <vkey>]... [--json]
        vak policy test <policy.json | policy.js>
        vak policy replay <log.zip | directory>... [--key <vkey>]... [--json]
+       vak --help | --version
 
 verify: checks an exported log: its signature, every entry, their order, and every file beside them.
 Give the increments of an export after it, the oldest first.
@@ -69,7 +73,7 @@ export interface ReceiptArguments {
 }
 
 export type Command =
-  | { name: "help" }
+  | { name: "help" | "version" }
   | { name: "verify"; args: LogArguments }
   | { name: "verify receipt"; args: ReceiptArguments }
   | { name: "replay"; args: ReplayArguments }
@@ -80,6 +84,7 @@ export type Command =
 export function parseArguments(args: string[]): Command {
   const { values, positionals } = parseOptions(args);
   if (values.help) return { name: "help" };
+  if (values.version) return { name: "version" };
   const [name, ...paths] = positionals;
   if (name === "replay") return { name, args: replayArguments(paths, values) };
   if ([values.run, values.until, values.against, values.program].some((value) => value !== undefined)) {
@@ -112,6 +117,7 @@ function parseOptions(args: string[]) {
         program: { type: "string", multiple: true },
         json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
+        version: { type: "boolean" },
       },
     });
   } catch (error) {

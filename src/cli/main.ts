@@ -1,7 +1,7 @@
 /** What the `vak` command does with its arguments. */
 import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
-import { type Command, Misuse, parseArguments, USAGE } from "./arguments.ts";
+import { type Command, Misuse, parseArguments, USAGE, VERSION } from "./arguments.ts";
 import { plain, plainLines } from "./print.ts";
 import { replayLog } from "./replay.ts";
 import { verifyLog, verifyReceipt } from "./verify.ts";
@@ -14,7 +14,7 @@ export async function main(args: string[]): Promise<number> {
     const misused = error instanceof Misuse || (error instanceof VakError && error.code === "invalid-argument");
     // The lines of a refused policy are its author's own.
     const spell = error instanceof VakError && error.code === "invalid-policy" ? plainLines : plain;
-    process.stderr.write(`vak: ${spell(errorText(error))}\n${misused ? `\n${USAGE}` : ""}`);
+    process.stderr.write(`vak: ${spell(errorText(error))}\n${misused ? "See `vak --help`.\n" : ""}`);
     return misused ? 2 : 1;
   }
 }
@@ -24,6 +24,9 @@ async function run(command: Command): Promise<boolean> {
   switch (command.name) {
     case "help":
       process.stdout.write(USAGE);
+      return true;
+    case "version":
+      process.stdout.write(`${VERSION}\n`);
       return true;
     case "verify":
       return verifyLog(command.args);

@@ -15,9 +15,7 @@ export async function withBundle<T>(paths: readonly string[], use: (bundle: Bund
   const files: FileHandle[] = [];
   try {
     for (const path of paths) {
-      const found = await stat(path).catch((error: Error) => {
-        throw new Misuse(error.message);
-      });
+      const found = await stat(path).catch(unreadable(path));
       if (found.isDirectory()) bundles.push(openDirectory(path));
       else {
         const file = await open(path);
@@ -29,6 +27,13 @@ export async function withBundle<T>(paths: readonly string[], use: (bundle: Bund
   } finally {
     for (const file of files) await file.close();
   }
+}
+
+/** For the `catch` of what reads a file that the caller named. */
+export function unreadable(path: string): (error: NodeJS.ErrnoException) => never {
+  return ({ code, message }) => {
+    throw new Misuse(code === "ENOENT" || code === "ENOTDIR" ? `There is no file ${path}.` : message);
+  };
 }
 
 function fileSource(file: FileHandle, size: number): ByteSource {

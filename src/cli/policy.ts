@@ -58,8 +58,8 @@ export async function testPolicy(path: string): Promise<void> {
 export async function replayDecisions({ paths, json, ...known }: LogArguments): Promise<boolean> {
   return withBundle(paths, async (bundle) => {
     const report = await verifyBundle(bundle, known);
-    printProblems(report.problems);
-    if (!json) printLines([verdictOf(report)]);
+    if (json) printProblems(report.problems);
+    else printLines(verdictOf(report));
     // Decisions mean something only in a log that verifies.
     if (!report.ok) return false;
     const { result, good, lines } = await redecideLog(bundle);

@@ -21,6 +21,7 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${json}\n`);
 }
 
+/** To stderr, where stdout is JSON. A report as text has them under its verdict. */
 export function printProblems(problems: readonly Problem[]): void {
   for (const { where, message } of problems) process.stderr.write(`${plain(`${where}: ${message}`)}\n`);
 }

@@ -12,8 +12,8 @@ import {
   type State,
   type TextDifference,
 } from "../replay/index.ts";
-import { Misuse, type ReplayArguments } from "./arguments.ts";
-import { withBundle } from "./opening.ts";
+import type { ReplayArguments } from "./arguments.ts";
+import { unreadable, withBundle } from "./opening.ts";
 import { printJson, printLines, printProblems } from "./print.ts";
 import { verdictOf, verifyBundle } from "./verify.ts";
 
@@ -23,8 +23,8 @@ export async function replayLog(args: ReplayArguments): Promise<boolean> {
   const programs = await readPrograms(args.programs);
   return withBundle(paths, async (bundle) => {
     const report = await verifyBundle(bundle, args);
-    if (!json) printLines([verdictOf(report)]);
-    printProblems(report.problems);
+    if (json) printProblems(report.problems);
+    else printLines(verdictOf(report));
     const options = {
       ...(programs.length > 0 && { program: programs }),
       ...(until !== undefined && { until: { call: until } }),
@@ -33,7 +33,7 @@ export async function replayLog(args: ReplayArguments): Promise<boolean> {
     if (against !== undefined) {
       const found = await diff({ bundle, run: which(run!), ...options }, { bundle, run: which(against), ...options });
       if (json) printJson({ ...verified, ...found });
-      else printLines(describeDifference(found));
+      else printLines(describeDifference(found, report));
       return report.ok && found.same;
     }
     const replays: Replay[] = [];
@@ -46,7 +46,10 @@ export async function replayLog(args: ReplayArguments): Promise<boolean> {
       printJson({ ...verified, replays: shown, ...(decided && { decisions: decided.result }) });
     } else {
       if (replays.length === 0) printLines(["", "There are no runs in it."]);
-      printLines([...replays.flatMap(describeReplay), ...(decided ? ["", ...decided.lines] : [])]);
+      printLines([
+        ...replays.flatMap((one) => describeReplay(one, report)),
+        ...(decided ? ["", ...decided.lines] : []),
+      ]);
     }
     return report.ok && (decided?.good ?? true) && replays.every(({ verdict }) => verdict === "same");
   });
@@ -55,10 +58,7 @@ export async function replayLog(args: ReplayArguments): Promise<boolean> {
 async function readPrograms(paths: readonly string[]): Promise<Uint8Array<ArrayBuffer>[]> {
   const programs: Uint8Array<ArrayBuffer>[] = [];
   for (const path of paths) {
-    const bytes = await readFile(path).catch((error: Error) => {
-      throw new Misuse(error.message);
-    });
-    programs.push(new Uint8Array(bytes));
+    programs.push(new Uint8Array(await readFile(path).catch(unreadable(path))));
   }
   return programs;
 }
@@ -73,14 +73,20 @@ async function redecided(bundle: Bundle, { entries }: Report) {
 /** A run's number, or its id. */
 const which = (run: string): string | number => (/^\d{1,15}$/.test(run) ? Number(run) : run);
 
-function describeDifference({ same, given, call, end, files, stdout, stderr }: RunDifference): string[] {
+/** What a result means less by, if the log that it is about may be forged. */
+const caveat = ({ ok }: Report): string => (ok ? "" : " (according to a log that does not verify)");
+
+function describeDifference(
+  { same, given, call, end, files, stdout, stderr }: RunDifference,
+  report: Report,
+): string[] {
   const pair = ({ one, other }: { one: string; other: string }) => [`    ${shorten(one)}`, `    ${shorten(other)}`];
   const output = (name: string, found: TextDifference | null) =>
     found ? [`  ${name}, from byte ${found.byte} on`, ...pair(found)] : [];
   const marks = { added: "+", removed: "-", changed: "~" };
   return [
     "",
-    same ? "The runs are the same." : "The runs differ:",
+    same ? `The runs are the same${caveat(report)}.` : `The runs differ${caveat(report)}:`,
     ...given.map((what) => `  given  ${what}`),
     ...(call ? [`  call ${call.number}: its ${call.what}`, ...pair(call)] : []),
     ...end.flatMap((found) => [`  ${found.what}`, ...pair(found)]),
@@ -119,7 +125,10 @@ function describeState(state: State): string[] {
   ];
 }
 
-function describeReplay({ run, verdict, divergence, missing, calls, fuel, notCompared, state }: Replay): string[] {
+function describeReplay(
+  { run, verdict, divergence, missing, calls, fuel, notCompared, state }: Replay,
+  report: Report,
+): string[] {
   const verdicts = {
     same: "the same",
     diverged: "DIVERGED",
@@ -128,7 +137,7 @@ function describeReplay({ run, verdict, divergence, missing, calls, fuel, notCom
   };
   return [
     "",
-    `Run ${run}: ${verdicts[verdict]}`,
+    `Run ${run}: ${verdicts[verdict]}${caveat(report)}`,
     `  ${calls} ${calls === 1 ? "call" : "calls"}, ${fuel} units of fuel`,
     ...(divergence ? describeDivergence(divergence, run) : []),
     ...(missing === null ? [] : [`  ${missing}`]),

@@ -1,34 +1,48 @@
 /** `vak verify`: verifies an exported log, or a receipt. */
 import { readFile } from "node:fs/promises";
 import { type Bundle, type Report, type RunSummary, verify, verifyProof } from "../audit/index.ts";
-import { type LogArguments, Misuse, type ReceiptArguments } from "./arguments.ts";
-import { withBundle } from "./opening.ts";
+import type { LogArguments, ReceiptArguments } from "./arguments.ts";
+import { type Claim, claimOf, NO_KNOWN_KEY } from "./claim.ts";
+import { unreadable, withBundle } from "./opening.ts";
 import { printJson, printLines, printProblems } from "./print.ts";
+
+/** A report, and what the log says of itself if it is signed by none of the keys that were given. */
+export interface Verified extends Report {
+  claim?: Claim;
+}
 
 /** @returns whether the log verifies */
 export async function verifyLog({ paths, json, ...known }: LogArguments): Promise<boolean> {
   const report = await withBundle(paths, (bundle) => verifyBundle(bundle, known));
-  if (json) printJson(report);
-  else printLines(describe(report));
-  printProblems(report.problems);
+  if (json) {
+    printJson({ ...report, claim: undefined });
+    printProblems(report.problems);
+  } else printLines(describe(report));
   return report.ok;
 }
 
-export function verifyBundle(
+export async function verifyBundle(
   bundle: Bundle,
   { keys, witnesses }: Pick<LogArguments, "keys" | "witnesses">,
-): Promise<Report> {
-  return verify(bundle, { ...(keys && { keys }), ...(witnesses && { witnesses }) });
+): Promise<Verified> {
+  const report = await verify(bundle, { ...(keys && { keys }), ...(witnesses && { witnesses }) });
+  const unknown = report.problems.find(({ message }) => message === NO_KNOWN_KEY);
+  const claim = keys && unknown && (await claimOf(bundle));
+  if (!claim) return report;
+  const given = keys.length === 1 ? "the key" : "any of the keys";
+  unknown.message = `The log is signed by ${claim.signers.join(" and ")}, not by ${given} you gave.`;
+  return { ...report, claim };
 }
 
-/** What the other commands print first, which verify the log too. */
-export const verdictOf = ({ ok }: Report): string => (ok ? "The log verifies." : "THE LOG DOES NOT VERIFY.");
+/** What every command prints first: whether the log verifies, and if not, why. */
+export const verdictOf = ({ ok, problems }: Report): string[] =>
+  ok
+    ? ["The log verifies."]
+    : ["THE LOG DOES NOT VERIFY.", ...problems.map(({ where, message }) => `  - ${where}: ${message}`)];
 
 /** @throws VakError `invalid-bundle` when it proves nothing */
 export async function verifyReceipt({ path, keys, json }: ReceiptArguments): Promise<void> {
-  const text = await readFile(path, "utf8").catch((error: Error) => {
-    throw new Misuse(error.message);
-  });
+  const text = await readFile(path, "utf8").catch(unreadable(path));
   const { origin, size, seq, entry, keys: signers } = await verifyProof(text, keys);
   if (json) printJson({ ok: true, origin, size, seq, keys: signers, entry });
   else {
@@ -40,12 +54,14 @@ export async function verifyReceipt({ path, keys, json }: ReceiptArguments): Pro
   }
 }
 
-function describe(report: Report): string[] {
+function describe(report: Verified): string[] {
+  const { claim } = report;
   return [
-    verdictOf(report),
+    ...verdictOf(report),
     "",
-    `  origin   ${report.origin || "?"}`,
-    `  entries  ${report.size}`,
+    `  origin   ${claim ? `${claim.origin} (claimed)` : report.origin || "?"}`,
+    // Without a root no checkpoint was believed, and so no size either.
+    `  entries  ${report.root ? report.size : "?"}`,
     `  root     ${report.root || "?"}`,
     ...report.keys.map((key) => `  key      ${key}`),
     ...report.witnesses.map(({ key, time }) => `  witness  ${key} at ${new Date(time).toISOString()}`),

@@ -202,7 +202,7 @@ async function startSession(
   if (found) return Session.start(recording, run, found, purpose);
   throw new VakError(
     "not-found",
-    `The program of run ${run.id} is not in the bundle: give the file with the SHA-256 ${digest}.`,
+    `The program of run ${run.id} is not in the bundle: give the file with the SHA-256 ${digest} as \`program\`, on the command line with --program <file>.`,
   );
 }
 

@@ -145,7 +145,11 @@ export class Recording {
   find(run: string | number): LoggedRun {
     const found = typeof run === "number" ? this.runs[run - 1] : this.runs.find(({ id }) => id === run);
     if (found) return found;
-    throw new VakError("not-found", `There is no run ${run} in the log; it has ${this.runs.length} runs.`);
+    const { length } = this.runs;
+    throw new VakError(
+      "not-found",
+      `There is no run ${run} in the log; it has ${length} ${length === 1 ? "run" : "runs"}.`,
+    );
   }
 
   /** The agent's runs up to and including this one, oldest first. */

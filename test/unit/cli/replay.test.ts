@@ -88,8 +88,11 @@ test("another program: where it first differs, and exit code 1", async () => {
 
 test("no program: the digest of the one that is missing, and exit code 1", async () => {
   const { code, out } = await replay(log);
-  expect(out).toMatch(/Run agent-0\/1: NOT REPLAYED TO ITS END\n[\s\S]*give the file with the SHA-256 [0-9a-f]{64}/);
+  expect(out).toMatch(
+    /Run agent-0\/1: NOT REPLAYED TO ITS END\n[\s\S]*give the file with the SHA-256 [0-9a-f]{64}.* with --program <file>\.\n/,
+  );
   expect(code).toBe(1);
+  expect((await replay(log, "--run", "1")).err).toMatch(/ with --program <file>\.\n$/);
 });
 
 test("--until shows the state at a call, and a tool's answer cannot move the cursor", async () => {
@@ -115,8 +118,8 @@ test.each([
   [["log.zip", "--run", "1", "--until", "x"], /--until takes the number of a call/],
   [["log.zip", "--until", "1"], /--until takes the number of a call/],
   [["log.zip", "--against", "1"], /--against is the run/],
-  [["log.zip", "--program", "/no/such/file"], /no such file/],
-  [["/no/such/log.zip"], /no such file/],
+  [["log.zip", "--program", "/no/such/file"], /There is no file \/no\/such\/file\./],
+  [["/no/such/log.zip"], /There is no file \/no\/such\/log\.zip\./],
 ])("misuse: exit code 2 for %j", async (args, message) => {
   const { code, err } = await replay(...args);
   expect(err).toMatch(message);
@@ -241,8 +244,31 @@ test("attack: a value, a policy or a program changed in the zip without the key:
     bytes[bytes.length >> 1]! ^= 1;
     const zip = join(folder, "changed.zip");
     await writeZip(zip, new Map(bundle).set(path, bytes));
-    const { code, out, err } = await replay(zip, "--run", "1");
+    const { code, out } = await replay(zip, "--run", "1");
     expect({ path, code, out: out.split("\n")[0] }).toEqual({ path, code: 1, out: "THE LOG DOES NOT VERIFY." });
-    expect(err).toContain(path);
+    expect(out).toContain(`  - ${path}: `);
   }
+});
+
+test("a log that does not verify, and replays the same: that is only according to it", async () => {
+  const program = await loadGuest("busy");
+  const steps = await recordSteps([{ program, runs: [{ args: ["4"] }], answer: () => ({ ok: 1 }) }]);
+  const zip = join(folder, "extra.zip");
+  await writeZip(zip, new Map(await bundleOf(steps)).set("extra", Uint8Array.of(1)));
+  const { code, out } = await replay(zip, "--program", busy);
+  expect(out).toMatch(
+    /^THE LOG DOES NOT VERIFY\.\n {2}- extra: .*\n\nRun agent-0\/1: the same \(according to a log that does not verify\)\n/,
+  );
+  expect(code).toBe(1);
+  const compared = await replay(zip, "--run", "1", "--against", "1", "--program", busy);
+  expect(compared.out).toContain("The runs are the same (according to a log that does not verify).\n");
+  expect(compared.code).toBe(1);
+});
+
+test("a log of one run has 1 run", async () => {
+  const program = await loadGuest("busy");
+  const zip = join(folder, "single.zip");
+  await writeZip(zip, await record([{ program, runs: [{ args: ["1"] }], answer: () => ({ ok: 1 }) }]));
+  const { err } = await replay(zip, "--run", "9", "--program", busy);
+  expect(err).toBe("vak: There is no run 9 in the log; it has 1 run.\n");
 });

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -145,14 +145,52 @@ describe("vak verify", () => {
       const { code, out, err } = await callVak("verify", await writeZip("bad.zip", changed));
       expect(code, path).toBe(1);
       expect(out).toContain("THE LOG DOES NOT VERIFY.");
-      expect(err, path).toContain(path === "tile/entries/000.p/13" ? "entry" : path);
+      expect(err).toBe("");
+      const problems = out.slice(0, out.indexOf("\n\n"));
+      expect(problems, path).toContain(path === "tile/entries/000.p/13" ? "entry" : `  - ${path}: `);
     }
   });
 
-  test("another key: exit code 1", async () => {
-    const other = await signed(0, new Uint8Array(32), new Uint8Array(32).fill(8));
-    const { code, err } = await callVak("verify", await writeZip("good.zip", files), "--key", other.vkey);
-    expect({ code, err }).toEqual({ code: 1, err: "checkpoint: No signature is by a known key.\n" });
+  describe("another key", () => {
+    let other: string;
+    beforeAll(async () => {
+      other = (await signed(0, new Uint8Array(32), new Uint8Array(32).fill(8))).vkey;
+    });
+
+    test("exit code 1, who signed the log instead, and its origin as a claim", async () => {
+      const { code, out, err } = await callVak("verify", await writeZip("good.zip", files), "--key", other);
+      expect({ code, err }).toEqual({ code: 1, err: "" });
+      const origin = vkey.slice(0, vkey.indexOf("+"));
+      expect(out).toBe(
+        `THE LOG DOES NOT VERIFY.\n  - checkpoint: The log is signed by ${vkey}, not by the key you gave.\n\n` +
+          `  origin   ${origin} (claimed)\n  entries  ?\n  root     ?\n\n`,
+      );
+    });
+
+    test("the other commands say so too, and several keys are any of them", async () => {
+      const path = await writeZip("good.zip", files);
+      for (const command of [["verify"], ["replay"], ["policy", "replay"]]) {
+        const { code, out } = await callVak(...command, path, "--key", other, "--key", other);
+        expect(code).toBe(1);
+        expect(out).toContain(`  - checkpoint: The log is signed by ${vkey}, not by any of the keys you gave.\n`);
+      }
+    });
+
+    test("with --json: the problem is in the report and on stderr, and nothing is claimed", async () => {
+      const { code, out, err } = await callVak("verify", await writeZip("good.zip", files), "--key", other, "--json");
+      const message = `The log is signed by ${vkey}, not by the key you gave.`;
+      expect({ code, err }).toEqual({ code: 1, err: `checkpoint: ${message}\n` });
+      expect(JSON.parse(out)).toMatchObject({ origin: "", problems: [{ where: "checkpoint", message }] });
+      expect(JSON.parse(out)).not.toHaveProperty("claim");
+    });
+
+    test("attack: a log that lists a key which did not sign it is not said to be signed by that key", async () => {
+      const lists = new Map(files).set("keys.txt", utf8ToBytes(`${other}\n`));
+      const third = (await signed(0, new Uint8Array(32), new Uint8Array(32).fill(9))).vkey;
+      const { code, out } = await callVak("verify", await writeZip("lists.zip", lists), "--key", third);
+      expect(code).toBe(1);
+      expect(out).toContain("  - checkpoint: No signature is by a known key.\n\n  origin   ?\n");
+    });
   });
 
   test("a file that is not a bundle: exit code 1, and one line says why", async () => {
@@ -166,24 +204,26 @@ describe("vak verify", () => {
     mkdirSync(join(folder, "empty"));
     const empty = await callVak("verify", join(folder, "empty"));
     expect(empty.code).toBe(1);
-    expect(empty.err).toContain("checkpoint: the file is missing");
+    expect(empty.out).toContain("  - checkpoint: the file is missing");
   });
 
   test("attack: a link out of the directory is not followed", async () => {
     const root = writeFolder("linked", files);
     rmSync(join(root, "keys.txt"));
     symlinkSync(join(folder, "good", "keys.txt"), join(root, "keys.txt"));
-    const { code, err } = await callVak("verify", root);
+    const { code, out } = await callVak("verify", root);
     expect(code).toBe(1);
-    expect(err).toContain("keys.txt: It cannot be opened");
+    expect(out).toContain("  - keys.txt: It cannot be opened");
   });
 
   test.each([
     [[], "Give a command"],
     [["inspect"], 'no command "inspect"'],
     [["verify"], "Give a zip"],
-    [["verify", "/nowhere", "b"], "no such file"],
-    [["verify", "/nowhere/log.zip"], "no such file"],
+    [["verify", "/nowhere", "b"], "vak: There is no file /nowhere."],
+    [["verify", "/nowhere/log.zip"], "vak: There is no file /nowhere/log.zip."],
+    [["verify", "package.json/log.zip"], "vak: There is no file package.json/log.zip."],
+    [["verify", "/nowhere/a.tlog-proof", "--key", "x"], "vak: There is no file /nowhere/a.tlog-proof."],
     [["verify", "--nonsense", "a"], "--nonsense"],
     [["verify", "package.json", "--key", "x"], "key to verify with"],
   ])("misuse: exit code 2 for %j", async (args, message) => {
@@ -191,7 +231,12 @@ describe("vak verify", () => {
     const { code, out, err } = await callVak(...args);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(message);
-    expect(err).toContain("Usage:");
+    expect(err).toMatch(/^vak: [^\n]+\nSee `vak --help`\.\n$/);
+  });
+
+  test("--version prints the version of package.json", async () => {
+    const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+    expect(await callVak("--version")).toEqual({ code: 0, out: `${version}\n`, err: "" });
   });
 
   test("--help prints the usage", async () => {
