@@ -91,11 +91,6 @@ export class RunRecorder {
     this.#before = this.#changes.waiting;
   }
 
-  /** Whether the worker has reported that the guest is at work. */
-  get begun(): boolean {
-    return this.#parts > 0 || this.#held > 0;
-  }
-
   /** The worker reports what the guest met. False where that is impossible. */
   met({ fuel, changes, readings }: MetMessage): boolean {
     if (!this.#running) return false;

@@ -62,6 +62,8 @@ export class Run {
   #stopping: StopLimit | undefined;
   #cancelGrace = () => {};
   readonly #deadline: Deadline;
+  /** Whether the worker has said anything in this run: the guest is at work, so there was room for it. */
+  #heard = false;
   /** Lets the deadline go on, of a run that has waited for room and is about to begin. */
   #begun: (() => void) | undefined;
   /** Ends the pause, while the guest is paused. */
@@ -132,10 +134,9 @@ export class Run {
   /** @internal False when the worker must not say this now. */
   receive(message: WorkerMessage): boolean {
     if (message.vak === "hello" || message.run !== this.#number) return false;
-    if (message.vak === "met") {
-      this.#begun?.();
-      return this.#recorder.met(message);
-    }
+    this.#heard = true;
+    this.#begun?.();
+    if (message.vak === "met") return this.#recorder.met(message);
     if (this.#abort.signal.aborted) return true;
     if (message.vak === "output") return this.#write(message.fd, message.bytes as Uint8Array<ArrayBuffer>);
     // A guest is one thread: it asks, and waits for the answer.
@@ -263,7 +264,9 @@ export class Run {
       if (this.#unpause) channel.pause();
       const began = performance.now();
       const reply = await running.finally(() => this.#begun?.());
-      if (!waited && parseNoRoom(reply)) this.#deadline.extend(performance.now() - began);
+      if (!parseNoRoom(reply)) return reply;
+      if (this.#heard) this.#loseForEnd();
+      if (!waited) this.#deadline.extend(performance.now() - began);
       return reply;
     };
     const hold = () => {
@@ -279,11 +282,7 @@ export class Run {
       // Whatever a guest does gives a result: only a subverted worker refuses a run.
       this.#lose(`the worker failed: ${errorText(error)}`);
     }
-    return (
-      parseFinished(reply, limits) ??
-      (this.#recorder.begun ? undefined : parseNoRoom(reply)) ??
-      this.#lose("the worker reported an end that the protocol does not allow")
-    );
+    return parseFinished(reply, limits) ?? parseNoRoom(reply) ?? this.#loseForEnd();
   }
 
   /** It can take an engine seconds to find out that it has no room, which are not the guest's. */
@@ -319,6 +318,10 @@ export class Run {
       // The sandbox checks it too.
       return this.#lose("the worker gave an answer that is not JSON");
     }
+  }
+
+  #loseForEnd(): never {
+    return this.#lose("the worker reported an end that the protocol does not allow");
   }
 
   #lose(why: string): never {

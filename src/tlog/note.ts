@@ -62,7 +62,13 @@ export function verifierOf(name: string, key: Uint8Array): Verifier {
       "invalid-argument",
       `"${name}" cannot be the name of a key: it is empty, or has a space or a +.`,
     );
-  return { name, keyId: keyIdOf(name, key), publicKey: key.slice(1), cosigns: key[0] === COSIGNATURE };
+  // Of Node's Buffer, slice would be a view that changes with it.
+  return {
+    name,
+    keyId: keyIdOf(name, key),
+    publicKey: Uint8Array.from(key.subarray(1)),
+    cosigns: key[0] === COSIGNATURE,
+  };
 }
 
 /** `name+keyid+base64(type ‖ public key)`, the type being 0x01, or 0x04 for the key of a witness. */

@@ -49,9 +49,10 @@ export function parseTilePath(path: string): Tile | undefined {
   return inRange && tilePath(tile) === path ? tile : undefined;
 }
 
-/** The hashes of a tile's bytes. */
+/** The hashes of a tile's bytes, copied: of Node's Buffer, slice would be a view that changes with it. */
 export function splitHashes(bytes: Uint8Array): Bytes[] {
   const hashes: Bytes[] = [];
-  for (let at = 0; at < bytes.length; at += HASH_BYTES) hashes.push(bytes.slice(at, at + HASH_BYTES));
+  for (let at = 0; at < bytes.length; at += HASH_BYTES)
+    hashes.push(Uint8Array.from(bytes.subarray(at, at + HASH_BYTES)));
   return hashes;
 }

@@ -4,7 +4,7 @@ import type { Agent, Run, RunResult } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
 import { hostileWorker } from "../../setup/hostile-worker.ts";
-import { entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
+import { effects, entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
 
 /**
  * Fills this process with memories, in a worker, so that ending the worker frees them. What other workers and earlier
@@ -132,8 +132,10 @@ test.runIf(bounded)("a run that waits in a full browser can be stopped", async (
 /**
  * How a run with a deadline of 300 ms ends whose worker says at first that there is no room, and at its second and
  * third attempt does as it is told.
+ *
+ * @param patienceMs in place of the 20 seconds that a worker may take to begin such a run
  */
-async function endOfWaiting(second: string, third = ""): Promise<RunResult> {
+async function endOfWaiting(second: string, third = "", patienceMs = 20_000): Promise<RunResult> {
   await using kernel = await testKernel();
   await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin"), isolation: "page" });
   const others = other.run();
@@ -152,7 +154,12 @@ async function endOfWaiting(second: string, third = ""): Promise<RunResult> {
       else { ${third} }
     `),
   });
-  const result = await agent.run().result;
+  const { setTimeout: later } = globalThis;
+  globalThis.setTimeout = ((call: () => void, ms?: number) =>
+    later(call, ms === 20_000 ? patienceMs : ms)) as typeof later;
+  const result = await agent.run().result.finally(() => {
+    globalThis.setTimeout = later;
+  });
   others.stop();
   return result;
 }
@@ -167,14 +174,30 @@ test("the deadline of a run that has waited goes on when the guest begins", asyn
 });
 
 test("attack: a worker that never says that the guest begins does not escape the deadline", async () => {
-  const { setTimeout: later } = globalThis;
-  // The 20 seconds that a worker may take to begin such a run.
-  globalThis.setTimeout = ((call: () => void, ms?: number) => later(call, ms === 20_000 ? 200 : ms)) as typeof later;
-  onTestFinished(() => {
-    globalThis.setTimeout = later;
-  });
-  expect(await endOfWaiting("")).toMatchObject({ status: "stopped", limit: "deadline" });
+  expect(await endOfWaiting("", "", 200)).toMatchObject({ status: "stopped", limit: "deadline" });
 });
+
+/** Makes calls and writes, for longer than the deadline. */
+const works = `
+  for (let n = 1; n <= 8; n++) {
+    call(n, ADD);
+    await answered();
+    output("x");
+    await takes(200);
+  }
+`;
+
+test("attack: a worker whose guest is at work, though it has not said so, does not escape the deadline", async () => {
+  expect(await endOfWaiting(works)).toMatchObject({ status: "stopped", limit: "deadline" });
+  expect(effects.length).toBeLessThan(8);
+});
+
+test.each(["call(1, ADD); await answered();", 'output("x");', "met([], []);"])(
+  "attack: a worker that does %s and then says that there is no room is ended",
+  async (does) => {
+    expect(await endOfWaiting(`${does} full();`)).toMatchObject({ status: "failed", digest: null });
+  },
+);
 
 test("agents that have run and live on do not fill the browser", async () => {
   const count = engine === "chromium" ? 140 : 20;

@@ -1,8 +1,11 @@
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { errorText } from "../../../src/base/error-text.ts";
 
 test("what has a text is quoted", () => {
   for (const thrown of [new Error("no"), "no", { toString: () => "no" }]) expect(errorText(thrown)).toBe("no");
+  expect(errorText({ code: 4001, message: "no" })).toBe("no");
+  expect(errorText(runInNewContext('new Error("no")'))).toBe("no");
   expect(errorText(undefined)).toBe("undefined");
 });
 

@@ -10,6 +10,7 @@ import {
   formatVkey,
   type Note,
   type Verifier,
+  verifierOf,
   verifyEd25519,
 } from "../../../src/tlog/note.ts";
 import { parseNote, parseVkey, verifyNote } from "../../../src/tlog/note-reading.ts";
@@ -241,4 +242,11 @@ describe.skipIf(!haveVectors)("vectors", () => {
       expect(formatNote({ text, signatures: [{ name, keyId: verifier.keyId, signature }] })).toEqual(theirs);
     }
   });
+});
+
+test("a verifier keeps a copy of its key, also of a Buffer, whose slices are views", () => {
+  const key = Buffer.alloc(33, 1);
+  const { publicKey } = verifierOf("example.com/log", key);
+  key.fill(9);
+  expect(publicKey).toEqual(new Uint8Array(32).fill(1));
 });

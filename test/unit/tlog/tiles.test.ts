@@ -195,3 +195,10 @@ describe.skipIf(!haveVectors)("Tessera's log", () => {
     }
   });
 });
+
+test("the hashes of a tile are copies, also of a Buffer, whose slices are views", () => {
+  const bytes = Buffer.alloc(64, 5);
+  const hashes = splitHashes(bytes);
+  bytes.fill(6);
+  expect(hashes).toEqual([new Uint8Array(32).fill(5), new Uint8Array(32).fill(5)]);
+});
