@@ -1,6 +1,7 @@
 /** The architecture as a test: which rooms of `src/` may import which, and which are pure. */
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, normalize } from "node:path";
+import { isBuiltin } from "node:module";
+import { dirname, join, normalize, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseSync } from "vite";
 import { describe, expect, test } from "vitest";
@@ -37,6 +38,33 @@ const arrows: Record<string, string[]> = {
 /** The ground floor, which every room may import. */
 const everyone = ["base", "limits", "labels", "errors"];
 
+/** The packages that each room may import, in any part; `virtual:` is a module that the build makes. */
+const packages: Record<string, string[]> = {
+  kernel: ["@noble/hashes", "comlink"],
+  worker: ["comlink", "virtual:vak-worker"],
+  log: ["@noble/ed25519", "@noble/hashes", "idb"],
+  audit: ["@noble/hashes", "fflate"],
+  tlog: ["@noble/ed25519", "@noble/hashes"],
+  policy: ["@cedar-policy/cedar-wasm", "virtual:cedar-glue"],
+  tool: ["@cfworker/json-schema"],
+  sandbox: ["@bjorn3/browser_wasi_shim", "@noble/hashes", "comlink"],
+  replay: ["@noble/hashes"],
+  fetch: ["@secretlint/secretlint-rule-preset-recommend", "fast-luhn", "ibantools"],
+  cli: ["node:fs", "node:path", "node:url", "node:util"],
+  base: ["@noble/hashes"],
+};
+
+/** The files in `src/` that are not modules. They are not parsed, so a new one has to be listed. */
+const notModules = ["runtimes/vak.py", "sandbox/jspi.d.ts", "virtual.d.ts"];
+
+/** Expressions that can load a module which this test cannot see, each with the one file that needs it. */
+const unseen = {
+  /** Leads to modules by `new URL`, `glob`, `resolve` and `createRequire`; here, to Cedar's wasm. */
+  "import.meta": "policy/cedar/wasm-url.ts",
+  /** Here the user names the module, which is a policy. */
+  "import() without a string literal": "cli/policy.ts",
+};
+
 /**
  * Rooms beyond the core. They import only public entry points: those of `vak`, and each other's. Whatever they cannot
  * do with those is missing from the public API.
@@ -60,6 +88,8 @@ const pure = ["base", "wasm", "meter", "tlog", "audit", "tool", "protocol", "rep
 
 /** The one file of the ground floor that needs a browser: no pure room may import it. */
 const WEB_LOCKS = "base/lock.ts";
+/** The one file of a pure room that calls a server, with the `fetch` that Node has too. */
+const WITNESS = "tlog/witness.ts";
 
 const browserGlobals = new Set([
   "BroadcastChannel",
@@ -70,9 +100,13 @@ const browserGlobals = new Set([
   "XMLHttpRequest",
   "caches",
   "document",
+  "fetch",
+  // As a value, which can be renamed or indexed: see `isPlainGlobalThis`.
+  "globalThis",
   "importScripts",
   "indexedDB",
   "localStorage",
+  "location",
   "navigator",
   "postMessage",
   "self",
@@ -80,19 +114,20 @@ const browserGlobals = new Set([
   "window",
 ]);
 
-/** The text of source files, by path below `src/`, such as `kernel/agent.ts`. */
+/** The text of all files in `src/`, by path below it, such as `kernel/agent.ts`. */
 type Sources = Record<string, string>;
 
 interface SourceFile {
   imports: string[];
-  /** All identifiers except names of properties. */
+  unseen: Set<keyof typeof unseen>;
+  /** All identifiers except names of properties, and `globalThis` where `isPlainGlobalThis`. */
   identifiers: Set<string>;
 }
 
 function parse(path: string, text: string): SourceFile {
   const { program, errors } = parseSync(path, text);
   if (errors.length) throw new Error(`${path}: ${errors[0]?.message}`);
-  const file: SourceFile = { imports: [], identifiers: new Set() };
+  const file: SourceFile = { imports: [], unseen: new Set(), identifiers: new Set() };
   const visit = (node: unknown): void => {
     if (typeof node !== "object" || node === null) return;
     if (Array.isArray(node)) {
@@ -100,44 +135,73 @@ function parse(path: string, text: string): SourceFile {
       return;
     }
     const { type, source, name, ...rest } = node as Record<string, unknown>;
-    // Import and export declarations, import() and import types all have a `source`.
-    const from = (source as { value?: unknown } | null | undefined)?.value;
+    // Import and export declarations, import() and import types all have a `source`; `import a = require("b")` has not.
+    const specifier = type === "TSExternalModuleReference" ? rest.expression : source;
+    const from = (specifier as { value?: unknown } | null | undefined)?.value;
     if (typeof from === "string") file.imports.push(from);
+    else if (type === "ImportExpression") file.unseen.add("import() without a string literal");
+    if (type === "MetaProperty" && isIdentifier(rest.meta, "import")) file.unseen.add("import.meta");
     if (type === "Identifier" && typeof name === "string") file.identifiers.add(name);
+    // The argument of a computed import() is under `source`.
+    if (typeof from !== "string") visit(source);
     for (const [key, child] of Object.entries(rest)) {
-      const isName =
-        !rest.computed && ((type === "MemberExpression" && key === "property") || key === "key") && !isGlobalThis(rest);
-      if (!isName) visit(child);
+      const isProperty = type === "MemberExpression" && key === "property";
+      const isName = !rest.computed && (isProperty || key === "key") && !isIdentifier(rest.object, "globalThis");
+      if (!isName && !isPlainGlobalThis(type, rest, key)) visit(child);
     }
   };
   visit(program);
   return file;
 }
 
-/** For a property of `globalThis`: `globalThis.window` counts as `window`. */
-function isGlobalThis({ object }: Record<string, unknown>): boolean {
-  return (object as { name?: string } | undefined)?.name === "globalThis";
+function isIdentifier(node: unknown, name: string): boolean {
+  const { type, name: its } = (node ?? {}) as { type?: string; name?: string };
+  return type === "Identifier" && its === name;
+}
+
+/** `globalThis` in `globalThis.window`, which counts as `window`, and in `"window" in globalThis`, which only asks. */
+function isPlainGlobalThis(type: unknown, node: Record<string, unknown>, key: string): boolean {
+  if (!isIdentifier(node[key], "globalThis")) return false;
+  if (type === "MemberExpression") return key === "object" && !node.computed;
+  return key === "right" && node.operator === "in" && (node.left as { type: string }).type === "Literal";
 }
 
 const roomOf = (path: string): string => path.split("/")[0]!.replace(/\.ts$/, "");
+
+/** `@noble/hashes` for `@noble/hashes/sha2.js`, `node:fs` for `node:fs/promises`. */
+const packageOf = (from: string): string =>
+  from
+    .split("/")
+    .slice(0, from.startsWith("@") ? 2 : 1)
+    .join("/");
 
 /** Every violation of the rules above in these sources. */
 function faults(sources: Sources): string[] {
   const found: string[] = [];
   const edges = new Map<string, string[]>();
   for (const [path, text] of Object.entries(sources)) {
+    if (notModules.includes(path)) continue;
+    if (!path.endsWith(".ts") || path.endsWith(".d.ts")) {
+      found.push(`${path} is neither a .ts module nor listed`);
+      continue;
+    }
     const room = roomOf(path);
     const allowed = arrows[room];
     if (!allowed && !beyond.includes(room)) found.push(`${path}: the room ${room} has no row in the table`);
     const file = parse(path, text);
+    for (const form of file.unseen)
+      if (unseen[form] !== path) found.push(`${path} uses ${form}: this test cannot see what that loads`);
     const targets: string[] = [];
     for (const from of file.imports) {
-      if (from.startsWith("node:") && room !== "cli") found.push(`${path} imports ${from}: only cli may use Node`);
-      if (!from.startsWith(".")) continue;
-      const target = normalize(join(dirname(path), from.replace(/\?.*$/, "")));
-      if (!target.endsWith(".ts")) continue;
-      if (!(target in sources)) {
-        found.push(`${path} imports ${from}, which does not exist`);
+      if (!from.startsWith(".")) {
+        if (isBuiltin(from) && room !== "cli") found.push(`${path} imports ${from}: only cli may use Node`);
+        else if (!packages[room]?.includes(packageOf(from)))
+          found.push(`${path} imports ${from}: it is neither a relative path nor a package that ${room} may import`);
+        continue;
+      }
+      const target = normalize(join(dirname(path), from.replace(/\?.*$/, ""))).replaceAll("\\", "/");
+      if (!Object.hasOwn(sources, target)) {
+        found.push(`${path} imports ${from}, which is not a file in src`);
         continue;
       }
       targets.push(target);
@@ -153,8 +217,10 @@ function faults(sources: Sources): string[] {
     }
     edges.set(path, targets);
     if (pure.includes(room) && path !== WEB_LOCKS) {
-      for (const name of file.identifiers)
+      for (const name of file.identifiers) {
+        if (path === WITNESS && name === "fetch") continue;
         if (browserGlobals.has(name)) found.push(`${path} is in a pure room but uses ${name}`);
+      }
     }
   }
   const circle = findCircle(edges);
@@ -183,9 +249,9 @@ function findCircle(edges: Map<string, string[]>): string[] | undefined {
 
 test("imports in src/ point one way, without circles, and its pure rooms use no browser globals", () => {
   const src = fileURLToPath(new URL("../../src/", import.meta.url));
-  const paths = readdirSync(src, { recursive: true, encoding: "utf8" })
-    .map((path) => path.replaceAll("\\", "/"))
-    .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
+  const paths = readdirSync(src, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(src, join(entry.parentPath, entry.name)).replaceAll("\\", "/"));
   expect(paths.length).toBeGreaterThan(10);
   expect(faults(Object.fromEntries(paths.map((path) => [path, readFileSync(join(src, path), "utf8")])))).toEqual([]);
 });
@@ -212,9 +278,81 @@ describe("the test finds", () => {
       'export { b } from "../kernel/b.ts";',
       'const b = await import("../kernel/b.ts");',
       'let b: import("../kernel/b.ts").B;',
+      'import type b = require("../kernel/b.ts");',
+      'import b from "../kernel/b.ts?raw";',
+      'import "./../kernel/b.ts";',
     ]) {
       check({ "sandbox/a.ts": form, "kernel/b.ts": 'import "../errors.ts";' }, fault);
     }
+  });
+
+  test("a relative path that is not exactly a file's", () => {
+    for (const from of ["../kernel/b", "../kernel/b.js", "../kernel/b.ts#x", "../Kernel/b.ts", "../kernel", ".."]) {
+      check(
+        { "tlog/a.ts": `import "${from}";`, "kernel/b.ts": "" },
+        `tlog/a.ts imports ${from}, which is not a file in src`,
+      );
+    }
+    check(
+      { "mcp/a.ts": 'import "../kernel/b";', "kernel/b.ts": "" },
+      "mcp/a.ts imports ../kernel/b, which is not a file in src",
+    );
+    check(
+      { "audit/a.ts": 'import "../base/lock";', "base/lock.ts": "" },
+      "audit/a.ts imports ../base/lock, which is not a file in src",
+    );
+    check(
+      { "audit/a.ts": 'import "./b";', "audit/b.ts": 'import "./a.ts";' },
+      "audit/a.ts imports ./b, which is not a file in src",
+    );
+  });
+
+  test("an import() without a string literal", () => {
+    const fault = "tlog/a.ts uses import() without a string literal: this test cannot see what that loads";
+    for (const name of ["`../kernel/b.ts`", '"../kernel/" + "b.ts"', '("../kernel/b.ts" as string)', "name"]) {
+      check({ "tlog/a.ts": `import(${name});`, "kernel/b.ts": "" }, fault);
+    }
+    expect(faults({ "cli/policy.ts": "import(name);" })).toEqual([]);
+  });
+
+  test("import.meta, from which a module can be reached", () => {
+    for (const form of [
+      'new URL("../kernel/b.ts", import.meta.url);',
+      'import.meta.glob("../kernel/*.ts");',
+      'import.meta["glob"]("../kernel/*.ts");',
+      'import.meta.resolve("../kernel/b.ts");',
+      'createRequire(import.meta.url)("../kernel/b.ts");',
+      "const here = import.meta.url;",
+    ]) {
+      check(
+        { "tlog/a.ts": form, "kernel/b.ts": "" },
+        "tlog/a.ts uses import.meta: this test cannot see what that loads",
+      );
+    }
+    expect(faults({ "policy/cedar/wasm-url.ts": "import.meta.url;" })).toEqual([]);
+  });
+
+  test("a package that the room's list does not hold, a path from the root, and vak by its own name", () => {
+    for (const from of ["/src/kernel/b.ts", "vak", "vak/fetch", "https://example.com/b.ts", "#b"]) {
+      check(
+        { "kernel/a.ts": `import "${from}";`, "kernel/b.ts": "" },
+        `kernel/a.ts imports ${from}: it is neither a relative path nor a package that kernel may import`,
+      );
+    }
+    for (const from of ["idb", "comlink", "@noble/curves/ed25519.js"]) {
+      check(
+        { "tlog/a.ts": `import "${from}";` },
+        `tlog/a.ts imports ${from}: it is neither a relative path nor a package that tlog may import`,
+      );
+    }
+    expect(faults({ "log/a.ts": 'import "idb";', "tlog/a.ts": 'import "@noble/hashes/sha2.js";' })).toEqual([]);
+  });
+
+  test("a file that it does not parse", () => {
+    for (const path of ["tlog/a.js", "tlog/a.mts", "tlog/a.tsx", "tlog/a.d.ts", "tlog/a.json"]) {
+      check({ [path]: "" }, `${path} is neither a .ts module nor listed`);
+    }
+    expect(faults({ "runtimes/vak.py": "", "runtimes/a.ts": 'import "./vak.py?raw";' })).toEqual([]);
   });
 
   test("a room without a row in the table", () => {
@@ -263,11 +401,36 @@ describe("the test finds", () => {
     check({ "meter/a.ts": "window.alert(1);" }, "meter/a.ts is in a pure room but uses window");
     check({ "protocol/a.ts": "globalThis.indexedDB;" }, "protocol/a.ts is in a pure room but uses indexedDB");
     check({ "tool/a.ts": "export let w: Worker;" }, "tool/a.ts is in a pure room but uses Worker");
+    check({ "tlog/a.ts": "location.href;" }, "tlog/a.ts is in a pure room but uses location");
+    check({ "tlog/a.ts": "fetch(url);" }, "tlog/a.ts is in a pure room but uses fetch");
     expect(faults({ "log/database.ts": "indexedDB;", "tool/a.ts": "x.window; ({ document: 1 });" })).toEqual([]);
+    expect(faults({ "tlog/witness.ts": "fetch(url);" })).toEqual([]);
+  });
+
+  test("globalThis in a pure room, except to read or ask for a global by its name", () => {
+    for (const form of [
+      "(globalThis as any).window;",
+      'globalThis["indexedDB"];',
+      "const { indexedDB: db } = globalThis;",
+      "const g = globalThis; g.document;",
+      "globalThis.globalThis.document;",
+      "name in globalThis;",
+    ]) {
+      check({ "tlog/a.ts": form }, "tlog/a.ts is in a pure room but uses globalThis");
+    }
+    check({ "tlog/a.ts": "globalThis?.document;" }, "tlog/a.ts is in a pure room but uses document");
+    expect(faults({ "tlog/a.ts": 'globalThis.crypto; "document" in globalThis;' })).toEqual([]);
   });
 
   test("a module of Node in code for browsers", () => {
-    check({ "kernel/a.ts": 'import "node:fs";' }, "kernel/a.ts imports node:fs: only cli may use Node");
+    for (const from of ["node:fs", "fs", "fs/promises", "node:module"]) {
+      check({ "kernel/a.ts": `import "${from}";` }, `kernel/a.ts imports ${from}: only cli may use Node`);
+    }
     expect(faults({ "cli/cli.ts": 'import "node:fs";' })).toEqual([]);
+    // Not even there: `createRequire` loads what this test cannot see.
+    check(
+      { "cli/a.ts": 'import { createRequire } from "node:module";' },
+      "cli/a.ts imports node:module: it is neither a relative path nor a package that cli may import",
+    );
   });
 });
