@@ -25,6 +25,8 @@ import {
   write,
 } from "./site.ts";
 
+const browsers = await open();
+
 /**
  * A page on which the job has run once. The first tests look at that run, in the page, in the log and again; so those
  * that write more into the log come after them.
@@ -48,7 +50,7 @@ const afterJob = shared(async (browser) => {
   return tab;
 });
 
-test.each(open)("$name: the job runs, streams, is governed and is measured", async ({ browser }) => {
+test.each(browsers)("$name: the job runs, streams, is governed and is measured", async ({ browser }) => {
   const { page, complaints } = await afterJob(browser);
   await prints(page, "3 requests tonight");
   expect(await terminal(page).getAttribute("data-streamed")).toBe("true");
@@ -78,7 +80,7 @@ test.each(open)("$name: the job runs, streams, is governed and is measured", asy
   expect(complaints).toEqual([]);
 });
 
-test.each(open)(
+test.each(browsers)(
   "$name: the log verifies, in the page and exported; one flipped byte is refused",
   async ({ browser }) => {
     const { page, complaints } = await afterJob(browser);
@@ -114,7 +116,7 @@ test.each(open)(
   },
 );
 
-test.each(open)(
+test.each(browsers)(
   "$name: a simulation shows what another policy would have decided; and Cedar confirms every decision of the log",
   async ({ name, browser }) => {
     const { page, complaints } = await afterJob(browser);
@@ -159,7 +161,7 @@ test.each(open)(
   },
 );
 
-test.each(open)(
+test.each(browsers)(
   "$name: a run is re-executed with the same result, and its timeline can return to any call",
   async ({ browser }) => {
     const { page, complaints } = await afterJob(browser);
@@ -197,7 +199,7 @@ test.each(open)(
   },
 );
 
-test.each(open)(
+test.each(browsers)(
   "$name: an endless loop is stopped, a flood stops at its limit, and the next run works",
   async ({ browser }) => {
     const { page, complaints } = await afterJob(browser);
@@ -222,7 +224,7 @@ test.each(open)(
   },
 );
 
-test.each(open)(
+test.each(browsers)(
   "$name: a person is asked, what is denied has no effect, and all of it is in the log",
   async ({ browser }) => {
     const { page, complaints } = await visit(browser);

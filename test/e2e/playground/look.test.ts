@@ -18,6 +18,9 @@ import {
   write,
 } from "./site.ts";
 
+const darkAndStill = { "layout.css.prefers-color-scheme.content-override": 0, "ui.prefersReducedMotion": 1 };
+const browsers = await open(darkAndStill);
+
 /** A page on which nothing has been done yet, for what can be done one after the other. */
 const plain = shared((browser) => visit(browser));
 
@@ -40,7 +43,7 @@ const afterJob = shared(async (browser) => {
   return { ...tab, moved };
 });
 
-test.each(open)("$name: it fits from a phone to a wide screen", async ({ browser }) => {
+test.each(browsers)("$name: it fits from a phone to a wide screen", async ({ browser }) => {
   const { page } = await plain(browser);
   for (const width of [320, 390, 768, 1024, 1180, 1440, 1920]) {
     await page.setViewportSize({ width, height: 844 });
@@ -57,7 +60,7 @@ test.each(open)("$name: it fits from a phone to a wide screen", async ({ browser
   await page.setViewportSize({ width: 1440, height: 900 });
 });
 
-test.each(open)("$name: everything can be done with the keyboard alone", async ({ browser }) => {
+test.each(browsers)("$name: everything can be done with the keyboard alone", async ({ browser }) => {
   const { page } = await plain(browser);
   await page.getByRole("heading", { level: 1 }).click(); // from the top, as on a fresh page
   const focused = () =>
@@ -99,7 +102,7 @@ test.each(open)("$name: everything can be done with the keyboard alone", async (
   await status(page, /^Done: exited 0$/);
 });
 
-test.each(open)("$name: errors are shown where they belong", async ({ browser }) => {
+test.each(browsers)("$name: errors are shown where they belong", async ({ browser }) => {
   const { page } = await plain(browser);
   await write(page, "Policy, in Cedar", '// a slip\npermit (principal, action == Action::"call:refnd", resource);');
   await press(page, "Run");
@@ -130,14 +133,14 @@ test.each(open)("$name: errors are shown where they belong", async ({ browser })
 });
 
 test("nothing moves while it loads and runs", async () => {
-  const { browser } = open.find(({ name }) => name === "chromium")!; // the one that says what has moved
+  const { browser } = browsers.find(({ name }) => name === "chromium")!; // the one that says what has moved
   expect((await afterJob(browser)).moved).toEqual([]);
 });
 
-/** Of the system. Firefox is started in a dark one. */
+/** The system themes that each browser can have: Firefox keeps the dark one that it was started with. */
 const themes: Record<string, readonly ("light" | "dark")[]> = { chromium: ["light", "dark"], firefox: ["dark"] };
 
-test.each(open)("$name, light and dark: names, headings, ids and contrast", async ({ name, browser }) => {
+test.each(browsers)("$name, light and dark: names, headings, ids and contrast", async ({ name, browser }) => {
   const { page } = await afterJob(browser);
   /** Gives the system a theme, and stills the page. */
   const system = async (colorScheme: "light" | "dark") => {
@@ -145,25 +148,30 @@ test.each(open)("$name, light and dark: names, headings, ids and contrast", asyn
     const media = `(prefers-color-scheme: ${colorScheme}) and (prefers-reduced-motion: reduce)`;
     expect(await page.evaluate((media) => matchMedia(media).matches, media)).toBe(true);
   };
-  for (const colorScheme of themes[name]!) {
-    await system(colorScheme);
-    expect(await page.evaluate(faults, undefined), colorScheme).toEqual([]);
+  const pageAndSheet = async (theme: string) => {
+    expect(await page.evaluate(faults, undefined), theme).toEqual([]);
     await press(page, "Verify");
     await page.getByRole("dialog").getByText("The log verifies").waitFor();
-    expect(await page.evaluate(faults, undefined), colorScheme).toEqual([]);
+    expect(await page.evaluate(faults, undefined), theme).toEqual([]);
     await press(page, "Close");
+  };
+  for (const theme of themes[name]!) {
+    await system(theme);
+    await pageAndSheet(`${theme}, as the system's`);
   }
 
-  // And each where it was chosen, though the system has the other, or cannot have it.
+  // Each theme when a person chooses it, against the system's where the browser can emulate that.
   await choose(page, "Ask me");
-  for (const colorScheme of ["dark", "light"] as const) {
-    if (themes[name]!.includes(colorScheme)) await system(colorScheme);
+  for (const theme of ["light", "dark"] as const) {
+    const other = theme === "light" ? "dark" : "light";
+    if (themes[name]!.includes(other)) await system(other);
     await press(page, "Dark theme");
-    expect(await page.evaluate(faults, undefined), `not ${colorScheme}`).toEqual([]);
+    expect(await page.locator("html").getAttribute("data-theme")).toBe(theme);
+    await pageAndSheet(`${theme}, chosen`);
     await press(page, "Run");
     for (const question of ["Let python use refund?", "Let python use send_email?"]) {
       await asked(page, question).getByRole("button", { name: "Deny", disabled: false }).waitFor();
-      expect(await page.evaluate(faults, "vak-approval"), `not ${colorScheme}`).toEqual([]);
+      expect(await page.evaluate(faults, "vak-approval"), `${theme}, chosen`).toEqual([]);
       await answer(page, "Deny");
     }
     await asked(page, "Let python use send_email?").filter({ hasText: "U+202E" }).waitFor();

@@ -31,19 +31,6 @@ const saving = {
   "browser.download.useDownloadDir": true,
   "browser.helperApps.neverAsk.saveToDisk": "application/zip",
 };
-/** It has the theme and the motion that it was started with: Playwright cannot emulate others in it. */
-const darkAndStill = { "layout.css.prefers-color-scheme.content-override": 0, "ui.prefersReducedMotion": 1 };
-export const open = [
-  { name: "chromium", browser: await launch(chromium, launchOptions("chromium")) },
-  {
-    name: "firefox",
-    browser: await launch(firefox, {
-      ...launchOptions("firefox"),
-      downloadsPath: downloads,
-      firefoxUserPrefs: { ...saving, ...darkAndStill },
-    }),
-  },
-];
 export let server: Server;
 export let vak: Awaited<ReturnType<typeof buildCli>>;
 
@@ -53,10 +40,30 @@ beforeAll(async () => {
   vak = await buildCli(join(scratch, "cli"));
 });
 afterAll(async () => {
-  await Promise.all(open.map(({ browser }) => browser.close()));
   await server?.close();
   await rm(scratch, { recursive: true, force: true });
 });
+
+/**
+ * Starts the browsers, for as long as the file of tests runs.
+ *
+ * @param firefoxUserPrefs what else Firefox is started with, because Playwright cannot emulate media features in it
+ */
+export async function open(firefoxUserPrefs: Record<string, number> = {}) {
+  const browsers = [
+    { name: "chromium", browser: await launch(chromium, launchOptions("chromium")) },
+    {
+      name: "firefox",
+      browser: await launch(firefox, {
+        ...launchOptions("firefox"),
+        downloadsPath: downloads,
+        firefoxUserPrefs: { ...saving, ...firefoxUserPrefs },
+      }),
+    },
+  ];
+  afterAll(() => Promise.all(browsers.map(({ browser }) => browser.close())));
+  return browsers;
+}
 
 /**
  * A page of its own origin storage, ready to run, and what it complained of.
@@ -82,9 +89,13 @@ export async function visit(browser: Browser, before?: () => void) {
  * CPython and Cedar once more takes longer than most tests. Each test leaves it so that the next one finds what it
  * expects.
  */
-export function shared<Tab>(open: (browser: Browser) => Promise<Tab>): (browser: Browser) => Promise<Tab> {
+export function shared<Tab>(make: (browser: Browser) => Promise<Tab>): (browser: Browser) => Promise<Tab> {
   const tabs = new Map<Browser, Promise<Tab>>();
-  return (browser) => tabs.get(browser) ?? tabs.set(browser, open(browser)).get(browser)!;
+  return (browser) => {
+    const tab = tabs.get(browser) ?? make(browser);
+    tabs.set(browser, tab);
+    return tab;
+  };
 }
 
 export const status = (page: Page, text: RegExp) => page.getByRole("status").filter({ hasText: text }).waitFor();
