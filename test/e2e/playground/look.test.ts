@@ -97,9 +97,12 @@ test.each(browsers)("$name: everything can be done with the keyboard alone", asy
 
   await page.getByRole("textbox", { name: "Program, in Python" }).focus();
   await page.keyboard.press("ControlOrMeta+a");
-  await page.keyboard.type("print(1)");
+  await page.keyboard.type("if 1:");
+  await page.keyboard.press("Enter"); // the editor indents the next line
+  await page.keyboard.type('print("typed")');
   await page.keyboard.press("ControlOrMeta+Enter");
   await status(page, /^Done: exited 0$/);
+  await prints(page, "typed");
 });
 
 test.each(browsers)("$name: errors are shown where they belong", async ({ browser }) => {
