@@ -24,6 +24,12 @@ const browsers = await open(darkAndStill);
 /** A page on which nothing has been done yet, for what can be done one after the other. */
 const plain = shared((browser) => visit(browser));
 
+/** Of the Layout Instability API, which the types of the DOM do not have. */
+interface LayoutShift extends PerformanceEntry {
+  value: number;
+  sources: { node?: Node; previousRect: DOMRectReadOnly; currentRect: DOMRectReadOnly }[];
+}
+
 /** A page on which the job has run once, and what has moved until then, where the browser says so. */
 const afterJob = shared(async (browser) => {
   const tab = await visit(browser, () => {
@@ -31,10 +37,12 @@ const afterJob = shared(async (browser) => {
     const moved: string[] = [];
     Object.assign(globalThis, { moved });
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; sources: { node?: Node }[] })[]) {
-        // Text that is replaced in its place counts a little; what stands still round it does not.
-        const parts = entry.sources.map(({ node }) => (node instanceof Element ? node.outerHTML.slice(0, 80) : "text"));
-        if (entry.value > 0.001) moved.push(`${entry.value.toFixed(4)}: ${parts.join(" | ")}`);
+      for (const { value, sources } of list.getEntries() as LayoutShift[]) {
+        // Text replaced in its line, as the figures of usage are, moves nothing, however many are replaced at once.
+        const parts = sources
+          .filter((part) => part.node instanceof Element || Math.abs(part.currentRect.y - part.previousRect.y) >= 1)
+          .map(({ node }) => (node instanceof Element ? node.outerHTML.slice(0, 80) : `text ${node?.textContent}`));
+        if (value > 0.001 && parts.length > 0) moved.push(`${value.toFixed(4)}: ${parts.join(" | ")}`);
       }
     }).observe({ type: "layout-shift", buffered: true });
   });

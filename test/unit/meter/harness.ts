@@ -9,7 +9,7 @@ export interface Outcome {
   log: string[];
   /** From the oracle and the meter. */
   fuel: number;
-  /** A hash of its memory. Made when it is read: most runs end where only the rest is compared. */
+  /** A hash of its memory. Computed when it is read, because most tests compare only the rest. */
   readonly memory: string;
 }
 
