@@ -41,7 +41,7 @@ test("Chromium is killed with kill -9 in the middle of runs: each replays identi
   const clocks = ["virtual", "real", "virtual"] as const;
   /** The last part of each that the page knew to be on disk. */
   const told: number[] = [];
-  for (const clock of clocks) {
+  for (const [i, clock] of clocks.entries()) {
     const chromium = await startChromium(profile);
     const tab = await openTab(chromium.browser);
     const round = told.push(0) - 1;
@@ -53,7 +53,11 @@ test("Chromium is killed with kill -9 in the middle of runs: each replays identi
         if (told[round] === 3) resolve();
       });
     });
-    const working = tab.evaluate((clock) => page.work(clock), clock).catch((error) => error);
+    // Not in the first, which is forked below: a fork cannot repeat what the page did to the files.
+    const meddles = i > 0;
+    const working = tab
+      .evaluate(([clock, meddles]) => page.work(clock, meddles), [clock, meddles] as const)
+      .catch((error) => error);
     await Promise.race([enough, working]);
     await sleep(Math.random() * 1000);
     await chromium.kill();
@@ -77,8 +81,8 @@ test("Chromium is killed with kill -9 in the middle of runs: each replays identi
         `^the page was closed or lost before it ended: .* goes to call ${found.calls} and ${found.fuel} units of fuel`,
       ),
     );
-    // Three parts are three seconds of calls, of which each is in the log before its answer.
-    expect(found.calls).toBeGreaterThan(3);
+    // Each part has a call, however slow the machine is, and each call is in the log before its answer.
+    expect(found.calls).toBeGreaterThanOrEqual(3);
     expect(told[run - 1]).toBeGreaterThanOrEqual(3);
     const { calls } = report.runs[run - 1]!;
     expect(found.calls).toBeLessThanOrEqual(calls.reduce((sum, { count }) => sum + count, 0) + 1);
@@ -96,7 +100,7 @@ test("Chromium is killed with kill -9 in the middle of runs: each replays identi
   expect(code).toBe(1);
 
   // Another tab continues the run during which this one was killed.
-  const forked = await tab.evaluate(() => page.fork(1, 4));
+  const forked = await tab.evaluate(() => page.fork(1, 3));
   const after = await openBundle(new Uint8Array(Buffer.from(forked, "base64")));
   expect(await verify(after)).toMatchObject({ ok: true, problems: [] });
   expect(await replay(after, clocks.length + 1, { program })).toMatchObject({ verdict: "same", missing: null });

@@ -16,8 +16,12 @@ async function zipOf(kernel: Kernel): Promise<string> {
 }
 
 export const page = {
-  /** Runs, and prints the number of each part of its trace that is on disk, until the browser is killed. */
-  async work(clock: "real" | "virtual"): Promise<never> {
+  /**
+   * Runs, and prints the number of each part of its trace that is on disk, until the browser is killed.
+   *
+   * @param meddles whether the page changes the agent's files meanwhile
+   */
+  async work(clock: "real" | "virtual", meddles: boolean): Promise<never> {
     const kernel = await open();
     const files = { "inbox.txt": "before" };
     const limits = { calls: 1_000_000, deadlineMs: 600_000 };
@@ -26,7 +30,7 @@ export const page = {
     void finish(run);
     for await (const { entry } of kernel.log.entries({ follow: true })) {
       if (entry.type !== "trace" || entry.run !== run.id) continue;
-      void agent.files.write("inbox.txt", `meanwhile ${entry.part}`);
+      if (meddles) void agent.files.write("inbox.txt", `meanwhile ${entry.part}`);
       console.log(`stored ${entry.part}`);
     }
     throw new Error("the log has ended");
