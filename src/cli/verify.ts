@@ -1,8 +1,9 @@
 /** `vak verify`: verifies an exported log, or a receipt. */
 import { readFile } from "node:fs/promises";
 import { type Bundle, type Report, type RunSummary, verify, verifyProof } from "../audit/index.ts";
+import { NO_KNOWN_KEY } from "../audit/verification/keys.ts";
 import type { LogArguments, ReceiptArguments } from "./arguments.ts";
-import { type Claim, claimOf, NO_KNOWN_KEY } from "./claim.ts";
+import { type Claim, claimOf } from "./claim.ts";
 import { unreadable, withBundle } from "./opening.ts";
 import { printJson, printLines, printProblems } from "./print.ts";
 

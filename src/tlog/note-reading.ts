@@ -21,6 +21,9 @@ import {
 export const MAX_NOTE_BYTES = 1_000_000;
 const MAX_SIGNATURES = 100;
 
+/** The message of the error where every signature is by a key that the caller does not know. */
+export const NO_KNOWN_KEY = "No signature is by a known key.";
+
 const bad = (message: string): VakError => new VakError("invalid-bundle", message);
 
 /**
@@ -79,7 +82,7 @@ export async function verifyNote(note: Note, verifiers: readonly Verifier[]): Pr
     if (!(await isSignedBy(verifier, signature, note.text))) throw bad(`The signature by ${name} is wrong.`);
     signers.push(verifier);
   }
-  if (signers.length === 0) throw bad("No signature is by a known key.");
+  if (signers.length === 0) throw bad(NO_KNOWN_KEY);
   return signers;
 }
 

@@ -3,8 +3,10 @@
 /**
  * A worker whose JavaScript is the attacker's. It speaks the protocol well enough to get a run, and then does what
  * `onRun` says; `reply` answers the kernel's call, `call` asks for a tool as an honest worker would.
+ *
+ * @param onCall what it does first with any call but `compile`, named by `method`
  */
-export function hostileWorker(onRun: string): string {
+export function hostileWorker(onRun: string, onCall = ""): string {
   const source = `
     const send = postMessage.bind(self);
     const bytes = (text) => new TextEncoder().encode(text);
@@ -34,6 +36,7 @@ export function hostileWorker(onRun: string): string {
         const module = await WebAssembly.compile(data.argumentList[0].value);
         return reply({ module, size: 1, start: null, reactor: false, imports: [], machine: "m" });
       }
+      ${onCall}
       if (method === "writeFile") {
         return send({ id: data.id, type: "HANDLER", name: "throw", value: { isError: true, value: { message: "no" } } });
       }

@@ -5,14 +5,17 @@ import { VakError } from "../../errors.ts";
 import { parseCheckpoint, type TreeHead } from "../../tlog/checkpoint.ts";
 import type { RightEdge } from "../../tlog/merkle.ts";
 import { formatVkey, type Note, type Verifier } from "../../tlog/note.ts";
-import { cosignedAt, MAX_NOTE_BYTES, parseNote, parseVkey, verifyNote } from "../../tlog/note-reading.ts";
+import { cosignedAt, MAX_NOTE_BYTES, NO_KNOWN_KEY, parseNote, parseVkey, verifyNote } from "../../tlog/note-reading.ts";
 import { CHECKPOINT_PATH, KEYS_PATH, rotationPath } from "../bundle.ts";
 import type { KeyRotation, LogOpen } from "../vocabulary/log.ts";
 import type { Files } from "./files.ts";
 import { type Findings, reasonOf, Stop } from "./findings.ts";
 import type { Report } from "./report.ts";
 
-const MAX_KEYS_BYTES = 65_536;
+export { MAX_NOTE_BYTES, NO_KNOWN_KEY };
+
+/** The longest keys.txt that is read, bytes. */
+export const MAX_KEYS_BYTES = 65_536;
 
 const bad = (message: string): VakError => new VakError("invalid-bundle", message);
 
@@ -101,7 +104,7 @@ export class KeyCheck {
     const trusted = pinned?.map(formatVkey) ?? this.#listed;
     const possible = [...signers, ...this.#listed];
     if (signers.length === 0 || !trusted.some((key) => possible.includes(key))) {
-      throw bad("No signature is by a known key.");
+      throw bad(NO_KNOWN_KEY);
     }
     for (const witness of witnesses) {
       const line = note.signatures.find(({ name, keyId }) => name === witness.name && equalBytes(keyId, witness.keyId));
@@ -170,13 +173,13 @@ export class KeyCheck {
     }
     const { pinned } = this.#known;
     if (pinned && !pinned.some((key) => this.#named.includes(formatVkey(key)))) {
-      this.#findings.add(CHECKPOINT_PATH, "No signature is by a known key.");
+      this.#findings.add(CHECKPOINT_PATH, NO_KNOWN_KEY);
     }
   }
 }
 
 /** @throws VakError `invalid-bundle` */
-function parseKeys(file: Uint8Array): Verifier[] {
+export function parseKeys(file: Uint8Array): Verifier[] {
   const text = fromUtf8(file);
   if (!text.endsWith("\n")) throw bad("it does not end with a newline");
   const keys = text.slice(0, -1).split("\n").map(parseVkey);

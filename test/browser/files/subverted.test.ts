@@ -3,36 +3,23 @@ import { expect, test } from "vitest";
 import { createKernel } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
+import { hostileWorker } from "../../setup/hostile-worker.ts";
 import { entriesOf, finish } from "../../setup/kernel.ts";
 import { contents, directory, write } from "../../setup/shell.ts";
 
 const inDirectory = test.skipIf(engine === "webkit");
 
-/** A worker whose JavaScript is the attacker's: it reports `tree` for each directory, and `file` for each file. */
-function hostileWorker(tree: string, file = "new Uint8Array(1)"): string {
-  const source = `
-    const send = postMessage.bind(self);
-    const END = {
-      outcome: { status: "exited", exitCode: 0 }, fuel: 1, memoryBytes: 0, fileBytes: 0, files: "0".repeat(64), stop: null,
-    };
-    const digest = "0".repeat(64);
-    const entry = (path, more) => ({ path, type: "file", size: 1, revision: 1, digest, ...more });
-    addEventListener("message", async ({ data }) => {
-      if (data.vak) return;
-      const reply = (value) => send({ id: data.id, type: "RAW", value });
-      const method = data.path[0];
-      if (method === "compile") {
-        const module = await WebAssembly.compile(data.argumentList[0].value);
-        return reply({ module, size: 1, start: null, reactor: false, imports: [], machine: "m" });
-      }
+/** A worker that reports `tree` for each directory, and `file` for each file. */
+const reporting = (tree: string, file = "new Uint8Array(1)"): string =>
+  hostileWorker(
+    "reply(END);",
+    `
+      const entry = (path, more) => ({ path, type: "file", size: 1, revision: 1, digest: END.files, ...more });
       if (method === "tree") return reply(${tree});
       if (method === "readFile") return reply(${file});
-      return reply(method === "run" ? END : undefined);
-    });
-    send({ vak: "hello", version: 1 });
-  `;
-  return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-}
+      if (method === "writeFile") return reply(undefined);
+    `,
+  );
 
 async function attack(folder: FileSystemDirectoryHandle, worker: string) {
   const kernel = await createKernel({ log: { name: crypto.randomUUID() } });
@@ -74,7 +61,7 @@ inDirectory.each(nonsense)(
     const folder = await directory();
     const inner = await folder.getDirectoryHandle("inner", { create: true });
     await write(folder, "beside", "one");
-    const { result, written } = await attack(inner, hostileWorker(tree));
+    const { result, written } = await attack(inner, reporting(tree));
     expect(result.filesError).toMatchObject({ code: "files-unavailable" });
     expect(written).toEqual([]);
     expect(await contents(folder)).toEqual({ beside: "one", "inner/": "" });
@@ -84,7 +71,7 @@ inDirectory.each(nonsense)(
 inDirectory("attack: the worker reports a small size, then gives a large file. It is not written", async () => {
   const folder = await directory();
   const tree = `[entry("a"), entry("b")]`;
-  const { result, written } = await attack(folder, hostileWorker(tree, "new Uint8Array(501)"));
+  const { result, written } = await attack(folder, reporting(tree, "new Uint8Array(501)"));
   expect(result.filesError).toMatchObject({ code: "files-unavailable" });
   expect(written).toEqual([]);
   expect(await contents(folder)).toEqual({});
@@ -94,7 +81,7 @@ inDirectory(
   "attack: the worker reports digests that are not those of its files. The log has the true ones",
   async () => {
     const folder = await directory();
-    const { result, written } = await attack(folder, hostileWorker(`[entry("a")]`, `new Uint8Array([120])`));
+    const { result, written } = await attack(folder, reporting(`[entry("a")]`, `new Uint8Array([120])`));
     expect(result.filesError).toBeUndefined();
     expect(await contents(folder)).toEqual({ a: "x" });
     await using kernel = await createKernel({ log: { name: crypto.randomUUID() } });
