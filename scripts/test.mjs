@@ -46,7 +46,7 @@ const steps = [
       `npm pack --silent --ignore-scripts --pack-destination "${cache}" && publint --strict "${tarball}" && ` +
       `attw --profile esm-only --exclude-entrypoints worker cedar.wasm -- "${tarball}"`,
   },
-  { name: "size", command: "node scripts/size.mjs" },
+  { name: "size", command: "node scripts/size.mjs --budgets" },
   {
     name: "tests",
     command: vitest("tests", "unit", "browser*", "isolated*", "e2e", "package"),
