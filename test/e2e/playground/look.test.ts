@@ -232,11 +232,16 @@ async function faults(host: string | undefined): Promise<string[]> {
 
   // Contrast, as WCAG 2.2 defines it, of all text against the nearest opaque background.
   const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true })!;
+  const known = new Map<string, Uint8ClampedArray>(); // reading pixels is slow, and a page has few colours
   const rgba = (color: string) => {
+    const before = known.get(color);
+    if (before) return before;
     pixel.clearRect(0, 0, 1, 1);
     pixel.fillStyle = color;
     pixel.fillRect(0, 0, 1, 1);
-    return pixel.getImageData(0, 0, 1, 1).data;
+    const { data } = pixel.getImageData(0, 0, 1, 1);
+    known.set(color, data);
+    return data;
   };
   const luminance = (color: string) => {
     const [r, g, b] = [...rgba(color).slice(0, 3)].map((c) => {
