@@ -13,8 +13,8 @@ import { Ledger } from "../policy/ledger.ts";
 import { type Redecided, redecide } from "../policy/redecide.ts";
 import { defineTool, type Tool } from "../tool/definition.ts";
 import { describeToPolicy } from "../tool/policy-view.ts";
-import type { LogArguments } from "./arguments.ts";
-import { withBundle } from "./opening.ts";
+import { type LogArguments, Misuse } from "./arguments.ts";
+import { unreadable, withBundle } from "./opening.ts";
 import { printJson, printLines, printProblems } from "./print.ts";
 import { verdictOf, verifyBundle } from "./verify.ts";
 
@@ -61,11 +61,10 @@ export async function replayDecisions({ paths, json, ...known }: LogArguments): 
     if (json) printProblems(report.problems);
     else printLines(verdictOf(report));
     // Decisions mean something only in a log that verifies.
-    if (!report.ok) return false;
-    const { result, good, lines } = await redecideLog(bundle);
-    if (json) printJson(result);
-    else printLines(lines);
-    return good;
+    const decided = report.ok ? await redecideLog(bundle) : undefined;
+    if (json) printJson({ verified: report.ok, problems: report.problems, ...decided?.result });
+    else if (decided) printLines(decided.lines);
+    return decided?.good ?? false;
   });
 }
 
@@ -99,6 +98,7 @@ const count = (number: number, one: string, more: string): string => `${number} 
 
 async function readPolicyFile(path: string): Promise<PolicyFile> {
   const file = await load(path).catch((cause: unknown) => {
+    if (cause instanceof Misuse) throw cause;
     throw new VakError("invalid-argument", `${path} cannot be read: ${errorText(cause)}`, { cause });
   });
   const { policy, tools = [], budgets, constitution } = (file ?? {}) as Partial<PolicyFile>;
@@ -112,7 +112,8 @@ async function readPolicyFile(path: string): Promise<PolicyFile> {
 }
 
 async function load(path: string): Promise<unknown> {
-  return /\.m?js$/.test(path) ? import(pathToFileURL(resolve(path)).href) : JSON.parse(await readFile(path, "utf8"));
+  const text = await readFile(path, "utf8").catch(unreadable(path));
+  return /\.m?js$/.test(path) ? import(pathToFileURL(resolve(path)).href) : JSON.parse(text);
 }
 
 /** A tool whose input is checked as the broker checks it, and searched for leaks if its function is given. */

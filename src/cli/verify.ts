@@ -1,39 +1,24 @@
 /** `vak verify`: verifies an exported log, or a receipt. */
 import { readFile } from "node:fs/promises";
 import { type Bundle, type Report, type RunSummary, verify, verifyProof } from "../audit/index.ts";
-import { NO_KNOWN_KEY } from "../audit/verification/keys.ts";
 import type { LogArguments, ReceiptArguments } from "./arguments.ts";
-import { type Claim, claimOf } from "./claim.ts";
 import { unreadable, withBundle } from "./opening.ts";
 import { printJson, printLines, printProblems } from "./print.ts";
-
-/** A report, and what the log says of itself if it is signed by none of the keys that were given. */
-export interface Verified extends Report {
-  claim?: Claim;
-}
 
 /** @returns whether the log verifies */
 export async function verifyLog({ paths, json, ...known }: LogArguments): Promise<boolean> {
   const report = await withBundle(paths, (bundle) => verifyBundle(bundle, known));
   if (json) {
-    printJson({ ...report, claim: undefined });
+    printJson(report);
     printProblems(report.problems);
   } else printLines(describe(report));
   return report.ok;
 }
 
-export async function verifyBundle(
+export const verifyBundle = (
   bundle: Bundle,
   { keys, witnesses }: Pick<LogArguments, "keys" | "witnesses">,
-): Promise<Verified> {
-  const report = await verify(bundle, { ...(keys && { keys }), ...(witnesses && { witnesses }) });
-  const unknown = report.problems.find(({ message }) => message === NO_KNOWN_KEY);
-  const claim = keys && unknown && (await claimOf(bundle));
-  if (!claim) return report;
-  const given = keys.length === 1 ? "the key" : "any of the keys";
-  unknown.message = `The log is signed by ${claim.signers.join(" and ")}, not by ${given} you gave.`;
-  return { ...report, claim };
-}
+): Promise<Report> => verify(bundle, { ...(keys && { keys }), ...(witnesses && { witnesses }) });
 
 /** What every command prints first: whether the log verifies, and if not, why. */
 export const verdictOf = ({ ok, problems }: Report): string[] =>
@@ -55,13 +40,12 @@ export async function verifyReceipt({ path, keys, json }: ReceiptArguments): Pro
   }
 }
 
-function describe(report: Verified): string[] {
-  const { claim } = report;
+function describe(report: Report): string[] {
   return [
     ...verdictOf(report),
     "",
-    `  origin   ${claim ? `${claim.origin} (claimed)` : report.origin || "?"}`,
-    // Without a root no checkpoint was believed, and so no size either.
+    // Without a root no checkpoint was believed, and so neither an origin nor a size.
+    `  origin   ${report.origin || "?"}`,
     `  entries  ${report.root ? report.size : "?"}`,
     `  root     ${report.root || "?"}`,
     ...report.keys.map((key) => `  key      ${key}`),

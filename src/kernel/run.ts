@@ -22,7 +22,7 @@ import { loggedEnd, type RunOutcome, type RunResult, runDigest, type StopLimit, 
  * every few ms; the rest is for a machine that is too busy to run it.
  */
 const GRACE = 2000;
-/** ms that a worker may take to begin a run that has waited for room, before the run's deadline goes on. */
+/** ms that a worker may take to begin a run that has waited for room, before the run's deadline resumes. */
 const ENTER = 20_000;
 
 /** Why a run has no trace if its worker never reported an end. */
@@ -64,7 +64,7 @@ export class Run {
   readonly #deadline: Deadline;
   /** Whether the worker has said anything in this run: the guest is at work, so there was room for it. */
   #heard = false;
-  /** Lets the deadline go on, of a run that has waited for room and is about to begin. */
+  /** Resumes the deadline of a run that has waited for room. */
   #begun: (() => void) | undefined;
   /** Ends the pause, while the guest is paused. */
   #unpause: (() => void) | undefined;

@@ -2,6 +2,7 @@
  * The parsers of everything a worker posts or replies; the kernel reads nothing that has not passed one. Each checks
  * shape and bounds, and returns a fresh object with only what the protocol knows, or undefined.
  */
+import { clip } from "../base/clip.ts";
 import { isCount, isDigest, isObject } from "../base/guards.ts";
 import type { Limits } from "../limits.ts";
 import {
@@ -80,7 +81,7 @@ export function parseReply(data: unknown): Reply | undefined {
     const thrown = record(reply.value);
     const error = record(thrown?.value);
     if (thrown?.isError === true && typeof error?.message === "string") {
-      return { id: reply.id, error: error.message.slice(0, MAX_TEXT) };
+      return { id: reply.id, error: clip(error.message, MAX_TEXT) };
     }
   }
   return undefined;

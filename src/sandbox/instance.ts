@@ -1,4 +1,5 @@
 /** A program's instance: the gate instantiated over the host's functions, and the program over the gate. */
+import { clip } from "../base/clip.ts";
 import { errorText } from "../base/error-text.ts";
 import { VakError } from "../errors.ts";
 import type { Admitted, WaitMode } from "../protocol/messages.ts";
@@ -54,7 +55,7 @@ export async function link(
     // Firefox throws a string.
     const message = errorText(cause);
     if (!NO_ROOM.test(message)) throw cause;
-    throw new VakError("unsupported", `The engine has no room for the program: ${message.slice(0, 200)}.`, { cause });
+    throw new VakError("unsupported", `The engine has no room for the program: ${clip(message, 200)}.`, { cause });
   }
 }
 

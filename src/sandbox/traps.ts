@@ -1,4 +1,5 @@
 /** Names the trap that an engine threw, alike for every engine. */
+import { clip } from "../base/clip.ts";
 import type { Trap } from "../protocol/messages.ts";
 import { AbiError } from "./reactor.ts";
 
@@ -16,7 +17,7 @@ const TRAP_MESSAGES: [Trap, RegExp][] = [
 ];
 
 export function trapOf(error: unknown): { trap: Trap; message: string } {
-  const message = error instanceof Error ? error.message.slice(0, 1000) : "";
+  const message = error instanceof Error ? clip(error.message, 1000) : "";
   if (error instanceof AbiError) return { trap: "abi", message };
   if (error instanceof WebAssembly.Exception) return { trap: "exception", message: "an exception was not caught" };
   return { trap: TRAP_MESSAGES.find(([, pattern]) => pattern.test(message))?.[0] ?? "other", message };

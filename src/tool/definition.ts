@@ -1,4 +1,5 @@
 /** What a tool is, in MCP's shape (https://modelcontextprotocol.io), and `defineTool`, which makes one. */
+import { clip } from "../base/clip.ts";
 import { errorText } from "../base/error-text.ts";
 import { isObject } from "../base/guards.ts";
 import { VakError } from "../errors.ts";
@@ -159,7 +160,7 @@ export function defineTool<const S extends JsonSchema | StandardSchema>(
   const output = definition.outputSchema ?? undefined;
   if (typeof name !== "string") throw invalidTool("A tool needs a name, which is a string.");
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(name)) {
-    throw invalidTool(`"${name.slice(0, 80)}" is not a valid name for a tool: use 1 to 64 of A-Z a-z 0-9 _ . -`);
+    throw invalidTool(`"${clip(name, 80)}" is not a valid name for a tool: use 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
   if (title !== undefined && typeof title !== "string") throw invalidTool(`Tool "${name}": title must be a string.`);
   const hints = annotations === undefined ? undefined : readAnnotations(name, annotations);

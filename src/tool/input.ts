@@ -95,7 +95,7 @@ function copyJson(value: unknown, path: string, depth: number, budget: { left: n
       if (prototype !== null && prototype !== Object.prototype) break;
       const copy = Object.create(null);
       for (const [key, item] of Object.entries(value)) {
-        const at = `${path}.${key.slice(0, 64)}`;
+        const at = `${path}.${clip(key, 64)}`;
         if (RESERVED.has(key)) throw new Error(`${at}: the name is reserved`);
         if (!key.isWellFormed()) throw new Error(`${path} has a field with half of a surrogate pair in its name`);
         copy[key] = copyJson(item, at, depth + 1, budget);

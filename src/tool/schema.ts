@@ -2,6 +2,7 @@
  * What vak admits of JSON Schema (draft 2020-12) as the schema of a tool: `readSchema` checks each keyword and gives a
  * copy in which objects that list their properties are closed.
  */
+import { clip } from "../base/clip.ts";
 import { isCount, isObject } from "../base/guards.ts";
 import { stepOf } from "../base/pointer.ts";
 import { VakError } from "../errors.ts";
@@ -200,7 +201,7 @@ function readSubschema(schema: unknown, where: string, path: string, closable: b
     if (kind !== SCHEMAS && kind !== NAMED_SCHEMAS) continue;
     for (const [name, child] of Object.entries(value as object)) {
       if (!name.isWellFormed()) throw invalidTool(`${at}: ${keyword} has a name with half of a surrogate pair in it.`);
-      readSubschema(child, where, `${path}/${keyword}/${name.slice(0, MAX_QUOTED)}`, inner);
+      readSubschema(child, where, `${path}/${keyword}/${clip(name, MAX_QUOTED)}`, inner);
     }
   }
 
@@ -267,7 +268,7 @@ function followRefs(schema: unknown, root: JsonSchema, where: string, seen: Map<
 /** JSON of a part of a schema, for a message. */
 function quoted(value: unknown): string {
   const text = JSON.stringify(value);
-  return text.length <= MAX_QUOTED ? text : `${text.slice(0, MAX_QUOTED)}…`;
+  return text.length <= MAX_QUOTED ? text : `${clip(text, MAX_QUOTED)}…`;
 }
 
 export function invalidTool(message: string, cause?: unknown): VakError {

@@ -1,5 +1,7 @@
 /** Checks values against a schema that vak has read, by `@cfworker/json-schema`, in bounded time. */
+
 import { dereference, type Schema, validate } from "@cfworker/json-schema";
+import { clip } from "../base/clip.ts";
 import { hasSecrets, type JsonSchema, onlyKnownKeywords } from "./schema.ts";
 import { secretsOf } from "./secrets.ts";
 
@@ -56,7 +58,7 @@ function check(
 
 function pathOf(pointer: string, name: string): string {
   const fields = pointer.split("/").slice(1);
-  return [name, ...fields.map((field) => field.replaceAll("~1", "/").replaceAll("~0", "~").slice(0, 64))].join(".");
+  return [name, ...fields.map((field) => clip(field.replaceAll("~1", "/").replaceAll("~0", "~"), 64))].join(".");
 }
 
 /** Changes one schema, without those in it, to what the library can read safely. */

@@ -12,10 +12,8 @@ import type { Files } from "./files.ts";
 import { type Findings, reasonOf, Stop } from "./findings.ts";
 import type { Report } from "./report.ts";
 
-export { MAX_NOTE_BYTES, NO_KNOWN_KEY };
-
 /** The longest keys.txt that is read, bytes. */
-export const MAX_KEYS_BYTES = 65_536;
+const MAX_KEYS_BYTES = 65_536;
 
 const bad = (message: string): VakError => new VakError("invalid-bundle", message);
 
@@ -104,7 +102,7 @@ export class KeyCheck {
     const trusted = pinned?.map(formatVkey) ?? this.#listed;
     const possible = [...signers, ...this.#listed];
     if (signers.length === 0 || !trusted.some((key) => possible.includes(key))) {
-      throw bad(NO_KNOWN_KEY);
+      throw bad(this.#unknown(signers));
     }
     for (const witness of witnesses) {
       const line = note.signatures.find(({ name, keyId }) => name === witness.name && equalBytes(keyId, witness.keyId));
@@ -173,13 +171,20 @@ export class KeyCheck {
     }
     const { pinned } = this.#known;
     if (pinned && !pinned.some((key) => this.#named.includes(formatVkey(key)))) {
-      this.#findings.add(CHECKPOINT_PATH, NO_KNOWN_KEY);
+      this.#findings.add(CHECKPOINT_PATH, this.#unknown(signers));
     }
+  }
+
+  /** What is wrong with a checkpoint that no known key signed: it names the keys that did, if any is in the bundle. */
+  #unknown(signers: readonly string[]): string {
+    const { pinned } = this.#known;
+    if (!pinned || signers.length === 0) return NO_KNOWN_KEY;
+    return `The log is signed by ${signers.join(" and ")}, not by ${pinned.length === 1 ? "the key" : "any of the keys"} you gave.`;
   }
 }
 
 /** @throws VakError `invalid-bundle` */
-export function parseKeys(file: Uint8Array): Verifier[] {
+function parseKeys(file: Uint8Array): Verifier[] {
   const text = fromUtf8(file);
   if (!text.endsWith("\n")) throw bad("it does not end with a newline");
   const keys = text.slice(0, -1).split("\n").map(parseVkey);

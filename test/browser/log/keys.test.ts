@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { openBundle, verify, verifyProof } from "../../../src/audit/index.ts";
 import { openLog } from "../../../src/log/log.ts";
 import type { Signer } from "../../../src/log/signer.ts";
-import { ed25519Verifier, formatVkey } from "../../../src/tlog/note.ts";
+import { ed25519Verifier, formatNote, formatVkey } from "../../../src/tlog/note.ts";
 import { parseNote, parseVkey, verifyNote } from "../../../src/tlog/note-reading.ts";
 import { allOf, closeLogs, NOTE, newName, openTracked, recordOf, refusal, verified } from "./fixtures.ts";
 
@@ -224,9 +224,18 @@ describe("a key rotation", () => {
       `keys.txt: the key ${first} is missing`,
     );
     expect(await problems(set("keys.txt", `${first}\n`))).toContain("checkpoint: No signature is by a known key.");
-    const stranger = formatVkey(ed25519Verifier(log.origin, Uint8Array.from((await ownSigner(9)).publicKey)));
+    const signer = await ownSigner(9);
+    const key = ed25519Verifier(log.origin, Uint8Array.from(signer.publicKey));
+    const stranger = formatVkey(key);
     expect(await problems(set("keys.txt", `${text("keys.txt")}${stranger}\n`), [stranger])).toContain(
-      "checkpoint: No signature is by a known key.",
+      `checkpoint: The log is signed by ${second}, not by the key you gave.`,
+    );
+    // A stranger's note in the place of the rotation's says nothing of who signed the log.
+    const { text: signed } = parseNote(files.get("rotations/1")!);
+    const signature = Uint8Array.from(await signer.sign(new TextEncoder().encode(signed)));
+    const note = formatNote({ text: signed, signatures: [{ ...key, signature }] });
+    expect(await problems((copy) => copy.set("rotations/1", note), [second!])).toBe(
+      "rotations/1: No signature is by a known key.",
     );
     // After the rotation, the old key alone cannot sign a checkpoint.
     expect(await problems(set("checkpoint", `${lines.slice(0, 5).join("\n")}\n`))).not.toBe("");

@@ -39,8 +39,11 @@ const afterJob = shared(async (browser) => {
     new PerformanceObserver((list) => {
       for (const { value, sources } of list.getEntries() as LayoutShift[]) {
         // Text replaced in its line, as the figures of usage are, moves nothing, however many are replaced at once.
+        const near = (a: number, b: number) => Math.abs(a - b) < 1;
+        const replaced = ({ node, previousRect: before, currentRect: now }: LayoutShift["sources"][number]) =>
+          node instanceof Text && near(before.y, now.y) && (near(before.x, now.x) || near(before.right, now.right));
         const parts = sources
-          .filter((part) => part.node instanceof Element || Math.abs(part.currentRect.y - part.previousRect.y) >= 1)
+          .filter((part) => !replaced(part))
           .map(({ node }) => (node instanceof Element ? node.outerHTML.slice(0, 80) : `text ${node?.textContent}`));
         if (value > 0.001 && parts.length > 0) moved.push(`${value.toFixed(4)}: ${parts.join(" | ")}`);
       }

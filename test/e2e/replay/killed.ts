@@ -17,21 +17,24 @@ async function zipOf(kernel: Kernel): Promise<string> {
 
 export const page = {
   /**
-   * Runs, and prints the number of each part of its trace that is on disk, until the browser is killed.
+   * Runs until the browser is killed, and prints the number of each part of its trace that is on disk, and how many
+   * calls were answered before.
    *
-   * @param meddles whether the page changes the agent's files meanwhile
+   * @param changesFiles whether the page changes the agent's files meanwhile
    */
-  async work(clock: "real" | "virtual", meddles: boolean): Promise<never> {
+  async work(clock: "real" | "virtual", changesFiles: boolean): Promise<never> {
     const kernel = await open();
     const files = { "inbox.txt": "before" };
     const limits = { calls: 1_000_000, deadlineMs: 600_000 };
     const agent = await kernel.spawn({ name: "busy", program: await loadProgram("busy"), seed: 5, files, limits });
     const run = agent.run({ clock });
     void finish(run);
+    let answered = 0;
     for await (const { entry } of kernel.log.entries({ follow: true })) {
+      if (entry.type === "outcome" && entry.run === run.id) answered++;
       if (entry.type !== "trace" || entry.run !== run.id) continue;
-      if (meddles) void agent.files.write("inbox.txt", `meanwhile ${entry.part}`);
-      console.log(`stored ${entry.part}`);
+      if (changesFiles) void agent.files.write("inbox.txt", `meanwhile ${entry.part}`);
+      console.log(`stored ${entry.part} after ${answered}`);
     }
     throw new Error("the log has ended");
   },

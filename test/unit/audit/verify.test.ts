@@ -84,10 +84,11 @@ describe("a bundle", () => {
     expect((await verify(good)).notChecked.join()).toContain("the key came with the bundle");
   });
 
-  test("is refused when it is signed by another key than the one given", async () => {
+  test("is refused when it is signed by another key than the one given, and the key that signed it is named", async () => {
+    const { vkey } = await signed(0, new Uint8Array(32));
     const other = await signed(0, new Uint8Array(32), new Uint8Array(32).fill(8));
     expect((await verify(good, { keys: [other.vkey] })).problems).toEqual([
-      { where: "checkpoint", message: "No signature is by a known key." },
+      { where: "checkpoint", message: `The log is signed by ${vkey}, not by the key you gave.` },
     ]);
     await expect(verify(good, { keys: ["nonsense"] })).rejects.toThrow(VakError);
   });

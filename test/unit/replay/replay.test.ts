@@ -346,7 +346,7 @@ describe("attack: a forger with the log's key changes", () => {
     await shows({ call: 2, what: "tool", recorded: "mul", replayed: "add" });
   });
 
-  test("the tool of a request that is not JSON: what is shown of it ends between two characters", async () => {
+  test("the tool of a request that is not JSON: half of a character at the cut is shown as U+FFFD", async () => {
     const program = await loadGuest("requests");
     steps = await recordSteps([{ program, runs: [{ stdin: `${"x".repeat(127)}😀\n` }] }]);
     patch(steps, placesOf(steps, "agent-0/1", "denial")[0]!, { resource: "add" });

@@ -6,6 +6,31 @@ import type { StandardSchema } from "../../../src/tool/standard.ts";
 import { add, integer, message, NO_TEXT, toolWith } from "./tools.ts";
 
 describe("defineTool", () => {
+  test("a message that quotes what was given is well-formed, wherever the quotation ends", async () => {
+    const long = (length: number) => `${"x".repeat(length)}${"\u{1f600}".repeat(100)}`;
+    const { execute, description, inputSchema } = add;
+    const refusal = (make: () => Tool) => {
+      try {
+        make();
+      } catch (error) {
+        return (error as Error).message;
+      }
+      throw new Error("it was accepted");
+    };
+    for (let length = 0; length < 2; length++) {
+      const text = long(length);
+      for (const quoted of [
+        refusal(() => defineTool({ name: text, description, inputSchema, execute })),
+        refusal(() => toolWith({ type: "object", properties: { a: { type: text } } } as JsonSchema)),
+        refusal(() => toolWith({ type: "object", properties: { [text]: { type: 1 } } } as unknown as JsonSchema)),
+        await message(toolWith({ type: "object", properties: { [text]: integer } }), { [text]: "1" }),
+      ]) {
+        expect(quoted).toContain("\u{1f600}");
+        expect(quoted.isWellFormed()).toBe(true);
+      }
+    }
+  });
+
   test("the tool is frozen and has MCP's shape", () => {
     const execute = () => 1;
     const tool = defineTool({
