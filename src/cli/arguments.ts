@@ -28,9 +28,9 @@ policy test: loads a policy as a kernel does, and runs its own tests. The file h
 {"policy": …, "tools": […]}, or is a module that exports these; policy is Cedar text or a policy pack, a tool
 is its name and inputSchema. It may have "budgets" too.
 
-  --key <vkey>  the key that must have signed the log, as you know it from elsewhere (name+id+base64).
-                Without it, the key in the bundle is believed: that shows that the log is consistent,
-                not whose it is.
+  --key <vkey>  a key of the log that you know from elsewhere (name+id+base64); if you give several, one of
+                them must have signed it. Without a key, the one in the bundle is used: that shows that the
+                log is consistent, not whose it is.
   --witness <vkey>
                 a witness that must have cosigned it
   --run <n>     only the n-th run of the log, or the run with that id

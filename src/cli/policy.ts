@@ -77,12 +77,15 @@ export async function redecideLog(bundle: Bundle): Promise<{ result: Redecided; 
   const result = await redecide(bundle, { wasm: await readFile(cedarWasmUrl) });
   const { decisions, agreed, differing, undecided } = result;
   const made = differing.length > 0 || agreed > 0 || decisions === 0;
-  const verdict = !made ? "CANNOT BE ASKED about" : differing.length === 0 ? "agrees with" : "DOES NOT AGREE with";
+  const of = count(decisions, "decision", "decisions");
+  const verdict = differing.length === 0 ? "agrees with" : "DOES NOT AGREE with";
   return {
     result,
     good: made && differing.length === 0,
     lines: [
-      `Cedar ${verdict} the log: of ${count(decisions, "decision", "decisions")}, ${agreed} come out the same.`,
+      made
+        ? `Cedar ${verdict} the log: of ${of}, ${agreed} come out the same.`
+        : `NONE of ${of} can be made again: the log does not have what they depend on.`,
       ...differing.map(
         ({ seq, of, logged, decided }) => `  entry ${seq}, ${of}: ${show(logged)} in the log, ${show(decided)} now`,
       ),

@@ -431,7 +431,7 @@ describe("vak policy replay", async () => {
     const { code, out } = await callVak("policy", "replay", path);
     expect(code).toBe(1);
     expect(out).toContain(
-      "Cedar CANNOT BE ASKED about the log: of 2 decisions, 0 come out the same.\nNot made again: 2\n",
+      "NONE of 2 decisions can be made again: the log does not have what they depend on.\nNot made again: 2\n",
     );
     expect((await callVak("policy", "replay", path, "--json")).code).toBe(1);
     expect((await command("policy", "replay", path)).code).toBe(1);
