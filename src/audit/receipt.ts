@@ -18,7 +18,7 @@ import { type Entry, parseEntry } from "./entry.ts";
 /** The longest path: a tree has at most 2^53 leaves. */
 const MAX_HASHES = 63;
 /** The longest receipt that is read, characters. */
-const MAX_PROOF = MAX_NOTE_BYTES + 2 * MAX_ENTRY_BYTES;
+export const MAX_PROOF = MAX_NOTE_BYTES + 2 * MAX_ENTRY_BYTES;
 
 /** What a receipt proves. */
 export interface Proven extends TreeHead {

@@ -1,6 +1,6 @@
 /** Opens bundles that are files or directories on disk. */
 import { constants } from "node:fs";
-import { type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Bundle, type ByteSource, joinBundles, openBundle } from "../audit/index.ts";
 import { VakError } from "../errors.ts";
@@ -17,6 +17,7 @@ export async function withBundle<T>(paths: readonly string[], use: (bundle: Bund
     for (const path of paths) {
       const found = await stat(path).catch(unreadable(path));
       if (found.isDirectory()) bundles.push(openDirectory(path));
+      else if (!found.isFile()) throw new Misuse(`${path} is neither a file nor a directory.`);
       else {
         const file = await open(path);
         files.push(file);
@@ -27,6 +28,19 @@ export async function withBundle<T>(paths: readonly string[], use: (bundle: Bund
   } finally {
     for (const file of files) await file.close();
   }
+}
+
+/**
+ * Reads a text file that the caller named.
+ *
+ * @param most bytes that are read; one that is longer is refused as `invalid-bundle`
+ */
+export async function readText(path: string, most: number): Promise<string> {
+  const found = await stat(path).catch(unreadable(path));
+  if (!found.isFile()) throw new Misuse(`${path} is not a file.`);
+  if (found.size > most)
+    throw new VakError("invalid-bundle", `${path} has ${found.size} bytes; at most ${most} are read.`);
+  return readFile(path, "utf8").catch(unreadable(path));
 }
 
 /** For the `catch` of what reads a file that the caller named. */

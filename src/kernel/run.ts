@@ -22,7 +22,7 @@ import { loggedEnd, type RunOutcome, type RunResult, runDigest, type StopLimit, 
  * every few ms; the rest is for a machine that is too busy to run it.
  */
 const GRACE = 2000;
-/** ms that a worker may take to begin a run that has waited for room, before the run's deadline resumes. */
+/** ms that a worker may take in all to begin a run that has waited for room, before the run's deadline resumes. */
 const ENTER = 20_000;
 
 /** Why a run has no trace if its worker never reported an end. */
@@ -62,8 +62,13 @@ export class Run {
   #stopping: StopLimit | undefined;
   #cancelGrace = () => {};
   readonly #deadline: Deadline;
-  /** Whether the worker has said anything in this run: the guest is at work, so there was room for it. */
-  #heard = false;
+  /**
+   * Whether the worker has said anything since it was handed the run: the guest is at work, so there was room for it.
+   * Undefined while it has not been handed the run, or has found no room for it, and must say nothing.
+   */
+  #heard: boolean | undefined;
+  /** What is left of `ENTER`. */
+  #patience = ENTER;
   /** Resumes the deadline of a run that has waited for room. */
   #begun: (() => void) | undefined;
   /** Ends the pause, while the guest is paused. */
@@ -133,7 +138,7 @@ export class Run {
 
   /** @internal False when the worker must not say this now. */
   receive(message: WorkerMessage): boolean {
-    if (message.vak === "hello" || message.run !== this.#number) return false;
+    if (message.vak === "hello" || message.run !== this.#number || this.#heard === undefined) return false;
     this.#heard = true;
     this.#begun?.();
     if (message.vak === "met") return this.#recorder.met(message);
@@ -257,6 +262,7 @@ export class Run {
     const attempt = async () => {
       channel.reset();
       this.#recorder.enter();
+      this.#heard = false;
       const { waited } = request;
       if (waited) this.#holdUntilBegun();
       const running = host.call("run", request);
@@ -266,6 +272,7 @@ export class Run {
       const reply = await running.finally(() => this.#begun?.());
       if (!parseNoRoom(reply)) return reply;
       if (this.#heard) this.#loseForEnd();
+      this.#heard = undefined;
       if (!waited) this.#deadline.extend(performance.now() - began);
       return reply;
     };
@@ -288,13 +295,14 @@ export class Run {
   /** It can take an engine seconds to find out that it has no room, which are not the guest's. */
   #holdUntilBegun(): void {
     const release = this.#deadline.hold();
-    const begun = () => {
+    const since = performance.now();
+    const cancel = whenOverdue(this.#patience, () => this.#begun?.());
+    this.#begun = () => {
       cancel();
       release();
+      this.#patience -= performance.now() - since;
       this.#begun = undefined;
     };
-    const cancel = whenOverdue(ENTER, begun);
-    this.#begun = begun;
   }
 
   /** The worker knows that the run was asked to stop, the kernel why. */

@@ -28,8 +28,8 @@ interface Entering {
 
 /** The page's message for a run that did not fit. */
 export const fullMessage = ({ noRoom }: NoRoom): string =>
-  `${noRoom} A browser holds a limited number of programs at once: Chromium about 125 in a page, and as many again in ` +
-  "its frames. Close agents, or let runs wait for each other (onFull)";
+  `${noRoom} Browsers hold few programs: Chromium 125 in a page and 125 in its frames. ` +
+  "Close agents, or let runs wait (onFull)";
 
 /** Counts the runs of one process of the browser, as far as this script knows of them. */
 export class Capacity {

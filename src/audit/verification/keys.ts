@@ -14,6 +14,8 @@ import type { Report } from "./report.ts";
 
 /** The longest keys.txt that is read, bytes. */
 const MAX_KEYS_BYTES = 65_536;
+/** The latest time of a `Date`, ms since 1970. */
+const MAX_TIME = 8.64e15;
 
 const bad = (message: string): VakError => new VakError("invalid-bundle", message);
 
@@ -96,8 +98,8 @@ export class KeyCheck {
   async #signers(note: Note, origin: string, listed: readonly Verifier[]): Promise<string[]> {
     const { pinned, witnesses } = this.#known;
     const candidates = new Map([...listed, ...(pinned ?? [])].map((key) => [formatVkey(key), key]));
-    const all = await verifyNote(note, [...candidates.values(), ...witnesses]);
-    const signers = all.filter(({ cosigns, name }) => !cosigns && name === origin).map(formatVkey);
+    const all = await verifyNote(note, [...candidates.values()]);
+    const signers = all.filter(({ name }) => name === origin).map(formatVkey);
     // A known key may have handed over to the one that signed: then the log has to say so.
     const trusted = pinned?.map(formatVkey) ?? this.#listed;
     const possible = [...signers, ...this.#listed];
@@ -105,11 +107,16 @@ export class KeyCheck {
       throw bad(this.#unknown(signers));
     }
     for (const witness of witnesses) {
+      const key = formatVkey(witness);
       const line = note.signatures.find(({ name, keyId }) => name === witness.name && equalBytes(keyId, witness.keyId));
-      if (!line) throw bad(`It is not cosigned by ${formatVkey(witness)}.`);
-      this.#report.witnesses.push({ key: formatVkey(witness), time: Number(cosignedAt(line.signature)) * 1000 });
+      if (!line) throw bad(`It is not cosigned by ${key}.`);
+      // Apart from the log's own keys: one of them could be made to share the witness's name and 4 bytes of key id.
+      await verifyNote(note, [witness]);
+      const time = Number(cosignedAt(line.signature)) * 1000;
+      if (time > MAX_TIME) throw bad(`The time of the cosignature by ${key} is not a date.`);
+      this.#report.witnesses.push({ key, time });
     }
-    const ignored = note.signatures.length - all.length;
+    const ignored = note.signatures.length - all.length - witnesses.length;
     if (ignored > 0) {
       this.#report.notChecked.push(
         ignored === 1
@@ -171,7 +178,9 @@ export class KeyCheck {
     }
     const { pinned } = this.#known;
     if (pinned && !pinned.some((key) => this.#named.includes(formatVkey(key)))) {
-      this.#findings.add(CHECKPOINT_PATH, this.#unknown(signers));
+      const signed = pinned.some((key) => signers.includes(formatVkey(key)));
+      const unnamed = "the log does not name the key you gave, though that key signed it";
+      this.#findings.add(CHECKPOINT_PATH, signed ? unnamed : this.#unknown(signers));
     }
   }
 

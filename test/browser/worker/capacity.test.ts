@@ -188,9 +188,10 @@ const works = `
 `;
 
 test("attack: a worker that calls and writes without reporting that the guest begins does not escape the deadline", async () => {
-  expect(await endOfWaiting(works)).toMatchObject({ status: "stopped", limit: "deadline" });
-  expect(effects.length).toBeGreaterThan(0);
-  expect(effects.length).toBeLessThan(8);
+  const { usage, ...end } = await endOfWaiting(works);
+  expect(end).toMatchObject({ status: "stopped", limit: "deadline" });
+  expect(usage.calls).toBeGreaterThan(0);
+  expect(usage.calls).toBeLessThan(8);
 });
 
 test.each(["call(1, ADD); await answered();", 'output("x");', "met([], []);"])(
@@ -203,6 +204,35 @@ test.each(["call(1, ADD); await answered();", 'output("x");', "met([], []);"])(
     });
   },
 );
+
+test("attack: a worker says that there is no room, and makes a call while its run waits. It is ended, and nothing is done", async () => {
+  await using kernel = await testKernel();
+  await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin"), isolation: "page" });
+  const others = other.run();
+  await started(kernel, others);
+  await using agent = await kernel.spawn({
+    name: "evil",
+    program: await loadGuest("hello"),
+    isolation: "page",
+    limits: { deadlineMs: 300 },
+    workerUrl: hostileWorker('reply({ noRoom: "full" }); setTimeout(() => call(1, ADD), 20);'),
+  });
+  expect(await agent.run().result).toMatchObject({ status: "failed", digest: null });
+  expect(effects).toEqual([]);
+  others.stop();
+});
+
+test("attack: a worker that finds no room again and again, slowly, does not escape the deadline", async () => {
+  // A hundred times as fast, so that the 20 s which a worker may take in all are soon over; timers keep their pace.
+  const now = performance.now.bind(performance);
+  performance.now = () => now() * 100;
+  try {
+    const slowly = "await takes(1000); full();";
+    expect(await endOfWaiting(slowly, slowly)).toMatchObject({ status: "stopped", limit: "deadline" });
+  } finally {
+    performance.now = now;
+  }
+});
 
 test("agents that have run and live on do not fill the browser", async () => {
   const count = engine === "chromium" ? 140 : 20;

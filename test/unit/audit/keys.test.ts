@@ -1,0 +1,105 @@
+/** Who signed a bundle, and which witnesses cosigned it, when its writer lies about it. */
+import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
+import { expect, test } from "vitest";
+import { bundleFiles } from "../../../src/audit/bundle-files.ts";
+import { type Report, verify } from "../../../src/audit/index.ts";
+import { formatCheckpoint } from "../../../src/tlog/checkpoint.ts";
+import { cosignatureVerifier, ed25519Verifier, formatNote, formatVkey, type Verifier } from "../../../src/tlog/note.ts";
+import { cosignedMessage, parseNote } from "../../../src/tlog/note-reading.ts";
+import { logOpen, MemoryLog, ORIGIN, signed } from "./memory-log.ts";
+
+const FIRST = new Uint8Array(32).fill(7);
+const SECOND = new Uint8Array(32).fill(8);
+const WITNESS = "witness.example";
+
+const utf8 = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+
+/** 32 bytes that begin with a number. */
+function numbered(number: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(32);
+  new DataView(bytes.buffer).setUint32(0, number);
+  return bytes;
+}
+
+async function openedLog(): Promise<MemoryLog> {
+  const log = new MemoryLog();
+  log.append(...(await logOpen()));
+  return log;
+}
+
+/** The checkpoint of a bundle with a line more. */
+async function cosigned(files: Map<string, Uint8Array<ArrayBuffer>>, witness: Verifier, time: bigint) {
+  const { text, signatures } = parseNote(files.get("checkpoint")!);
+  const stamped = new Uint8Array(72);
+  new DataView(stamped.buffer).setBigUint64(0, time);
+  stamped.set(await signAsync(cosignedMessage(time, text), SECOND), 8);
+  return new Map(files).set(
+    "checkpoint",
+    formatNote({ text, signatures: [...signatures, { ...witness, signature: stamped }] }),
+  );
+}
+
+const problems = ({ problems }: Report) => problems.map(({ where, message }) => `${where}: ${message}`);
+
+test("attack: a key of the log's own has the name and the key id of a witness. It does not cosign for the witness", async () => {
+  // Found by trying: their key ids, 4 bytes, are the same.
+  const secret = numbered(10_779);
+  const own = ed25519Verifier(WITNESS, Uint8Array.from(await getPublicKeyAsync(secret)));
+  const witness = cosignatureVerifier(WITNESS, numbered(126_215));
+  expect(own.keyId).toEqual(witness.keyId);
+
+  const log = await openedLog();
+  const first = ed25519Verifier(ORIGIN, Uint8Array.from(await getPublicKeyAsync(FIRST)));
+  const [firstKey, ownKey] = [formatVkey(first), formatVkey(own)];
+  const byBoth = async (size: number) => {
+    const text = formatCheckpoint({ origin: ORIGIN, size, root: log.writer.root() });
+    const signatures = [
+      { ...first, signature: Uint8Array.from(await signAsync(utf8(text), FIRST)) },
+      { ...own, signature: Uint8Array.from(await signAsync(utf8(text), secret)) },
+    ];
+    return new TextDecoder().decode(formatNote({ text, signatures }));
+  };
+  for (const [previous, vkey] of [[firstKey, ownKey] as const, [ownKey, firstKey] as const]) {
+    const seq = log.append({ type: "key-rotation", previous, vkey, signer: "noble", extractable: true });
+    log.commit();
+    log.changes.push({ seq, previous, note: await byBoth(seq + 1) });
+  }
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  for await (const { path, bytes } of bundleFiles(log, { note: await byBoth(3), size: 3, vkey: firstKey })) {
+    files.set(path, bytes.slice());
+  }
+  files.set("keys.txt", utf8(`${firstKey}\n${ownKey}\n`));
+
+  expect(problems(await verify(files, { keys: [firstKey] }))).toEqual([]);
+  const report = await verify(files, { keys: [firstKey], witnesses: [formatVkey(witness)] });
+  expect(problems(report)).toEqual([`checkpoint: The signature by ${WITNESS} is wrong.`]);
+  expect(report.witnesses).toEqual([]);
+});
+
+test("a cosignature counts with its time, unless that is not a date", async () => {
+  const log = await openedLog();
+  log.commit();
+  const witness = cosignatureVerifier(WITNESS, Uint8Array.from(await getPublicKeyAsync(SECOND)));
+  const witnesses = [formatVkey(witness)];
+  const files = await log.bundle();
+  const last = 8_640_000_000_000n;
+  expect(await verify(await cosigned(files, witness, last), { witnesses })).toMatchObject({
+    ok: true,
+    witnesses: [{ key: witnesses[0], time: Number(last) * 1000 }],
+    notChecked: [expect.stringContaining("the key came with the bundle")],
+  });
+  const far = await verify(await cosigned(files, witness, last + 1n), { witnesses });
+  expect(problems(far)).toEqual([`checkpoint: The time of the cosignature by ${witnesses[0]} is not a date.`]);
+});
+
+test("a known key that signed a log which does not name it: that is what is wrong", async () => {
+  const log = await openedLog();
+  log.commit();
+  const second = await signed(1, log.writer.root(), SECOND);
+  const files = await log.bundle();
+  const [own, other] = [parseNote(files.get("checkpoint")!), parseNote(utf8(second.note))];
+  const both = formatNote({ text: own.text, signatures: [...own.signatures, ...other.signatures] });
+  expect(problems(await verify(files.set("checkpoint", both), { keys: [second.vkey] }))).toEqual([
+    "checkpoint: the log does not name the key you gave, though that key signed it",
+  ]);
+});
