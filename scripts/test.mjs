@@ -89,8 +89,8 @@ for (const step of steps) {
     continue;
   }
   if (step === inWebKitGTK && died(count("webkit"))) {
-    const { pending, failures } = count("webkit");
-    console.log(`== WebKitGTK itself crashed: ${pending} TESTS WERE NOT RUN in it`);
+    const { pending, unrun, failures } = count("webkit");
+    console.log(`== WebKitGTK itself crashed: ${pending} TESTS AND ${unrun} WHOLE FILES WERE NOT RUN in it`);
     for (const failure of failures) console.log(`== failed before the crash, which proves nothing: ${failure}`);
     continue;
   }
@@ -159,8 +159,8 @@ function neverRun() {
  *
  * @param {ReturnType<typeof count>} result
  */
-function died({ passed, pending }) {
-  return passed > 0 && pending > 0;
+function died({ passed, pending, unrun }) {
+  return passed > 0 && pending + unrun > 0;
 }
 
 /**
@@ -169,7 +169,7 @@ function died({ passed, pending }) {
  * @param {"tests" | "webkit"} report
  */
 function count(report) {
-  const sum = { passed: 0, failed: 0, skipped: 0, pending: 0, failures: /** @type {string[]} */ ([]) };
+  const sum = { passed: 0, failed: 0, skipped: 0, pending: 0, unrun: 0, failures: /** @type {string[]} */ ([]) };
   let files;
   try {
     files = JSON.parse(readFileSync(`${cache}${report}.json`, "utf8")).testResults;
@@ -179,6 +179,7 @@ function count(report) {
   for (const { name, status, message, assertionResults } of files) {
     const file = name.replace(root, "");
     let failedHere = 0;
+    if (status === "passed" && assertionResults.length === 0) sum.unrun++;
     for (const test of assertionResults) {
       if (test.status === "passed") sum.passed++;
       else if (test.status === "failed") {
