@@ -63,6 +63,9 @@ const unseen = {
   "import.meta": "policy/cedar/wasm-url.ts",
   /** Here the user names the module, which is a policy. */
   "import() without a string literal": "cli/policy.ts",
+  "require()": null,
+  "declare module": null,
+  "/// <reference>": null,
 };
 
 /**
@@ -88,30 +91,42 @@ const pure = ["base", "wasm", "meter", "tlog", "audit", "tool", "protocol", "rep
 
 /** The one file of the ground floor that needs a browser: no pure room may import it. */
 const WEB_LOCKS = "base/lock.ts";
-/** The one file of a pure room that calls a server, with the `fetch` that Node has too. */
-const WITNESS = "tlog/witness.ts";
+/** What single files of pure rooms need of a browser all the same. */
+const needs: Record<string, string> = {
+  "tlog/witness.ts": "fetch", // which Node has too
+  "audit/bundle-writing.ts": "FileSystemDirectoryHandle", // writes to one that it is given
+};
 
-const browserGlobals = new Set([
-  "BroadcastChannel",
-  "DedicatedWorkerGlobalScope",
-  "HTMLElement",
-  "SharedWorker",
-  "Worker",
-  "XMLHttpRequest",
-  "caches",
-  "document",
-  "fetch",
+/** The interfaces of browsers that Node does not have, as TypeScript knows them: `Worker`, `HTMLElement`, … */
+const typescript = `../../node_modules/@typescript/typescript-${process.platform}-${process.arch}/lib/`;
+const interfaces = ["dom", "webworker"].flatMap((lib) => {
+  const text = readFileSync(new URL(`${typescript}lib.${lib}.d.ts`, import.meta.url), "utf8");
+  return [...text.matchAll(/^declare var ([A-Z]\w+):/gm)].map(([, name]) => name!);
+});
+
+/** Names of ours that browsers have too. */
+const OWN = ["External", "Range"];
+
+/** What only a browser has, or only Node; not names that variables have too, such as `parent`. */
+const impure = new Set([
+  ...interfaces.filter((name) => !(name in globalThis) && !OWN.includes(name)),
+  ...[
+    "BroadcastChannel",
+    "addEventListener",
+    "alert",
+    "caches",
+    "cookieStore",
+    "crossOriginIsolated",
+    "customElements",
+  ],
+  ...["document", "fetch", "getComputedStyle", "importScripts", "indexedDB", "isSecureContext"],
+  ...["localStorage", "location", "matchMedia", "navigator", "onmessage", "opener", "postMessage"],
+  ...["requestAnimationFrame", "self", "sessionStorage", "trustedTypes", "window"],
+  ...["Buffer", "require", "setImmediate"],
+  // From which every global can be reached.
+  ...["Function", "eval"],
   // As a value, which can be renamed or indexed: see `isPlainGlobalThis`.
   "globalThis",
-  "importScripts",
-  "indexedDB",
-  "localStorage",
-  "location",
-  "navigator",
-  "postMessage",
-  "self",
-  "sessionStorage",
-  "window",
 ]);
 
 /** The text of all files in `src/`, by path below it, such as `kernel/agent.ts`. */
@@ -125,7 +140,7 @@ interface SourceFile {
 }
 
 function parse(path: string, text: string): SourceFile {
-  const { program, errors } = parseSync(path, text);
+  const { program, comments, errors } = parseSync(path, text);
   if (errors.length) throw new Error(`${path}: ${errors[0]?.message}`);
   const file: SourceFile = { imports: [], unseen: new Set(), identifiers: new Set() };
   const visit = (node: unknown): void => {
@@ -139,6 +154,9 @@ function parse(path: string, text: string): SourceFile {
     const specifier = type === "TSExternalModuleReference" ? rest.expression : source;
     const from = (specifier as { value?: unknown } | null | undefined)?.value;
     if (typeof from === "string") file.imports.push(from);
+    else if (type === "CallExpression" && isIdentifier(rest.callee, "require")) file.unseen.add("require()");
+    else if (type === "TSModuleDeclaration" && (rest.id as { type: string }).type === "Literal")
+      file.unseen.add("declare module");
     else if (type === "ImportExpression") file.unseen.add("import() without a string literal");
     if (type === "MetaProperty" && isIdentifier(rest.meta, "import")) file.unseen.add("import.meta");
     if (type === "Identifier" && typeof name === "string") file.identifiers.add(name);
@@ -151,6 +169,9 @@ function parse(path: string, text: string): SourceFile {
     }
   };
   visit(program);
+  if (comments.some(({ type, value }) => type === "Line" && /^\/\s*<\s*reference\b/.test(value))) {
+    file.unseen.add("/// <reference>");
+  }
   return file;
 }
 
@@ -218,8 +239,8 @@ function faults(sources: Sources): string[] {
     edges.set(path, targets);
     if (pure.includes(room) && path !== WEB_LOCKS) {
       for (const name of file.identifiers) {
-        if (path === WITNESS && name === "fetch") continue;
-        if (browserGlobals.has(name)) found.push(`${path} is in a pure room but uses ${name}`);
+        if (needs[path] === name) continue;
+        if (impure.has(name)) found.push(`${path} is in a pure room but uses ${name}`);
       }
     }
   }
@@ -315,6 +336,19 @@ describe("the test finds", () => {
     expect(faults({ "cli/policy.ts": "import(name);" })).toEqual([]);
   });
 
+  test("require(), and what adds to another module or file", () => {
+    for (const [form, text] of [
+      ["require()", 'require("../kernel/b.ts");'],
+      ["declare module", 'declare module "../kernel/b.ts" {}'],
+      ["/// <reference>", '/// <reference path="../kernel/b.ts" />'],
+    ]) {
+      check(
+        { "kernel/a.ts": text!, "kernel/b.ts": "" },
+        `kernel/a.ts uses ${form}: this test cannot see what that loads`,
+      );
+    }
+  });
+
   test("import.meta, from which a module can be reached", () => {
     for (const form of [
       'new URL("../kernel/b.ts", import.meta.url);',
@@ -402,7 +436,9 @@ describe("the test finds", () => {
     check({ "protocol/a.ts": "globalThis.indexedDB;" }, "protocol/a.ts is in a pure room but uses indexedDB");
     check({ "tool/a.ts": "export let w: Worker;" }, "tool/a.ts is in a pure room but uses Worker");
     check({ "tlog/a.ts": "location.href;" }, "tlog/a.ts is in a pure room but uses location");
-    check({ "tlog/a.ts": "fetch(url);" }, "tlog/a.ts is in a pure room but uses fetch");
+    for (const name of ["fetch", "DOMParser", "OffscreenCanvas", "RTCPeerConnection", "matchMedia", "Function", "eval"]) {
+      check({ "tlog/a.ts": `${name}(x);` }, `tlog/a.ts is in a pure room but uses ${name}`);
+    }
     expect(faults({ "log/database.ts": "indexedDB;", "tool/a.ts": "x.window; ({ document: 1 });" })).toEqual([]);
     expect(faults({ "tlog/witness.ts": "fetch(url);" })).toEqual([]);
   });
