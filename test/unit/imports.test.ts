@@ -436,7 +436,15 @@ describe("the test finds", () => {
     check({ "protocol/a.ts": "globalThis.indexedDB;" }, "protocol/a.ts is in a pure room but uses indexedDB");
     check({ "tool/a.ts": "export let w: Worker;" }, "tool/a.ts is in a pure room but uses Worker");
     check({ "tlog/a.ts": "location.href;" }, "tlog/a.ts is in a pure room but uses location");
-    for (const name of ["fetch", "DOMParser", "OffscreenCanvas", "RTCPeerConnection", "matchMedia", "Function", "eval"]) {
+    for (const name of [
+      "fetch",
+      "DOMParser",
+      "OffscreenCanvas",
+      "RTCPeerConnection",
+      "matchMedia",
+      "Function",
+      "eval",
+    ]) {
       check({ "tlog/a.ts": `${name}(x);` }, `tlog/a.ts is in a pure room but uses ${name}`);
     }
     expect(faults({ "log/database.ts": "indexedDB;", "tool/a.ts": "x.window; ({ document: 1 });" })).toEqual([]);
