@@ -1,5 +1,4 @@
 /** Checks values against a schema that vak has read, by `@cfworker/json-schema`, in bounded time. */
-
 import { dereference, type Schema, validate } from "@cfworker/json-schema";
 import { clip } from "../base/clip.ts";
 import { hasSecrets, type JsonSchema, onlyKnownKeywords } from "./schema.ts";

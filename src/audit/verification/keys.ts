@@ -116,7 +116,7 @@ export class KeyCheck {
       if (time > MAX_TIME) throw bad(`The time of the cosignature by ${key} is not a date.`);
       this.#report.witnesses.push({ key, time });
     }
-    const ignored = note.signatures.length - all.length - witnesses.length;
+    const ignored = note.signatures.length - all.length - new Set(witnesses.map(formatVkey)).size;
     if (ignored > 0) {
       this.#report.notChecked.push(
         ignored === 1

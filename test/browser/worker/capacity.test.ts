@@ -135,7 +135,21 @@ test.runIf(bounded)("a run that waits in a full browser can be stopped", async (
  *
  * @param patienceMs in place of the 20 seconds that a worker may take to begin such a run
  */
-async function endOfWaiting(second: string, third = "", patienceMs = 20_000): Promise<RunResult> {
+const endOfWaiting = (second: string, third = "", patienceMs = 20_000): Promise<RunResult> =>
+  endBesideAnother(
+    `
+      const full = () => reply({ noRoom: "full" });
+      const takes = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+      self.attempts = (self.attempts ?? 0) + 1;
+      if (attempts === 1) full();
+      else if (attempts === 2) { ${second} }
+      else { ${third} }
+    `,
+    patienceMs,
+  );
+
+/** How a run with a deadline of 300 ms ends, beside one that does not, if its worker does this. */
+async function endBesideAnother(onRun: string, patienceMs = 20_000): Promise<RunResult> {
   await using kernel = await testKernel();
   await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin"), isolation: "page" });
   const others = other.run();
@@ -145,14 +159,7 @@ async function endOfWaiting(second: string, third = "", patienceMs = 20_000): Pr
     program: await loadGuest("hello"),
     isolation: "page",
     limits: { deadlineMs: 300 },
-    workerUrl: hostileWorker(`
-      const full = () => reply({ noRoom: "full" });
-      const takes = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-      self.attempts = (self.attempts ?? 0) + 1;
-      if (attempts === 1) full();
-      else if (attempts === 2) { ${second} }
-      else { ${third} }
-    `),
+    workerUrl: hostileWorker(onRun),
   });
   const { setTimeout: later } = globalThis;
   globalThis.setTimeout = ((call: () => void, ms?: number) =>
@@ -206,20 +213,9 @@ test.each(["call(1, ADD); await answered();", 'output("x");', "met([], []);"])(
 );
 
 test("attack: a worker says that there is no room, and makes a call while its run waits. It is ended, and nothing is done", async () => {
-  await using kernel = await testKernel();
-  await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin"), isolation: "page" });
-  const others = other.run();
-  await started(kernel, others);
-  await using agent = await kernel.spawn({
-    name: "evil",
-    program: await loadGuest("hello"),
-    isolation: "page",
-    limits: { deadlineMs: 300 },
-    workerUrl: hostileWorker('reply({ noRoom: "full" }); setTimeout(() => call(1, ADD), 20);'),
-  });
-  expect(await agent.run().result).toMatchObject({ status: "failed", digest: null });
+  const calls = 'reply({ noRoom: "full" }); setTimeout(() => call(1, ADD), 20);';
+  expect(await endBesideAnother(calls)).toMatchObject({ status: "failed", digest: null });
   expect(effects).toEqual([]);
-  others.stop();
 });
 
 test("attack: a worker that finds no room again and again, slowly, does not escape the deadline", async () => {

@@ -88,6 +88,23 @@ test("a cosignature counts with its time, unless that is not a date", async () =
     witnesses: [{ key: witnesses[0], time: Number(last) * 1000 }],
     notChecked: [expect.stringContaining("the key came with the bundle")],
   });
+  // Given twice, it is still one of the two signatures.
+  const twice = [...witnesses, ...witnesses];
+  const stranger = parseNote(
+    utf8(
+      (
+        await signed(
+          1,
+          log.writer.root(),
+          FIRST.map(() => 9),
+        )
+      ).note,
+    ),
+  ).signatures;
+  const note = parseNote((await cosigned(files, witness, last)).get("checkpoint")!);
+  const three = formatNote({ text: note.text, signatures: [...note.signatures, ...stranger] });
+  const { notChecked } = await verify(new Map(files).set("checkpoint", three), { witnesses: twice });
+  expect(notChecked).toContain("1 signature of the checkpoint is by a key that was not given");
   const far = await verify(await cosigned(files, witness, last + 1n), { witnesses });
   expect(problems(far)).toEqual([`checkpoint: The time of the cosignature by ${witnesses[0]} is not a date.`]);
 });
