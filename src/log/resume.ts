@@ -4,6 +4,7 @@ import { type Entry, parseEntry } from "../audit/entry.ts";
 import { Order } from "../audit/order.ts";
 import { toBase64 } from "../base/base64.ts";
 import { type Bytes, equalBytes } from "../base/bytes.ts";
+import { retry } from "../base/retry.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { type Checkpoint, parseCheckpoint, type TreeHead } from "../tlog/checkpoint.ts";
@@ -17,7 +18,7 @@ import { corrupt, rollback } from "./faults.ts";
 import { isKeyOf, type LiveLog, type Loaded } from "./live-log.ts";
 import { Lookup } from "./lookup.ts";
 import type { Identity } from "./records.ts";
-import { retry, type StoredKey } from "./signer.ts";
+import type { StoredKey } from "./signer.ts";
 import { type Edge, edgeOf, type Head, Writer } from "./writer.ts";
 
 /**

@@ -4,6 +4,7 @@
 
 import { type Bytes, equalBytes } from "../base/bytes.ts";
 import { errorText } from "../base/error-text.ts";
+import { retry } from "../base/retry.ts";
 import { VakError } from "../errors.ts";
 import { verifyEd25519 } from "../tlog/note.ts";
 
@@ -34,21 +35,6 @@ export type StoredKey =
   | { kind: "webcrypto"; privateKey: CryptoKey; publicKey: Bytes }
   | { kind: "noble"; secretKey: Bytes; publicKey: Bytes }
   | { kind: "custom"; publicKey: Bytes };
-
-/** WebKit's `generateKey` and `sign` fail now and then, and succeed when retried. */
-const ATTEMPTS = 5;
-
-/** Retries what WebKit fails at, unless the browser does not support it. */
-export async function retry<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work();
-    } catch (error) {
-      const final = error instanceof DOMException && error.name === "NotSupportedError";
-      if (final || attempt === ATTEMPTS) throw error;
-    }
-  }
-}
 
 /** WebCrypto cannot create an Ed25519 key in this browser. */
 export class KeyUnavailable extends Error {}

@@ -1,4 +1,5 @@
 /** What this page can do in this browser, found by trying it. */
+import { retry } from "../base/retry.ts";
 import { canPersist } from "../files/persist.ts";
 import type { WaitMode } from "../protocol/messages.ts";
 import type { Isolation } from "./place.ts";
@@ -80,7 +81,7 @@ function compiles(hex: string): boolean {
 
 async function hasEd25519(): Promise<boolean> {
   try {
-    await crypto.subtle.generateKey("Ed25519", false, ["sign"]);
+    await retry(() => crypto.subtle.generateKey("Ed25519", false, ["sign"]));
     return true;
   } catch {
     return false;
