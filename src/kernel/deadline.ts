@@ -34,11 +34,16 @@ export class Deadline {
     };
   }
 
-  /** Gives back ms that the run could not use. */
-  extend(ms: number): void {
+  /** What this returns gives back all time that counts from here on: the run could not use it. */
+  mark(): () => void {
     this.#halt();
-    this.#remaining += ms;
+    const remaining = this.#remaining;
     this.#go();
+    return () => {
+      this.#halt();
+      this.#remaining = remaining;
+      this.#go();
+    };
   }
 
   #go(): void {

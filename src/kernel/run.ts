@@ -22,7 +22,10 @@ import { loggedEnd, type RunOutcome, type RunResult, runDigest, type StopLimit, 
  * every few ms; the rest is for a machine that is too busy to run it.
  */
 const GRACE = 2000;
-/** ms that a worker may take in all to begin a run that has waited for room, before the run's deadline resumes. */
+/**
+ * ms that a worker may take to begin a run that has waited for room, or to find no room again, before the run's
+ * deadline resumes. A worker that finds no room for ever only keeps its own run waiting, as a full browser does.
+ */
 const ENTER = 20_000;
 
 /** Why a run has no trace if its worker never reported an end. */
@@ -62,13 +65,10 @@ export class Run {
   #stopping: StopLimit | undefined;
   #cancelGrace = () => {};
   readonly #deadline: Deadline;
-  /**
-   * Whether the worker has said anything since it was handed the run: the guest is at work, so there was room for it.
-   * Undefined while it has not been handed the run, or has found no room for it, and must say nothing.
-   */
-  #heard: boolean | undefined;
-  /** What is left of `ENTER`. */
-  #patience = ENTER;
+  /** Whether the worker has the run: before, and once it has found no room for it, it must say nothing of it. */
+  #handed = false;
+  /** Whether it has said anything since: the guest is at work, so there was room for it. */
+  #heard = false;
   /** Resumes the deadline of a run that has waited for room. */
   #begun: (() => void) | undefined;
   /** Ends the pause, while the guest is paused. */
@@ -138,7 +138,7 @@ export class Run {
 
   /** @internal False when the worker must not say this now. */
   receive(message: WorkerMessage): boolean {
-    if (message.vak === "hello" || message.run !== this.#number || this.#heard === undefined) return false;
+    if (message.vak === "hello" || message.run !== this.#number || !this.#handed) return false;
     this.#heard = true;
     this.#begun?.();
     if (message.vak === "met") return this.#recorder.met(message);
@@ -262,18 +262,19 @@ export class Run {
     const attempt = async () => {
       channel.reset();
       this.#recorder.enter();
+      this.#handed = true;
       this.#heard = false;
       const { waited } = request;
       if (waited) this.#holdUntilBegun();
       const running = host.call("run", request);
       // A run does not know of a pause that came before it.
       if (this.#unpause) channel.pause();
-      const began = performance.now();
+      const giveBack = this.#deadline.mark();
       const reply = await running.finally(() => this.#begun?.());
       if (!parseNoRoom(reply)) return reply;
       if (this.#heard) this.#loseForEnd();
-      this.#heard = undefined;
-      if (!waited) this.#deadline.extend(performance.now() - began);
+      this.#handed = false;
+      giveBack();
       return reply;
     };
     const hold = () => {
@@ -295,12 +296,10 @@ export class Run {
   /** It can take an engine seconds to find out that it has no room, which are not the guest's. */
   #holdUntilBegun(): void {
     const release = this.#deadline.hold();
-    const since = performance.now();
-    const cancel = whenOverdue(this.#patience, () => this.#begun?.());
+    const cancel = whenOverdue(ENTER, () => this.#begun?.());
     this.#begun = () => {
       cancel();
       release();
-      this.#patience -= performance.now() - since;
       this.#begun = undefined;
     };
   }

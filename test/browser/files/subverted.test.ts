@@ -4,7 +4,7 @@ import { createKernel } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
 import { hostileWorker } from "../../setup/hostile-worker.ts";
-import { entriesOf, finish } from "../../setup/kernel.ts";
+import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
 import { contents, directory, write } from "../../setup/shell.ts";
 
 const inDirectory = test.skipIf(engine === "webkit");
@@ -89,3 +89,24 @@ inDirectory(
     expect(written[0]!.digest).toBe(await honest.files.snapshot());
   },
 );
+
+inDirectory("attack: the worker makes a call while its mounts are read. It is ended, and nothing is done", async () => {
+  await using kernel = await testKernel();
+  const folder = await directory();
+  await using agent = await kernel.spawn({
+    name: "hostile",
+    program: await loadGuest("hello"),
+    isolation: "page",
+    workerUrl: hostileWorker("reply(END);", 'if (method === "tree") return call(1, ADD);'),
+    limits: { deadlineMs: 3000 },
+    mounts: { k: { directory: folder } },
+  });
+  await write(folder, "a", "new since the spawn");
+  const { result } = await finish(agent.run());
+  expect(result).toMatchObject({ status: "stopped", limit: "files-unavailable" });
+  expect(() => agent.run()).toThrow(
+    expect.objectContaining({ code: "agent-lost", message: expect.stringContaining("a message out of turn") }),
+  );
+  expect(effects).toEqual([]);
+  expect(await entriesOf(kernel, "intent")).toEqual([]);
+});

@@ -1,3 +1,4 @@
+/** What `support()` finds out about a browser. */
 import { afterEach, expect, test } from "vitest";
 import { support } from "../../../src/index.ts";
 import { engine } from "../../setup/engine.ts";
@@ -26,10 +27,18 @@ test("support() asks for a key again when WebCrypto fails to make one, as WebKit
     return Reflect.apply(generateKey, this, args);
   } as typeof generateKey;
   expect((await support()).ed25519).toBe(true);
+  expect(calls).toBe(3);
 });
 
-test("support() reports that WebCrypto has no Ed25519", async () => {
-  SubtleCrypto.prototype.generateKey = () =>
-    Promise.reject(new DOMException("no Ed25519", "NotSupportedError")) as never;
+test.each([
+  [1, "NotSupportedError"],
+  [5, "OperationError"],
+])("support() reports that WebCrypto has no Ed25519 after %i calls that fail with a %s", async (most, name) => {
+  let calls = 0;
+  SubtleCrypto.prototype.generateKey = () => {
+    calls++;
+    return Promise.reject(new DOMException("no", name)) as never;
+  };
   expect((await support()).ed25519).toBe(false);
+  expect(calls).toBe(most);
 });
