@@ -17,8 +17,8 @@ import { type Entry, parseEntry } from "./entry.ts";
 
 /** The longest path: a tree has at most 2^53 leaves. */
 const MAX_HASHES = 63;
-/** The longest receipt that is read, characters. */
-export const MAX_PROOF = MAX_NOTE_BYTES + 2 * MAX_ENTRY_BYTES;
+/** The longest receipt that is read, bytes. */
+export const MAX_PROOF_BYTES = MAX_NOTE_BYTES + 2 * MAX_ENTRY_BYTES;
 
 /** What a receipt proves. */
 export interface Proven extends TreeHead {
@@ -58,7 +58,7 @@ export async function verifyProof(receipt: string, keys: readonly string[]): Pro
 }
 
 function parseProof(receipt: string): { seq: number; path: Bytes[]; entryBytes: Bytes; checkpoint: string } {
-  if (receipt.length > MAX_PROOF) throw bad(`it is longer than ${MAX_PROOF} characters`);
+  if (receipt.length > MAX_PROOF_BYTES) throw bad(`it is longer than ${MAX_PROOF_BYTES} bytes`);
   if (!receipt.isWellFormed()) throw bad("it is not well-formed text");
   const blank = receipt.indexOf("\n\n");
   if (blank < 0) throw bad("it has no checkpoint");

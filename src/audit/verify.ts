@@ -42,7 +42,8 @@ export async function verify(
   options: VerifyOptions = {},
 ): Promise<Report> {
   const pinned = options.keys?.map((key) => readKey(key, false));
-  const witnesses = options.witnesses?.map((key) => readKey(key, true)) ?? [];
+  // Given twice, a witness is still one.
+  const witnesses = [...new Set(options.witnesses)].map((key) => readKey(key, true));
   const verification = new Verification(sourceOf(bundle), { pinned, witnesses });
   const { report } = verification;
   try {

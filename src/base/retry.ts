@@ -2,7 +2,11 @@
 
 const ATTEMPTS = 5;
 
-/** Retries the work, unless the browser does not support it. */
+/**
+ * Retries the work, unless the browser does not support it.
+ *
+ * @throws what it threw when it was tried for the fifth time
+ */
 export async function retry<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -28,9 +28,9 @@ policy test: loads a policy as a kernel does, and runs its own tests. The file h
 {"policy": …, "tools": […]}, or is a module that exports these; policy is Cedar text or a policy pack, a tool
 is its name and inputSchema. It may have "budgets" too.
 
-  --key <vkey>  a key of the log that you know from elsewhere (name+id+base64); if you give several, one of
-                them must have signed it. Without a key, the one in the bundle is used: that shows that the
-                log is consistent, not whose it is.
+  --key <vkey>  a key of the log that you know from elsewhere (name+id+base64). One of those you give must be
+                the log's, now or before a change of key. Without one, the key in the bundle is used: that
+                shows that the log is consistent, not whose it is.
   --witness <vkey>
                 a witness that must have cosigned it
   --run <n>     only the n-th run of the log, or the run with that id
@@ -130,7 +130,8 @@ function logArguments(paths: string[], { key, witness, json = false }: Values): 
   return { paths, keys: key, witnesses: witness, json };
 }
 
-function receiptArguments(path: string, { key, json = false }: Values): ReceiptArguments {
+function receiptArguments(path: string, { key, witness, json = false }: Values): ReceiptArguments {
+  if (witness) throw new Misuse("--witness is for logs. A receipt is verified with the log's key alone.");
   if (!key) throw new Misuse("A receipt does not hold the log's key: give it with --key.");
   return { path, keys: key, json };
 }

@@ -1,6 +1,6 @@
 /** Opens bundles that are files or directories on disk. */
 import { constants } from "node:fs";
-import { type FileHandle, open, readdir, readFile, stat } from "node:fs/promises";
+import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Bundle, type ByteSource, joinBundles, openBundle } from "../audit/index.ts";
 import { VakError } from "../errors.ts";
@@ -31,22 +31,26 @@ export async function withBundle<T>(paths: readonly string[], use: (bundle: Bund
 }
 
 /**
- * Reads a text file that the caller named.
+ * Reads the beginning of a file that the caller named, as text.
  *
- * @param most bytes that are read; one that is longer is refused as `invalid-bundle`
+ * @param most bytes that are read
  */
-export async function readText(path: string, most: number): Promise<string> {
-  const found = await stat(path).catch(unreadable(path));
-  if (!found.isFile()) throw new Misuse(`${path} is not a file.`);
-  if (found.size > most)
-    throw new VakError("invalid-bundle", `${path} has ${found.size} bytes; at most ${most} are read.`);
-  return readFile(path, "utf8").catch(unreadable(path));
+export async function readBeginning(path: string, most: number): Promise<string> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(unreadable(path));
+  try {
+    if (!(await file.stat()).isFile()) throw new Misuse(`${path} is not a file.`);
+    const { buffer, bytesRead } = await file.read(new Uint8Array(most), 0, most, 0);
+    return new TextDecoder().decode(buffer.subarray(0, bytesRead));
+  } finally {
+    await file.close();
+  }
 }
 
 /** For the `catch` of what reads a file that the caller named. */
 export function unreadable(path: string): (error: NodeJS.ErrnoException) => never {
   return ({ code, message }) => {
-    throw new Misuse(code === "ENOENT" || code === "ENOTDIR" ? `There is no file ${path}.` : message);
+    if (code === "ENOENT" || code === "ENOTDIR") throw new Misuse(`There is no file ${path}.`);
+    throw new Misuse(code === "EISDIR" ? `${path} is a directory.` : `${path} cannot be read: ${message}`);
   };
 }
 

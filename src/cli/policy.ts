@@ -1,5 +1,5 @@
 /** `vak policy`: tests a policy, or makes the decisions of a log again, without a browser. */
-import { readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Bundle } from "../audit/bundle.ts";
@@ -77,15 +77,14 @@ export async function redecideLog(bundle: Bundle): Promise<{ result: Redecided; 
   const result = await redecide(bundle, { wasm: await readFile(cedarWasmUrl) });
   const { decisions, agreed, differing, undecided } = result;
   const made = differing.length > 0 || agreed > 0 || decisions === 0;
-  const of = count(decisions, "decision", "decisions");
   const verdict = differing.length === 0 ? "agrees with" : "DOES NOT AGREE with";
   return {
     result,
     good: made && differing.length === 0,
     lines: [
       made
-        ? `Cedar ${verdict} the log: of ${of}, ${agreed} come out the same.`
-        : `NONE of ${of} can be made again: the log does not have what they depend on.`,
+        ? `Cedar ${verdict} the log: of ${count(decisions, "decision", "decisions")}, ${agreed} come out the same.`
+        : "NONE of the log's decisions can be made again.",
       ...differing.map(
         ({ seq, of, logged, decided }) => `  entry ${seq}, ${of}: ${show(logged)} in the log, ${show(decided)} now`,
       ),
@@ -115,8 +114,10 @@ async function readPolicyFile(path: string): Promise<PolicyFile> {
 }
 
 async function load(path: string): Promise<unknown> {
-  const text = await readFile(path, "utf8").catch(unreadable(path));
-  return /\.m?js$/.test(path) ? import(pathToFileURL(resolve(path)).href) : JSON.parse(text);
+  if (!/\.m?js$/.test(path)) return JSON.parse(await readFile(path, "utf8").catch(unreadable(path)));
+  // Node's own message does not say which file is missing.
+  await access(path).catch(unreadable(path));
+  return import(pathToFileURL(resolve(path)).href);
 }
 
 /** A tool whose input is checked as the broker checks it, and searched for leaks if its function is given. */

@@ -37,8 +37,14 @@ export async function replayLog(args: ReplayArguments): Promise<boolean> {
       return report.ok && found.same;
     }
     const replays: Replay[] = [];
-    if (run !== undefined) replays.push(await replay(bundle, which(run), options));
-    else for await (const one of replayAll(bundle, options)) replays.push(one);
+    try {
+      if (run !== undefined) replays.push(await replay(bundle, which(run), options));
+      else for await (const one of replayAll(bundle, options)) replays.push(one);
+    } catch (error) {
+      // What can still be said of a log that does not verify is said, though not all of it can be read.
+      if (json && !report.ok) printJson({ ...verified, replays: [] });
+      throw error;
+    }
     // Decisions mean something only in a log that verifies, and a look at one call is not about them.
     const decided = report.ok && until === undefined ? await redecided(bundle, report) : undefined;
     if (json) {

@@ -1,8 +1,8 @@
 /** `vak verify`: verifies an exported log, or a receipt. */
 import { type Bundle, type Report, type RunSummary, verify, verifyProof } from "../audit/index.ts";
-import { MAX_PROOF } from "../audit/receipt.ts";
+import { MAX_PROOF_BYTES } from "../audit/receipt.ts";
 import type { LogArguments, ReceiptArguments } from "./arguments.ts";
-import { readText, withBundle } from "./opening.ts";
+import { readBeginning, withBundle } from "./opening.ts";
 import { printJson, printLines, printProblems } from "./print.ts";
 
 /** @returns whether the log verifies */
@@ -28,7 +28,8 @@ export const verdictOf = ({ ok, problems }: Report): string[] =>
 
 /** @throws VakError `invalid-bundle` when it proves nothing */
 export async function verifyReceipt({ path, keys, json }: ReceiptArguments): Promise<void> {
-  const text = await readText(path, MAX_PROOF);
+  // One that is longer is refused for its length.
+  const text = await readBeginning(path, MAX_PROOF_BYTES + 1);
   const { origin, size, seq, entry, keys: signers } = await verifyProof(text, keys);
   if (json) printJson({ ok: true, origin, size, seq, keys: signers, entry });
   else {

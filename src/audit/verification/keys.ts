@@ -108,7 +108,7 @@ export class KeyCheck {
     }
     for (const witness of witnesses) {
       const key = formatVkey(witness);
-      const line = note.signatures.find(({ name, keyId }) => name === witness.name && equalBytes(keyId, witness.keyId));
+      const line = note.signatures.find(isBy(witness));
       if (!line) throw bad(`It is not cosigned by ${key}.`);
       // Apart from the log's own keys: one of them could be made to share the witness's name and 4 bytes of key id.
       await verifyNote(note, [witness]);
@@ -116,7 +116,8 @@ export class KeyCheck {
       if (time > MAX_TIME) throw bad(`The time of the cosignature by ${key} is not a date.`);
       this.#report.witnesses.push({ key, time });
     }
-    const ignored = note.signatures.length - all.length - new Set(witnesses.map(formatVkey)).size;
+    const known = [...candidates.values(), ...witnesses];
+    const ignored = note.signatures.filter((line) => !known.some((key) => isBy(key)(line))).length;
     if (ignored > 0) {
       this.#report.notChecked.push(
         ignored === 1
@@ -178,9 +179,11 @@ export class KeyCheck {
     }
     const { pinned } = this.#known;
     if (pinned && !pinned.some((key) => this.#named.includes(formatVkey(key)))) {
-      const signed = pinned.some((key) => signers.includes(formatVkey(key)));
-      const unnamed = "the log does not name the key you gave, though that key signed it";
-      this.#findings.add(CHECKPOINT_PATH, signed ? unnamed : this.#unknown(signers));
+      const signed = pinned.map(formatVkey).find((key) => signers.includes(key));
+      const what = signed
+        ? `the log does not mention the key ${signed}, though that key signed it`
+        : this.#unknown(signers);
+      this.#findings.add(CHECKPOINT_PATH, what);
     }
   }
 
@@ -188,9 +191,15 @@ export class KeyCheck {
   #unknown(signers: readonly string[]): string {
     const { pinned } = this.#known;
     if (!pinned || signers.length === 0) return NO_KNOWN_KEY;
-    return `The log is signed by ${signers.join(" and ")}, not by ${pinned.length === 1 ? "the key" : "any of the keys"} you gave.`;
+    const given = pinned.length === 1 ? "the key" : "any of the keys";
+    return `The log is signed by ${signers.join(" and ")}, not by ${given} you gave.`;
   }
 }
+
+const isBy =
+  ({ name, keyId }: Verifier) =>
+  (line: Note["signatures"][number]): boolean =>
+    line.name === name && equalBytes(line.keyId, keyId);
 
 /** @throws VakError `invalid-bundle` */
 function parseKeys(file: Uint8Array): Verifier[] {

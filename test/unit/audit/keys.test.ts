@@ -10,6 +10,7 @@ import { logOpen, MemoryLog, ORIGIN, signed } from "./memory-log.ts";
 
 const FIRST = new Uint8Array(32).fill(7);
 const SECOND = new Uint8Array(32).fill(8);
+const THIRD = new Uint8Array(32).fill(9);
 const WITNESS = "witness.example";
 
 const utf8 = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
@@ -27,7 +28,7 @@ async function openedLog(): Promise<MemoryLog> {
   return log;
 }
 
-/** The checkpoint of a bundle with a line more. */
+/** The bundle, with a cosignature under its checkpoint. */
 async function cosigned(files: Map<string, Uint8Array<ArrayBuffer>>, witness: Verifier, time: bigint) {
   const { text, signatures } = parseNote(files.get("checkpoint")!);
   const stamped = new Uint8Array(72);
@@ -88,25 +89,39 @@ test("a cosignature counts with its time, unless that is not a date", async () =
     witnesses: [{ key: witnesses[0], time: Number(last) * 1000 }],
     notChecked: [expect.stringContaining("the key came with the bundle")],
   });
-  // Given twice, it is still one of the two signatures.
-  const twice = [...witnesses, ...witnesses];
-  const stranger = parseNote(
-    utf8(
-      (
-        await signed(
-          1,
-          log.writer.root(),
-          FIRST.map(() => 9),
-        )
-      ).note,
-    ),
-  ).signatures;
-  const note = parseNote((await cosigned(files, witness, last)).get("checkpoint")!);
-  const three = formatNote({ text: note.text, signatures: [...note.signatures, ...stranger] });
-  const { notChecked } = await verify(new Map(files).set("checkpoint", three), { witnesses: twice });
-  expect(notChecked).toContain("1 signature of the checkpoint is by a key that was not given");
   const far = await verify(await cosigned(files, witness, last + 1n), { witnesses });
   expect(problems(far)).toEqual([`checkpoint: The time of the cosignature by ${witnesses[0]} is not a date.`]);
+});
+
+test("a witness given twice is one witness, and signatures by other keys are counted", async () => {
+  const log = await openedLog();
+  log.commit();
+  const witness = cosignatureVerifier(WITNESS, Uint8Array.from(await getPublicKeyAsync(SECOND)));
+  const vkey = formatVkey(witness);
+  const files = await cosigned(await log.bundle(), witness, 1n);
+  const { text, signatures } = parseNote(files.get("checkpoint")!);
+  const stranger = parseNote(utf8((await signed(1, log.writer.root(), THIRD)).note)).signatures;
+  // The witness's own line twice is by a key that was given, both times.
+  const more = formatNote({ text, signatures: [...signatures, ...stranger, signatures.at(-1)!] });
+  const report = await verify(files.set("checkpoint", more), { witnesses: [vkey, vkey] });
+  expect(report.witnesses).toEqual([{ key: vkey, time: 1000 }]);
+  expect(report.notChecked).toContain("1 signature of the checkpoint is by a key that was not given");
+});
+
+test("a log that three keys signed, none of them known: all three are named", async () => {
+  const log = await openedLog();
+  log.commit();
+  const files = await log.bundle();
+  const notes = await Promise.all([FIRST, SECOND, THIRD].map((secret) => signed(1, log.writer.root(), secret)));
+  const { text } = parseNote(files.get("checkpoint")!);
+  const signatures = notes.flatMap(({ note }) => parseNote(utf8(note)).signatures);
+  const vkeys = notes.map(({ vkey }) => vkey);
+  files.set("checkpoint", formatNote({ text, signatures })).set("keys.txt", utf8(`${vkeys.join("\n")}\n`));
+  const { vkey: other } = await signed(1, log.writer.root(), numbered(1));
+  const report = await verify(files, { keys: [other] });
+  expect(problems(report)).toContain(
+    `checkpoint: The log is signed by ${vkeys.join(" and ")}, not by the key you gave.`,
+  );
 });
 
 test("a known key that signed a log which does not name it: that is what is wrong", async () => {
@@ -117,6 +132,6 @@ test("a known key that signed a log which does not name it: that is what is wron
   const [own, other] = [parseNote(files.get("checkpoint")!), parseNote(utf8(second.note))];
   const both = formatNote({ text: own.text, signatures: [...own.signatures, ...other.signatures] });
   expect(problems(await verify(files.set("checkpoint", both), { keys: [second.vkey] }))).toEqual([
-    "checkpoint: the log does not name the key you gave, though that key signed it",
+    `checkpoint: the log does not mention the key ${second.vkey}, though that key signed it`,
   ]);
 });

@@ -150,6 +150,7 @@ describe("vak policy test", () => {
     ["no file", [], "Give one file"],
     ["no such file", [join(folder, "none.json")], `vak: There is no file ${join(folder, "none.json")}.\n`],
     ["no such module", [join(folder, "none.mjs")], `vak: There is no file ${join(folder, "none.mjs")}.\n`],
+    ["a directory", [folder], `vak: ${folder} is a directory.\n`],
     ["a file that is not JSON", [file("no.json", "{")], "cannot be read"],
     ["a file without a policy", [file("empty.json", {})], "holds no policy"],
     ["a file that is null", [file("null.json", "null")], "holds no policy"],

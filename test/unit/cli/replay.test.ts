@@ -5,6 +5,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { zipFiles } from "../../../src/audit/bundle-writing.ts";
+import { openBundle } from "../../../src/audit/index.ts";
 import { commitValue } from "../../../src/audit/value.ts";
 import { callDigest } from "../../../src/policy/digest.ts";
 import { loadGuest } from "../../guests/load.ts";
@@ -45,6 +46,22 @@ test.each([
   const ended = await command("replay", ...args);
   expect(ended.code).toBe(code);
   expect(ended).toEqual(await replay(...args));
+});
+
+test("--json: a log that does not verify, and cannot be read either, is reported all the same", async () => {
+  const bundle = await openBundle(new Uint8Array(readFileSync(log)));
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const path of await bundle.paths()) files.set(path, (await bundle.read(path, 2 ** 20))!.slice());
+  for (const missing of ["checkpoint", [...files.keys()].find((path) => path.startsWith("tile/entries/"))!]) {
+    const without = new Map(files);
+    without.delete(missing);
+    const path = join(folder, "without.zip");
+    await writeZip(path, without);
+    const { code, out, err } = await replay(path, "--json", "--program", busy);
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({ verified: false, problems: [{ where: missing }], replays: [] });
+    expect(err).toContain(missing);
+  }
 });
 
 test("all runs, or one by number or id, are the same: exit code 0", async () => {

@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -230,6 +231,7 @@ describe("vak verify", () => {
     [["verify", "/nowhere/log.zip"], "vak: There is no file /nowhere/log.zip."],
     [["verify", "package.json/log.zip"], "vak: There is no file package.json/log.zip."],
     [["verify", "/nowhere/a.tlog-proof", "--key", "x"], "vak: There is no file /nowhere/a.tlog-proof."],
+    [["verify", "a.tlog-proof", "--key", "x", "--witness", "y"], "--witness is for logs."],
     [["verify", "--nonsense", "a"], "--nonsense"],
     [["verify", "package.json", "--key", "x"], "key to verify with"],
   ])("misuse: exit code 2 for %j", async (args, message) => {
@@ -238,6 +240,32 @@ describe("vak verify", () => {
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(message);
     expect(err).toMatch(/^vak: [^\n]+\nSee `vak --help`\.\n$/);
+  });
+
+  test("attack: what is given is a pipe, a directory or a device, and never read: exit code 2", async () => {
+    const pipe = join(folder, "pipe.tlog-proof");
+    execFileSync("mkfifo", [pipe]);
+    mkdirSync(join(folder, "folder.tlog-proof"));
+    for (const path of [pipe, join(folder, "folder.tlog-proof")]) {
+      const ended = await callVak("verify", path, "--key", vkey);
+      expect(ended).toEqual({ code: 2, out: "", err: `vak: ${path} is not a file.\nSee \`vak --help\`.\n` });
+    }
+    for (const path of [pipe, "/dev/zero"]) {
+      const { code, err } = await callVak("replay", path);
+      expect({ code, err }).toEqual({
+        code: 2,
+        err: `vak: ${path} is neither a file nor a directory.\nSee \`vak --help\`.\n`,
+      });
+    }
+  });
+
+  test("attack: a receipt of a gigabyte is refused for its length: exit code 1", async () => {
+    const path = join(folder, "long.tlog-proof");
+    writeFileSync(path, "c2sp.org/tlog-proof@v1\n");
+    truncateSync(path, 2 ** 30);
+    const { code, out, err } = await callVak("verify", path, "--key", vkey);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toMatch(/^vak: The receipt proves nothing: it is longer than \d+ bytes\.\n$/);
   });
 
   test("--version prints the version of package.json", async () => {
