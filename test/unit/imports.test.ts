@@ -63,7 +63,7 @@ const unseen = {
   "import.meta": "policy/cedar/wasm-url.ts",
   /** Here the user names the module, which is a policy. */
   "import() without a string literal": "cli/policy.ts",
-  "require()": null,
+  require: null,
   "declare module": null,
   "/// <reference>": null,
 };
@@ -97,32 +97,28 @@ const needs: Record<string, string> = {
   "audit/bundle-writing.ts": "FileSystemDirectoryHandle", // writes to one that it is given
 };
 
-/** The interfaces of browsers that Node does not have, as TypeScript knows them: `Worker`, `HTMLElement`, … */
+/** Where TypeScript keeps what it knows of the platforms. */
 const typescript = `../../node_modules/@typescript/typescript-${process.platform}-${process.arch}/lib/`;
+/** The interfaces of browsers: `Worker`, `HTMLElement`, `URL`, … */
 const interfaces = ["dom", "webworker"].flatMap((lib) => {
   const text = readFileSync(new URL(`${typescript}lib.${lib}.d.ts`, import.meta.url), "utf8");
   return [...text.matchAll(/^declare var ([A-Z]\w+):/gm)].map(([, name]) => name!);
 });
-
-/** Names of ours that browsers have too. */
-const OWN = ["External", "Range"];
-
-/** What only a browser has, or only Node; not names that variables have too, such as `parent`. */
+const words = (text: string): string[] => text.trim().split(/\s+/);
+/** Those that every Node has too, as far as pure rooms use them; and names of ours that browsers have too. */
+const portable = words(`
+  AbortController AbortSignal Blob DOMException Response TextDecoder TextEncoder URL
+  Event External Lock Range
+`);
+/** What only browsers have, or only Node; not names that variables have too, such as `parent` or `process`. */
 const impure = new Set([
-  ...interfaces.filter((name) => !(name in globalThis) && !OWN.includes(name)),
-  ...[
-    "BroadcastChannel",
-    "addEventListener",
-    "alert",
-    "caches",
-    "cookieStore",
-    "crossOriginIsolated",
-    "customElements",
-  ],
-  ...["document", "fetch", "getComputedStyle", "importScripts", "indexedDB", "isSecureContext"],
-  ...["localStorage", "location", "matchMedia", "navigator", "onmessage", "opener", "postMessage"],
-  ...["requestAnimationFrame", "self", "sessionStorage", "trustedTypes", "window"],
-  ...["Buffer", "require", "setImmediate"],
+  ...interfaces.filter((name) => !portable.includes(name)),
+  ...words(`
+    addEventListener alert caches cookieStore crossOriginIsolated customElements document fetch getComputedStyle
+    importScripts indexedDB isSecureContext localStorage location matchMedia navigator onmessage opener postMessage
+    requestAnimationFrame self sessionStorage trustedTypes window
+    Buffer clearImmediate setImmediate
+  `),
   // From which every global can be reached.
   ...["Function", "eval"],
   // As a value, which can be renamed or indexed: see `isPlainGlobalThis`.
@@ -154,11 +150,11 @@ function parse(path: string, text: string): SourceFile {
     const specifier = type === "TSExternalModuleReference" ? rest.expression : source;
     const from = (specifier as { value?: unknown } | null | undefined)?.value;
     if (typeof from === "string") file.imports.push(from);
-    else if (type === "CallExpression" && isIdentifier(rest.callee, "require")) file.unseen.add("require()");
     else if (type === "TSModuleDeclaration" && (rest.id as { type: string }).type === "Literal")
       file.unseen.add("declare module");
     else if (type === "ImportExpression") file.unseen.add("import() without a string literal");
     if (type === "MetaProperty" && isIdentifier(rest.meta, "import")) file.unseen.add("import.meta");
+    if (isIdentifier(node, "require")) file.unseen.add("require");
     if (type === "Identifier" && typeof name === "string") file.identifiers.add(name);
     // The argument of a computed import() is under `source`.
     if (typeof from !== "string") visit(source);
@@ -169,7 +165,7 @@ function parse(path: string, text: string): SourceFile {
     }
   };
   visit(program);
-  if (comments.some(({ type, value }) => type === "Line" && /^\/\s*<\s*reference\b/.test(value))) {
+  if (comments.some(({ type, value }) => type === "Line" && /^\/\s*<\s*reference\b/i.test(value))) {
     file.unseen.add("/// <reference>");
   }
   return file;
@@ -268,7 +264,7 @@ function findCircle(edges: Map<string, string[]>): string[] | undefined {
   return undefined;
 }
 
-test("imports in src/ point one way, without circles, and its pure rooms use no browser globals", () => {
+test("imports in src/ point one way, without circles, and its pure rooms use nothing that only browsers have, or only Node", () => {
   const src = fileURLToPath(new URL("../../src/", import.meta.url));
   const paths = readdirSync(src, { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())
@@ -336,11 +332,16 @@ describe("the test finds", () => {
     expect(faults({ "cli/policy.ts": "import(name);" })).toEqual([]);
   });
 
-  test("require(), and what adds to another module or file", () => {
+  test("require, and what adds to another module or file", () => {
     for (const [form, text] of [
-      ["require()", 'require("../kernel/b.ts");'],
+      ["require", 'require("../kernel/b.ts");'],
+      ["require", '(require as any)("../kernel/b.ts");'],
+      ["require", '(0, require)("../kernel/b.ts");'],
+      ["require", 'require.resolve("../kernel/b.ts");'],
+      ["require", "const load = require;"],
       ["declare module", 'declare module "../kernel/b.ts" {}'],
       ["/// <reference>", '/// <reference path="../kernel/b.ts" />'],
+      ["/// <reference>", '/// <Reference path="../kernel/b.ts" />'],
     ]) {
       check(
         { "kernel/a.ts": text!, "kernel/b.ts": "" },
@@ -441,7 +442,10 @@ describe("the test finds", () => {
       "DOMParser",
       "OffscreenCanvas",
       "RTCPeerConnection",
+      "WebSocket",
       "matchMedia",
+      "Buffer",
+      "setImmediate",
       "Function",
       "eval",
     ]) {
