@@ -142,8 +142,9 @@ function replayArguments(paths: string[], values: Values): ReplayArguments {
   if (until !== undefined && (run === undefined || !/^\d{1,15}$/.test(until))) {
     throw new Misuse("--until takes the number of a call, in the run that --run names.");
   }
-  if (against !== undefined && (run === undefined || until !== undefined)) {
-    throw new Misuse("--against is the run to compare with the run that --run names.");
+  if (against !== undefined && until !== undefined) throw new Misuse("Give --until or --against, not both.");
+  if (against !== undefined && run === undefined) {
+    throw new Misuse("--against takes a run to compare with the run that --run names: give --run too.");
   }
   return { ...log, run, until: until === undefined ? undefined : Number(until), against, programs: program };
 }
@@ -156,5 +157,7 @@ function policyCommand([name, ...paths]: string[], values: Values): Command {
     );
   const [path, ...more] = paths;
   if (path === undefined || more.length > 0) throw new Misuse("Give one file.");
+  const { key, witness, json } = values;
+  if (key || witness || json) throw new Misuse("policy test takes a file, and none of the options for logs.");
   return { name: "policy test", path };
 }

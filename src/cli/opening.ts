@@ -21,7 +21,7 @@ export async function withBundle<T>(paths: readonly string[], use: (bundle: Bund
       else {
         const file = await open(path);
         files.push(file);
-        bundles.push(await openBundle(fileSource(file, found.size)));
+        bundles.push(await openBundle(fileSource(file, found.size)).catch(naming(path)));
       }
     }
     return await use(bundles.length === 1 ? bundles[0]! : await joinBundles(bundles));
@@ -44,6 +44,14 @@ export async function readBeginning(path: string, most: number): Promise<string>
   } finally {
     await file.close();
   }
+}
+
+/** For the `catch` of what opens one of several bundles: says which of them it is that is wrong. */
+function naming(path: string): (error: unknown) => never {
+  return (cause) => {
+    if (!(cause instanceof VakError)) throw cause;
+    throw new VakError(cause.code, `${path}: ${cause.message}`, { cause });
+  };
 }
 
 /** For the `catch` of what reads a file that the caller named. */
@@ -83,9 +91,11 @@ function openDirectory(root: string): Bundle {
     },
     async read(path, maxBytes) {
       const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-      const file = await open(join(root, path), flags).catch((error: Error) => {
+      const file = await open(join(root, path), flags).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return undefined;
         throw new VakError("invalid-bundle", `It cannot be opened: ${error.message}`, { cause: error });
       });
+      if (!file) return undefined;
       try {
         const found = await file.stat();
         if (!found.isFile()) throw new VakError("invalid-bundle", "It is not a plain file.");

@@ -105,9 +105,10 @@ async function readPolicyFile(path: string): Promise<PolicyFile> {
   });
   const { policy, tools = [], budgets, constitution } = (file ?? {}) as Partial<PolicyFile>;
   if (policy === undefined || !Array.isArray(tools)) {
+    const missing = policy === undefined ? "policy" : "list of tools";
     throw new VakError(
       "invalid-argument",
-      `${path} holds no policy: give {"policy": …, "tools": […]}, or a module with these exports.`,
+      `${path} holds no ${missing}: give {"policy": …, "tools": […]}, or a module with these exports.`,
     );
   }
   return { policy, tools, budgets, constitution };

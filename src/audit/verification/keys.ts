@@ -1,5 +1,6 @@
 /** Who signed a bundle's checkpoint, and whether that is who the log says: keys.txt, signatures, changes of key. */
 import { equalBytes } from "../../base/bytes.ts";
+import { clip } from "../../base/clip.ts";
 import { fromUtf8 } from "../../base/utf8.ts";
 import { VakError } from "../../errors.ts";
 import { parseCheckpoint, type TreeHead } from "../../tlog/checkpoint.ts";
@@ -41,9 +42,9 @@ export function readKey(key: string, cosigns: boolean): Verifier {
     cause = error;
   }
   if (verifier?.cosigns === cosigns) return verifier;
-  const what = cosigns ? "a witness, which has type 0x04" : "a log";
-  const why = cause === undefined ? `It is not the key of ${what}.` : reasonOf(cause);
-  throw new VakError("invalid-argument", `The key to verify with cannot be read. ${why}`, { cause });
+  const [what, other] = cosigns ? ["a witness", "a log"] : ["a log", "a witness"];
+  const why = cause === undefined ? `It is the key of ${other}.` : reasonOf(cause);
+  throw new VakError("invalid-argument", `"${clip(String(key), 200)}" is not the key of ${what}. ${why}`, { cause });
 }
 
 export class KeyCheck {

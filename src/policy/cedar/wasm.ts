@@ -45,7 +45,7 @@ async function compileFrom(source: WasmSource): Promise<WebAssembly.Module> {
 export function unavailable(what: string, cause: unknown): VakError {
   return new VakError(
     "policy-unavailable",
-    `${what}: ${errorText(cause)}. Serve the package's cedar.wasm, or give its address in the option \`wasm\`.`,
+    `${what}: ${errorText(cause)}. Serve the package's cedar.wasm, or give its address: createKernel({ cedar }).`,
     { cause },
   );
 }

@@ -153,6 +153,8 @@ describe("vak policy test", () => {
     ["a directory", [folder], `vak: ${folder} is a directory.\n`],
     ["a file that is not JSON", [file("no.json", "{")], "cannot be read"],
     ["a file without a policy", [file("empty.json", {})], "holds no policy"],
+    ["tools that are no list", [file("no-list.json", { policy: "", tools: {} })], "holds no list of tools"],
+    ["an option for logs", ["a.json", "--json"], "none of the options for logs"],
     ["a file that is null", [file("null.json", "null")], "holds no policy"],
     ["a module that throws", [file("throws.mjs", "throw new Error('no');")], "cannot be read: no\n"],
     ["a module that throws a string", [file("throws-text.mjs", "throw 'no';")], "cannot be read: no\n"],

@@ -1,6 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -48,10 +48,15 @@ test.each([
   expect(ended).toEqual(await replay(...args));
 });
 
-test("--json: a log that does not verify, and cannot be read either, is reported all the same", async () => {
+async function readLog(): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   const bundle = await openBundle(new Uint8Array(readFileSync(log)));
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const path of await bundle.paths()) files.set(path, (await bundle.read(path, 2 ** 20))!.slice());
+  return files;
+}
+
+test("--json: a log that does not verify, and cannot be read either, is reported all the same", async () => {
+  const files = await readLog();
   for (const missing of ["checkpoint", [...files.keys()].find((path) => path.startsWith("tile/entries/"))!]) {
     const without = new Map(files);
     without.delete(missing);
@@ -61,6 +66,26 @@ test("--json: a log that does not verify, and cannot be read either, is reported
     expect(code).toBe(1);
     expect(JSON.parse(out)).toMatchObject({ verified: false, problems: [{ where: missing }], replays: [] });
     expect(err).toContain(missing);
+  }
+});
+
+test("a value that is missing in a folder is missing as in a zip, and the rest is replayed", async () => {
+  const files = await readLog();
+  files.delete([...files.keys()].filter((path) => path.startsWith("values/")).at(-1)!);
+  const zip = join(folder, "missing.zip");
+  await writeZip(zip, files);
+  const root = join(folder, "missing");
+  for (const [path, bytes] of files) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), bytes);
+  }
+  for (const [command, options] of [
+    [["replay"], ["--program", busy]],
+    [["policy", "replay"], []],
+  ] as const) {
+    const ended = await callVak(...command, root, ...options);
+    expect(ended).toEqual(await callVak(...command, zip, ...options));
+    expect(ended).toMatchObject({ out: expect.stringContaining("Cedar agrees with the log"), err: "" });
   }
 });
 
@@ -134,7 +159,8 @@ test.each([
   [[], /Give a zip file/],
   [["log.zip", "--run", "1", "--until", "x"], /--until takes the number of a call/],
   [["log.zip", "--until", "1"], /--until takes the number of a call/],
-  [["log.zip", "--against", "1"], /--against is the run/],
+  [["log.zip", "--against", "1"], /give --run too/],
+  [["log.zip", "--run", "1", "--until", "1", "--against", "2"], /Give --until or --against, not both/],
   [["log.zip", "--program", "/no/such/file"], /There is no file \/no\/such\/file\./],
   [["/no/such/log.zip"], /There is no file \/no\/such\/log\.zip\./],
 ])("misuse: exit code 2 for %j", async (args, message) => {

@@ -206,12 +206,13 @@ describe("vak verify", () => {
     expect(await callVak("verify", path)).toEqual({
       code: 1,
       out: "",
-      err: "vak: It is not a zip file, or it was cut short.\n",
+      err: `vak: ${path}: It is not a zip file, or it was cut short.\n`,
     });
     mkdirSync(join(folder, "empty"));
     const empty = await callVak("verify", join(folder, "empty"));
     expect(empty.code).toBe(1);
-    expect(empty.out).toContain("  - checkpoint: the file is missing");
+    expect(empty.out).toContain("  - checkpoint: the file is missing\n");
+    expect(empty.out).not.toContain("ENOENT");
   });
 
   test("attack: a link out of the directory is not followed", async () => {
@@ -233,7 +234,7 @@ describe("vak verify", () => {
     [["verify", "/nowhere/a.tlog-proof", "--key", "x"], "vak: There is no file /nowhere/a.tlog-proof."],
     [["verify", "a.tlog-proof", "--key", "x", "--witness", "y"], "--witness is for logs."],
     [["verify", "--nonsense", "a"], "--nonsense"],
-    [["verify", "package.json", "--key", "x"], "key to verify with"],
+    [["verify", "package.json", "--key", "x"], '"x" is not the key of a log.'],
   ])("misuse: exit code 2 for %j", async (args, message) => {
     if (args[1] === "package.json") args = ["verify", await writeZip("good.zip", files), "--key", "x"];
     const { code, out, err } = await callVak(...args);

@@ -509,8 +509,8 @@ describe("Cedar's wasm", () => {
   test.each([
     ["a response with an error status", () => respond(wasmBytes, { status: 404 }), "404"],
     ["a response that is not wasm", () => respond(new Uint8Array([1, 2, 3]), {}), "cedar.wasm"],
-    ["bytes that are not wasm", () => new Uint8Array([1, 2, 3]), "option `wasm`"],
-    ["another wasm module", () => new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]), "option `wasm`"],
+    ["bytes that are not wasm", () => new Uint8Array([1, 2, 3]), "createKernel({ cedar })"],
+    ["another wasm module", () => new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]), "createKernel({ cedar })"],
     ["an address that does not answer", () => "http://127.0.0.1:1/cedar.wasm", "http://127.0.0.1:1/cedar.wasm"],
   ])("does not load from %s: the error is policy-unavailable, and everything is denied", async (_, wasm, says) => {
     const engine = createCedarEngine({ tools: [send], wasm: wasm() });
