@@ -36,9 +36,7 @@ export class Deadline {
 
   /** What this returns gives back all time that counts from here on: the run could not use it. */
   mark(): () => void {
-    this.#halt();
-    const remaining = this.#remaining;
-    this.#go();
+    const remaining = this.#left();
     return () => {
       this.#halt();
       this.#remaining = remaining;
@@ -54,7 +52,11 @@ export class Deadline {
   #halt(): void {
     if (!this.#timer) return;
     clearTimeout(this.#timer.id);
-    this.#remaining -= performance.now() - this.#timer.since;
+    this.#remaining = this.#left();
     this.#timer = undefined;
+  }
+
+  #left(): number {
+    return this.#timer ? this.#remaining - (performance.now() - this.#timer.since) : this.#remaining;
   }
 }
