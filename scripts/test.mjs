@@ -1,6 +1,6 @@
 /**
- * `npm test`: runs every check, one after the other, except that the tests in WebKit run beside the others. A step that
- * fails does not stop the ones after it.
+ * `npm test`: runs every check, one after the other, except that the tests in WebKit run beside those in the other
+ * browsers, which leave a processor idle now and then. A step that fails does not stop the ones after it.
  */
 
 import { spawn } from "node:child_process";
@@ -26,6 +26,7 @@ const vitest = (report, ...projects) =>
   `vitest run --reporter=default --reporter=./test/setup/report.ts --reporter=json --outputFile.json="${cache}${report}.json" ` +
   projects.map((project) => `--project "${project}"`).join(" ");
 
+const BROWSERS = "tests in browsers";
 const WEBKIT = "tests in WebKit";
 
 /** @typedef {{ name: string, command: string }} Step */
@@ -47,16 +48,14 @@ const steps = [
       `attw --profile esm-only --exclude-entrypoints worker cedar.wasm -- "${tarball}"`,
   },
   { name: "size", command: "node scripts/size.mjs --budgets" },
-  {
-    name: "tests",
-    command: vitest("tests", "unit", "browser*", "isolated*", "e2e", "package"),
-  },
+  { name: "tests", command: vitest("tests", "unit", "e2e", "package") },
+  { name: BROWSERS, command: vitest("browsers", "browser*", "isolated*") },
   inWebKitGTK,
   { name: "support matrix", command: "node scripts/support.mjs --check" },
 ];
 
 mkdirSync(cache, { recursive: true });
-for (const report of ["tests.json", "webkit.json", "projects"]) {
+for (const report of ["tests.json", "browsers.json", "webkit.json", "projects"]) {
   rmSync(`${cache}${report}`, { force: true, recursive: true });
 }
 // Only what this run builds and finds counts, for this script too.
@@ -78,7 +77,7 @@ for (const step of steps) {
   const { name, command } = step;
   console.log(`\n== ${name}: ${command}`);
   if (step === inWebKitGTK && !webkit) continue;
-  if (name === "tests" && findBrowsers().webkit) webkit = run(inWebKitGTK, openSync(webkitLog, "w"));
+  if (name === BROWSERS && findBrowsers().webkit) webkit = run(inWebKitGTK, openSync(webkitLog, "w"));
   const began = performance.now();
   const code = await (step === inWebKitGTK ? webkit : run(step));
   if (step === inWebKitGTK) process.stdout.write(readFileSync(webkitLog));
@@ -94,7 +93,7 @@ for (const step of steps) {
   console.log(`== ${name} FAILED (${typeof code === "string" ? code : `exit code ${code}`})`);
 }
 
-const tests = count("tests");
+const tests = count("tests", "browsers");
 tests.skipped += tests.pending;
 const inWebKit = count("webkit");
 tests.passed += inWebKit.passed;
@@ -144,7 +143,7 @@ async function run({ command }, output = "inherit") {
 function neverRun() {
   const reports = `${cache}projects/`;
   // Vitest itself crashed, and then it is its step that failed.
-  if (["unit", "e2e", "package"].some((project) => !existsSync(`${reports}${project}.json`))) return [];
+  if (["tests", "browsers"].some((report) => !existsSync(`${cache}${report}.json`))) return [];
   const ran = new Set([
     ...Object.values(BY_COMMAND),
     ...readdirSync(reports).flatMap((name) => Object.keys(JSON.parse(readFileSync(reports + name, "utf8")))),
@@ -165,19 +164,13 @@ function died({ passed, pending, unstarted }) {
 }
 
 /**
- * Counts the results in Vitest's report. A file that could not be run counts as one failure.
+ * Counts the results in Vitest's reports. A file that could not be run counts as one failure.
  *
- * @param {"tests" | "webkit"} report
+ * @param {("tests" | "browsers" | "webkit")[]} reports
  */
-function count(report) {
+function count(...reports) {
   const sum = { passed: 0, failed: 0, skipped: 0, pending: 0, unstarted: 0, failures: /** @type {string[]} */ ([]) };
-  let files;
-  try {
-    files = JSON.parse(readFileSync(`${cache}${report}.json`, "utf8")).testResults;
-  } catch {
-    return sum; // Vitest wrote no report: its step has failed
-  }
-  for (const { name, status, message, assertionResults } of files) {
+  for (const { name, status, message, assertionResults } of reports.flatMap(results)) {
     const file = name.replace(root, "");
     let failedHere = 0;
     // So Vitest reports a file that it was to run and that never started.
@@ -198,4 +191,13 @@ function count(report) {
     sum.failed += failedHere;
   }
   return sum;
+}
+
+/** @param {string} report */
+function results(report) {
+  try {
+    return JSON.parse(readFileSync(`${cache}${report}.json`, "utf8")).testResults;
+  } catch {
+    return []; // Vitest wrote no report: its step has failed
+  }
 }

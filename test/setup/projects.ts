@@ -89,7 +89,7 @@ export const tests = (): ViteUserConfig => ({
           setupFiles: "test/setup/seed.ts",
           // As in browsers: the files of a worker share vak's modules and the compiled Cedar.
           isolate: false,
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
       ...browserProject(1, "browser", ["test/browser/**/*.test.ts"], [...chromium, ...firefox]),
@@ -102,7 +102,7 @@ export const tests = (): ViteUserConfig => ({
           include: ["test/e2e/**/*.test.ts", "test/outside/**/*.test.ts"],
           exclude: Object.entries(BY_COMMAND).flatMap(([variable, file]) => (process.env[variable] ? [] : file)),
           sequence: { groupOrder: 0 },
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
       // The packed tarball, installed into another project.
@@ -113,7 +113,7 @@ export const tests = (): ViteUserConfig => ({
           include: ["test/package/**/*.test.ts"],
           globalSetup: "test/package/install.ts",
           sequence: { groupOrder: 0 },
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
     ],
