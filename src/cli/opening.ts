@@ -19,7 +19,7 @@ export async function withBundle<T>(paths: readonly string[], use: (bundle: Bund
       if (found.isDirectory()) bundles.push(openDirectory(path));
       else if (!found.isFile()) throw new Misuse(`${path} is neither a file nor a directory.`);
       else {
-        const file = await open(path);
+        const file = await open(path).catch(unreadable(path));
         files.push(file);
         bundles.push(await openBundle(fileSource(file, found.size)).catch(naming(path)));
       }
@@ -40,13 +40,13 @@ export async function readBeginning(path: string, most: number): Promise<string>
   try {
     if (!(await file.stat()).isFile()) throw new Misuse(`${path} is not a file.`);
     const { buffer, bytesRead } = await file.read(new Uint8Array(most), 0, most, 0);
-    return new TextDecoder().decode(buffer.subarray(0, bytesRead));
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(buffer.subarray(0, bytesRead));
   } finally {
     await file.close();
   }
 }
 
-/** For the `catch` of what opens one of several bundles: says which of them it is that is wrong. */
+/** For the `catch` of what opens one of several bundles: names the bundle that is wrong. */
 function naming(path: string): (error: unknown) => never {
   return (cause) => {
     if (!(cause instanceof VakError)) throw cause;

@@ -116,7 +116,7 @@ async function readPolicyFile(path: string): Promise<PolicyFile> {
 
 async function load(path: string): Promise<unknown> {
   if (!/\.m?js$/.test(path)) return JSON.parse(await readFile(path, "utf8").catch(unreadable(path)));
-  // Node's own message does not say which file is missing.
+  // So that a missing file is reported as any other.
   await access(path).catch(unreadable(path));
   return import(pathToFileURL(resolve(path)).href);
 }

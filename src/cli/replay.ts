@@ -30,26 +30,26 @@ export async function replayLog(args: ReplayArguments): Promise<boolean> {
       ...(until !== undefined && { until: { call: until } }),
     };
     const verified = { verified: report.ok, problems: report.problems };
-    if (against !== undefined) {
-      const found = await diff({ bundle, run: which(run!), ...options }, { bundle, run: which(against), ...options });
-      if (json) printJson({ ...verified, ...found });
-      else printLines(describeDifference(found, report));
-      return report.ok && found.same;
-    }
     const replays: Replay[] = [];
+    const shown = () => replays.map(({ state, ...rest }) => ({ ...rest, ...(state && { state: summary(state) }) }));
     try {
+      if (against !== undefined) {
+        const found = await diff({ bundle, run: which(run!), ...options }, { bundle, run: which(against), ...options });
+        if (json) printJson({ ...verified, ...found });
+        else printLines(describeDifference(found, report));
+        return report.ok && found.same;
+      }
       if (run !== undefined) replays.push(await replay(bundle, which(run), options));
       else for await (const one of replayAll(bundle, options)) replays.push(one);
     } catch (error) {
-      // What can still be said of a log that does not verify is said, though not all of it can be read.
-      if (json && !report.ok) printJson({ ...verified, replays: [] });
+      // A log that does not verify may be unreadable in part. The report says what is known of it.
+      if (json && !report.ok) printJson({ ...verified, ...(against === undefined && { replays: shown() }) });
       throw error;
     }
     // Decisions mean something only in a log that verifies, and a look at one call is not about them.
     const decided = report.ok && until === undefined ? await redecided(bundle, report) : undefined;
     if (json) {
-      const shown = replays.map(({ state, ...rest }) => ({ ...rest, ...(state && { state: summary(state) }) }));
-      printJson({ ...verified, replays: shown, ...(decided && { decisions: decided.result }) });
+      printJson({ ...verified, replays: shown(), ...(decided && { decisions: decided.result }) });
     } else {
       if (replays.length === 0) printLines(["", "There are no runs in it."]);
       printLines([

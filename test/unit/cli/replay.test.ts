@@ -66,6 +66,12 @@ test("--json: a log that does not verify, and cannot be read either, is reported
     expect(code).toBe(1);
     expect(JSON.parse(out)).toMatchObject({ verified: false, problems: [{ where: missing }], replays: [] });
     expect(err).toContain(missing);
+    const compared = await replay(path, "--json", "--program", busy, "--run", "1", "--against", "2");
+    expect(compared.code).toBe(1);
+    expect(JSON.parse(compared.out)).toEqual({
+      verified: false,
+      problems: [expect.objectContaining({ where: missing })],
+    });
   }
 });
 
