@@ -212,6 +212,8 @@ function faults(sources: Sources): string[] {
     for (const from of file.imports) {
       if (!from.startsWith(".")) {
         if (isBuiltin(from) && room !== "cli") found.push(`${path} imports ${from}: only cli may use Node`);
+        else if (/(^|\/)\.\.(\/|$)/.test(from))
+          found.push(`${path} imports ${from}: a path may not climb out of a package`);
         else if (!packages[room]?.includes(packageOf(from)))
           found.push(`${path} imports ${from}: it is neither a relative path nor a package that ${room} may import`);
         continue;
@@ -378,6 +380,12 @@ describe("the test finds", () => {
       check(
         { "tlog/a.ts": `import "${from}";` },
         `tlog/a.ts imports ${from}: it is neither a relative path nor a package that tlog may import`,
+      );
+    }
+    for (const from of ["@noble/ed25519/../../../src/kernel/b.ts", "@noble/hashes/.."]) {
+      check(
+        { "tlog/a.ts": `import "${from}";`, "kernel/b.ts": "" },
+        `tlog/a.ts imports ${from}: a path may not climb out of a package`,
       );
     }
     expect(faults({ "log/a.ts": 'import "idb";', "tlog/a.ts": 'import "@noble/hashes/sha2.js";' })).toEqual([]);
