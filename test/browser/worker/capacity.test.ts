@@ -130,7 +130,7 @@ test.runIf(bounded)("a run that waits in a full browser can be stopped", async (
 });
 
 /**
- * How a run with a deadline of 300 ms ends whose worker says at first that there is no room, and at its second and
+ * How a run with a deadline of 600 ms ends whose worker says at first that there is no room, and at its second and
  * third attempt does as it is told.
  *
  * @param patienceMs in place of the 20 seconds that a worker may take each time to begin such a run
@@ -149,7 +149,7 @@ const endOfWaiting = (second: string, third = "", patienceMs = 20_000): Promise<
   );
 
 /**
- * How a run with a deadline of 300 ms ends whose worker does this when it is handed the run. Another runs on beside it.
+ * How a run with a deadline of 600 ms ends whose worker does this when it is handed the run. Another runs on beside it.
  *
  * @param during what the page does meanwhile
  */
@@ -166,7 +166,7 @@ async function endBesideAnother(
     name: "waits",
     program: await loadGuest("hello"),
     isolation: "page",
-    limits: { deadlineMs: 300 },
+    limits: { deadlineMs: 600 },
     workerUrl: hostileWorker(onRun),
   });
   const { setTimeout: later } = globalThis;
@@ -252,8 +252,8 @@ test("attack: a worker says that there is no room after a pause. The pause does 
 });
 
 test("a run that waits may be tried often, and each time may take an engine long", async () => {
-  // Each takes less than the time for one, all of them more.
-  const slowly = "await takes(900); if (attempts < 5) full(); else { met([], []); reply(END); }";
+  // Each takes much less than the time for one; all of them take more than that and the deadline together.
+  const slowly = "await takes(400); if (attempts < 8) full(); else { met([], []); reply(END); }";
   expect(await endOfWaiting(slowly, slowly, 1500)).toMatchObject({ status: "exited" });
 });
 
