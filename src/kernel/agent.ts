@@ -91,17 +91,10 @@ export class Agent {
    */
   call(name: string, input: unknown, options: CallOptions = {}): Run {
     if (!this.#context.reactor) {
-      throw new VakError("invalid-argument", "The program is a command: run it with agent.run.");
+      throw new VakError("invalid-argument", "The program has a _start: run it with agent.run.");
     }
     const { signal, startTime, clock, trace, labels } = options;
-    const checked = checkRun({
-      args: [name],
-      ...(signal && { signal }),
-      ...(startTime !== undefined && { startTime }),
-      ...(clock !== undefined && { clock }),
-      ...(trace !== undefined && { trace }),
-      ...(labels && { labels }),
-    });
+    const checked = checkRun({ args: [name], signal, startTime, clock, trace, labels });
     const json = toUtf8(toJson(input));
     if (json.byteLength > this.limits.callBytes) {
       throw new VakError(
@@ -120,7 +113,7 @@ export class Agent {
    */
   async fork(point: ForkPoint, signal: AbortSignal | undefined): Promise<Run> {
     if (this.#context.reactor) {
-      throw new VakError("unsupported", "A fork continues a run; a call of a reactor's function cannot be continued.");
+      throw new VakError("unsupported", "A call of a reactor's function cannot be forked.");
     }
     try {
       const { reexecute } = await lazy(import("./reexecute.ts"));
@@ -134,8 +127,7 @@ export class Agent {
 
   #begin(options: CheckedOptions, fork?: ForkPoint): Run {
     this.#assertAlive();
-    if (this.#current)
-      throw new VakError("agent-busy", "The agent is running; await run.result first, or spawn another.");
+    if (this.#current) throw new VakError("agent-busy", "The agent is running; await run.result, or spawn another.");
     this.#context.taint.joined(options.labels); // throws where there would be too many labels
     const run = new Run(this.#context, this.files.mounts, ++this.#runs, options, fork);
     this.#current = run;
@@ -143,6 +135,7 @@ export class Agent {
     run.result.then(() => {
       this.#current = undefined;
       if (run.lost !== undefined) this.lose(run.lost);
+      run.endOutput();
     });
     return run;
   }
@@ -188,7 +181,7 @@ export class Agent {
       throw new VakError("invalid-argument", `agent.declassify: the agent has no label ${JSON.stringify(none ?? "")}.`);
     }
     if (!isStatement(by, 128) || !isStatement(reason, 1000)) {
-      throw new VakError("invalid-argument", "agent.declassify: say who declares it (by), and why (reason).");
+      throw new VakError("invalid-argument", "agent.declassify: say who declares it (by) and why (reason).");
     }
     // Synchronously: no intent can come between the two.
     taint.drop(gone);

@@ -34,7 +34,7 @@ export class Deadline {
     };
   }
 
-  /** What this returns gives back all time that counts from here on: the run could not use it. */
+  /** Returns a function that restores the time that is left now: what counted since, the run could not use. */
   mark(): () => void {
     const remaining = this.#left();
     return () => {

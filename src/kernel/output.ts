@@ -27,10 +27,12 @@ export class OutputStream {
     this.#controller?.enqueue(bytes);
   }
 
-  /** Closes the stream and returns the length and digest of everything that went through it. */
-  close(): StreamDigest {
-    this.#controller?.close();
-    this.#controller = undefined;
+  /** The length and digest of everything that went through it, once nothing more will. */
+  digest(): StreamDigest {
     return { bytes: this.#bytes, digest: bytesToHex(this.#hash.digest()) };
+  }
+
+  end(): void {
+    this.#controller?.close();
   }
 }

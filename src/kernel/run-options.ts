@@ -48,7 +48,7 @@ const MAX_ARGS = 32 * 1024;
 const DEFAULT_START_TIME = Date.UTC(2000, 0, 1);
 
 /** @throws VakError `invalid-argument` */
-export function checkRun(options: RunOptions): CheckedOptions {
+export function checkRun(options: { [K in keyof RunOptions]: RunOptions[K] | undefined }): CheckedOptions {
   const { args = [], stdin = "", env = {}, signal, startTime, clock = "virtual", trace = true, labels = [] } = options;
   const invalid = (what: string) => new VakError("invalid-argument", `agent.run: ${what}.`);
   const clean = (text: unknown): text is string =>
@@ -68,6 +68,7 @@ export function checkRun(options: RunOptions): CheckedOptions {
   }
   const time = startTime ?? (real ? Date.now() : DEFAULT_START_TIME);
   if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime must be a whole number of ms since 1970");
+  if (signal !== undefined && signal?.aborted === undefined) throw invalid("signal must be an AbortSignal");
   if (typeof trace !== "boolean") throw invalid("trace must be true or false");
   const given = { args: [...args], stdin: toBytes(stdin), env: { ...env }, labels: checkLabels(labels, "a run") };
   return { ...given, signal, startTime: time, clock, trace };

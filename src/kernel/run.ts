@@ -44,7 +44,10 @@ interface Ending {
 export class Run {
   /** Unique to this run. */
   readonly id: string;
-  /** What the program writes, as it writes it. */
+  /**
+   * What the program writes, as it writes it; what nobody reads is kept. Both streams end right after {@link result}
+   * settles: whoever has read one to its end can run the agent again, or export the log.
+   */
   readonly stdout: ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Settles when the run has ended and its end is in the log. Never rejects. */
@@ -65,7 +68,7 @@ export class Run {
   #stopping: StopLimit | undefined;
   #cancelGrace = () => {};
   readonly #deadline: Deadline;
-  /** Whether the worker has the run: before, and once it has found no room for it, it must say nothing of it. */
+  /** Whether the worker has the run. Otherwise it must send nothing about it. */
   #handed = false;
   /** Whether it has said anything since: the guest is at work, so there was room for it. */
   #heard = false;
@@ -123,6 +126,12 @@ export class Run {
     this.#unpause();
     this.#unpause = undefined;
     this.#context.channel.resume();
+  }
+
+  /** @internal Ends the streams, once the agent has let go of the run. */
+  endOutput(): void {
+    this.#out[1].end();
+    this.#out[2].end();
   }
 
   /** @internal Closes the gate for this run: no call is answered from here on. */
@@ -336,7 +345,7 @@ export class Run {
     throw new WorkerLost(why);
   }
 
-  /** Closes the streams, completes the trace, writes the mounts back, and puts the end into the log. */
+  /** Completes the trace, writes the mounts back, and puts the end into the log. */
   async #finish({ outcome, end, fuel, filesError }: Ending, wallMs: number): Promise<RunResult> {
     const usage: Usage = {
       fuel: end?.fuel ?? fuel ?? null,
@@ -346,8 +355,8 @@ export class Run {
       fileBytes: end?.fileBytes ?? null,
       calls: this.#calls,
     };
-    const stdout = this.#out[1].close();
-    const stderr = this.#out[2].close();
+    const stdout = this.#out[1].digest();
+    const stderr = this.#out[2].digest();
     const digest = end ? runDigest(outcome, this.#answer, end.files, stdout, stderr) : null;
     const trace = await this.#recorder.trace(end, stdout, stderr);
     const mountError = end ? await this.#mounts.save() : filesError;

@@ -39,8 +39,10 @@ const job = async (name: string, fault: Fault) => {
       files: { "in.txt": "x" },
       limits: { deadlineMs: 10_000 },
     });
-    const { result } = await finish(agent.run());
-    return { outcome: result.status === "stopped" ? result.limit : result.status, failed: fault.failed() };
+    const result = await agent.run().result;
+    // Before anything else: the result does not wait for the signed checkpoint, whose write may fail next.
+    const failed = fault.failed();
+    return { outcome: result.status === "stopped" ? result.limit : result.status, failed };
   } finally {
     await kernel.close();
   }
@@ -138,6 +140,50 @@ test("an outcome that is not on disk yet: the guest has its answer, but no furth
   expect(effects).toEqual(["wipe /"]);
   const kinds = (await entriesOf(kernel)).map(({ type }) => type);
   expect(kinds.slice(-5)).toEqual(["intent", "outcome", "intent", "outcome", "run-end"]);
+});
+
+test("the streams of a run end when its end is in the log, and the agent can run again", async () => {
+  const name = crypto.randomUUID();
+  let release = () => {};
+  const held = defineTool({
+    name: "hold",
+    description: "Holds the log from here on.",
+    inputSchema: { type: "object" },
+    execute: async () => {
+      release = await occupy(name);
+      return 3;
+    },
+  });
+  await using kernel = await testKernel({
+    tools: [held],
+    policy: "permit (principal, action, resource);",
+    log: { name },
+  });
+  await using agent = await kernel.spawn({ name: "once", program: await loadGuest("requests") });
+  const run = agent.run({ stdin: '{"tool":"hold"}\n' });
+  const [stdout, stderr] = [run.stdout.getReader(), run.stderr.getReader()];
+  const { value } = await stdout.read();
+  expect(new TextDecoder().decode(value)).toBe('{"ok":3}\n');
+  const ended: string[] = [];
+  // Each runs the agent, or asks whether it could, in the very turn in which it learns of the end.
+  const next = stdout.read().then(({ done }) => {
+    ended.push(`stdout ${done}`);
+    return agent.run();
+  });
+  const busy = stderr.read().then(({ done }) => {
+    ended.push(`stderr ${done}`);
+    return expect(() => agent.run()).toThrow("The agent is running");
+  });
+  // Long enough for the program to return, and for its worker to report it.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const early = [...ended];
+  release();
+  expect(early).toEqual([]);
+  expect(await next.then(({ result }) => result)).toMatchObject({ status: "exited", exitCode: 0 });
+  await busy;
+  expect(ended).toEqual(["stdout true", "stderr true"]);
+  const ofRun = (await entriesOf(kernel)).filter((entry) => "run" in entry && entry.run === run.id);
+  expect(ofRun.at(-1)).toMatchObject({ type: "run-end" });
 });
 
 test("an outcome that cannot be written: the run stops, and no further effect happens", async () => {

@@ -87,6 +87,8 @@ test("run refuses arguments, environments and start times that no program can ha
     { env: { "": "" } },
     { args: ["x".repeat(40_000)] },
     { startTime: -1 },
+    { signal: new AbortController() as never },
+    { signal: false as never },
   ];
   for (const options of bad) {
     expect(() => agent.run(options)).toThrow(expect.objectContaining({ code: "invalid-argument" }));
