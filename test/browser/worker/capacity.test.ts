@@ -97,6 +97,7 @@ test.runIf(bounded)(
     await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin") });
     const others = other.run();
     await started(kernel, others);
+    others.pause(); // in progress all the same, but it takes the processor from nobody
     await using agent = await kernel.spawn({
       name: "hello",
       program: await loadGuest("hello"),
@@ -117,6 +118,7 @@ test.runIf(bounded)("a run that waits in a full browser can be stopped", async (
   await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin") });
   const others = other.run();
   await started(kernel, others);
+  others.pause(); // in progress all the same, but it takes the processor from nobody
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const filled = await fill();
   const run = agent.run();
@@ -162,6 +164,7 @@ async function endBesideAnother(
   await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin"), isolation: "page" });
   const others = other.run();
   await started(kernel, others);
+  others.pause(); // in progress all the same, but it takes the processor from nobody
   await using agent = await kernel.spawn({
     name: "waits",
     program: await loadGuest("hello"),
