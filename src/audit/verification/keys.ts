@@ -117,8 +117,10 @@ export class KeyCheck {
       if (time > MAX_TIME) throw bad(`The time of the cosignature by ${key} is not a date.`);
       this.#report.witnesses.push({ key, time });
     }
-    const known = [...candidates.values(), ...witnesses];
-    const ignored = note.signatures.filter((line) => !known.some((key) => isBy(key)(line))).length;
+    // Of several lines by one key, only the first was checked, and those that repeat it.
+    const first = [...candidates.values(), ...witnesses].flatMap((key) => note.signatures.find(isBy(key)) ?? []);
+    const checked = (line: Line) => first.some((one) => isBy(one)(line) && equalBytes(one.signature, line.signature));
+    const ignored = note.signatures.filter((line) => !checked(line)).length;
     if (ignored > 0) {
       this.#report.notChecked.push(
         ignored === 1
@@ -197,9 +199,11 @@ export class KeyCheck {
   }
 }
 
+type Line = Note["signatures"][number];
+
 const isBy =
-  ({ name, keyId }: Verifier) =>
-  (line: Note["signatures"][number]): boolean =>
+  ({ name, keyId }: Pick<Line, "name" | "keyId">) =>
+  (line: Line): boolean =>
     line.name === name && equalBytes(line.keyId, keyId);
 
 /** @throws VakError `invalid-bundle` */

@@ -108,6 +108,17 @@ test("a witness given twice is one witness, and signatures by other keys are cou
   expect(report.notChecked).toContain("1 signature of the checkpoint is by a key that was not given");
 });
 
+test("a second signature that only claims to be by the log's key is reported as not checked", async () => {
+  const log = await openedLog();
+  log.commit();
+  const files = await log.bundle();
+  const { text, signatures } = parseNote(files.get("checkpoint")!);
+  const forged = { ...signatures[0]!, signature: new Uint8Array(64) };
+  const report = await verify(files.set("checkpoint", formatNote({ text, signatures: [...signatures, forged] })));
+  expect(report.ok).toBe(true);
+  expect(report.notChecked).toContain("1 signature of the checkpoint is by a key that was not given");
+});
+
 test("a log that three keys signed, none of them known: all three are named", async () => {
   const log = await openedLog();
   log.commit();
