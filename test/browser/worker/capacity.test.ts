@@ -1,6 +1,6 @@
 /** More programs than a browser can hold: about 125 memories in a process of Chromium, 999 in one of Firefox. */
 import { expect, onTestFinished, test } from "vitest";
-import type { Agent, Run, RunResult } from "../../../src/index.ts";
+import type { Agent, Kernel, Run, RunResult } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { engine } from "../../setup/engine.ts";
 import { hostileWorker } from "../../setup/hostile-worker.ts";
@@ -56,6 +56,19 @@ async function waitingRun(agent: Agent): Promise<Run> {
   }
 }
 
+/** Another run in progress, paused: others can wait for it to end, and it takes the processor from nobody. */
+async function another(kernel: Kernel, isolation?: "page"): Promise<Run> {
+  const agent = await kernel.spawn({
+    name: "other",
+    program: await loadGuest("spin"),
+    ...(isolation && { isolation }),
+  });
+  const run = agent.run();
+  await started(kernel, run);
+  run.pause();
+  return run;
+}
+
 function holdsAnother(): boolean {
   try {
     return new WebAssembly.Memory({ initial: 1, maximum: 16 }) !== null;
@@ -94,10 +107,7 @@ test.runIf(bounded)(
   "in a full browser, a run waits for others to end, and its deadline stands still meanwhile",
   async () => {
     await using kernel = await testKernel();
-    await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin") });
-    const others = other.run();
-    await started(kernel, others);
-    others.pause(); // in progress all the same, but it takes the processor from nobody
+    const other = await another(kernel);
     await using agent = await kernel.spawn({
       name: "hello",
       program: await loadGuest("hello"),
@@ -109,16 +119,13 @@ test.runIf(bounded)(
     const ended = await finish(run);
     expect(ended.result).toMatchObject({ status: "exited" });
     expect(ended.stdout).toBe("hello\n");
-    others.stop();
+    other.stop();
   },
 );
 
 test.runIf(bounded)("a run that waits in a full browser can be stopped", async () => {
   await using kernel = await testKernel();
-  await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin") });
-  const others = other.run();
-  await started(kernel, others);
-  others.pause(); // in progress all the same, but it takes the processor from nobody
+  const other = await another(kernel);
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
   const filled = await fill();
   const run = agent.run();
@@ -127,7 +134,7 @@ test.runIf(bounded)("a run that waits in a full browser can be stopped", async (
   run.stop();
   expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: null });
   await filled.empty();
-  others.stop();
+  other.stop();
   expect(await finish(agent.run())).toMatchObject({ stdout: "hello\n", result: { status: "exited" } });
 });
 
@@ -161,10 +168,7 @@ async function endBesideAnother(
   during?: (run: Run) => Promise<void>,
 ): Promise<RunResult> {
   await using kernel = await testKernel();
-  await using other = await kernel.spawn({ name: "other", program: await loadGuest("spin"), isolation: "page" });
-  const others = other.run();
-  await started(kernel, others);
-  others.pause(); // in progress all the same, but it takes the processor from nobody
+  const other = await another(kernel, "page");
   await using agent = await kernel.spawn({
     name: "waits",
     program: await loadGuest("hello"),
@@ -180,7 +184,7 @@ async function endBesideAnother(
   const result = await run.result.finally(() => {
     globalThis.setTimeout = later;
   });
-  others.stop();
+  other.stop();
   return result;
 }
 
