@@ -16,23 +16,26 @@ const cache = `${root}node_modules/.cache/vak/`;
 const { version } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
 const tarball = `${cache}vak-${version}.tgz`;
 
+/** @typedef {"tests" | "browsers" | "webkit"} Report in JSON, from which results are counted */
+/** @typedef {{ name: string, command: string, report?: Report }} Step */
+
 /**
- * The command that runs some of Vitest's projects, and writes a report in JSON from which results are counted.
+ * A step that runs some of Vitest's projects.
  *
- * @param {string} report
+ * @param {string} name
+ * @param {Report} report
  * @param {string[]} projects
+ * @returns {Step}
  */
-const vitest = (report, ...projects) =>
-  `vitest run --reporter=default --reporter=./test/setup/report.ts --reporter=json --outputFile.json="${cache}${report}.json" ` +
-  projects.map((project) => `--project "${project}"`).join(" ");
-
-const BROWSERS = "tests in browsers";
-const WEBKIT = "tests in WebKit";
-
-/** @typedef {{ name: string, command: string }} Step */
-
-/** @type {Step} */
-const inWebKitGTK = { name: WEBKIT, command: vitest("webkit", "*webkit*") };
+const vitest = (name, report, ...projects) => ({
+  name,
+  report,
+  command:
+    `vitest run --reporter=default --reporter=./test/setup/report.ts --reporter=json --outputFile.json="${cache}${report}.json" ` +
+    projects.map((project) => `--project "${project}"`).join(" "),
+});
+const inBrowsers = vitest("tests in browsers", "browsers", "browser*", "isolated*");
+const inWebKitGTK = vitest("tests in WebKit", "webkit", "*webkit*");
 /** @type {Step[]} */
 const steps = [
   { name: "types", command: "tsc --noEmit" },
@@ -48,8 +51,8 @@ const steps = [
       `attw --profile esm-only --exclude-entrypoints worker cedar.wasm -- "${tarball}"`,
   },
   { name: "size", command: "node scripts/size.mjs --budgets" },
-  { name: "tests", command: vitest("tests", "unit", "e2e", "package") },
-  { name: BROWSERS, command: vitest("browsers", "browser*", "isolated*") },
+  vitest("tests", "tests", "unit", "e2e", "package"),
+  inBrowsers,
   inWebKitGTK,
   { name: "support matrix", command: "node scripts/support.mjs --check" },
 ];
@@ -74,15 +77,17 @@ const webkitLog = `${cache}webkit.log`;
 /** @type {ReturnType<typeof run> | undefined} */
 let webkit;
 for (const step of steps) {
-  const { name, command } = step;
+  const { name, command, report } = step;
   console.log(`\n== ${name}: ${command}`);
   if (step === inWebKitGTK && !webkit) continue;
-  if (name === BROWSERS && findBrowsers().webkit) webkit = run(inWebKitGTK, openSync(webkitLog, "w"));
+  if (step === inBrowsers && findBrowsers().webkit) webkit = run(inWebKitGTK, openSync(webkitLog, "w"));
   const began = performance.now();
   const code = await (step === inWebKitGTK ? webkit : run(step));
   if (step === inWebKitGTK) process.stdout.write(readFileSync(webkitLog));
   console.log(`== ${name}: ${Math.round((performance.now() - began) / 1000)} s${step === inWebKitGTK ? " more" : ""}`);
-  if (code === 0) {
+  // Vitest has been seen to end with 0 before it began, when nothing was left to wait for.
+  const unreported = code === 0 && report && !existsSync(`${cache}${report}.json`);
+  if (code === 0 && !unreported) {
     if (name === "build") env.VAK_BUILT = "1"; // so that the tests do not build again
     if (name === "package") env.VAK_PACKED = tarball; // nor pack
     continue;
@@ -90,7 +95,8 @@ for (const step of steps) {
   // Reported at the end.
   if (step === inWebKitGTK && died(count("webkit"))) continue;
   failed.push(name);
-  console.log(`== ${name} FAILED (${typeof code === "string" ? code : `exit code ${code}`})`);
+  const why = unreported ? "it ended without a report" : typeof code === "string" ? code : `exit code ${code}`;
+  console.log(`== ${name} FAILED (${why})`);
 }
 
 const tests = count("tests", "browsers");
@@ -166,7 +172,7 @@ function died({ passed, pending, unstarted }) {
 /**
  * Counts the results in Vitest's reports. A file that could not be run counts as one failure.
  *
- * @param {("tests" | "browsers" | "webkit")[]} reports
+ * @param {Report[]} reports
  */
 function count(...reports) {
   const sum = { passed: 0, failed: 0, skipped: 0, pending: 0, unstarted: 0, failures: /** @type {string[]} */ ([]) };
@@ -193,7 +199,7 @@ function count(...reports) {
   return sum;
 }
 
-/** @param {string} report */
+/** @param {Report} report */
 function results(report) {
   try {
     return JSON.parse(readFileSync(`${cache}${report}.json`, "utf8")).testResults;

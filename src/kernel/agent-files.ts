@@ -1,5 +1,6 @@
 /** An agent's files, as the page reads, writes, watches and exports them. */
 import { lazy } from "../base/lazy.ts";
+import { checkSignal } from "../base/signal.ts";
 import { VakError } from "../errors.ts";
 import type { FileChange } from "../files/watch.ts";
 import { checkLabels, joinLabels } from "../labels.ts";
@@ -151,11 +152,12 @@ export class AgentFiles {
    * changed something, ten times a second during a run, and at its end. A slow reader misses what came and went
    * meanwhile: nothing is kept for it but one list of the files.
    *
-   * @throws VakError `agent-lost`
+   * @throws VakError `invalid-argument`, `agent-lost`
    * @example
    * for await (const { path, change } of agent.files.watch({ signal })) show(`${change}: ${path}`);
    */
   watch({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<FileChange, void> {
+    checkSignal(signal);
     const first = this.#look();
     first.catch(() => {});
     return this.#watching(first, signal);

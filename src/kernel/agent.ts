@@ -134,8 +134,8 @@ export class Agent {
     this.files.began(run.result);
     run.result.then(() => {
       this.#current = undefined;
-      if (run.lost !== undefined) this.lose(run.lost);
       run.endOutput();
+      if (run.lost !== undefined) this.lose(run.lost);
     });
     return run;
   }

@@ -1,4 +1,6 @@
 /** What a run is given: by the page, checked; or by a recording, when it is executed again. */
+import { isCount } from "../base/guards.ts";
+import { checkSignal } from "../base/signal.ts";
 import { toUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { checkLabels } from "../labels.ts";
@@ -59,16 +61,16 @@ export function checkRun(options: { [K in keyof RunOptions]: RunOptions[K] | und
   }
   const logged = toUtf8(JSON.stringify([args, Object.keys(env)])).byteLength;
   if (logged > MAX_ARGS) {
-    throw invalid(`args and the names in env come to ${logged} bytes; at most ${MAX_ARGS} are allowed`);
+    throw invalid(`args and the names in env come to ${logged} bytes; at most ${MAX_ARGS} fit`);
   }
-  if (clock !== "virtual" && clock !== "real") throw invalid('clock must be "virtual" or "real"');
   const real = clock === "real";
+  if (!real && clock !== "virtual") throw invalid('clock must be "virtual" or "real"');
   if (real && startTime !== undefined) {
-    throw invalid("startTime is for the virtual clock: the real one keeps its own time");
+    throw invalid('startTime needs clock "virtual"');
   }
   const time = startTime ?? (real ? Date.now() : DEFAULT_START_TIME);
-  if (!Number.isSafeInteger(time) || time < 0) throw invalid("startTime must be a whole number of ms since 1970");
-  if (signal !== undefined && signal?.aborted === undefined) throw invalid("signal must be an AbortSignal");
+  if (!isCount(time)) throw invalid("startTime must be a whole number of ms since 1970");
+  checkSignal(signal);
   if (typeof trace !== "boolean") throw invalid("trace must be true or false");
   const given = { args: [...args], stdin: toBytes(stdin), env: { ...env }, labels: checkLabels(labels, "a run") };
   return { ...given, signal, startTime: time, clock, trace };

@@ -10,13 +10,13 @@ import type { StreamDigest } from "../protocol/trace.ts";
 export interface Usage {
   /** Units of work; null when the worker was lost and cannot say, or the run was stopped before it began. */
   fuel: number | null;
-  /** Peak bytes of linear memory; null when the worker was lost and cannot say. */
+  /** Peak bytes of linear memory; null when the worker was lost and cannot say, or the run never began. */
   memoryBytes: number | null;
   /** Wall-clock ms from start to end, waiting included. */
   wallMs: number;
   /** Bytes written to stdout and stderr. */
   outputBytes: number;
-  /** Bytes that the agent's files hold at the end; null when the worker was lost. */
+  /** Bytes that the agent's files hold at the end; null when the worker was lost or the run never began. */
   fileBytes: number | null;
   /** Calls made, malformed and denied ones included. */
   calls: number;
@@ -42,8 +42,8 @@ export type RunResult = RunOutcome & {
   /**
    * SHA-256, hex, of the canonical JSON of `{ files, outcome, stderr, stdout }`: the digests of the file tree and of
    * the two streams, and how the run ended, with the digest of a function's answer and without the engine's own
-   * message. The same in every browser. Null when the worker was lost, and its files with it, or when the run was
-   * stopped before it began.
+   * message. The same in every browser. Null when the worker was lost, and its files with it, or when the run never
+   * began.
    */
   digest: string | null;
   /**

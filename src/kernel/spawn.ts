@@ -5,6 +5,7 @@ import { errorText } from "../base/error-text.ts";
 import { isObject } from "../base/guards.ts";
 import { lazy } from "../base/lazy.ts";
 import { sha256HexOf } from "../base/sha256.ts";
+import { checkSignal } from "../base/signal.ts";
 import type { Broker } from "../broker/broker.ts";
 import { VakError } from "../errors.ts";
 import type { Mounts, Wanted } from "../files/mounts.ts";
@@ -108,6 +109,7 @@ function check({ agents, tools, spare }: SpawnContext, options: SpawnOptions, fl
   const place = isolation === undefined && workerUrl === undefined ? spare.place : checkPlace(options);
   checkCompiles();
   const wait = waitMode(place.isolation);
+  checkSignal(options.signal);
   checkAborted(options.signal);
   return { options, name, limits, seed, files, labels, mounts, place, wait };
 }

@@ -5,6 +5,7 @@ import { type BundleFile, bundleFiles } from "../audit/bundle-files.ts";
 import { writeFiles, zipChunks, zipFiles } from "../audit/bundle-writing.ts";
 import { parseEntry } from "../audit/entry.ts";
 import { sha256HexOf } from "../base/sha256.ts";
+import { checkSignal } from "../base/signal.ts";
 import { VakError } from "../errors.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { makeProof, proveConsistency } from "../tlog/proof.ts";
@@ -48,6 +49,7 @@ export async function exportTo(
 }
 
 async function filesOf(live: LiveLog, { since = 0, programs = [], onProgress, signal }: ExportOptions) {
+  checkSignal(signal);
   const checkpoint = live.writer || !live.last ? await live.checkpoint() : live.last;
   const { note, size } = checkpoint;
   checkSize(live, since, 0, "size", size);

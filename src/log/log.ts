@@ -3,6 +3,7 @@
 import type { Draft } from "../audit/entry.ts";
 import { lazy } from "../base/lazy.ts";
 import { takeLock } from "../base/lock.ts";
+import { checkSignal } from "../base/signal.ts";
 import { VakError } from "../errors.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { inUse, keyOf, type LiveLog, unavailable } from "./live-log.ts";
@@ -44,6 +45,7 @@ export async function openLog({ name = "default", onBusy = "fail", signal, ...re
   if (!["fail", "forget", undefined].includes(rest.onLost)) {
     throw new VakError("invalid-argument", `onLost is ${JSON.stringify(rest.onLost)}; set it to "fail" or "forget".`);
   }
+  checkSignal(signal);
   if (!globalThis.navigator?.locks || !globalThis.indexedDB) {
     throw new VakError(
       "unsupported",
@@ -235,7 +237,7 @@ export class AuditLog {
    * The committed entries, starting at `from` (default 0). With `follow`, also those committed later, until the signal
    * aborts or the log ends.
    *
-   * @throws VakError `log-unavailable` or `closed` if the log ended before all of them were read
+   * @throws VakError `invalid-argument`; `log-unavailable` or `closed` if the log ended before all of them were read
    */
   async *entries(options: EntriesOptions = {}): AsyncGenerator<LogRecord, void> {
     yield* (await reading()).entries(this.#live, options);

@@ -4,6 +4,7 @@ import type { Entry } from "../audit/entry.ts";
 import { committedValue } from "../audit/value.ts";
 import { openValue } from "../audit/value-opening.ts";
 import type { Bytes } from "../base/bytes.ts";
+import { checkSignal } from "../base/signal.ts";
 import { fromUtf8 } from "../base/utf8.ts";
 import { VakError } from "../errors.ts";
 import { corrupt } from "./faults.ts";
@@ -84,6 +85,7 @@ export async function* entries(
   live: LiveLog,
   { from = 0, follow = false, signal, where = {} }: EntriesOptions,
 ): AsyncGenerator<LogRecord, void> {
+  checkSignal(signal);
   const wake = () => live.wake();
   signal?.addEventListener("abort", wake);
   try {

@@ -28,8 +28,7 @@ interface Entering {
 
 /** The page's message for a run that did not fit. */
 export const fullMessage = ({ noRoom }: NoRoom): string =>
-  `${noRoom} Browsers hold few programs: Chromium 125 in a page and 125 in its frames. ` +
-  "Close agents, or let runs wait (onFull)";
+  `${noRoom} Chromium holds 125, Firefox 999: let others end, or set onFull to "wait".`;
 
 /** Counts the runs of one process of the browser, as far as this script knows of them. */
 export class Capacity {

@@ -117,17 +117,7 @@ export class KeyCheck {
       if (time > MAX_TIME) throw bad(`The time of the cosignature by ${key} is not a date.`);
       this.#report.witnesses.push({ key, time });
     }
-    // Of several lines by one key, only the first was checked, and those that repeat it.
-    const first = [...candidates.values(), ...witnesses].flatMap((key) => note.signatures.find(isBy(key)) ?? []);
-    const checked = (line: Line) => first.some((one) => isBy(one)(line) && equalBytes(one.signature, line.signature));
-    const ignored = note.signatures.filter((line) => !checked(line)).length;
-    if (ignored > 0) {
-      this.#report.notChecked.push(
-        ignored === 1
-          ? "1 signature of the checkpoint is by a key that was not given"
-          : `${ignored} signatures of the checkpoint are by keys that were not given`,
-      );
-    }
+    this.#report.notChecked.push(...unchecked(note, [...candidates.values(), ...witnesses]));
     return signers;
   }
 
@@ -205,6 +195,22 @@ const isBy =
   ({ name, keyId }: Pick<Line, "name" | "keyId">) =>
   (line: Line): boolean =>
     line.name === name && equalBytes(line.keyId, keyId);
+
+/** Of several signatures in the name of one key, only the first was checked, and with it those that repeat it. */
+function unchecked({ signatures }: Note, known: readonly Verifier[]): string[] {
+  const strange = signatures.filter((line) => !known.some((key) => isBy(key)(line))).length;
+  const first = known.flatMap((key) => signatures.find(isBy(key)) ?? []);
+  const checked = (line: Line) => first.some((one) => isBy(one)(line) && equalBytes(one.signature, line.signature));
+  const further = signatures.filter((line) => !checked(line)).length - strange;
+  const of = (count: number) =>
+    count === 1 ? "1 signature of the checkpoint" : `${count} signatures of the checkpoint`;
+  const found: string[] = [];
+  if (strange > 0) {
+    found.push(`${of(strange)} ${strange === 1 ? "is by a key that was" : "are by keys that were"} not given`);
+  }
+  if (further > 0) found.push(`${of(further)} in the name of a key that has another there`);
+  return found;
+}
 
 /** @throws VakError `invalid-bundle` */
 function parseKeys(file: Uint8Array): Verifier[] {

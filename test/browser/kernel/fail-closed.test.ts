@@ -165,7 +165,7 @@ test("the streams of a run end when its end is in the log, and the agent can run
   const { value } = await stdout.read();
   expect(new TextDecoder().decode(value)).toBe('{"ok":3}\n');
   const ended: string[] = [];
-  // Each runs the agent, or asks whether it could, in the very turn in which it learns of the end.
+  // In the very turn in which it learns of the end, stdout's reader runs the agent, and stderr's finds it running.
   const next = stdout.read().then(({ done }) => {
     ended.push(`stdout ${done}`);
     return agent.run();
@@ -174,7 +174,7 @@ test("the streams of a run end when its end is in the log, and the agent can run
     ended.push(`stderr ${done}`);
     return expect(() => agent.run()).toThrow("The agent is running");
   });
-  // Long enough for the program to return, and for its worker to report it.
+  // Long enough for the program to return and its worker to report it. On a slow machine this proves less.
   await new Promise((resolve) => setTimeout(resolve, 300));
   const early = [...ended];
   release();

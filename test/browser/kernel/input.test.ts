@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createKernel, type SpawnOptions, VakError } from "../../../src/index.ts";
+import { createKernel, type ForkPoint, type SpawnOptions, VakError } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { add, entriesOf, finish, policy, testKernel } from "../../setup/kernel.ts";
 
@@ -76,6 +76,42 @@ test("an aborted spawn rejects, and leaves no agent", async () => {
   await expect(spawning).rejects.toMatchObject({ code: "aborted" });
 });
 
+test.each([
+  ["a controller", new AbortController()],
+  ["false", false],
+  ["null", null],
+  ["an object with aborted", { aborted: false }],
+  ["an object that is aborted and can be listened to", { aborted: true, addEventListener() {}, throwIfAborted() {} }],
+  ["an object with its prototype", Object.create(AbortSignal.prototype)],
+])("attack: a signal that is %s is refused, and nothing is left busy or open", async (_, value) => {
+  const signal = value as AbortSignal;
+  const refusal = { code: "invalid-argument", message: "signal must be an AbortSignal." };
+  await using kernel = await testKernel();
+  const program = await loadGuest("hello");
+  await using agent = await kernel.spawn({ name: "hello", program });
+  const point = { name: "a", seed: 1, limits: {}, labels: [] } as unknown as ForkPoint;
+  expect(() => agent.run({ signal })).toThrow(expect.objectContaining(refusal));
+  expect(() => agent.files.watch({ signal })).toThrow(expect.objectContaining(refusal));
+  await expect(kernel.spawn({ name: "a", program, signal })).rejects.toMatchObject(refusal);
+  await expect(kernel.fork(point, { program, signal })).rejects.toMatchObject(refusal);
+  await expect(kernel.log.export({ signal })).rejects.toMatchObject(refusal);
+  await expect(kernel.log.entries({ signal }).next()).rejects.toMatchObject(refusal);
+  await expect(createKernel({ log: { signal } })).rejects.toMatchObject(refusal);
+  expect((await finish(agent.run())).stdout).toBe("hello\n");
+});
+
+test("a signal of another realm stops a run", async () => {
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({ name: "spin", program: await loadGuest("spin") });
+  const frame = document.body.appendChild(document.createElement("iframe"));
+  const { AbortController: Theirs } = frame.contentWindow as unknown as typeof globalThis;
+  const controller = new Theirs();
+  const run = agent.run({ signal: controller.signal });
+  controller.abort();
+  expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted" });
+  frame.remove();
+});
+
 test("run refuses arguments, environments and start times that no program can have", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "hello", program: await loadGuest("hello") });
@@ -87,8 +123,6 @@ test("run refuses arguments, environments and start times that no program can ha
     { env: { "": "" } },
     { args: ["x".repeat(40_000)] },
     { startTime: -1 },
-    { signal: new AbortController() as never },
-    { signal: false as never },
   ];
   for (const options of bad) {
     expect(() => agent.run(options)).toThrow(expect.objectContaining({ code: "invalid-argument" }));

@@ -30,13 +30,14 @@ test.each(endless)(
   async (guest) => {
     await using kernel = await testKernel();
     const program = await loadGuest(guest);
-    const agent = await kernel.spawn({ name: guest, program, limits: { deadlineMs: 300 } });
-    expect(await agent.run().result).toMatchObject({
+    await using short = await kernel.spawn({ name: "short", program, limits: { deadlineMs: 300 } });
+    expect(await short.run().result).toMatchObject({
       status: "stopped",
       limit: "deadline",
       digest: expect.any(String),
     });
 
+    const agent = await kernel.spawn({ name: guest, program });
     const controller = new AbortController();
     const aborted = agent.run({ signal: controller.signal });
     await started(kernel, aborted);
@@ -62,7 +63,7 @@ test("a run can be paused and resumed, and its deadline stands still meanwhile",
   await using agent = await kernel.spawn({
     name: "count",
     program: await loadGuest("count"),
-    limits: { deadlineMs: 400 },
+    limits: { deadlineMs: 1000 },
   });
   const run = agent.run();
   const reader = run.stdout.getReader();

@@ -56,15 +56,11 @@ async function waitingRun(agent: Agent): Promise<Run> {
   }
 }
 
-/** Another run in progress, paused: others can wait for it to end, and it takes the processor from nobody. */
-async function another(kernel: Kernel, isolation?: "page"): Promise<Run> {
-  const agent = await kernel.spawn({
-    name: "other",
-    program: await loadGuest("spin"),
-    ...(isolation && { isolation }),
-  });
+/** Another run in progress, paused: others can wait for it to end, and it uses no processor time. */
+async function another(kernel: Kernel, isolation: "opaque" | "page" = "opaque"): Promise<Run> {
+  const agent = await kernel.spawn({ name: "other", program: await loadGuest("count"), isolation });
   const run = agent.run();
-  await started(kernel, run);
+  await run.stdout.getReader().read(); // it has its memory
   run.pause();
   return run;
 }
@@ -158,7 +154,8 @@ const endOfWaiting = (second: string, third = "", patienceMs = 20_000): Promise<
   );
 
 /**
- * How a run with a deadline of 600 ms ends whose worker does this when it is handed the run. Another runs on beside it.
+ * How a run with a deadline of 600 ms ends whose worker does this when it is handed the run, beside another that is
+ * paused.
  *
  * @param during what the page does meanwhile
  */

@@ -133,6 +133,10 @@ describe("vak verify", () => {
     const json = await callVak("verify", path, "--key", vkey, "--json");
     expect(JSON.parse(json.out)).toMatchObject({ ok: true, seq: 6, size: 13, entry: { type: "intent" } });
     expect((await callVak("verify", path)).code).toBe(2);
+    writeFileSync(path, `\ufeff${receipt}`);
+    expect((await callVak("verify", path, "--key", vkey)).err).toContain(
+      "The receipt proves nothing: it does not begin with",
+    );
     writeFileSync(path, receipt.replace("index 6", "index 7"));
     expect(await callVak("verify", path, "--key", vkey)).toMatchObject({ code: 1, out: "" });
   });
