@@ -87,15 +87,17 @@ export async function openReplay(
   { program }: Pick<ReplayOptions, "program"> = {},
 ): Promise<Replayer> {
   const recording = await Recording.open(asBundle(bundle));
+  const given = await readPrograms(program);
   return new Replayer(recording, (run, savePoints) =>
-    startSession(recording, run, program, { inspect: true, savePoints }),
+    startSession(recording, run, given, { inspect: true, savePoints }),
   );
 }
 
 async function replayChain(recording: Recording, run: LoggedRun, options: ReplayOptions): Promise<Replay> {
   const chain = recording.upTo(run);
   const { program, until, steps } = options;
-  const session = await startSession(recording, run, program, { inspect: until !== undefined || steps === true });
+  const given = await readPrograms(program);
+  const session = await startSession(recording, run, given, { inspect: until !== undefined || steps === true });
   let result: Replay | undefined;
   for (const one of chain) {
     result = await session.replay(one, one === run ? options : {});
@@ -164,10 +166,11 @@ export async function* replayAll(
   options: Pick<ReplayOptions, "program"> = {},
 ): AsyncGenerator<Replay> {
   const recording = await Recording.open(asBundle(bundle));
+  const given = await readPrograms(options.program);
   const sessions = new Map<LoggedRun["spawn"], Promise<Session> | VakError>();
   const purpose: Purpose = { inspect: false, compiled: new Map() };
   for (const run of recording.runs) {
-    if (!sessions.has(run.spawn)) sessions.set(run.spawn, startSession(recording, run, options.program, purpose));
+    if (!sessions.has(run.spawn)) sessions.set(run.spawn, startSession(recording, run, given, purpose));
     try {
       const session = sessions.get(run.spawn)!;
       if (session instanceof VakError) throw session;
@@ -187,18 +190,13 @@ export async function* replayAll(
   }
 }
 
-async function startSession(
-  recording: Recording,
-  run: LoggedRun,
-  program: ReplayOptions["program"],
-  purpose: Purpose,
-): Promise<Session> {
+/** The programs that the caller gave, copied, by their SHA-256. */
+type Programs = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+
+async function startSession(recording: Recording, run: LoggedRun, given: Programs, purpose: Purpose): Promise<Session> {
   const digest = run.spawn.agent.program;
-  const given = program === undefined ? [] : isList(program) ? program.map(bytesOf) : [bytesOf(program)];
-  const found =
-    (await withDigest(given, digest)) ??
-    (await recording.program(digest)) ??
-    (given.length === 1 ? given[0] : undefined);
+  const only = given.size === 1 ? [...given.values()][0] : undefined;
+  const found = given.get(digest) ?? (await recording.program(digest)) ?? only;
   if (found) return Session.start(recording, run, found, purpose);
   throw new VakError(
     "not-found",
@@ -206,9 +204,10 @@ async function startSession(
   );
 }
 
-async function withDigest(programs: Uint8Array[], digest: string): Promise<Uint8Array | undefined> {
-  for (const program of programs) if ((await sha256HexOf(program)) === digest) return program;
-  return undefined;
+/** Once for all runs: a log may have many, and a program megabytes. */
+async function readPrograms(program: ReplayOptions["program"] = []): Promise<Programs> {
+  const copies = isList(program) ? program.map(bytesOf) : [bytesOf(program)];
+  return new Map(await Promise.all(copies.map(async (bytes) => [await sha256HexOf(bytes), bytes] as const)));
 }
 
 const isList = (program: BufferSource | readonly BufferSource[]): program is readonly BufferSource[] =>
