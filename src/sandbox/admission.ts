@@ -67,8 +67,8 @@ function checkExports(exports: Metered["exports"]): void {
   const reactor = kind("_start") === undefined;
   if (kind("_start") !== "func" && !(reactor && kind("alloc") === "func" && kind("memory") === "memory")) {
     throw new Error(
-      "The program exports no function _start, as a WASI command does, nor memory and a function alloc, " +
-        "as a reactor does whose functions are called with agent.call.",
+      "The program has no entry point. A WASI command exports the function _start; " +
+        "a reactor, whose functions agent.call calls, exports memory and the function alloc.",
     );
   }
   const memory = kind("memory");
