@@ -34,7 +34,7 @@ export class Deadline {
     };
   }
 
-  /** Returns a function that restores the time that is left now: what counted since, the run could not use. */
+  /** Returns a function that resets the time left to what it is now: the run could not use what has passed since. */
   mark(): () => void {
     const remaining = this.#left();
     return () => {

@@ -27,7 +27,7 @@ export class OutputStream {
     this.#controller?.enqueue(bytes);
   }
 
-  /** The length and digest of everything that went through it, once nothing more will. */
+  /** The length and digest of everything that went through it. Call it once, when nothing more will. */
   digest(): StreamDigest {
     return { bytes: this.#bytes, digest: bytesToHex(this.#hash.digest()) };
   }

@@ -64,6 +64,9 @@ function browserProject(
 
 const { chromium, firefox, webkit: webkitgtk } = instances;
 
+/** Processes in Node. Many of their tests wait for a browser: one more than two processors keeps these busy. */
+const WORKERS = 3;
+
 export const tests = (): ViteUserConfig => ({
   plugins: [workerSource(), cedarGlue()],
   // Neither Node 20 nor WebKit supports `await using`.
@@ -92,7 +95,7 @@ export const tests = (): ViteUserConfig => ({
           setupFiles: "test/setup/seed.ts",
           // As in browsers: the files of a worker share vak's modules and the compiled Cedar.
           isolate: false,
-          maxWorkers: 3,
+          maxWorkers: WORKERS,
         },
       },
       ...browserProject("browser", ["test/browser/**/*.test.ts"], [...chromium, ...firefox]),
@@ -105,7 +108,7 @@ export const tests = (): ViteUserConfig => ({
           include: ["test/e2e/**/*.test.ts", "test/outside/**/*.test.ts"],
           exclude: Object.entries(BY_COMMAND).flatMap(([variable, file]) => (process.env[variable] ? [] : file)),
           sequence: { groupOrder: 0 },
-          maxWorkers: 3,
+          maxWorkers: WORKERS,
         },
       },
       // The packed tarball, installed into another project.
@@ -116,7 +119,7 @@ export const tests = (): ViteUserConfig => ({
           include: ["test/package/**/*.test.ts"],
           globalSetup: "test/package/install.ts",
           sequence: { groupOrder: 0 },
-          maxWorkers: 3,
+          maxWorkers: WORKERS,
         },
       },
     ],

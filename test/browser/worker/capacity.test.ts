@@ -138,9 +138,10 @@ test.runIf(bounded)("a run that waits in a full browser can be stopped", async (
  * How a run with a deadline of 600 ms ends whose worker says at first that there is no room, and at its second and
  * third attempt does as it is told.
  *
- * @param patienceMs in place of the 20 seconds that a worker may take each time to begin such a run
+ * @param patienceMs in place of the 20 seconds that a worker may take each time to begin such a run: by default more
+ *   than a test may take, so that only the guest's beginning lets the deadline resume
  */
-const endOfWaiting = (second: string, third = "", patienceMs = 20_000): Promise<RunResult> =>
+const endOfWaiting = (second: string, third = "", patienceMs = 600_000): Promise<RunResult> =>
   endBesideAnother(
     `
       const full = () => reply({ noRoom: "full" });
