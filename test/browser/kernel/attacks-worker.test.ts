@@ -88,7 +88,8 @@ test.each(violations)(
         performance.now = now;
       });
     }
-    const { kernel, agent, result, end } = await attack(onRun);
+    // A loaded machine takes seconds to deliver a flood.
+    const { kernel, agent, result, end } = await attack(onRun, { deadlineMs: 60_000 });
     await using _kernel = kernel;
     expect(result.status).toBe("failed");
     expect(result.digest).toBeNull();
