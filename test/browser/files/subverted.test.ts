@@ -98,7 +98,7 @@ inDirectory("attack: the worker makes a call while its mounts are read. It is en
     program: await loadGuest("hello"),
     isolation: "page",
     workerUrl: hostileWorker("reply(END);", 'if (method === "tree") return call(1, ADD);'),
-    limits: { deadlineMs: 3000 },
+    limits: { deadlineMs: 60_000 },
     mounts: { k: { directory: folder } },
   });
   await write(folder, "a", "new since the spawn");

@@ -51,7 +51,7 @@ test("the log has everything that happened, in order", async () => {
     name: "job",
     program: await loadGuest("agent"),
     files: { "in.txt": "x" },
-    limits: { deadlineMs: 5000 },
+    limits: { deadlineMs: 60_000 },
     seed: 42,
   });
   const run = agent.run({ args: ["an argument"], env: { LANG: "C" }, stdin: "typed" });
@@ -75,7 +75,7 @@ test("the log has everything that happened, in order", async () => {
   ]);
   const [, load, spawn, start, intent, outcome, denial, end] = entries;
   const who = { name: "job", id: agent.id, program: agent.program };
-  expect(spawn).toMatchObject({ agent: who, seed: 42, isolation: "opaque", limits: { deadlineMs: 5000 } });
+  expect(spawn).toMatchObject({ agent: who, seed: 42, isolation: "opaque", limits: { deadlineMs: 60_000 } });
   expect(start).toMatchObject({ agent: who, run: run.id, args: ["an argument"], env: ["LANG"] });
   expect(intent).toMatchObject({ action: "call:add", decision: "allow", policies: ["small-sums"] });
   expect(intent).toMatchObject({ policyDigest: (load as { policyDigest: string }).policyDigest });
