@@ -1,4 +1,4 @@
-// The meter as one script, and browsers to run it in: for the commands that compare it with other implementations.
+/** The meter as one script, and browsers to run it in: for the commands that compare it with other implementations. */
 
 import { chromium, firefox } from "playwright";
 import { build } from "vite";

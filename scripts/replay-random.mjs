@@ -1,5 +1,7 @@
-// `node scripts/replay-random.mjs [count] [first]`: records random programs, 1000 by default, in Chromium and Firefox
-// in turn, and replays each in the other and in Node. Program n is always the same program.
+/**
+ * `node scripts/replay-random.mjs [count] [first]`: records random programs, 1000 by default, in Chromium and Firefox
+ * in turn, and replays each in the other and in Node. Program n is always the same program.
+ */
 
 import { fileURLToPath } from "node:url";
 import { createServer } from "vite";

@@ -1,3 +1,4 @@
+/** What the tests assume of their guests and of the browser. */
 import { expect, test } from "vitest";
 import { loadGuest, loadPython } from "../guests/load.ts";
 import { engine } from "../setup/engine.ts";

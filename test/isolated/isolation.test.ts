@@ -1,3 +1,4 @@
+/** What a cross-origin isolated page can do, which the other tests here assume. */
 import { expect, test } from "vitest";
 import { loadGuest } from "../guests/load.ts";
 import { engine } from "../setup/engine.ts";

@@ -1,3 +1,4 @@
+/** Frames, which need JSPI, are refused without it. */
 import "./without-jspi.ts";
 import { expect, test } from "vitest";
 import { loadGuest } from "../guests/load.ts";

@@ -1,2 +1,3 @@
+/** What `support()` reports, with shared memory in place of JSPI. */
 import "./without-jspi.ts";
 import "../browser/worker/support.test.ts";

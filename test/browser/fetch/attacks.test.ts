@@ -1,3 +1,4 @@
+/** The fetch tool against programs, pages and servers that try to get around it. */
 import { describe, expect, inject, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type FetchToolOptions, fetchTool } from "../../../src/fetch/index.ts";

@@ -1,3 +1,4 @@
+/** Programs that attack the sandbox, in a kernel. */
 import { expect, test } from "vitest";
 import { loadGuest, loadPython } from "../../guests/load.ts";
 import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";

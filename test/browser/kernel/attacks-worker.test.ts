@@ -1,3 +1,4 @@
+/** Workers that an attacker controls, against the kernel. */
 import { expect, onTestFinished, test } from "vitest";
 import { stockPolicies } from "../../../src/policy/stock.ts";
 import { loadGuest } from "../../guests/load.ts";

@@ -1,3 +1,4 @@
+/** What the kernel, spawn and run refuse of their callers, and how. */
 import { expect, test } from "vitest";
 import { createKernel, type ForkPoint, type SpawnOptions, VakError } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";

@@ -1,3 +1,4 @@
+/** Whole jobs in a browser: programs in several languages, governed and logged. */
 import { expect, test } from "vitest";
 import { pythonModule } from "../../../src/runtimes/python.ts";
 import pythonJob from "../../guests/job.py?raw";

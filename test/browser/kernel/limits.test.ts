@@ -1,3 +1,4 @@
+/** Every limit of a run holds, and pausing, resuming and stopping work. */
 import { expect, test } from "vitest";
 import { MiB } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";

@@ -1,3 +1,4 @@
+/** Many agents at once do not disturb each other. */
 import { expect, test } from "vitest";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, testKernel } from "../../setup/kernel.ts";

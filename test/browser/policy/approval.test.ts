@@ -1,3 +1,4 @@
+/** Calls that a person is asked about. */
 import { expect, test, vi } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import {

@@ -1,3 +1,4 @@
+/** Budgets that agents spend together. */
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Budget, defineTool, type KernelOptions } from "../../../src/index.ts";

@@ -1,3 +1,4 @@
+/** Cedar's wasm as a browser loads it. */
 import { createCedar } from "virtual:cedar-glue";
 import { describe, expect, test } from "vitest";
 import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";

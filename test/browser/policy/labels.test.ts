@@ -1,3 +1,4 @@
+/** Labels: what agents have read, and what the policy makes of it. */
 import { expect, onTestFinished, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Agent, defineTool, type Kernel, type KernelOptions } from "../../../src/index.ts";

@@ -1,3 +1,4 @@
+/** Leases: permissions for the time of a task. */
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Agent, defineTool, type Kernel } from "../../../src/index.ts";

@@ -1,3 +1,4 @@
+/** Policy packs in force: loaded, refused and replaced. */
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { loadGuest } from "../../guests/load.ts";

@@ -1,3 +1,4 @@
+/** Going back in a run from a checkpoint, in browsers. */
 import { expect, test } from "vitest";
 import { openBundle } from "../../../src/audit/index.ts";
 import { openReplay, replay } from "../../../src/replay/index.ts";

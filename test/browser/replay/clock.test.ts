@@ -1,3 +1,4 @@
+/** The real clock, and replays of runs that read it. */
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { forkPoint, replay } from "../../../src/replay/index.ts";

@@ -1,3 +1,4 @@
+/** Forks: recorded runs that are continued from one of their calls. */
 import { expect, test } from "vitest";
 import { type Bundle, openBundle, verify } from "../../../src/audit/index.ts";
 import { defineTool, type Kernel } from "../../../src/index.ts";

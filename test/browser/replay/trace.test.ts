@@ -1,3 +1,4 @@
+/** Which runs keep a trace, and what is in it. */
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { defineTool, type Kernel, MiB } from "../../../src/index.ts";

@@ -1,3 +1,4 @@
+/** Files as programs see them, in browsers. */
 import { Directory, File, PreopenDirectory } from "@bjorn3/browser_wasi_shim";
 import { unzipSync } from "fflate";
 import { expect, test } from "vitest";

@@ -1,3 +1,4 @@
+/** The corpus of hostile modules, in browsers. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Agent, Isolation, Kernel } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";

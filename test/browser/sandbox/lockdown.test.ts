@@ -1,3 +1,4 @@
+/** What is left to a worker after the lockdown. */
 import { expect, test } from "vitest";
 
 /** What reaches the network, storage, other tabs, other workers, or the page. */

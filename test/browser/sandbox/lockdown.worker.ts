@@ -1,3 +1,4 @@
+/** A worker that locks itself down and then looks for a way out, for the test of the lockdown. */
 import { lockdown } from "../../../src/sandbox/lockdown.ts";
 
 const post = postMessage.bind(globalThis);

@@ -1,3 +1,4 @@
+/** Agents whose workers are in a frame. */
 import { describe, expect, test } from "vitest";
 import type { Channel } from "../../../src/worker/channel.ts";
 import { FRAME_HASH, FRAME_SCRIPT, openFrame } from "../../../src/worker/frame.ts";

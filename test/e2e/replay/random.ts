@@ -1,3 +1,4 @@
+/** Random programs, recorded in one browser and replayed in the other and in Node: `npm run test:random`. */
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { type Replay, replayAll } from "../../../src/replay/index.ts";
 import { wat } from "../../unit/meter/assemble.ts";

@@ -1,3 +1,4 @@
+/** Digests of a replay's state, to compare it across engines. */
 import type { State } from "../../../src/replay/index.ts";
 
 async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {

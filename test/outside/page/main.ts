@@ -1,4 +1,4 @@
-// What the tests in test/outside evaluate in a page: the log, nothing of the kernel.
+/** What the tests in test/outside evaluate in a page: the log, nothing of the kernel. */
 import { leafHash, openBundle, RightEdge, verify, verifyProof, witness } from "../../../src/audit/index.ts";
 import { openLog } from "../../../src/log/log.ts";
 

@@ -1,3 +1,4 @@
+/** How text that a person is asked about is shown. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Piece, piecesOf } from "../../../src/approval/text.ts";

@@ -1,3 +1,4 @@
+/** The entries of the log: encoded, decoded, refused. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Entry, encodeEntry, parseEntry } from "../../../src/audit/entry.ts";

@@ -1,3 +1,4 @@
+/** A log in memory, for tests: its entries, its key and its bundle. */
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
 import { bundleFiles, type LoadedText, type LogSource } from "../../../src/audit/bundle-files.ts";
 import type { Draft } from "../../../src/audit/entry.ts";

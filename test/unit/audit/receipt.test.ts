@@ -1,3 +1,4 @@
+/** Receipts: proofs that an entry is in a log (C2SP tlog-proof). */
 import fc from "fast-check";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { leafHash } from "../../../src/audit/index.ts";

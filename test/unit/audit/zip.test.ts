@@ -1,3 +1,4 @@
+/** Zips: written, read, refused. */
 import fc from "fast-check";
 import { zipSync } from "fflate";
 import { describe, expect, test, vi } from "vitest";

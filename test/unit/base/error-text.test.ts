@@ -1,3 +1,4 @@
+/** The text of anything that was thrown. */
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { errorText } from "../../../src/base/error-text.ts";

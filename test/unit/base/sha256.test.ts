@@ -1,3 +1,4 @@
+/** SHA-256, by WebCrypto and in JavaScript. */
 import { afterEach, expect, test, vi } from "vitest";
 import { sha256Hex, sha256HexOf } from "../../../src/base/sha256.ts";
 

@@ -1,3 +1,4 @@
+/** Tests of how URLs are normalised, for Node and browsers. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { normalUrl, urlParts } from "../../../src/base/url.ts";

@@ -1,3 +1,4 @@
+/** Rights: granted, narrowed, revoked and verified. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import fc from "fast-check";

@@ -1,3 +1,4 @@
+/** The commands `vak policy test` and `vak policy replay`. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

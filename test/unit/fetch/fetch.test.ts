@@ -1,3 +1,4 @@
+/** The fetch tool's options, and which requests it allows. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromBinary, toBinary } from "../../../src/base/binary.ts";

@@ -1,3 +1,4 @@
+/** Secrets in requests are found, however they are encoded. */
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

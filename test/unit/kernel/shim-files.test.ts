@@ -1,3 +1,4 @@
+/** Trees of browser_wasi_shim as an agent's first files. */
 import { ConsoleStdout, Directory, File, OpenDirectory, OpenFile, PreopenDirectory } from "@bjorn3/browser_wasi_shim";
 import { describe, expect, test } from "vitest";
 import { checkFiles, type FirstFiles, flattener } from "../../../src/kernel/first-files.ts";

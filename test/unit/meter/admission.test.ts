@@ -1,3 +1,4 @@
+/** Which modules the meter admits, and the caps that it sets. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { VakError } from "../../../src/errors.ts";

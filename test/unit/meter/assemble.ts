@@ -1,3 +1,4 @@
+/** Assembles WebAssembly text, for tests. */
 import loadWabt from "wabt";
 
 const features = {

@@ -1,3 +1,4 @@
+/** The meter's tests of what instructions cost, in Node. */
 import { costCases } from "./costs.cases.ts";
 
 costCases();

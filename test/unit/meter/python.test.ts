@@ -1,3 +1,4 @@
+/** CPython metered and unmetered, in Node. */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";

@@ -1,3 +1,4 @@
+/** The meter's tests of typed references, in Node. */
 import { referenceCases } from "./references.cases.ts";
 
 referenceCases();

@@ -1,3 +1,4 @@
+/** The ledger of budgets: reserving and settling. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Budget, Reservation } from "../../../src/policy/budget.ts";

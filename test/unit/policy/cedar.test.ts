@@ -1,3 +1,4 @@
+/** Policies as Cedar decides them: what they can refer to, and what is refused. */
 import { createCedar } from "virtual:cedar-glue";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

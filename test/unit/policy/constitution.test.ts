@@ -1,3 +1,4 @@
+/** The constitution, which no policy can override. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { VakError } from "../../../src/errors.ts";

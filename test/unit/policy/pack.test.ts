@@ -1,3 +1,4 @@
+/** Policy packs: their form, entities and tests. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { VakError } from "../../../src/errors.ts";

@@ -1,3 +1,4 @@
+/** The decisions of a log, made again. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

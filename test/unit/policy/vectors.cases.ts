@@ -1,3 +1,4 @@
+/** Cedar's own test vectors, for Node and browsers. */
 import { createCedar } from "virtual:cedar-glue";
 import { describe, expect, inject, test } from "vitest";
 import { weigh } from "../../../src/policy/cedar/judge.ts";

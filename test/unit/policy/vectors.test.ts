@@ -1,3 +1,4 @@
+/** Cedar's own test vectors, in Node. */
 import { cedarVectors } from "./vectors.cases.ts";
 import { wasmBytes } from "./wasm.ts";
 

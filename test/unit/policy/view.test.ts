@@ -1,3 +1,4 @@
+/** How a tool's input becomes a Cedar record. */
 import { describe, expect, test } from "vitest";
 import { cedarSchema, project, viewTool } from "../../../src/policy/cedar/view.ts";
 

@@ -1,3 +1,4 @@
+/** The parsers of workers' messages. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/limits.ts";

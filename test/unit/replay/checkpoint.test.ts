@@ -1,3 +1,4 @@
+/** Replays that resume from a checkpoint. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { describe, expect, test } from "vitest";

@@ -1,3 +1,4 @@
+/** Capturing a program's stack, and resuming from it. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { describe, expect, test } from "vitest";

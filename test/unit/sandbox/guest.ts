@@ -1,3 +1,4 @@
+/** A guest's process without a worker, for tests of its system calls. */
 import { type Limits, resolveLimits } from "../../../src/limits.ts";
 import { Bridge } from "../../../src/sandbox/bridge.ts";
 import { Outlet } from "../../../src/sandbox/fs/devices.ts";

@@ -1,3 +1,4 @@
+/** Mounts as a program sees them. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { expect, test } from "vitest";
 import type { MountShape } from "../../../src/protocol/messages.ts";

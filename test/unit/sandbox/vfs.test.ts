@@ -1,3 +1,4 @@
+/** The file system in memory, and its bounds. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import fc from "fast-check";
 import { expect, test } from "vitest";

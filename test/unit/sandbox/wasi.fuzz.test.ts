@@ -1,3 +1,4 @@
+/** Random system calls against a model of the file system. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import fc from "fast-check";
 import { expect, test } from "vitest";

@@ -1,3 +1,4 @@
+/** WASI preview 1, call by call. */
 import { wasi } from "@bjorn3/browser_wasi_shim";
 import { afterAll, describe, expect, test } from "vitest";
 import { WASI_IMPORTS } from "../../../src/sandbox/wasi/imports.ts";

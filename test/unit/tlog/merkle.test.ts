@@ -1,3 +1,4 @@
+/** Merkle trees and proofs (RFC 6962, RFC 9162). */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Bytes } from "../../../src/base/bytes.ts";

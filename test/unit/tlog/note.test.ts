@@ -1,3 +1,4 @@
+/** Signed notes (C2SP signed-note). */
 import { getPublicKeyAsync, signAsync } from "@noble/ed25519";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -1,3 +1,4 @@
+/** Tiles (C2SP tlog-tiles). */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Bytes } from "../../../src/base/bytes.ts";

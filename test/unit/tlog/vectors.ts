@@ -1,3 +1,4 @@
+/** The test vectors of transparency logs, where they are present. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 

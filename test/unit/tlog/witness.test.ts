@@ -1,3 +1,4 @@
+/** Witnesses and their cosignatures (C2SP tlog-witness, tlog-cosignature). */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { consistencyProof, leafHash, RightEdge, verify, witness } from "../../../src/audit/index.ts";
 import { toBase64 } from "../../../src/base/base64.ts";

@@ -1,3 +1,4 @@
+/** What `defineTool` accepts, and what it makes of it. */
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { defineTool, type Tool } from "../../../src/tool/definition.ts";
 import { parseInput } from "../../../src/tool/input.ts";

@@ -1,3 +1,4 @@
+/** Input of tools, checked against their schemas. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { defineTool } from "../../../src/tool/definition.ts";

@@ -1,3 +1,4 @@
+/** Which schemas a tool may have. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { VakError } from "../../../src/errors.ts";

@@ -1,3 +1,4 @@
+/** Secrets that a schema marks. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { commitValue } from "../../../src/audit/value.ts";
