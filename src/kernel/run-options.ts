@@ -65,9 +65,7 @@ export function checkRun(options: { [K in keyof RunOptions]: RunOptions[K] | und
   }
   const real = clock === "real";
   if (!real && clock !== "virtual") throw invalid('clock must be "virtual" or "real"');
-  if (real && startTime !== undefined) {
-    throw invalid('startTime needs clock "virtual"');
-  }
+  if (real && startTime !== undefined) throw invalid('startTime needs clock "virtual"');
   const time = startTime ?? (real ? Date.now() : DEFAULT_START_TIME);
   if (!isCount(time)) throw invalid("startTime must be a whole number of ms since 1970");
   checkSignal(signal);
