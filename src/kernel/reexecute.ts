@@ -66,6 +66,6 @@ async function execute(
   const running = host.capacity.enter(() => host.call("run", request), { onFull, signal });
   const reply = await running.finally(() => clearTimeout(watch));
   const full = parseNoRoom(reply);
-  if (full) throw new VakError("unsupported", fullMessage(full));
+  if (full) throw new VakError("unsupported", fullMessage(full, onFull));
   return parseFinished(reply, limits)?.outcome;
 }

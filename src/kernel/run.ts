@@ -105,7 +105,7 @@ export class Run {
     this.result = this.#execute(options);
   }
 
-  /** Asks the run to end. Its result is then `stopped`, `aborted`, unless it had ended already. */
+  /** Stops the run. Its result is then `stopped`, `aborted`, unless the page had seen it end already. */
   stop(): void {
     this.stopFor("aborted");
   }
@@ -227,7 +227,7 @@ export class Run {
       const reported = await this.#enter(options);
       if ("outcome" in reported) return { outcome: this.#judge(reported.outcome), end: reported };
       if (this.#stopping) return { outcome: stopped(this.#stopping) };
-      return { outcome: { status: "failed", message: fullMessage(reported) }, fuel: 0 };
+      return { outcome: { status: "failed", message: fullMessage(reported, this.#context.onFull) }, fuel: 0 };
     } catch (error) {
       if (error instanceof WorkerLost) this.lost = error.message;
       if (this.#stopping) return { outcome: stopped(this.#stopping) };
@@ -313,15 +313,18 @@ export class Run {
     };
   }
 
-  /** The worker knows that the run was asked to stop, the kernel why. */
+  /**
+   * What the run came to. One that was asked to stop is stopped, even if its program ended before it saw that: from
+   * then on no output was taken, so what it did is not all there.
+   */
   #judge(outcome: GuestOutcome): RunOutcome {
+    if (this.#stopping) return stopped(this.#stopping);
     if (outcome.status === "exited" && outcome.value) {
       return this.#called ? this.#answered(outcome.value) : this.#lose("the worker answered a call that nobody made");
     }
     if (outcome.status === "exited") return { status: "exited", exitCode: outcome.exitCode };
     if (outcome.status === "trapped") return outcome;
     if (outcome.limit !== "asked") return stopped(outcome.limit);
-    if (this.#stopping) return stopped(this.#stopping);
     return this.#lose("the worker stopped a run that nobody asked it to stop");
   }
 

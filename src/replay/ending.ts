@@ -11,12 +11,17 @@ import type { LoggedRun, Reach } from "./recording.ts";
 
 /**
  * The fuel that a replay may use at most, so that an execution that is not the recorded one ends too: as much as the
- * recorded one used. After a trap the count may be less than what was used.
+ * recorded one used. After a trap the count may be less than what was used, and a run that ended by itself while it was
+ * being stopped may have trapped.
  */
-export function fuelFor(end: RunEnd, limits: Limits): number {
+export function fuelFor(end: RunEnd, trace: Trace, limits: Limits): number {
   const used = end.usage.fuel;
-  return end.status === "trapped" || !used ? limits.fuel : Math.min(limits.fuel, used);
+  const mayHaveTrapped = end.status === "trapped" || (wasAsked(end) && !trace.stop);
+  return mayHaveTrapped || !used ? limits.fuel : Math.min(limits.fuel, used);
 }
+
+/** Whether the page stopped it. */
+const wasAsked = ({ status, limit }: RunEnd): boolean => status === "stopped" && limit !== "fuel" && limit !== "output";
 
 export function compareEnds(
   outside: ComparingOutside,
@@ -30,8 +35,9 @@ export function compareEnds(
   const made = Math.max(trace.calls.length, run.calls.size);
   // A call past the limit is made, but not recorded.
   if (outside.calls < made) outside.differ("calls", `${made}`, `${outside.calls}`, { call: outside.calls + 1 });
-  const asked = end.status === "stopped" && end.limit !== "fuel" && end.limit !== "output";
-  same("outcome", outcomeOf(end, asked), spell(ended.outcome));
+  const asked = wasAsked(end);
+  // Without a point at which it was stopped, its program ended by itself before it saw that, in whatever way.
+  if (!asked || trace.stop) same("outcome", outcomeOf(end, asked), spell(ended.outcome));
   for (const what of ["fuel", "memoryBytes", "fileBytes"] as const) same(what, end.usage[what], ended[what]);
   const stdout = compareStream(outside, "stdout", trace.stdout, output[1], asked);
   const stderr = compareStream(outside, "stderr", trace.stderr, output[2], asked);
@@ -45,7 +51,8 @@ export function compareEnds(
     ...(limit !== null && { limit }),
   };
   const { outcome } = ended;
-  const value = outcome.status === "exited" && outcome.value && { value: sha256Hex(outcome.value) };
+  const answered = status === "exited" && outcome.status === "exited" && outcome.value;
+  const value = answered && { value: sha256Hex(answered) };
   const digest = { files: ended.files, outcome: { status, ...set, ...value }, stderr, stdout };
   same("digest", end.digest, sha256Hex(canonicalBytes(digest)));
 }

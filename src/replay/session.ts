@@ -230,7 +230,7 @@ export class Session {
     };
     const limits = {
       ...this.#limits,
-      fuel: end ? fuelFor(end, this.#limits) : Math.min(reach.fuel, this.#limits.fuel),
+      fuel: end ? fuelFor(end, trace, this.#limits) : Math.min(reach.fuel, this.#limits.fuel),
     };
     const post = (message: WorkerMessage) => {
       if (message.vak === "output") output[message.fd].push(message.bytes);

@@ -26,9 +26,9 @@ interface Entering {
   hold?: () => () => void;
 }
 
-/** The page's message for a run that did not fit. */
-export const fullMessage = ({ noRoom }: NoRoom): string =>
-  `${noRoom} Chromium holds 125, Firefox 999: let others end, or set onFull to "wait".`;
+/** The page's message for a run that did not fit: with `"wait"`, nothing was running that could have ended. */
+export const fullMessage = ({ noRoom }: NoRoom, onFull: OnFull): string =>
+  `${noRoom} Close agents${onFull === "fail" ? ', or set onFull to "wait"' : ""}.`;
 
 /** Counts the runs of one process of the browser, as far as this script knows of them. */
 export class Capacity {

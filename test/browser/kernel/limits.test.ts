@@ -1,8 +1,11 @@
 /** Every limit of a run holds, and pausing, resuming and stopping work. */
 import { expect, test } from "vitest";
+import { openBundle, verify } from "../../../src/audit/index.ts";
 import { MiB } from "../../../src/index.ts";
+import { replayAll } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
+import { wat } from "../../unit/meter/assemble.ts";
 
 const endless = ["spin", "spin-calls", "flood-nothing"];
 
@@ -32,11 +35,9 @@ test.each(endless)(
     await using kernel = await testKernel();
     const program = await loadGuest(guest);
     await using short = await kernel.spawn({ name: "short", program, limits: { deadlineMs: 300 } });
-    expect(await short.run().result).toMatchObject({
-      status: "stopped",
-      limit: "deadline",
-      digest: expect.any(String),
-    });
+    const late = { status: "stopped", limit: "deadline", digest: expect.any(String) };
+    expect(await short.run().result).toMatchObject(late);
+    expect(await short.run().result).toMatchObject(late); // the agent lives on
 
     const agent = await kernel.spawn({ name: guest, program });
     const controller = new AbortController();
@@ -83,7 +84,7 @@ test("a run can be paused and resumed, and its deadline stands still meanwhile",
       clearTimeout(timer);
     }
   };
-  await expect.poll(() => silent(600)).toBe(true);
+  await expect.poll(() => silent(1500)).toBe(true); // longer than the deadline
   run.resume();
   expect(await run.result).toMatchObject({ status: "stopped", limit: "deadline" });
 });
@@ -97,6 +98,58 @@ test("a run that is paused before it begins is paused once it has begun", async 
   expect(await Promise.race([run.result, still])).toBe("still");
   run.resume();
   expect(await run.result).toMatchObject({ status: "stopped", limit: "fuel" });
+});
+
+test.each([
+  ["returns", ""],
+  ["exits", "(call $proc_exit (i32.const 3))"],
+  ["traps", "unreachable"],
+  ["reaches another limit", "(loop $for-ever (br $for-ever))"],
+])("a run that is stopped as its program %s is stopped, and replays the same, as do later runs", async (_, end) => {
+  const program = wat(`(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\\10\\00\\00\\00\\02\\00\\00\\00")
+    (data (i32.const 16) ".\\n")
+    (func $print (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+    (func (export "_start") (call $print) (call $print) ${end}))`);
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({ name: "brief", program, limits: { fuel: 1e6 } });
+  const run = agent.run();
+  const reader = run.stdout.getReader();
+  await reader.read();
+  // The page is busy while the program ends, so it does not hear of that before it stops the run.
+  const until = performance.now() + 500;
+  while (performance.now() < until);
+  run.stop();
+  expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
+  expect((await finish(agent.run())).stdout).toBe(".\n.\n");
+
+  const bundle = await openBundle(await kernel.log.export({ programs: [program] }));
+  expect(await verify(bundle)).toMatchObject({ ok: true });
+  const replays = [];
+  for await (const { verdict, divergence } of replayAll(bundle)) replays.push({ verdict, divergence });
+  expect(replays).toEqual(Array(2).fill({ verdict: "same", divergence: null }));
+});
+
+test("a function of a reactor that is stopped as it answers gives no answer, and replays the same", async () => {
+  const program = await loadGuest("reactor");
+  await using kernel = await testKernel();
+  await using agent = await kernel.spawn({ name: "library", program });
+  await agent.call("count", null).result;
+  const run = agent.call("note", "a");
+  await run.stdout.getReader().read();
+  const until = performance.now() + 500;
+  while (performance.now() < until);
+  run.stop();
+  const result = await run.result;
+  expect(result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
+  expect(result).not.toHaveProperty("value");
+  const replays = [];
+  const bundle = await openBundle(await kernel.log.export({ programs: [program] }));
+  for await (const { verdict, divergence } of replayAll(bundle)) replays.push({ verdict, divergence });
+  expect(replays).toEqual(Array(2).fill({ verdict: "same", divergence: null }));
 });
 
 test("a paused run can be stopped", async () => {

@@ -84,7 +84,9 @@ test.runIf(bounded)("in a full browser, a run fails if onFull is fail, and says 
   await filled.empty();
   expect(filled.count).toBeLessThan(3000);
   expect(result).toMatchObject({ status: "failed", digest: null, usage: { fuel: 0 } });
-  expect(result).toMatchObject({ message: expect.stringContaining("no room for the program") });
+  expect(result).toMatchObject({
+    message: expect.stringMatching(/no room for the program.* Close agents, or set onFull to "wait"\.$/),
+  });
   expect(stdout).toBe("");
   expect(await entriesOf(kernel, "run-end")).toMatchObject([{ status: "failed", usage: { fuel: 0 } }]);
   await expect.poll(async () => (await finish(agent.run())).stdout).toBe("hello\n");
@@ -96,7 +98,10 @@ test.runIf(bounded)("in a full browser, a run with no others to wait for fails",
   const filled = await fill();
   const { result } = await finish(agent.run());
   await filled.empty();
-  expect(result).toMatchObject({ status: "failed", message: expect.stringContaining("no room for the program") });
+  expect(result).toMatchObject({
+    status: "failed",
+    message: expect.stringMatching(/no room for the program.* Close agents\.$/),
+  });
 });
 
 test.runIf(bounded)(
@@ -155,8 +160,8 @@ const endOfWaiting = (second: string, third = "", patienceMs = 600_000): Promise
   );
 
 /**
- * How a run with a deadline of 600 ms ends whose worker does this when it is handed the run, beside another that is
- * paused.
+ * The end of a run with a deadline of 600 ms, whose worker does this when it is handed the run; another run is paused
+ * beside it.
  *
  * @param during what the page does meanwhile
  */
