@@ -16,7 +16,7 @@ const cache = `${root}node_modules/.cache/vak/`;
 const { version } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
 const tarball = `${cache}vak-${version}.tgz`;
 
-/** @typedef {"tests" | "browsers" | "webkit"} Report in JSON, from which results are counted */
+/** @typedef {"tests" | "browsers" | "webkit"} Report a JSON report of Vitest's, by name: results are counted there */
 /** @typedef {{ name: string, command: string, report?: Report }} Step */
 
 /**
@@ -85,8 +85,8 @@ for (const step of steps) {
   const code = await (step === inWebKitGTK ? webkit : run(step));
   if (step === inWebKitGTK) process.stdout.write(readFileSync(webkitLog));
   console.log(`== ${name}: ${Math.round((performance.now() - began) / 1000)} s${step === inWebKitGTK ? " more" : ""}`);
-  // Vitest has been seen to end with 0 before it began, when nothing was left to wait for.
-  const unreported = code === 0 && report && !existsSync(`${cache}${report}.json`);
+  // Vitest has exited with 0 without running anything: then there is no report, or nothing in it.
+  const unreported = code === 0 && report && results(report).length === 0;
   if (code === 0 && !unreported) {
     if (name === "build") env.VAK_BUILT = "1"; // so that the tests do not build again
     if (name === "package") env.VAK_PACKED = tarball; // nor pack
@@ -204,6 +204,6 @@ function results(report) {
   try {
     return JSON.parse(readFileSync(`${cache}${report}.json`, "utf8")).testResults;
   } catch {
-    return []; // Vitest wrote no report: its step has failed
+    return []; // its step has failed, then
   }
 }

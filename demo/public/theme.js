@@ -1,4 +1,4 @@
-// Runs before the first paint, so that the page does not flash in the other theme.
+/** Runs before the first paint, so that the page does not flash in the other theme. */
 try {
   const theme = localStorage.getItem("vak:theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;

@@ -14,7 +14,7 @@ export const USAGE = `Usage: vak verify <log.zip | directory>... [--key <vkey>].
        vak --help | --version
 
 verify: checks an exported log: its signature, every entry, their order, and every file beside them.
-Of a log that was exported in increments, give the first export and then its increments, the oldest first.
+If a log was exported in increments, give the first export and then the increments, oldest first.
 For a receipt: checks that its entry is in the log of that key.
 
 replay: verifies the log, executes its runs again with the recorded answers, and says whether they come out

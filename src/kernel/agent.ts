@@ -134,7 +134,7 @@ export class Agent {
     this.files.began(run.result);
     run.result.then(() => {
       this.#current = undefined;
-      run.endOutput();
+      run.endOutput(); // first: whatever fails after it, no reader waits for ever
       if (run.lost !== undefined) this.lose(run.lost);
     });
     return run;

@@ -11,7 +11,7 @@ import { loadEngine } from "./policy-loading.ts";
  * Makes a kernel: opens its log, loads its policy.
  *
  * @throws VakError `invalid-argument`, `invalid-policy`, `invalid-tool`, `policy-unavailable`, `log-in-use`,
- *   `log-corrupt`, `log-unavailable`
+ *   `log-corrupt`, `log-rollback`, `log-unavailable`, `aborted`
  * @example
  * await using kernel = await createKernel({
  *   policy: `permit (principal, action == Action::"call:add", resource) when { context.input.a < 100 };`,

@@ -22,9 +22,10 @@ const MAX_OWN = 100;
  * Opens a log, creating it on first use, and holds it until it is closed: no other tab can write it meanwhile. Whatever
  * an earlier session left open is closed by `outcome: unknown` and `recovery` entries.
  *
- * @throws VakError `log-in-use` if another tab or kernel is writing it, `log-corrupt` if what is stored contradicts
- *   itself, `log-rollback` if it does not extend what its anchor or this browser has seen, `log-unavailable` if it
- *   cannot be opened or its anchor does not answer, `aborted`, `unsupported` without IndexedDB or Web Locks
+ * @throws VakError `invalid-argument`, `log-in-use` if another tab or kernel is writing it, `log-corrupt` if what is
+ *   stored contradicts itself, `log-rollback` if it does not extend what its anchor or this browser has seen,
+ *   `log-unavailable` if it cannot be opened or its anchor does not answer, `aborted`, `unsupported` without IndexedDB
+ *   or Web Locks
  * @example
  * const log = await openLog({ name: "default" });
  * const { seq } = await log.append({ type: "policy-load", policies: ["policy0"] }, { policy: text });
@@ -167,8 +168,8 @@ export class AuditLog {
    * Exports the log as a bundle, a zip with a checkpoint that covers all of it (see `bundle.ts`). The log may grow
    * meanwhile.
    *
-   * @throws VakError `log-unavailable`, `log-corrupt`, `closed`, `aborted`, `log-in-use` if another tab is writing the
-   *   log and has not signed a checkpoint yet, `unsupported` if the log is too large for one zip
+   * @throws VakError `invalid-argument`, `log-unavailable`, `log-corrupt`, `closed`, `aborted`, `log-in-use` if another
+   *   tab is writing the log and has not signed a checkpoint yet, `unsupported` if the log is too large for one zip
    */
   async export(options: ExportOptions = {}): Promise<Blob> {
     return (await exporting()).exportBlob(this.#live, options);

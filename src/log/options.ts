@@ -71,6 +71,7 @@ export interface EntriesOptions {
   from?: number;
   /** Also yields what is committed later. */
   follow?: boolean;
+  /** Ends it without an error. */
   signal?: AbortSignal;
   /** Only entries that match all of this. */
   where?: EntryFilter;
@@ -96,5 +97,6 @@ export interface ExportOptions {
   /** Programs to include, so that their runs can be replayed from the bundle. Each must be the program of an agent. */
   programs?: readonly BufferSource[];
   onProgress?: (progress: ExportProgress) => void;
+  /** Gives up: the export throws `aborted`. */
   signal?: AbortSignal;
 }

@@ -204,7 +204,7 @@ async function startSession(recording: Recording, run: LoggedRun, given: Program
   );
 }
 
-/** Once for all runs: a log may have many, and a program megabytes. */
+/** Copies and hashes the caller's programs, once for all runs: a log may have many, and a program megabytes. */
 async function readPrograms(program: ReplayOptions["program"] = []): Promise<Programs> {
   const copies = isList(program) ? program.map(bytesOf) : [bytesOf(program)];
   return new Map(await Promise.all(copies.map(async (bytes) => [await sha256HexOf(bytes), bytes] as const)));
@@ -214,8 +214,8 @@ const isList = (program: BufferSource | readonly BufferSource[]): program is rea
   Array.isArray(program);
 
 function bytesOf(data: BufferSource): Uint8Array<ArrayBuffer> {
-  const view = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : data;
-  return new Uint8Array(view as ArrayBuffer);
+  const view = ArrayBuffer.isView(data) ? data : new Uint8Array(data);
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
 }
 
 function asBundle(bundle: Bundle | ReadonlyMap<string, Uint8Array>): Bundle {

@@ -3,8 +3,6 @@ import { expect, test } from "vitest";
 import { loadGuest, loadPython } from "../guests/load.ts";
 import { engine } from "../setup/engine.ts";
 
-/** What the other tests in this folder stand on. */
-
 test(`${engine} runs these tests on a page without special headers, or has no JSPI`, () => {
   expect(crossOriginIsolated).toBe(engine === "webkit");
   expect("Suspending" in WebAssembly).toBe(engine !== "webkit");

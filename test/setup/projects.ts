@@ -24,9 +24,8 @@ for (const [name, list] of Object.entries(instances)) {
 }
 
 /**
- * A project in browsers, or nothing if there are no such browsers. Tests wait more than they compute, so those in
- * Chromium and Firefox, isolated or not, run beside each other: one after the other they left a twelfth of two
- * processors idle.
+ * A project in browsers, or nothing if there are no such browsers. Chromium and Firefox, isolated or not, run at the
+ * same time, because many tests wait; WebKitGTK gets its turn afterwards, or a process of its own in `npm test`.
  */
 function browserProject(
   name: string,
@@ -35,6 +34,7 @@ function browserProject(
   headers: Record<string, string> = {},
 ): TestProjectInlineConfiguration[] {
   if (!instances.length) return [];
+  const alone = name === "webkit";
   const named = instances.map((instance) => ({ ...instance, name: `${name} (${instance.browser})` }));
   return [
     {
@@ -45,10 +45,10 @@ function browserProject(
         name,
         include,
         setupFiles: "test/setup/dispose.ts",
-        sequence: { groupOrder: name === "webkit" ? 2 : 1 },
+        sequence: { groupOrder: alone ? 2 : 1 },
         // The files share a page, and with it vak's modules and the compiled Cedar: half of a file's time was loading
         // them. Whoever patches a global puts it back. WebKitGTK gets slower and slower in one page.
-        isolate: name === "webkit",
+        isolate: alone,
         browser: {
           enabled: true,
           headless: true,
@@ -64,7 +64,7 @@ function browserProject(
 
 const { chromium, firefox, webkit: webkitgtk } = instances;
 
-/** Processes in Node. Many of their tests wait for a browser: one more than two processors keeps these busy. */
+/** Processes in Node at once. Many of their tests wait for a browser, so there may be more than processors. */
 const WORKERS = 3;
 
 export const tests = (): ViteUserConfig => ({

@@ -235,7 +235,7 @@ describe("tables", () => {
         return [name, ...[value, min, max].map((it) => written(name, it))];
       }),
     );
-    expect(firstColumn(table(doc("docs/limits.md"), "limit", "at it"))).toEqual(LIMIT_NAMES);
+    expect(firstColumn(table(doc("docs/limits.md"), "limit", "what happens"))).toEqual(LIMIT_NAMES);
   });
 
   test("the bounds", () => {
@@ -251,7 +251,7 @@ describe("tables", () => {
         "MAX_ARGS",
       ),
       "messages from a worker in one second, before it is ended as a flood": MESSAGES_PER_SECOND,
-      "messages from a worker at once, as to a page that was busy": MESSAGES_AT_ONCE,
+      "messages from a worker that may be waiting when a busy page gets to them": MESSAGES_AT_ONCE,
       "bytes of policy text": MAX_POLICY_BYTES,
       "bytes of one log entry": MAX_ENTRY_BYTES,
     });

@@ -196,19 +196,24 @@ const isBy =
   (line: Line): boolean =>
     line.name === name && equalBytes(line.keyId, keyId);
 
-/** Of several signatures in the name of one key, only the first was checked, and with it those that repeat it. */
+/**
+ * The report's lines on signatures that were not checked: those by unknown keys, and those that name a known key but
+ * differ from its first, which was checked.
+ */
 function unchecked({ signatures }: Note, known: readonly Verifier[]): string[] {
-  const strange = signatures.filter((line) => !known.some((key) => isBy(key)(line))).length;
+  const unknown = signatures.filter((line) => !known.some((key) => isBy(key)(line))).length;
   const first = known.flatMap((key) => signatures.find(isBy(key)) ?? []);
   const checked = (line: Line) => first.some((one) => isBy(one)(line) && equalBytes(one.signature, line.signature));
-  const further = signatures.filter((line) => !checked(line)).length - strange;
-  const of = (count: number) =>
-    count === 1 ? "1 signature of the checkpoint" : `${count} signatures of the checkpoint`;
+  const further = signatures.filter((line) => !checked(line)).length - unknown;
   const found: string[] = [];
-  if (strange > 0) {
-    found.push(`${of(strange)} ${strange === 1 ? "is by a key that was" : "are by keys that were"} not given`);
+  if (unknown === 1) found.push("1 signature of the checkpoint is by a key that was not given");
+  if (unknown > 1) found.push(`${unknown} signatures of the checkpoint are by keys that were not given`);
+  if (further === 1) {
+    found.push("1 signature of the checkpoint names a key whose first signature was checked instead");
   }
-  if (further > 0) found.push(`${of(further)} in the name of a key that has another there`);
+  if (further > 1) {
+    found.push(`${further} signatures of the checkpoint name keys whose first signatures were checked instead`);
+  }
   return found;
 }
 

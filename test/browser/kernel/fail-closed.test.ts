@@ -1,4 +1,4 @@
-/** When the log cannot be written, or a tool or person misbehaves, nothing happens that the log does not have. */
+/** When the log cannot be written, or a tool or a person misbehaves, nothing happens without an entry in the log. */
 import { afterEach, expect, test } from "vitest";
 import { Broker } from "../../../src/broker/broker.ts";
 import { Taint } from "../../../src/broker/taint.ts";

@@ -1,8 +1,8 @@
-/** What the kernel, spawn and run refuse of their callers, and how. */
-import { expect, test } from "vitest";
+/** What `createKernel`, `spawn` and `run` accept, and what they refuse. */
+import { expect, onTestFinished, test } from "vitest";
 import { createKernel, type ForkPoint, type SpawnOptions, VakError } from "../../../src/index.ts";
 import { loadGuest } from "../../guests/load.ts";
-import { add, entriesOf, finish, policy, testKernel } from "../../setup/kernel.ts";
+import { add, entriesOf, finish, policy, started, testKernel } from "../../setup/kernel.ts";
 
 const bytes = (...list: number[]) => Uint8Array.from(list);
 const HEADER = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
@@ -77,6 +77,8 @@ test("an aborted spawn rejects, and leaves no agent", async () => {
   await expect(spawning).rejects.toMatchObject({ code: "aborted" });
 });
 
+const drain = (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => new Response(stream).arrayBuffer();
+
 test.each([
   ["a controller", new AbortController()],
   ["false", false],
@@ -90,27 +92,38 @@ test.each([
   await using kernel = await testKernel();
   const program = await loadGuest("hello");
   await using agent = await kernel.spawn({ name: "hello", program });
+  await using library = await kernel.spawn({ name: "library", program: await loadGuest("reactor") });
   const point = { name: "a", seed: 1, limits: {}, labels: [] } as unknown as ForkPoint;
   expect(() => agent.run({ signal })).toThrow(expect.objectContaining(refusal));
+  expect(() => library.call("count", null, { signal })).toThrow(expect.objectContaining(refusal));
   expect(() => agent.files.watch({ signal })).toThrow(expect.objectContaining(refusal));
   await expect(kernel.spawn({ name: "a", program, signal })).rejects.toMatchObject(refusal);
   await expect(kernel.fork(point, { program, signal })).rejects.toMatchObject(refusal);
   await expect(kernel.log.export({ signal })).rejects.toMatchObject(refusal);
+  await expect(kernel.log.exportStream({ signal }).then(drain)).rejects.toMatchObject(refusal);
+  const untouched = {} as FileSystemDirectoryHandle;
+  await expect(kernel.log.exportTo(untouched, { signal })).rejects.toMatchObject(refusal);
   await expect(kernel.log.entries({ signal }).next()).rejects.toMatchObject(refusal);
-  await expect(createKernel({ log: { signal } })).rejects.toMatchObject(refusal);
+  const name = crypto.randomUUID();
+  await expect(createKernel({ log: { name, signal } })).rejects.toMatchObject(refusal);
+  await using other = await createKernel({ log: { name } });
+  expect(other.log.writing).toBe(true);
   expect((await finish(agent.run())).stdout).toBe("hello\n");
+  expect(await library.call("count", null).result).toMatchObject({ value: 42 });
+  expect(await entriesOf(kernel, "agent-spawn")).toHaveLength(2);
 });
 
 test("a signal of another realm stops a run", async () => {
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "spin", program: await loadGuest("spin") });
   const frame = document.body.appendChild(document.createElement("iframe"));
+  onTestFinished(() => frame.remove());
   const { AbortController: Theirs } = frame.contentWindow as unknown as typeof globalThis;
   const controller = new Theirs();
   const run = agent.run({ signal: controller.signal });
+  await started(kernel, run);
   controller.abort();
   expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted" });
-  frame.remove();
 });
 
 test("run refuses arguments, environments and start times that no program can have", async () => {

@@ -288,7 +288,7 @@ test("a kernel can be closed while a person is asked, and its log verifies", asy
 });
 
 test("the deadline is paused while a person is asked, even if the run is paused and resumed meanwhile", async () => {
-  const limits = { deadlineMs: 4900 }; // the browser's memory of the log's head has 5000 ms to answer
+  const limits = { deadlineMs: 4900 }; // not 5000: the rollback guard has a timer of that length, which must not be counted
   const asked = Promise.withResolvers<void>();
   const go = Promise.withResolvers<ApprovalAnswer>();
   await using kernel = await testKernel({

@@ -1,4 +1,4 @@
-/** Cedar's wasm as a browser loads it. */
+/** Cedar's wasm in a browser: how it loads, and what happens when it traps. */
 import { createCedar } from "virtual:cedar-glue";
 import { describe, expect, test } from "vitest";
 import { createCedarEngine } from "../../../src/policy/cedar/cedar.ts";

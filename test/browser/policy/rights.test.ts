@@ -1,4 +1,4 @@
-/** Which tools an agent and its children may ask for. */
+/** Which tools an agent and its children may call. */
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
 import { createKernel, defineTool, type Kernel, type KernelOptions } from "../../../src/index.ts";

@@ -1,4 +1,4 @@
-/** What is left to a worker after the lockdown. */
+/** What a worker can still reach after the lockdown. */
 import { expect, test } from "vitest";
 
 /** What reaches the network, storage, other tabs, other workers, or the page. */

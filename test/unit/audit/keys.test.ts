@@ -113,10 +113,21 @@ test("a second signature that only claims to be by the log's key is reported as 
   log.commit();
   const files = await log.bundle();
   const { text, signatures } = parseNote(files.get("checkpoint")!);
-  const forged = { ...signatures[0]!, signature: new Uint8Array(64) };
-  const report = await verify(files.set("checkpoint", formatNote({ text, signatures: [...signatures, forged] })));
-  expect(report.ok).toBe(true);
-  expect(report.notChecked).toContain("1 signature of the checkpoint in the name of a key that has another there");
+  const forged = (byte: number) => ({ ...signatures[0]!, signature: new Uint8Array(64).fill(byte) });
+  const stranger = { ...forged(1), name: "example.org/stranger" };
+  const notChecked = async (...more: typeof signatures) => {
+    const note = formatNote({ text, signatures: [...signatures, ...more] });
+    const report = await verify(new Map(files).set("checkpoint", note));
+    expect(report.ok).toBe(true);
+    return report.notChecked.filter((line) => line.includes("signature"));
+  };
+  expect(await notChecked(forged(1))).toEqual([
+    "1 signature of the checkpoint names a key whose first signature was checked instead",
+  ]);
+  expect(await notChecked(stranger, forged(1), forged(2))).toEqual([
+    "1 signature of the checkpoint is by a key that was not given",
+    "2 signatures of the checkpoint name keys whose first signatures were checked instead",
+  ]);
 });
 
 test("a log that three keys signed, none of them known: all three are named", async () => {

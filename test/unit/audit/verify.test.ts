@@ -1,4 +1,4 @@
-/** Verification of bundles, whole and tampered with. */
+/** Verification of bundles, intact and tampered with. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { beforeAll, describe, expect, test, vi } from "vitest";

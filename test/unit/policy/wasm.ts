@@ -2,5 +2,4 @@
 import { readFileSync } from "node:fs";
 import { cedarWasmUrl } from "../../../src/policy/cedar/wasm-url.ts";
 
-/** Cedar's real wasm. */
 export const wasmBytes = readFileSync(cedarWasmUrl);

@@ -177,6 +177,18 @@ test("attack: a stack so deep that it overflows only with the larger frames is n
   ]);
 });
 
+test.each([
+  ["an ArrayBuffer", (bytes: Uint8Array<ArrayBuffer>) => bytes.buffer],
+  ["a view", (bytes: Uint8Array<ArrayBuffer>) => bytes],
+])("a program given as %s is copied: what the caller does to its bytes afterwards does not count", async (_, form) => {
+  const program = await loadGuest("busy");
+  const bundle = await record([{ program, answer, runs: [{ args: ["5"] }] }]);
+  const given = program.slice();
+  const replayer = await openReplay(bundle, { program: form(given) });
+  given.fill(0);
+  expect(await replayer.replay(1)).toMatchObject({ verdict: "same" });
+});
+
 test("misuse: until and runs are checked before anything is executed; several calls wait for one another", async () => {
   const program = await loadGuest("busy");
   const bundle = await record([{ program, answer, runs: [{ args: ["6"] }] }]);

@@ -1,4 +1,4 @@
-/** Replays of whole logs: the same, stopped, diverging. */
+/** Replays: the same, stopped, diverging, and of forged logs. */
 import { Worker } from "node:worker_threads";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
