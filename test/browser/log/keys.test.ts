@@ -63,7 +63,7 @@ describe("a key that the log makes", () => {
     const log = await openTracked(newName());
     const [first] = await allOf(log);
     expect(first!.entry).toMatchObject({ signer: "webcrypto" });
-    expect(calls).toBe(3);
+    expect(calls).toBeGreaterThanOrEqual(3); // more where WebKit itself fails
   });
 });
 
