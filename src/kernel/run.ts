@@ -318,21 +318,21 @@ export class Run {
    * then on no output was taken, so what it did is not all there.
    */
   #judge(outcome: GuestOutcome): RunOutcome {
+    const answer = outcome.status === "exited" ? outcome.value : undefined;
+    if (answer && !this.#called) this.#lose("the worker answered a call that nobody made");
+    const value = answer && this.#valueOf(answer);
     if (this.#stopping) return stopped(this.#stopping);
-    if (outcome.status === "exited" && outcome.value) {
-      return this.#called ? this.#answered(outcome.value) : this.#lose("the worker answered a call that nobody made");
-    }
+    this.#answer = answer;
+    if (answer) return { status: "exited", exitCode: 0, value };
     if (outcome.status === "exited") return { status: "exited", exitCode: outcome.exitCode };
     if (outcome.status === "trapped") return outcome;
     if (outcome.limit !== "asked") return stopped(outcome.limit);
     return this.#lose("the worker stopped a run that nobody asked it to stop");
   }
 
-  #answered(bytes: Uint8Array<ArrayBuffer>): RunOutcome {
+  #valueOf(answer: Uint8Array<ArrayBuffer>): unknown {
     try {
-      const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-      this.#answer = bytes;
-      return { status: "exited", exitCode: 0, value };
+      return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(answer));
     } catch {
       // The sandbox checks it too.
       return this.#lose("the worker gave an answer that is not JSON");
