@@ -34,7 +34,8 @@ export function hostileWorker(onRun: string, onCall = ""): string {
       const method = data.path[0];
       if (method === "compile") {
         const module = await WebAssembly.compile(data.argumentList[0].value);
-        return reply({ module, size: 1, start: null, reactor: false, imports: [], machine: "m" });
+        const reactor = WebAssembly.Module.exports(module).every(({ name }) => name !== "_start");
+        return reply({ module, size: 1, start: null, reactor, imports: [], machine: "m" });
       }
       ${onCall}
       if (method === "writeFile") {

@@ -101,6 +101,31 @@ test.each(violations)(
   },
 );
 
+test.each([
+  ["answers a call that nobody made", "hello", `reply({ ...END, outcome: { ...END.outcome, value: bytes("1") } })`],
+  ["answers what is not JSON", "reactor", `reply({ ...END, outcome: { ...END.outcome, value: bytes("{") } })`],
+  ["reports an impossible end", "hello", `reply({ ...END, fuel: -1 })`],
+])(
+  "attack: the worker %s while its run is being stopped: the run is stopped, the worker lost",
+  async (_, guest, end) => {
+    await using kernel = await testKernel();
+    const agent = await kernel.spawn({
+      name: "hostile",
+      program: await loadGuest(guest),
+      isolation: "page",
+      workerUrl: hostileWorker(`output("x"); ${end}`),
+    });
+    const run = guest === "reactor" ? agent.call("note", "a") : agent.run();
+    await run.stdout.getReader().read();
+    // The page is busy while the end arrives, so it stops the run before it sees that end.
+    const until = performance.now() + 300;
+    while (performance.now() < until);
+    run.stop();
+    expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: null });
+    await expect(agent.files.list()).rejects.toMatchObject({ code: "agent-lost" });
+  },
+);
+
 test("everything that an honest worker sent to a busy page, arriving at once, is not a flood", async () => {
   const { kernel, result, stdout } = await attack(`for (let i = 0; i < 12000; i++) output("x"); reply(END)`);
   await using _kernel = kernel;
