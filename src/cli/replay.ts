@@ -31,7 +31,6 @@ export async function replayLog(args: ReplayArguments): Promise<boolean> {
     };
     const verified = { verified: report.ok, problems: report.problems };
     const replays: Replay[] = [];
-    const shown = () => replays.map(({ state, ...rest }) => ({ ...rest, ...(state && { state: summary(state) }) }));
     try {
       if (against !== undefined) {
         const found = await diff({ bundle, run: which(run!), ...options }, { bundle, run: which(against), ...options });
@@ -43,13 +42,14 @@ export async function replayLog(args: ReplayArguments): Promise<boolean> {
       else for await (const one of replayAll(bundle, options)) replays.push(one);
     } catch (error) {
       // A log that does not verify may be unreadable in part. The report says what is known of it.
-      if (json && !report.ok) printJson({ ...verified, ...(against === undefined && { replays: shown() }) });
+      if (json && !report.ok) printJson({ ...verified, ...(against === undefined && { replays: [] }) });
       throw error;
     }
     // Decisions mean something only in a log that verifies, and a look at one call is not about them.
     const decided = report.ok && until === undefined ? await redecided(bundle, report) : undefined;
     if (json) {
-      printJson({ ...verified, replays: shown(), ...(decided && { decisions: decided.result }) });
+      const shown = replays.map(({ state, ...rest }) => ({ ...rest, ...(state && { state: summary(state) }) }));
+      printJson({ ...verified, replays: shown, ...(decided && { decisions: decided.result }) });
     } else {
       if (replays.length === 0) printLines(["", "There are no runs in it."]);
       printLines([

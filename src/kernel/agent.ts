@@ -40,8 +40,6 @@ export class Agent {
   readonly program: string;
   readonly limits: Readonly<Limits>;
   readonly files: AgentFiles;
-  /** @internal */
-  readonly machine: string;
   readonly #context: AgentContext;
   readonly #onClose: (agent: Agent) => void;
   #runs = 0;
@@ -56,7 +54,6 @@ export class Agent {
     this.name = context.ref.name;
     this.id = context.ref.id;
     this.program = context.ref.program;
-    this.machine = context.machine;
     this.limits = context.limits;
     this.files = new AgentFiles(
       context,
@@ -109,12 +106,9 @@ export class Agent {
    * @internal Continues a recorded run: re-executes the agent's earlier runs, then begins the run, which gets the
    * recorded answers and asks again from the fork's call on. Only for a new agent, and only once.
    *
-   * @throws VakError `invalid-bundle` when an earlier run does not come to an end
+   * @throws VakError `invalid-bundle` when an earlier run does not come to an end; `invalid-argument`, `unsupported`
    */
   async fork(point: ForkPoint, signal: AbortSignal | undefined): Promise<Run> {
-    if (this.#context.reactor) {
-      throw new VakError("unsupported", "A call of a reactor's function cannot be forked.");
-    }
     try {
       const { reexecute } = await lazy(import("./reexecute.ts"));
       const last = await reexecute(this.#context, point, signal);

@@ -13,14 +13,26 @@ import { recordedAnswers } from "./run-options.ts";
  *
  * @returns the last of them, which is not executed
  * @throws VakError `invalid-bundle` when an earlier run does not come to an end, `unsupported` when the browser cannot
- *   hold the program, `invalid-argument` when there are no runs; WorkerLost
+ *   hold the program, or the agent is another machine or a reactor, `invalid-argument` when its program is another one
+ *   or there are no runs; WorkerLost
  */
 export async function reexecute(
   context: AgentContext,
-  { runs }: ForkPoint,
+  { program, machine, runs }: ForkPoint,
   signal: AbortSignal | undefined,
 ): Promise<RunPrefix> {
-  const { host, recorder } = context;
+  const { ref, reactor, host, recorder } = context;
+  if (ref.program !== program) {
+    throw new VakError(
+      "invalid-argument",
+      `This is not the recorded program; give the one whose SHA-256 is ${program}.`,
+    );
+  }
+  if (context.machine !== machine) {
+    const ours = `this version of vak executes ${context.machine}`;
+    throw new VakError("unsupported", `The run was recorded on the machine ${machine}; ${ours}.`);
+  }
+  if (reactor) throw new VakError("unsupported", "A call of a reactor's function cannot be forked.");
   const last = runs.at(-1);
   if (!last) throw new VakError("invalid-argument", "The fork point holds no run to continue.");
   for (const run of runs.slice(0, -1)) {

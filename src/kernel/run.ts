@@ -105,7 +105,7 @@ export class Run {
     this.result = this.#execute(options);
   }
 
-  /** Stops the run. Its result is then `stopped`, `aborted`, unless the page had seen it end already. */
+  /** Stops the run. Its result is then `stopped`, `aborted`, unless the page had seen it end or stopped it already. */
   stop(): void {
     this.stopFor("aborted");
   }

@@ -172,6 +172,7 @@ async function make(
   );
   begun.agent = agent;
   agents.add(agent);
+  checkAborted(signal);
   if (place === shared.spare.place) shared.spare.startSoon();
   onProgress?.({ phase: "ready", loaded: size, total: size });
   return agent;
@@ -200,7 +201,9 @@ async function undo(
   begun.host?.end("the spawn failed");
   await begun.mounts?.release();
   const refusal = options.signal?.aborted ? aborted(options.signal) : asRefusal(error);
-  if (refusal.code !== "log-unavailable" && refusal.code !== "closed") {
+  // The log has the agent already: it gets an end there, not a refusal.
+  if (begun.agent) await begun.agent.close().catch(() => {});
+  else if (refusal.code !== "log-unavailable" && refusal.code !== "closed") {
     const { program = null } = begun;
     await log.append({ type: "spawn-refused", name, program, message: clip(refusal.message, MAX_REFUSAL) });
   }
@@ -289,8 +292,8 @@ const asRefusal = (error: unknown): VakError =>
         cause: error,
       });
 
-const aborted = (signal: AbortSignal): VakError =>
-  new VakError("aborted", "The spawn was aborted.", { cause: signal.reason });
+export const aborted = (signal: AbortSignal, what = "spawn"): VakError =>
+  new VakError("aborted", `The ${what} was aborted.`, { cause: signal.reason });
 
 function checkAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw aborted(signal);

@@ -31,7 +31,7 @@ export interface LogOptions {
    * - `forget`: start a new log, with the same name and another origin.
    */
   onLost?: "fail" | "forget";
-  /** Aborts the opening of the log, above all while it waits. */
+  /** Aborts waiting for a log that another tab or kernel is writing. Once the log is free, it has no effect. */
   signal?: AbortSignal;
   /** Signs in place of a key that the log makes; needed again each time the log is opened. */
   signer?: Signer;

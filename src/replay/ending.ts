@@ -11,17 +11,24 @@ import type { LoggedRun, Reach } from "./recording.ts";
 
 /**
  * The fuel that a replay may use at most, so that an execution that is not the recorded one ends too: as much as the
- * recorded one used. After a trap the count may be less than what was used, and a run that ended by itself while it was
- * being stopped may have trapped.
+ * recorded one used. After a trap the count may be less than what was used, and a program that ended before it was
+ * stopped may have trapped.
  */
 export function fuelFor(end: RunEnd, trace: Trace, limits: Limits): number {
   const used = end.usage.fuel;
-  const mayHaveTrapped = end.status === "trapped" || (wasAsked(end) && !trace.stop);
+  const mayHaveTrapped = end.status === "trapped" || endedFirst(end, trace);
   return mayHaveTrapped || !used ? limits.fuel : Math.min(limits.fuel, used);
 }
 
 /** Whether the page stopped it. */
 const wasAsked = ({ status, limit }: RunEnd): boolean => status === "stopped" && limit !== "fuel" && limit !== "output";
+
+/**
+ * Whether its program had ended, in whatever way, before it saw that it was to stop. At every other limit that the page
+ * enforces, the program waits for an answer, and sees it.
+ */
+export const endedFirst = ({ status, limit }: RunEnd, { stop }: Trace): boolean =>
+  status === "stopped" && (limit === "deadline" || limit === "aborted") && !stop;
 
 export function compareEnds(
   outside: ComparingOutside,
@@ -36,14 +43,13 @@ export function compareEnds(
   // A call past the limit is made, but not recorded.
   if (outside.calls < made) outside.differ("calls", `${made}`, `${outside.calls}`, { call: outside.calls + 1 });
   const asked = wasAsked(end);
-  // Without a point at which it was stopped, its program ended by itself before it saw that, in whatever way.
-  if (!asked || trace.stop) same("outcome", outcomeOf(end, asked), spell(ended.outcome));
+  if (!endedFirst(end, trace)) same("outcome", outcomeOf(end, asked), spell(ended.outcome));
   for (const what of ["fuel", "memoryBytes", "fileBytes"] as const) same(what, end.usage[what], ended[what]);
   const stdout = compareStream(outside, "stdout", trace.stdout, output[1], asked);
   const stderr = compareStream(outside, "stderr", trace.stderr, output[2], asked);
   same("files", trace.files, ended.files);
   same("readings of the clock", trace.readings.length, outside.readings);
-  // The outcome is the same by now, and the log knows which limit it was.
+  // The log knows which limit it was; a replay sees only that it was asked to stop.
   const { status, exitCode, trap, limit } = end;
   const set = {
     ...(exitCode !== null && { exitCode }),

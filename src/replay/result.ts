@@ -19,7 +19,7 @@ export interface Replay {
   calls: number;
   /** Units of work done. */
   fuel: number;
-  /** What could not be compared because the bundle does not have it. */
+  /** What could not be compared, because the bundle does not have it. */
   notCompared: string[];
   /** The state where the replay was to stop (`until`), or at its end if it did not get that far. */
   state?: State;

@@ -16,7 +16,7 @@ import { applyChange } from "./changes.ts";
 import { ComparingOutside } from "./comparing.ts";
 import { restoreContents, saveContents } from "./contents.ts";
 import type { Divergence } from "./divergence.ts";
-import { compareEnds, compareReach, describeReach, fuelFor } from "./ending.ts";
+import { compareEnds, compareReach, describeReach, endedFirst, fuelFor } from "./ending.ts";
 import { countGlobals, exportGlobals } from "./globals.ts";
 import { restoreHost, saveHost } from "./host-state.ts";
 import { Kept } from "./kept.ts";
@@ -190,6 +190,8 @@ export class Session {
     if (continues && continues.call > 1) {
       replay.notCompared.push(`what calls 1 to ${continues.call - 1} ask, which were made in run ${continues.run}`);
     }
+    if (end && endedFirst(end, trace))
+      replay.notCompared.push("how its program ended, before it saw that it was stopped");
     const fault = faults[0] && valueFault(run, trace, faults[0]);
     const looking = until !== undefined || steps === true;
     const keep = looking || plan !== undefined;

@@ -28,7 +28,7 @@ interface Entering {
 
 /** The page's message for a run that did not fit: with `"wait"`, nothing was running that could have ended. */
 export const fullMessage = ({ noRoom }: NoRoom, onFull: OnFull): string =>
-  `${noRoom} Close agents${onFull === "fail" ? ', or set onFull to "wait"' : ""}.`;
+  `${noRoom} Close reactors${onFull === "fail" ? ', let other runs end, or set onFull to "wait"' : ""}.`;
 
 /** Counts the runs of one process of the browser, as far as this script knows of them. */
 export class Capacity {

@@ -1,6 +1,7 @@
 /** What `createKernel`, `spawn` and `run` accept, and what they refuse. */
 import { expect, onTestFinished, test } from "vitest";
 import { createKernel, type ForkPoint, type SpawnOptions, VakError } from "../../../src/index.ts";
+import type { AuditLog } from "../../../src/log/log.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { add, entriesOf, finish, policy, started, testKernel } from "../../setup/kernel.ts";
 
@@ -75,6 +76,24 @@ test("an aborted spawn rejects, and leaves no agent", async () => {
   const spawning = kernel.spawn({ name: "a", program, signal: controller.signal });
   setTimeout(() => controller.abort());
   await expect(spawning).rejects.toMatchObject({ code: "aborted" });
+});
+
+test("a spawn that is aborted once its agent is in the log rejects, and the log has the agent's end", async () => {
+  await using kernel = await testKernel();
+  const program = await loadGuest("hello");
+  const controller = new AbortController();
+  const log = kernel.log as AuditLog;
+  const append = log.append.bind(log);
+  log.append = async (entry, ...rest) => {
+    if (entry.type === "agent-spawn") controller.abort("enough");
+    return append(entry, ...rest);
+  };
+  await expect(kernel.spawn({ name: "a", program, signal: controller.signal })).rejects.toMatchObject({
+    code: "aborted",
+    cause: "enough",
+  });
+  const types = (await entriesOf(kernel)).map(({ type }) => type);
+  expect(types.filter((type) => /agent|spawn/.test(type))).toEqual(["agent-spawn", "agent-close"]);
 });
 
 const drain = (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => new Response(stream).arrayBuffer();

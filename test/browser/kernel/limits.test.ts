@@ -1,7 +1,7 @@
 /** Every limit of a run holds, and pausing, resuming and stopping work. */
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
-import { MiB } from "../../../src/index.ts";
+import { type Kernel, MiB, type Run } from "../../../src/index.ts";
 import { replayAll } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { effects, entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
@@ -100,10 +100,37 @@ test("a run that is paused before it begins is paused once it has begun", async 
   expect(await run.result).toMatchObject({ status: "stopped", limit: "fuel" });
 });
 
+/** Stops a run whose program ends meanwhile: the page is busy until then, so it does not hear of that before. */
+function stopUnseen(run: Run): void {
+  const until = performance.now() + 500;
+  while (performance.now() < until);
+  run.stop();
+}
+
+const same = { verdict: "same", divergence: null, notCompared: [] };
+const endUnseen = { ...same, notCompared: ["how its program ended, before it saw that it was stopped"] };
+
+async function replays(kernel: Kernel, program: Uint8Array<ArrayBuffer>) {
+  const bundle = await openBundle(await kernel.log.export({ programs: [program] }));
+  expect(await verify(bundle)).toMatchObject({ ok: true });
+  const found = [];
+  for await (const { verdict, divergence, notCompared } of replayAll(bundle)) {
+    found.push({ verdict, divergence, notCompared });
+  }
+  return found;
+}
+
 test.each([
   ["returns", ""],
   ["exits", "(call $proc_exit (i32.const 3))"],
   ["traps", "unreachable"],
+  [
+    "traps after work that its fuel does not count",
+    `(loop $work (local.set $i (i32.add (local.get $i) (i32.const 1)))
+       (br_if $work (i32.lt_u (local.get $i) (i32.const 1000))))
+     (drop (memory.grow (i32.const 1)))
+     (drop (i32.div_u (i32.const 1) (i32.const 0)))`,
+  ],
   ["reaches another limit", "(loop $for-ever (br $for-ever))"],
 ])("a run that is stopped as its program %s is stopped, and replays the same, as do later runs", async (_, end) => {
   const program = wat(`(module
@@ -113,24 +140,16 @@ test.each([
     (data (i32.const 0) "\\10\\00\\00\\00\\02\\00\\00\\00")
     (data (i32.const 16) ".\\n")
     (func $print (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
-    (func (export "_start") (call $print) (call $print) ${end}))`);
+    (func (export "_start") (local $i i32) (call $print) (call $print) ${end}))`);
   await using kernel = await testKernel();
   await using agent = await kernel.spawn({ name: "brief", program, limits: { fuel: 1e6 } });
   const run = agent.run();
   const reader = run.stdout.getReader();
   await reader.read();
-  // The page is busy while the program ends, so it does not hear of that before it stops the run.
-  const until = performance.now() + 500;
-  while (performance.now() < until);
-  run.stop();
+  stopUnseen(run);
   expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
   expect((await finish(agent.run())).stdout).toBe(".\n.\n");
-
-  const bundle = await openBundle(await kernel.log.export({ programs: [program] }));
-  expect(await verify(bundle)).toMatchObject({ ok: true });
-  const replays = [];
-  for await (const { verdict, divergence } of replayAll(bundle)) replays.push({ verdict, divergence });
-  expect(replays).toEqual(Array(2).fill({ verdict: "same", divergence: null }));
+  expect(await replays(kernel, program)).toEqual([endUnseen, same]);
 });
 
 test("a function of a reactor that is stopped as it answers gives no answer, and replays the same", async () => {
@@ -140,16 +159,12 @@ test("a function of a reactor that is stopped as it answers gives no answer, and
   await agent.call("count", null).result;
   const run = agent.call("note", "a");
   await run.stdout.getReader().read();
-  const until = performance.now() + 500;
-  while (performance.now() < until);
-  run.stop();
+  stopUnseen(run);
   const result = await run.result;
   expect(result).toMatchObject({ status: "stopped", limit: "aborted", digest: expect.any(String) });
   expect(result).not.toHaveProperty("value");
-  const replays = [];
-  const bundle = await openBundle(await kernel.log.export({ programs: [program] }));
-  for await (const { verdict, divergence } of replayAll(bundle)) replays.push({ verdict, divergence });
-  expect(replays).toEqual(Array(2).fill({ verdict: "same", divergence: null }));
+  expect(await agent.call("count", null).result).toMatchObject({ status: "exited" });
+  expect(await replays(kernel, program)).toEqual([same, endUnseen, same]);
 });
 
 test("a paused run can be stopped", async () => {

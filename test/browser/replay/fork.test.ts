@@ -148,6 +148,38 @@ test("a fork can be stopped, and an earlier run that was stopped cannot be re-ex
   await expect(forkPoint(await bundleOf(other), 2, { call: 1 })).rejects.toMatchObject({ code: "unsupported" });
 });
 
+test("a fork that is aborted before it returns throws aborted, whenever that is, and leaves no agent", async () => {
+  const { bundle } = await recorded();
+  const point = await forkPoint(bundle, 2, { call: 4 });
+  await using kernel = await testKernel();
+  const began = performance.now();
+  await (await kernel.fork(point, { program })).agent.close();
+  const whole = performance.now() - began;
+  const reason = new Error("enough");
+  for (let part = 0; part < 12; part++) {
+    const controller = new AbortController();
+    let returned = false;
+    const forking = kernel.fork(point, { program, signal: controller.signal }).then((fork) => {
+      returned = true;
+      return fork;
+    });
+    forking.catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, (whole * part) / 12));
+    const late = returned;
+    controller.abort(reason);
+    if (!late) {
+      await expect(forking).rejects.toMatchObject({ code: "aborted", cause: reason });
+      continue;
+    }
+    const { agent, run } = await forking;
+    await run.result;
+    await agent.close();
+  }
+  const [spawned, closed] = [await entriesOf(kernel, "agent-spawn"), await entriesOf(kernel, "agent-close")];
+  expect(spawned.length).toBeGreaterThan(0);
+  expect(closed.map(({ agent }) => agent.id).sort()).toEqual(spawned.map(({ agent }) => agent.id).sort());
+});
+
 test("attack: a recording whose earlier run never ends: the fork fails at the deadline, and leaves no agent", async () => {
   const { bundle } = await recorded();
   const point = await forkPoint(bundle, 2, { call: 4 });

@@ -85,7 +85,9 @@ test.runIf(bounded)("in a full browser, a run fails if onFull is fail, and says 
   expect(filled.count).toBeLessThan(3000);
   expect(result).toMatchObject({ status: "failed", digest: null, usage: { fuel: 0 } });
   expect(result).toMatchObject({
-    message: expect.stringMatching(/no room for the program.* Close agents, or set onFull to "wait"\.$/),
+    message: expect.stringMatching(
+      /no room for the program.* Close reactors, let other runs end, or set onFull to "wait"\.$/,
+    ),
   });
   expect(stdout).toBe("");
   expect(await entriesOf(kernel, "run-end")).toMatchObject([{ status: "failed", usage: { fuel: 0 } }]);
@@ -100,7 +102,7 @@ test.runIf(bounded)("in a full browser, a run with no others to wait for fails",
   await filled.empty();
   expect(result).toMatchObject({
     status: "failed",
-    message: expect.stringMatching(/no room for the program.* Close agents\.$/),
+    message: expect.stringMatching(/no room for the program.* Close reactors\.$/),
   });
 });
 

@@ -28,6 +28,7 @@ export interface RawTrace {
   readings: number[];
   files: string;
   fuel: number;
+  stop: { at: string; systemCalls: number; fuel: number } | null;
   answer?: unknown;
   stdout: { bytes: number; digest: string };
 }

@@ -393,11 +393,24 @@ describe("attack: a forger with the log's key changes", () => {
     ["its exit code", { exitCode: 101 }, "outcome"],
     ["its fuel", { usage: { fuel: 1, memoryBytes: 1, fileBytes: 1, outputBytes: 1, calls: 6, wallMs: 1 } }, "outcome"],
     ["its digest", { digest: "ab".repeat(32) }, "digest"],
+    ...["fuel", "output", "calls", "log-unavailable", "files-unavailable"].map((limit): [string, object, string] => [
+      `a limit that it did not reach, ${limit}`,
+      { status: "stopped", exitCode: null, limit },
+      "outcome",
+    ]),
   ])("the end: %s", async (_, end, what) => {
     const at = placesOf(steps, "agent-0/1", "run-end")[0]!;
     patch(steps, at, end);
     // Without fuel it does not get that far.
     await shows(what === "outcome" && "usage" in end ? { call: 1 } : { call: null, what });
+  });
+
+  test("the end: a stop that the program never came to, since it ended before", async () => {
+    patch(steps, placesOf(steps, "agent-0/1", "run-end")[0]!, { status: "stopped", exitCode: null, limit: "aborted" });
+    trace((trace) => {
+      trace.stop = { at: "check", systemCalls: 1e6, fuel: 1 };
+    });
+    await shows({ call: null, what: "outcome", recorded: "stopped asked", replayed: "exited 41" });
   });
 
   test("what it printed, and its files", async () => {
