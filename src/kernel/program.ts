@@ -8,7 +8,7 @@ import { compiledKey } from "../protocol/compiled.ts";
 import type { Admission } from "../protocol/messages.ts";
 import { parseAdmitted } from "../protocol/parse.ts";
 import { type Host, OFF_PROTOCOL, WorkerLost } from "../worker/host.ts";
-import type { ProgramSource, SpawnOptions } from "./options.ts";
+import type { SpawnOptions } from "./options.ts";
 import { toBytes } from "./own-bytes.ts";
 
 /** Compiled programs that a kernel keeps. */
@@ -73,11 +73,12 @@ export async function compile(host: Host, bytes: Uint8Array<ArrayBuffer>, share:
  * @throws VakError `invalid-module` when they cannot be loaded
  */
 export async function readProgram(
-  source: ProgramSource,
+  { program: source, signal }: Pick<SpawnOptions, "program" | "signal">,
   onProgress: SpawnOptions["onProgress"],
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return toBytes(source);
-  const given = typeof source === "string" || source instanceof URL ? fetch(source) : source;
+  const given =
+    typeof source === "string" || source instanceof URL ? fetch(source, { signal: signal ?? null }) : source;
   try {
     const response = await given;
     if (!response.ok) throw new Error(`HTTP status ${response.status} from ${response.url}`);

@@ -59,6 +59,8 @@ interface SpawnPlan {
 interface Begun {
   mounts?: Mounts;
   host?: Host;
+  /** Ends the wait for the program, which the page may never deliver. */
+  stopLoading?: () => void;
   /** The program's digest. */
   program?: string;
   agent?: Agent;
@@ -84,7 +86,10 @@ export async function spawn(
   const plan = check(shared, options, flatten instanceof Promise ? await flatten : flatten);
   const { signal } = options;
   const begun: Begun = {};
-  const giveUp = () => begun.host?.end("the spawn was aborted");
+  const giveUp = () => {
+    begun.host?.end("the spawn was aborted");
+    begun.stopLoading?.();
+  };
   signal?.addEventListener("abort", giveUp, { once: true });
   try {
     return await make(shared, plan, begun, recorded);
@@ -140,7 +145,10 @@ async function make(
   const answers = channel.shared && { answers: channel.shared };
   const booted = boot(host, { wait, limits, files, mounts: mounts?.shapes ?? [], ...answers });
   booted.catch(() => {});
-  const bytes = await readProgram(options.program, onProgress);
+  const bytes = await new Promise<Uint8Array<ArrayBuffer>>((resolve, reject) => {
+    begun.stopLoading = reject;
+    readProgram(options, onProgress).then(resolve, reject);
+  });
   const size = bytes.byteLength;
   const program = await sha256HexOf(bytes);
   begun.program = program;

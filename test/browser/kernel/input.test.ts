@@ -78,6 +78,38 @@ test("an aborted spawn rejects, and leaves no agent", async () => {
   await expect(spawning).rejects.toMatchObject({ code: "aborted" });
 });
 
+test.each([
+  ["a promise that never settles", () => new Promise<never>(() => {})],
+  ["a response whose body never ends", () => new Response(new ReadableStream())],
+])("a spawn whose program is %s rejects when it is aborted", async (_, program) => {
+  await using kernel = await testKernel();
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const spawning = kernel.spawn({ name: "a", program: program(), signal: controller.signal });
+  setTimeout(() => controller.abort(reason), 50);
+  await expect(spawning).rejects.toMatchObject({ code: "aborted", cause: reason });
+  expect(await entriesOf(kernel, "spawn-refused")).toMatchObject([{ message: "The spawn was aborted." }]);
+});
+
+test("a spawn that is aborted aborts its own fetch of the program too", async () => {
+  await using kernel = await testKernel();
+  const { fetch } = globalThis;
+  onTestFinished(() => {
+    globalThis.fetch = fetch;
+  });
+  const controller = new AbortController();
+  // A server that is slow: it has not answered when the spawn is aborted.
+  let fetched: Promise<Response> | undefined;
+  globalThis.fetch = (input, init) => {
+    fetched = fetch(input, init);
+    controller.abort();
+    return fetched;
+  };
+  const spawning = kernel.spawn({ name: "a", program: location.href, signal: controller.signal });
+  await expect(spawning).rejects.toMatchObject({ code: "aborted" });
+  await expect(fetched).rejects.toMatchObject({ name: "AbortError" });
+});
+
 test("a spawn that is aborted once its agent is in the log rejects, and the log has the agent's end", async () => {
   await using kernel = await testKernel();
   const program = await loadGuest("hello");
