@@ -1,6 +1,6 @@
 /** A log's IndexedDB database: opens it, reads its head, and writes each commit in one strict transaction. */
 
-import { deleteDB, type IDBPDatabase, type IDBPObjectStore, type IDBPTransaction, openDB } from "idb";
+import { deleteDB, type IDBPDatabase, type IDBPObjectStore, type IDBPTransaction, openDB, unwrap } from "idb";
 import { equalBytes } from "../base/bytes.ts";
 import { within } from "../base/time.ts";
 import { VakError } from "../errors.ts";
@@ -11,7 +11,7 @@ import type { Batch, Head } from "./writer.ts";
 
 export type Writing = IDBPTransaction<Schema, StoreName[], "readwrite">;
 
-/** Queues requests in a transaction and yields each promise, so that `#write` handles all of them. */
+/** Queues requests in a transaction and yields the promises that it makes, so that `#write` handles all of them. */
 export type Work = (transaction: Writing) => Iterable<Promise<unknown>>;
 
 /** Chromium adds this to the event that creates a database. */
@@ -141,18 +141,20 @@ export class Database {
       STORES.filter((name) => parts[name].length > 0 || also),
       batch.before,
       function* (transaction) {
+        // Every call waits for this, so there is no promise for each request: one that fails aborts the transaction.
+        const plain = unwrap(transaction);
+        const entries = plain.objectStore("entries");
         // `add` wherever nothing may be overwritten; a tile grows in place.
-        const entries = transaction.objectStore("entries");
         for (const some of chunks(batch.entries)) {
           const bundle = encodeEntries(some.map(({ bytes }) => bytes));
-          yield entries.add(small ? { bundle, values: packValues(batch.values) } : bundle, some[0]!.seq);
+          entries.add(small ? { bundle, values: packValues(batch.values) } : bundle, some[0]!.seq);
         }
         for (const { level, index, hashes } of batch.tiles) {
-          yield transaction.objectStore("tiles").put(hashes, [level, index]);
+          plain.objectStore("tiles").put(hashes, [level, index]);
         }
-        for (const some of chunks(values)) yield transaction.objectStore("values").add(packValues(some), some[0]!.seq);
-        for (const policy of batch.policies) yield transaction.objectStore("policies").add(policy, policy.digest);
-        yield entries.put(batch.after, "head");
+        for (const some of chunks(values)) plain.objectStore("values").add(packValues(some), some[0]!.seq);
+        for (const policy of batch.policies) plain.objectStore("policies").add(policy, policy.digest);
+        entries.put(batch.after, "head");
         if (also) yield* also(transaction);
       },
       also !== undefined,
@@ -192,6 +194,12 @@ export class Database {
       }
       if (!more) transaction.commit();
     };
+    // Of the first request that fails. Captured: `done` rejects at this event too, before the transaction has an error.
+    let reason: unknown;
+    const onError = ({ target }: Event) => {
+      reason ??= (target as IDBRequest).error;
+    };
+    transaction.addEventListener("error", onError, true);
     const pending: Promise<unknown>[] = [transaction.done];
     try {
       pending.push(checkHead());
@@ -199,7 +207,7 @@ export class Database {
       await inTime(Promise.all(pending));
     } catch (error) {
       // Why the browser aborted it, where it did: the requests that were pending say AbortError and nothing more.
-      const cause = transaction.error ?? error;
+      const cause = transaction.error ?? reason ?? error;
       void Promise.allSettled(pending); // whatever is pending rejects when the transaction aborts
       try {
         transaction.abort();

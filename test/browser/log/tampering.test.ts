@@ -52,6 +52,17 @@ describe("attack: storage that was tampered with is noticed before anything is s
   });
 });
 
+test("attack: an entry put where the log writes next: nothing is overwritten, and the failure says why", async () => {
+  const name = newName();
+  const log = await openTracked(name);
+  await log.append(NOTE);
+  const foreign = encodeEntries([new TextEncoder().encode("{}")]);
+  await tamper(name, "entries", (entries) => entries.put(foreign, 2));
+  const error = await refusal(log.append(NOTE));
+  expect(error).toMatchObject({ code: "log-unavailable", cause: { name: "ConstraintError" } });
+  expect(await recordOf(name, "entries", 2)).toEqual(foreign);
+});
+
 test("attack: a page that creates the database first, in another form, only makes the log unavailable", async () => {
   const uncaught: unknown[] = [];
   const note = (event: Event) => uncaught.push(event);
