@@ -13,3 +13,7 @@ export function checkSignal(signal: AbortSignal | undefined): void {
     throw new VakError("invalid-argument", "signal must be an AbortSignal.");
   }
 }
+
+/** What is thrown because a signal aborted: with the signal's reason as its cause. */
+export const aborted = (what: string, { reason }: AbortSignal): VakError =>
+  new VakError("aborted", `The ${what} was aborted.`, { cause: reason });

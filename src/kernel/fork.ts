@@ -1,11 +1,11 @@
 /** Continuing a recorded run from one of its calls, as a run of a new agent. */
+import { aborted } from "../base/signal.ts";
 import { checkLabels } from "../labels.ts";
 import type { Limits } from "../limits.ts";
 import type { ForkPoint } from "../protocol/trace.ts";
 import type { Agent } from "./agent.ts";
 import type { ForkOptions, SpawnOptions } from "./options.ts";
 import type { Run } from "./run.ts";
-import { aborted } from "./spawn.ts";
 
 /**
  * @param spawn makes an agent with the mounts of a recorded one
@@ -25,7 +25,7 @@ export async function fork(
     return { agent, run: await agent.fork(point, options.signal) };
   } catch (error) {
     await agent.close();
-    throw options.signal?.aborted ? aborted(options.signal, "fork") : error;
+    throw options.signal?.aborted ? aborted("fork", options.signal) : error;
   } finally {
     options.signal?.removeEventListener("abort", close);
   }

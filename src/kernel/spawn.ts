@@ -5,7 +5,7 @@ import { errorText } from "../base/error-text.ts";
 import { isObject } from "../base/guards.ts";
 import { lazy } from "../base/lazy.ts";
 import { sha256HexOf } from "../base/sha256.ts";
-import { checkSignal } from "../base/signal.ts";
+import { aborted, checkSignal } from "../base/signal.ts";
 import type { Broker } from "../broker/broker.ts";
 import { VakError } from "../errors.ts";
 import type { Mounts, Wanted } from "../files/mounts.ts";
@@ -208,7 +208,7 @@ async function undo(
 ): Promise<VakError> {
   begun.host?.end("the spawn failed");
   await begun.mounts?.release();
-  const refusal = options.signal?.aborted ? aborted(options.signal) : asRefusal(error);
+  const refusal = options.signal?.aborted ? aborted("spawn", options.signal) : asRefusal(error);
   // The log has the agent already: it gets an end there, not a refusal.
   if (begun.agent) await begun.agent.close().catch(() => {});
   else if (refusal.code !== "log-unavailable" && refusal.code !== "closed") {
@@ -300,9 +300,6 @@ const asRefusal = (error: unknown): VakError =>
         cause: error,
       });
 
-export const aborted = (signal: AbortSignal, what = "spawn"): VakError =>
-  new VakError("aborted", `The ${what} was aborted.`, { cause: signal.reason });
-
 function checkAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw aborted(signal);
+  if (signal?.aborted) throw aborted("spawn", signal);
 }

@@ -5,7 +5,7 @@ import { type BundleFile, bundleFiles } from "../audit/bundle-files.ts";
 import { writeFiles, zipChunks, zipFiles } from "../audit/bundle-writing.ts";
 import { parseEntry } from "../audit/entry.ts";
 import { sha256HexOf } from "../base/sha256.ts";
-import { checkSignal } from "../base/signal.ts";
+import { aborted, checkSignal } from "../base/signal.ts";
 import { VakError } from "../errors.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { makeProof, proveConsistency } from "../tlog/proof.ts";
@@ -60,7 +60,7 @@ async function filesOf(live: LiveLog, { since = 0, programs = [], onProgress, si
     let entries = since;
     yield* own;
     for await (const file of all) {
-      if (signal?.aborted) throw new VakError("aborted", "The export was aborted.", { cause: signal.reason });
+      if (signal?.aborted) throw aborted("export", signal);
       yield file;
       bytes += file.bytes.length;
       if (file.path.startsWith("tile/entries/"))

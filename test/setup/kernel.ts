@@ -57,6 +57,13 @@ export async function started(kernel: Kernel, run: Run): Promise<void> {
   }
 }
 
+/** Stops a run whose program ends meanwhile: the page is busy until then, so it does not hear of that before. */
+export function stopUnseen(run: Run): void {
+  const until = performance.now() + 500;
+  while (performance.now() < until);
+  run.stop();
+}
+
 /** All entries of the log, or only those of one type. */
 export async function entriesOf(kernel: Kernel): Promise<Entry[]>;
 export async function entriesOf<T extends Entry["type"]>(

@@ -4,7 +4,7 @@ import { stockPolicies } from "../../../src/policy/stock.ts";
 import { loadGuest } from "../../guests/load.ts";
 import { fuzzFactor } from "../../setup/fuzz.ts";
 import { hostileWorker } from "../../setup/hostile-worker.ts";
-import { effects, entriesOf, finish, testKernel } from "../../setup/kernel.ts";
+import { effects, entriesOf, finish, stopUnseen, testKernel } from "../../setup/kernel.ts";
 
 async function attack(onRun: string, limits: Record<string, number> = {}) {
   const kernel = await testKernel();
@@ -117,10 +117,7 @@ test.each([
     });
     const run = guest === "reactor" ? agent.call("note", "a") : agent.run();
     await run.stdout.getReader().read();
-    // The page is busy while the end arrives, so it stops the run before it sees that end.
-    const until = performance.now() + 300;
-    while (performance.now() < until);
-    run.stop();
+    stopUnseen(run);
     expect(await run.result).toMatchObject({ status: "stopped", limit: "aborted", digest: null });
     await expect(agent.files.list()).rejects.toMatchObject({ code: "agent-lost" });
   },

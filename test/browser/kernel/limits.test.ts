@@ -1,10 +1,10 @@
 /** Every limit of a run holds, and pausing, resuming and stopping work. */
 import { expect, test } from "vitest";
 import { openBundle, verify } from "../../../src/audit/index.ts";
-import { type Kernel, MiB, type Run } from "../../../src/index.ts";
+import { type Kernel, MiB } from "../../../src/index.ts";
 import { replayAll } from "../../../src/replay/index.ts";
 import { loadGuest } from "../../guests/load.ts";
-import { effects, entriesOf, finish, started, testKernel } from "../../setup/kernel.ts";
+import { effects, entriesOf, finish, started, stopUnseen, testKernel } from "../../setup/kernel.ts";
 import { wat } from "../../unit/meter/assemble.ts";
 
 const endless = ["spin", "spin-calls", "flood-nothing"];
@@ -99,13 +99,6 @@ test("a run that is paused before it begins is paused once it has begun", async 
   run.resume();
   expect(await run.result).toMatchObject({ status: "stopped", limit: "fuel" });
 });
-
-/** Stops a run whose program ends meanwhile: the page is busy until then, so it does not hear of that before. */
-function stopUnseen(run: Run): void {
-  const until = performance.now() + 500;
-  while (performance.now() < until);
-  run.stop();
-}
 
 const same = { verdict: "same", divergence: null, notCompared: [] };
 const endUnseen = { ...same, notCompared: ["how its program ended, before it saw that it was stopped"] };
